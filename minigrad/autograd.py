@@ -1,0 +1,272 @@
+"""Gradients as functions, and two tools built on complex numbers.
+
+Every op's numpy formula also works on complex numbers, and makes its choices on the real part. So a
+tiny imaginary part, x + ih·v, travels through a function as a derivative does: f(x + ih·v) =
+f(x) + ih·f'(x)·v + O(h²). With h = 1e-20 the O(h²) is far below rounding and nothing is subtracted:
+the derivative along v is exact to rounding, with no step size to tune (Squire & Trapp 1998).
+
+    gradcheck   compares that derivative with the vjp, for random directions and cotangents
+    hvp         sends x + ih·v through forward *and* backward: the imaginary part of the gradient is
+                the Hessian times v
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from minigrad import modes, tape
+from minigrad.modes import detect_anomaly, enable_grad, no_grad, set_grad_enabled
+from minigrad.ops.random import get_rng_state, set_rng_state
+from minigrad.tape import Array, Node
+from minigrad.tensor import Tensor, record, seed, wrap
+
+__all__ = [
+    "detect_anomaly", "enable_grad", "functional", "grad", "gradcheck", "hvp", "no_grad", "record",
+    "set_grad_enabled",
+]  # fmt: skip
+
+STEP = 1e-20  # h; its square must vanish beside 1, and h times a gradient must not underflow
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
+
+
+def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool = False) -> None:
+    """Add the gradient of several outputs at once to `.grad` of their leaves."""
+    outputs = _tuple(tensors)
+    grads = (None,) * len(outputs) if grad_tensors is None else _tuple(grad_tensors)
+    seeds = [seed(y, g, "backward") for y, g in zip(outputs, grads, strict=True)]
+    tape.backward([n for n, _ in seeds], [g for _, g in seeds], retain_graph)
+
+
+def grad(
+    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
+    create_graph: bool = False, allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:  # fmt: skip
+    """Return the gradients of `outputs` with respect to `inputs`, without touching any `.grad`.
+
+    Args:
+        outputs: a tensor or several.
+        inputs: a tensor or several, leaves or not.
+        grad_outputs: the gradients with respect to the outputs; scalars may leave theirs out.
+        retain_graph: keep the graph for another backward.
+        create_graph: refused; for second derivatives see `hvp`.
+        allow_unused: return None for an input that the outputs do not depend on, instead of raising.
+    """
+    if create_graph:
+        raise NotImplementedError(
+            "grad: create_graph is not supported (a backward is not recorded): for Hessian-vector "
+            "products use minigrad.autograd.functional.hvp"
+        )
+    outputs, inputs = _tuple(outputs), _tuple(inputs)
+    given = (None,) * len(outputs) if grad_outputs is None else _tuple(grad_outputs)
+    if len(given) != len(outputs):
+        raise RuntimeError(f"grad: {len(given)} grad_outputs for {len(outputs)} outputs")
+    seeds = [seed(y, g, "grad") for y, g in zip(outputs, given, strict=True)]
+    for i, x in enumerate(inputs):
+        if x.node is None:
+            raise RuntimeError(f"grad: input {i} does not require grad")
+    wanted: list[Node] = [x.node for x in inputs]
+    found = tape.walk(
+        [n for n, _ in seeds], [g for _, g in seeds], bool(retain_graph), wanted,
+        modes.watch_backward if modes.anomaly_users else None,
+    )  # fmt: skip
+    if not allow_unused:
+        for i, node in enumerate(wanted):
+            if node not in found:
+                raise RuntimeError(
+                    f"grad: the outputs do not depend on input {i} (shape {node.shape}): pass "
+                    "allow_unused=True to get None for it"
+                )
+    return tuple(
+        wrap(np.array(found[node], order="C")) if node in found else None for node in wanted
+    )
+
+
+@contextmanager
+def _with_data(inputs: Sequence[Tensor], arrays: Sequence[Any], leaves: bool = False) -> Iterator[None]:
+    """Let the tensors hold other arrays for a while (so functions that close over them see it)."""
+    saved = [(x, x.data, x.node) for x in inputs]
+    try:
+        for x, a in zip(inputs, arrays, strict=True):
+            x.data = a
+            x.node = Node("leaf", (), a.shape, a.dtype, None) if leaves else None
+        yield
+    finally:
+        for x, data, node in saved:
+            x.data, x.node = data, node
+
+
+def gradcheck(
+    func: Callable[..., Any], inputs: Any, *, atol: float = 1e-9, rtol: float = 1e-8,
+    raise_exception: bool = True,
+) -> bool:  # fmt: skip
+    """Check the gradients of `func` at `inputs` against derivatives by complex step.
+
+    The forward derivative runs in complex128 on the numpy kernels, the backward in float64 on the
+    chosen ones, with a random cotangent; every element of every input that requires grad is checked
+    (random directions where there are more than 400). Random numbers repeat from one evaluation to
+    the next, running statistics do not move, and no `.grad` is written. Where complex numbers do not
+    carry the derivative (a function that is not analytic, such as an eigendecomposition), central
+    differences decide, to about 1e-6.
+
+    Raises:
+        ValueError: no input requires grad, or one that does is not float64.
+        RuntimeError: a gradient is wrong (False instead if not `raise_exception`).
+    """
+    inputs = _tuple(inputs)
+    checked = [
+        (i, x) for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.node is not None
+    ]
+    if not checked:
+        raise ValueError("gradcheck: no input requires grad, so there is nothing to check")
+    for i, x in checked:
+        if x.dtype != np.float64:
+            raise ValueError(
+                f"gradcheck: input {i} is {x.dtype}; rounding would drown the comparison: use "
+                ".double()"
+            )
+    state = get_rng_state()
+    own = np.random.default_rng(0)
+    tensors = [x for _, x in checked]
+    try:
+        with modes.probe(), modes.enable_grad():
+            problem = _compare(func, inputs, checked, tensors, own, state, atol, rtol)
+    finally:
+        set_rng_state(state)
+    if problem and raise_exception:
+        raise RuntimeError(f"gradcheck: {problem}")
+    return problem is None
+
+
+def _compare(
+    func: Any, inputs: Any, checked: Any, tensors: Any, own: Any, state: Any, atol: Any, rtol: Any
+) -> str | None:
+    def evaluate() -> tuple[Tensor, ...]:
+        set_rng_state(state)
+        return tuple(y for y in _tuple(func(*inputs)) if isinstance(y, Tensor))
+
+    outputs = [y for y in evaluate() if y.node is not None]
+    if not outputs:
+        return "no output depends on an input that requires grad"
+    which = [i for i, y in enumerate(evaluate()) if y.node is not None]
+    weights = [own.standard_normal(y.shape) for y in outputs]
+    analytic = grad(outputs, tensors, [wrap(w) for w in weights], allow_unused=True)
+    vjp = [np.zeros(x.shape) if g is None else g.data for x, g in zip(tensors, analytic, strict=True)]
+    data = [x.data for x in tensors]
+
+    def projected(arrays: Sequence[Any], part: str) -> float:
+        with _with_data(tensors, arrays):
+            ys = evaluate()
+        # a sum of terms that rounding reorders; scaled, its own error is known
+        return float(sum(np.sum(w * getattr(ys[i].data, part)) for i, w in zip(which, weights, strict=True)))
+
+    def along(k: int, direction: Array, complex_step: bool) -> float:
+        def moved(step: complex) -> list[Any]:
+            return [a + step * direction if j == k else a for j, a in enumerate(data)]
+
+        if complex_step:
+            return projected(moved(1j * STEP), "imag") / STEP
+        return (projected(moved(1e-6), "real") - projected(moved(-1e-6), "real")) / 2e-6
+
+    scale = max((float(np.abs(g).max()) for g in vjp if g.size), default=0.0)
+    for k, (position, x) in enumerate(checked):
+        for where, direction in _directions(x.shape, own):
+            expected = float(np.sum(vjp[k] * direction))
+            try:
+                exact: float | None = along(k, direction, True)
+            except (TypeError, np.linalg.LinAlgError):  # no complex version of some step
+                exact = None
+            tolerance = atol * max(1.0, scale) + rtol * abs(expected)
+            if exact is not None and abs(exact - expected) <= tolerance:
+                continue
+            numeric = along(k, direction, False)
+            rough = 1e-6 * max(1.0, scale) + 1e-5 * abs(numeric)
+            analytic_function = exact is not None and abs(exact - numeric) <= rough
+            if not analytic_function and abs(expected - numeric) <= rough:
+                continue
+            shown = exact if analytic_function else numeric
+            hint = ""
+            if scale < 1e-12:
+                hint = (
+                    "; the gradient is zero everywhere: if the function ends in a sum or mean of a "
+                    "normalised tensor, that is right, and blind: use random weights"
+                )
+            return (
+                f"the gradient of input {position} is wrong at {where}: backward gives "
+                f"{expected:.10g}, the function's derivative is {shown:.10g}{hint}"
+            )
+    return None
+
+
+def _directions(shape: tuple[int, ...], own: Any) -> Iterator[tuple[str, Array]]:
+    size = int(np.prod(shape))
+    if size > 400:
+        for i in range(8):
+            yield f"random direction {i}", own.standard_normal(shape)
+        return
+    for index in np.ndindex(shape):
+        direction = np.zeros(shape)
+        direction[index] = 1.0
+        yield f"index {index}", direction
+
+
+def hvp(
+    func: Callable[..., Tensor], inputs: Any, v: Any = None, create_graph: bool = False,
+    strict: bool = False,
+) -> tuple[Tensor, Any]:  # fmt: skip
+    """Return (func(*inputs), H·v), H the Hessian of the scalar `func`, exact to rounding.
+
+    Args:
+        func: from the inputs to a scalar tensor.
+        inputs: a tensor or several; their requires_grad does not matter.
+        v: of the shapes of the inputs; may be left out for a single one-element input.
+        create_graph: refused.
+        strict: raise if the output does not depend on an input (otherwise its product is zero).
+    """
+    if create_graph:
+        raise NotImplementedError("hvp: create_graph is not supported")
+    single = isinstance(inputs, Tensor)
+    xs = _tuple(inputs)
+    if v is None:
+        if len(xs) != 1 or xs[0].numel() != 1:
+            raise RuntimeError("hvp: v can be left out for a single one-element input only")
+        v = wrap(np.ones(xs[0].shape))
+    vs = _tuple(v)
+    if len(vs) != len(xs) or any(a.shape != b.shape for a, b in zip(vs, xs, strict=True)):
+        raise RuntimeError(
+            f"hvp: v of shapes {[a.shape for a in vs]} for inputs of shapes {[x.shape for x in xs]}"
+        )
+    state = get_rng_state()
+    try:
+        with modes.probe(), modes.enable_grad():
+            probes = []
+            for x, direction in zip(xs, vs, strict=True):
+                z = x.data + 1j * STEP * direction.data.astype(np.float64)
+                z = np.asarray(z, np.complex128)
+                probes.append(wrap(z, Node("leaf", (), z.shape, z.dtype, None)))
+            out = func(*probes)
+            if not isinstance(out, Tensor) or out.data.size != 1:
+                raise RuntimeError("hvp: the function must return a tensor with one element")
+            found: dict[Node, Any] = {}
+            if out.node is not None:
+                found = tape.walk((out.node,), (np.ones(out.shape, out.dtype),))
+    finally:
+        set_rng_state(state)
+    products = []
+    for i, (x, z) in enumerate(zip(xs, probes, strict=True)):
+        if z.node not in found and strict:
+            raise RuntimeError(f"hvp: the output does not depend on input {i}")
+        part = found[z.node].imag / STEP if z.node in found else np.zeros(x.shape)
+        products.append(wrap(np.asarray(part).astype(x.dtype)))
+    value = wrap(np.asarray(out.data.real).astype(xs[0].dtype))
+    return value, products[0] if single else tuple(products)
+
+
+functional = SimpleNamespace(hvp=hvp)

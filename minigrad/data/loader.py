@@ -1,0 +1,287 @@
+"""Datasets, and the loader that makes shuffled batches of them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.ops.random import generator
+from minigrad.tape import Array
+from minigrad.tensor import Tensor, as_array, wrap
+
+# Batches of these are one index into the arrays; other datasets are asked sample by sample.
+Arrays = Tensor | np.ndarray
+
+
+class Dataset:
+    """Anything with a length and samples by number; subclass it, or use your own class."""
+
+    def __getitem__(self, index: int) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} needs __getitem__(index)")
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__} needs __len__()")
+
+
+class TensorDataset(Dataset):
+    """Samples that are rows of tensors or arrays: `dataset[i]` is `(x[i], y[i], …)`.
+
+    Args:
+        tensors: tensors or arrays of the same length; their memory is shared.
+    """
+
+    def __init__(self, *tensors: Arrays) -> None:
+        if not tensors:
+            raise ValueError("TensorDataset: expected at least one tensor")
+        for i, t in enumerate(tensors):
+            if not isinstance(t, Tensor | np.ndarray):
+                raise TypeError(
+                    f"TensorDataset: argument {i} is a {type(t).__name__}, expected a tensor or "
+                    "an array"
+                )
+            if not t.ndim:
+                raise ValueError(f"TensorDataset: argument {i} has no axis to take samples from")
+        lengths = [len(t) for t in tensors]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"TensorDataset: the tensors differ in length, got {lengths}")
+        self.tensors = tuple(t if isinstance(t, Tensor) else wrap(as_array(t)) for t in tensors)
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+        return tuple(_rows(t, index) for t in self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+
+class Subset(Dataset):
+    """The samples of `dataset` with these numbers, in this order."""
+
+    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+        numbers = np.asarray(indices.data if isinstance(indices, Tensor) else list(indices))
+        if numbers.size and numbers.dtype.kind not in "iu":
+            raise TypeError(f"Subset: expected integer indices, got dtype {numbers.dtype}")
+        n = len(dataset)
+        if numbers.size and not (-n <= numbers.min() and numbers.max() < n):
+            raise IndexError(
+                f"Subset: indices from {numbers.min()} to {numbers.max()} for a dataset of {n}"
+            )
+        self.dataset = dataset
+        self.indices = numbers.astype(np.int64)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[int(self.indices[index])]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def random_split(
+    dataset: Any, lengths: Sequence[float], *, seed: int | None = None
+) -> list[Subset]:
+    """Split a dataset at random into parts without overlap.
+
+    Args:
+        dataset: what to split.
+        lengths: the sizes of the parts, or fractions that add up to 1 (what rounding leaves over
+            goes to the first parts, one sample each).
+        seed: makes the split reproducible; without it, the library's generator is used.
+
+    Raises:
+        ValueError: the sizes do not add up.
+    """
+    n = len(dataset)
+    if any(part < 0 for part in lengths):
+        raise ValueError(f"random_split: lengths must not be negative, got {list(lengths)}")
+    if math.isclose(sum(lengths), 1) and any(part != int(part) for part in lengths) or (
+        list(lengths) == [1.0] and isinstance(lengths[0], float)
+    ):
+        sizes = [math.floor(n * part) for part in lengths]
+        for i in range(n - sum(sizes)):
+            sizes[i % len(sizes)] += 1
+    else:
+        sizes = [int(part) for part in lengths]
+        if sum(sizes) != n or any(part != size for part, size in zip(lengths, sizes, strict=True)):
+            raise ValueError(
+                f"random_split: expected sizes that add up to {n}, or fractions that add up to 1, "
+                f"got {list(lengths)}"
+            )
+    order = (generator() if seed is None else np.random.default_rng(seed)).permutation(n)
+    ends = np.cumsum(sizes)
+    return [
+        Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)
+    ]
+
+
+class DataLoader:
+    """Batches of a dataset; every `for` over it is one epoch.
+
+    Args:
+        dataset: a Dataset, a tensor, an array, or anything with a length and samples by number.
+        batch_size: samples a batch.
+        shuffle: a new random order every epoch.
+        drop_last: leave out the last batch if it is smaller than the others.
+        seed: the orders of all epochs follow from it; without it, from the library's generator
+            (`manual_seed`). Epoch number k always has the same order: set `epoch` to continue.
+        sampler: numbers of the samples in the order wanted, instead of `shuffle`.
+        collate_fn: from a list of samples to a batch, instead of `default_collate`.
+
+    A batch of a TensorDataset is a list of tensors. Warns if the last batch would have one sample,
+    which batch normalisation cannot train on.
+
+    Raises:
+        TypeError, ValueError: an argument is of the wrong kind or out of range.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        *,
+        drop_last: bool = False,
+        seed: int | None = None,
+        sampler: Iterable[int] | None = None,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+    ) -> None:
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise TypeError(
+                f"DataLoader: dataset is a {type(dataset).__name__}, expected something with "
+                "len() and samples by number"
+            )
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
+            raise TypeError(f"DataLoader: batch_size must be an integer, got {batch_size!r}")
+        if batch_size < 1:
+            raise ValueError(f"DataLoader: batch_size must be at least 1, got {batch_size}")
+        if sampler is not None and shuffle:
+            raise ValueError("DataLoader: a sampler gives the order itself: leave out shuffle=True")
+        self.dataset = dataset
+        self.batch_size = int(batch_size)
+        self.shuffle = bool(shuffle)
+        self.drop_last = bool(drop_last)
+        self.seed = seed
+        self.sampler = sampler
+        self.collate_fn = collate_fn
+        self.epoch = 0
+        self._warn_about_one_sample()
+
+    def _warn_about_one_sample(self) -> None:
+        if self.sampler is not None and not hasattr(self.sampler, "__len__"):
+            return
+        count = self._samples()
+        if not self.drop_last and self.batch_size > 1 and count % self.batch_size == 1:
+            warnings.warn(
+                f"DataLoader: {count} samples in batches of {self.batch_size} leave a last batch "
+                "of 1 sample, which batch normalisation refuses in training: pass drop_last=True "
+                "or another batch_size",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _samples(self) -> int:
+        return len(self.dataset if self.sampler is None else self.sampler)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        full, rest = divmod(self._samples(), self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[Any]:
+        order = self._order()
+        self.epoch += 1
+        return self._batches(order)
+
+    def _order(self) -> Array:
+        if self.sampler is not None:
+            return np.fromiter((int(i) for i in self.sampler), np.int64)
+        n = len(self.dataset)
+        if not self.shuffle:
+            return np.arange(n)
+        if self.seed is None:
+            return generator().permutation(n)
+        return np.random.default_rng([self.seed, self.epoch]).permutation(n)
+
+    def _batches(self, order: Array) -> Iterator[Any]:
+        size = self.batch_size
+        end = len(order) - len(order) % size if self.drop_last else len(order)
+        for start in range(0, end, size):
+            yield self._batch(order[start : min(start + size, end)])
+
+    def _batch(self, numbers: Array) -> Any:
+        if self.collate_fn is None:
+            batch = gather(self.dataset, numbers)
+            if batch is not None:
+                return batch
+        samples = [self.dataset[i] for i in numbers.tolist()]
+        return (self.collate_fn or default_collate)(samples)
+
+
+def _rows(t: Tensor, index: Any) -> Tensor:
+    return t[index] if t.node is not None else wrap(t.data[index])
+
+
+def gather(dataset: Any, numbers: Array) -> Any:
+    """These samples as one batch by indexing whole arrays, or None where that is not possible."""
+    if type(dataset) is Subset:
+        return gather(dataset.dataset, dataset.indices[numbers])
+    if type(dataset) is TensorDataset:
+        return [_rows(t, numbers) for t in dataset.tensors]
+    if isinstance(dataset, Tensor):
+        return _rows(dataset, numbers)
+    return wrap(as_array(dataset[numbers])) if isinstance(dataset, np.ndarray) else None
+
+
+def default_collate(samples: list[Any]) -> Any:
+    """Stack samples into a batch, inside tuples, lists and dicts too.
+
+    Tensors, arrays and numbers become tensors with a first axis of samples (Python floats float64,
+    ints int64); tuples and lists become lists; strings and bytes are only listed.
+
+    Raises:
+        TypeError, ValueError: samples differ in shape, length or keys, or are of another kind.
+    """
+    if not samples:
+        raise ValueError("default_collate: got no samples")
+    first = samples[0]
+    if isinstance(first, Tensor):
+        return _stack(samples)
+    if isinstance(first, np.ndarray | np.generic | bool | int | float | complex):
+        _check_alike(samples, np.shape)
+        return wrap(np.stack([np.asarray(s) for s in samples]))
+    if isinstance(first, str | bytes):
+        return samples
+    if isinstance(first, Mapping):
+        _check_alike(samples, lambda s: set(s))
+        return {key: default_collate([s[key] for s in samples]) for key in first}
+    if isinstance(first, tuple | list):
+        _check_alike(samples, len)
+        columns = [default_collate(list(column)) for column in zip(*samples, strict=True)]
+        return type(first)(*columns) if hasattr(first, "_fields") else columns
+    raise TypeError(
+        f"default_collate: cannot batch samples of {type(first).__name__}: expected tensors, "
+        "arrays, numbers, strings, or tuples, lists and dicts of them; or pass a collate_fn"
+    )
+
+
+def _stack(samples: list[Tensor]) -> Tensor:
+    _check_alike(samples, lambda s: s.shape)
+    if any(s.node is not None for s in samples):
+        from minigrad.ops.shape import stack  # here only: a dataset of tensors with a graph is rare
+
+        return stack(samples)
+    return wrap(np.stack([s.data for s in samples]))
+
+
+def _check_alike(samples: list[Any], kind: Callable[[Any], Any]) -> None:
+    try:
+        kinds = [kind(s) for s in samples]
+    except TypeError:
+        kinds = [type(s).__name__ for s in samples]
+    for i, other in enumerate(kinds):
+        if other != kinds[0]:
+            raise ValueError(
+                f"default_collate: sample {i} of the batch differs from the first: {other} and "
+                f"{kinds[0]}; pad the samples, or pass a collate_fn"
+            )

@@ -1,0 +1,72 @@
+"""How compiled kernels are made and started: compiler flags, threads, arrays as they want them.
+
+A kernel is a serial loop over tasks lo <= t < hi (features, rows, planes). Its twin, named _p,
+hands the same tasks to several threads. No sum crosses a task, and the tasks do not depend on the
+number of threads, so neither do the bits of the result.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import numba
+import numpy as np
+from numba import njit
+
+from . import _before_parallel, get_num_threads
+from .numpy_kernels import Array
+
+# Sums may be reordered into vector lanes; NaN and inf keep their meaning (never fastmath=True).
+FLAGS = {"reassoc", "contract", "nsz", "arcp"}
+PARALLEL_FROM = 1 << 16  # elements; below, starting threads costs more than they save
+
+# nogil: threads of the user may run while a kernel does. Nothing compiles before it is called.
+fast = njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
+exact = njit(cache=True, nogil=True, error_model="numpy")
+threaded = njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+
+_lock = threading.Lock()  # some numba threading layers abort when two threads call them at once
+_forked = False  # a child's copy of the pool has no threads, so a child stays serial
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def run(kernel: Any, twin: Any, tasks: int, elements: int, *args: Any) -> None:
+    """Run tasks 0..tasks-1: in parallel if that pays and nobody else is doing so, else serially."""
+    if elements >= PARALLEL_FROM and tasks > 1 and not _forked:
+        n = min(get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+        if n > 1 and _lock.acquire(blocking=False):
+            try:
+                _before_parallel()
+                before = numba.get_num_threads()  # the user's, for kernels of their own
+                numba.set_num_threads(n)
+                try:
+                    twin(tasks, *args)
+                finally:
+                    numba.set_num_threads(before)
+            finally:
+                _lock.release()
+            return
+    kernel(0, tasks, *args)
+
+
+def ready(a: Array, dtype: np.dtype[Any]) -> Array:
+    """a itself, or a copy in this dtype that is contiguous, aligned and writable.
+
+    Each kind of array would be compiled for separately.
+    """
+    return a if a.flags.carray and a.dtype == dtype else np.array(a, dtype, order="C")
+
+
+def vector(a: Array | None, dtype: np.dtype[Any]) -> Array:
+    """A parameter as an array; an empty one stands for None."""
+    return np.empty(0, dtype) if a is None else ready(a, dtype)

@@ -1,0 +1,205 @@
+"""The ambient state: grad mode, complex probes and anomaly detection.
+
+Each is a ContextVar, so threads and async tasks do not see one another's settings. (The choice of
+kernels, the fourth and last, lives with the kernels.)
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+
+_PACKAGE = os.path.dirname(__file__) + os.sep
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
+
+
+class _Grad:
+    """Switch recording on or off: a context manager, also usable as a decorator.
+
+    On a generator function the mode holds while the generator's own code runs, not while its
+    caller's does.
+    """
+
+    mode: bool
+
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
+        self._tokens: list[Token[bool]] = []
+        self._function = function  # `@no_grad` without parentheses
+        if function is not None:
+            functools.update_wrapper(self, function)
+
+    def __enter__(self) -> Self:
+        self._tokens.append(grad_enabled.set(self.mode))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        grad_enabled.reset(self._tokens.pop())
+
+    def _again(self) -> _Grad:
+        return type(self)()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._function is not None:
+            return self._wrap(self._function)(*args, **kwargs)
+        return self._wrap(args[0])
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if self._function is None or instance is None:
+            return self
+        return functools.partial(self, instance)
+
+    def _wrap(self, function: F) -> F:
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+                iterator = function(*args, **kwargs)
+                while True:
+                    with self._again():
+                        try:
+                            item = next(iterator)
+                        except StopIteration as stop:
+                            return stop.value
+                    yield item
+
+            return generator  # type: ignore[return-value]
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def coroutine(*args: Any, **kwargs: Any) -> Any:
+                with self._again():
+                    return await function(*args, **kwargs)
+
+            return coroutine  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self._again():
+                return function(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+
+class no_grad(_Grad):
+    """Record nothing inside: `with no_grad():` or `@no_grad()`, as in PyTorch."""
+
+    mode = False
+
+
+class enable_grad(_Grad):
+    """Record again inside a `no_grad` block."""
+
+    mode = True
+
+
+class set_grad_enabled(_Grad):
+    """Switch recording at once; as a context manager, restore it at the end."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.mode = bool(mode)
+        self._tokens.append(grad_enabled.set(self.mode))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def _again(self) -> _Grad:
+        return (enable_grad if self.mode else no_grad)()
+
+    def _wrap(self, function: F) -> F:
+        grad_enabled.reset(self._tokens.pop())  # as a decorator it must change nothing yet
+        return super()._wrap(function)
+
+
+def is_grad_enabled() -> bool:
+    """Tell whether operations are being recorded."""
+    return grad_enabled.get()
+
+
+# While gradcheck and hvp probe a function, complex numbers stand for a real number and its
+# derivative, and running statistics stay as they are.
+probing: ContextVar[bool] = ContextVar("probing", default=False)
+
+
+@contextmanager
+def probe() -> Iterator[None]:
+    """Mark that the function being run is probed, not used."""
+    token = probing.set(True)
+    try:
+        yield
+    finally:
+        probing.reset(token)
+
+
+# Anomaly detection is asked about at every operation, so a plain counter answers "nobody, anywhere"
+# before the ContextVar is looked at.
+anomaly: ContextVar[tuple[bool, bool] | None] = ContextVar("anomaly", default=None)
+anomaly_users = 0
+
+
+@contextmanager
+def detect_anomaly(check_nan: bool = True, *, check_inf: bool = False) -> Iterator[None]:
+    """Raise at the first operation that makes a NaN (an infinity too with `check_inf`).
+
+    Forward or backward; the error names the operation and the line of your source that ran it.
+    Costs a pass over every result; free when off.
+    """
+    global anomaly_users
+    token = anomaly.set((bool(check_nan), bool(check_inf)))
+    anomaly_users += 1
+    try:
+        yield
+    finally:
+        anomaly_users -= 1
+        anomaly.reset(token)
+
+
+def watch_forward(node: Any, out: Any) -> None:
+    """Under detect_anomaly: remember the user's line in `node` and refuse a bad result."""
+    mode = anomaly.get()
+    if mode is None:
+        return
+    node.origin = _user_line()
+    if bad := _bad(out, mode):
+        raise RuntimeError(f"forward of {node.name!r} made {bad} at {node.origin}")
+
+
+def watch_backward(node: Any, grads: Any) -> None:
+    """Under detect_anomaly: refuse a bad gradient, naming the operation and its line."""
+    mode = anomaly.get()
+    if mode is None:
+        return
+    for i, grad in enumerate(grads):
+        if grad is not None and (bad := _bad(grad, mode)):
+            where = node.origin or "a line that ran before detect_anomaly()"
+            raise RuntimeError(f"backward of {node.name!r} made {bad} for input {i}; it ran at {where}")
+
+
+def _bad(array: Any, mode: tuple[bool, bool]) -> str | None:
+    check_nan, check_inf = mode
+    if check_nan and np.isnan(array).any():
+        return "a NaN"
+    return "an infinity" if check_inf and np.isinf(array).any() else None
+
+
+def _user_line() -> str:
+    """The innermost line outside this package, as `file:line: source`."""
+    for frame in reversed(traceback.extract_stack()):
+        if not frame.filename.startswith(_PACKAGE):
+            return f"{frame.filename}:{frame.lineno}: {frame.line}"
+    return "an unknown line"

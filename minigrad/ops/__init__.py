@@ -1,0 +1,96 @@
+"""The operations, one file a chapter. Tensor's operators and methods are these same functions:
+the tables below install them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad.ops import (
+    activations,
+    arithmetic,
+    convert,
+    create,
+    indexing,
+    inplace,
+    linear,
+    losses,
+    norm,
+    random,
+    reductions,
+    shape,
+)
+from minigrad.tensor import Tensor
+
+# Methods: Tensor.name is the chapter's function of that name.
+METHODS = {
+    arithmetic: "add sub mul div floor_divide remainder neg positive pow square exp expm1 log log2 "
+    "log10 log1p sqrt rsqrt reciprocal sin cos abs sign floor ceil trunc round maximum minimum "
+    "clamp lerp addcmul eq ne lt le gt ge logical_and logical_or logical_xor logical_not "
+    "bitwise_and bitwise_or bitwise_xor bitwise_not isnan isinf isfinite isclose allclose equal",
+    activations: "relu sigmoid tanh erf softmax log_softmax",
+    reductions: "sum mean var std amax amin max min argmax argmin sort argsort topk prod cumsum "
+    "cumprod logsumexp norm any all count_nonzero median bincount",
+    shape: "reshape view view_as reshape_as flatten unflatten permute transpose swapaxes swapdims "
+    "movedim t squeeze unsqueeze expand expand_as broadcast_to contiguous clone split chunk unbind "
+    "narrow select diagonal diag flip roll tile repeat repeat_interleave triu tril",
+    convert: "to float double half long int bool type_as cpu",
+    linear: "matmul mm bmm mv dot outer addmm",
+    indexing: "gather scatter scatter_add index_select take take_along_dim masked_fill "
+    "masked_select nonzero unique",
+    inplace: "add_ sub_ mul_ div_ pow_ neg_ exp_ sqrt_ abs_ clamp_ lerp_ addcmul_ floor_divide_ "
+    "remainder_ masked_fill_ fill_ zero_ copy_ uniform_ normal_ bernoulli_",
+    create: "new_zeros new_ones",
+    random: "bernoulli multinomial",
+}
+ALIASES = {
+    "subtract": arithmetic.sub, "multiply": arithmetic.mul, "divide": arithmetic.div,
+    "true_divide": arithmetic.div, "negative": arithmetic.neg, "absolute": arithmetic.abs,
+    "clip": arithmetic.clamp, "softmax_": None, "where": None,
+}  # fmt: skip
+
+
+def reflected(op: Any) -> Any:
+    """`other op x` as `op(other, x)`."""
+    return lambda x, other: op(other, x)
+
+
+OPERATORS = {
+    "add": arithmetic.add, "sub": arithmetic.sub, "mul": arithmetic.mul, "pow": arithmetic.pow,
+    "truediv": arithmetic.div, "floordiv": arithmetic.floor_divide, "mod": arithmetic.remainder,
+    "matmul": linear.matmul, "and": arithmetic.bitwise_and, "or": arithmetic.bitwise_or,
+    "xor": arithmetic.bitwise_xor,
+}  # fmt: skip
+IN_PLACE = {
+    "add": inplace.add_, "sub": inplace.sub_, "mul": inplace.mul_, "truediv": inplace.div_,
+    "pow": inplace.pow_, "floordiv": inplace.floor_divide_, "mod": inplace.remainder_,
+}  # fmt: skip
+
+
+def _install() -> None:
+    for chapter, names in METHODS.items():
+        for name in names.split():
+            setattr(Tensor, name, getattr(chapter, name))
+    for name, op in ALIASES.items():
+        if op is not None:
+            setattr(Tensor, name, op)
+    for name, op in OPERATORS.items():
+        setattr(Tensor, f"__{name}__", op)
+        setattr(Tensor, f"__r{name}__", reflected(op))
+    for name, op in IN_PLACE.items():
+        setattr(Tensor, f"__i{name}__", op)
+    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+        setattr(Tensor, f"__{name}__", getattr(arithmetic, name))
+    for name, op in (
+        ("neg", arithmetic.neg), ("pos", arithmetic.positive), ("abs", arithmetic.abs),
+        ("invert", arithmetic.bitwise_not), ("getitem", indexing.getitem),
+        ("setitem", indexing.setitem),
+    ):  # fmt: skip
+        setattr(Tensor, f"__{name}__", op)
+    Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
+    Tensor.T = property(lambda x: shape.permute(x, *range(x.ndim)[::-1]))  # type: ignore[attr-defined]
+    Tensor.mT = property(lambda x: shape.transpose(x, -1, -2))  # type: ignore[attr-defined]
+
+
+_install()
+
+__all__ = ["losses", "norm"]

@@ -1,0 +1,298 @@
+"""Activations, and softmax. Kinks as in PyTorch: relu'(0) = 0, leaky_relu'(0) = the slope, elu'(0) = 1."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad.ops.arithmetic import quiet
+from minigrad.tensor import Tensor, axis_of, elementwise, operand, record, wrap
+
+
+def relu(x: Any, inplace: bool = False) -> Tensor:
+    """max(x, 0)."""
+    # dL/dx = g where x > 0, else 0
+    a = operand(x)
+    positive = a.real > 0
+    out = np.maximum(a, 0) if a.dtype.kind != "c" else np.where(positive, a, 0)
+    return elementwise("relu", out, (x, lambda g: np.where(positive, g, 0)))
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x where positive, negative_slope·x elsewhere."""
+    # dL/dx = g·(1 or the slope)
+    a = operand(x, floating=True)
+    slope = np.where(a.real > 0, a.dtype.type(1), a.dtype.type(negative_slope))
+    return elementwise("leaky_relu", a * slope, (x, lambda g: g * slope))
+
+
+@quiet
+def elu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where positive, alpha·(e^x - 1) elsewhere."""
+    # dL/dx = g where x >= 0, g·(y + alpha) elsewhere        (alpha·e^x = y + alpha)
+    a = operand(x, floating=True)
+    return _elu("elu", x, a, alpha, 1.0)
+
+
+@quiet
+def selu(x: Any, inplace: bool = False) -> Tensor:
+    """scale·elu(x, alpha) with the self-normalising constants (Klambauer et al. 2017)."""
+    a = operand(x, floating=True)
+    return _elu("selu", x, a, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946)
+
+
+@quiet
+def celu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where positive, alpha·(e^(x/alpha) - 1) elsewhere."""
+    # dL/dx = g where x > 0, g·e^(x/alpha) elsewhere
+    a = operand(x, floating=True)
+    positive = a.real > 0
+    low = np.where(positive, 0, a) / alpha
+    slope = np.where(positive, 1, np.exp(low)).astype(a.dtype, copy=False)
+    out = np.where(positive, a, alpha * np.expm1(low)).astype(a.dtype, copy=False)
+    return elementwise("celu", out, (x, lambda g: g * slope))
+
+
+def _elu(name: str, x: Any, a: Any, alpha: float, scale: float) -> Tensor:
+    positive = a.real > 0
+    low = np.where(positive, 0, a)  # keeps the exponential of large x from overflowing
+    slope = np.where(positive, scale, (scale * alpha) * np.exp(low)).astype(a.dtype, copy=False)
+    slope = np.where(a.real == 0, np.asarray(scale, a.dtype), slope) if alpha != 1 else slope
+    out = np.where(positive, scale * a, (scale * alpha) * np.expm1(low)).astype(a.dtype, copy=False)
+    return elementwise(name, out, (x, lambda g: g * slope))
+
+
+def sigmoid_of(a: Any) -> Any:
+    """1/(1 + e^-a), without overflow for complex numbers too."""
+    if a.dtype.kind == "c":
+        e = np.exp(np.where(a.real > 0, -a, a))
+        return np.where(a.real > 0, 1, e) / (1 + e)
+    return 1 / (1 + np.exp(-a))
+
+
+@quiet
+def sigmoid(x: Any) -> Tensor:
+    """1/(1 + e^-x)."""
+    # dL/dx = g·y·(1 - y)
+    y = sigmoid_of(operand(x, floating=True))
+    return elementwise("sigmoid", y, (x, lambda g: g * (y * (1 - y))))
+
+
+def tanh(x: Any) -> Tensor:
+    """The hyperbolic tangent."""
+    # dL/dx = g·(1 - y²)
+    y = np.tanh(operand(x, floating=True))
+    return elementwise("tanh", y, (x, lambda g: g * (1 - y * y)))
+
+
+@quiet
+def logsigmoid(x: Any) -> Tensor:
+    """log(1/(1 + e^-x)) = -softplus(-x)."""
+    # dL/dx = g·σ(-x)
+    a = operand(x, floating=True)
+    out = np.where(a.real < 0, a, 0) - np.log1p(np.exp(np.where(a.real < 0, a, -a)))
+    return elementwise("logsigmoid", out.astype(a.dtype), (x, lambda g: g * sigmoid_of(-a)))
+
+
+@quiet
+def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + e^(beta·x))/beta; the identity where beta·x > threshold."""
+    # dL/dx = g·σ(beta·x)
+    a = operand(x, floating=True)
+    z = a * beta
+    linear = z.real > threshold
+    soft = np.where(z.real > 0, z, 0) + np.log1p(np.exp(np.where(z.real > 0, -z, z)))
+    out = np.where(linear, a, soft / beta).astype(a.dtype, copy=False)
+    slope = np.where(linear, 1, sigmoid_of(z)).astype(a.dtype, copy=False)
+    return elementwise("softplus", out, (x, lambda g: g * slope))
+
+
+@quiet
+def silu(x: Any, inplace: bool = False) -> Tensor:
+    """x·σ(x), also called swish."""
+    # dL/dx = g·(s + x·s·(1 - s))
+    a = operand(x, floating=True)
+    s = sigmoid_of(a)
+    return elementwise("silu", a * s, (x, lambda g: g * (s * (1 + a * (1 - s)))))
+
+
+@quiet
+def mish(x: Any, inplace: bool = False) -> Tensor:
+    """x·tanh(softplus(x))."""
+    # dL/dx = g·(t + x·(1 - t²)·σ(x))
+    a = operand(x, floating=True)
+    soft = np.where(a.real > 0, a, 0) + np.log1p(np.exp(np.where(a.real > 0, -a, a)))
+    t = np.tanh(soft)
+    return elementwise("mish", a * t, (x, lambda g: g * (t + a * (1 - t * t) * sigmoid_of(a))))
+
+
+@quiet
+def gelu(x: Any, approximate: str = "none") -> Tensor:
+    """x·Φ(x), Φ the normal distribution function; "tanh" takes Hendrycks & Gimpel's approximation."""
+    a = operand(x, floating=True)
+    if approximate == "none":
+        # dL/dx = g·(Φ(x) + x·φ(x))
+        cdf = (0.5 * (1 + erf_of(a * math.sqrt(0.5)))).astype(a.dtype, copy=False)
+        pdf = np.exp(-0.5 * a * a) * (1 / math.sqrt(2 * math.pi))
+        return elementwise("gelu", a * cdf, (x, lambda g: g * (cdf + a * pdf)))
+    if approximate != "tanh":
+        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
+    # t = tanh(k·(x + c·x³))        dL/dx = g·((1 + t)/2 + x·(1 - t²)·k·(1 + 3c·x²)/2)
+    k, c = math.sqrt(2 / math.pi), 0.044715
+    t = np.tanh(k * (a + c * a * a * a))
+    slope = 0.5 * (1 + t) + 0.5 * a * (1 - t * t) * (k * (1 + 3 * c * a * a))
+    return elementwise("gelu", 0.5 * a * (1 + t), (x, lambda g: g * slope))
+
+
+@quiet
+def erf(x: Any) -> Tensor:
+    """The error function."""
+    # dL/dx = g·2/√π·e^(-x²)
+    a = operand(x, floating=True)
+    out = erf_of(a).astype(a.dtype, copy=False)
+    return elementwise("erf", out, (x, lambda g: g * (2 / math.sqrt(math.pi) * np.exp(-a * a))))
+
+
+# erf by W. J. Cody's rational minimax approximations (Math. Comp. 23, 1969, p. 631), each good to
+# about 1e-16 on its interval: erf on |x| <= 0.46875, erfc on 0.46875..4 and beyond 4.
+_ERF_P = (1.85777706184603153e-1, 3.16112374387056560e0, 1.13864154151050156e2,
+          3.77485237685302021e2, 3.20937758913846947e3)  # fmt: skip
+_ERF_Q = (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3,
+          2.84423683343917062e3)  # fmt: skip
+_ERFC_P = (2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0,
+           6.61191906371416295e1, 2.98635138197400131e2, 8.81952221241769090e2,
+           1.71204761263407058e3, 2.05107837782607147e3, 1.23033935479799725e3)  # fmt: skip
+_ERFC_Q = (1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2,
+           1.62138957456669019e3, 3.29079923573345963e3, 4.36261909014324716e3,
+           3.43936767414372164e3, 1.23033935480374942e3)  # fmt: skip
+_TAIL_P = (-1.63153871373020978e-2, -3.05326634961232344e-1, -3.60344899949804439e-1,
+           -1.25781726111229246e-1, -1.60837851487422766e-2, -6.58749161529837803e-4)  # fmt: skip
+_TAIL_Q = (1.0, 2.56852019228982242e0, 1.87295284992346725e0, 5.27905102951428412e-1,
+           6.05183413124413191e-2, 2.33520497626869185e-3)  # fmt: skip
+
+
+def _rational(p: tuple[float, ...], q: tuple[float, ...], t: Any) -> Any:
+    return np.polyval(p, t) / np.polyval(q, t)
+
+
+def erf_of(a: Any) -> Any:
+    """erf of an array in float64; of complex ones erf(a) + ib·erf'(a), which carries a derivative."""
+    x = a.real.astype(np.float64)
+    y = np.abs(x)
+    small = np.minimum(y, 0.46875)
+    middle = np.clip(y, 0.46875, 4.0)
+    large = np.maximum(np.where(np.isnan(y), 4.0, y), 4.0)
+    inner = small * _rational(_ERF_P, _ERF_Q, small * small)
+    outer = 1 - np.exp(-middle * middle) * _rational(_ERFC_P, _ERFC_Q, middle)
+    t = 1 / (large * large)
+    tail = 1 - np.exp(-np.minimum(large * large, 700.0)) / large * (
+        1 / math.sqrt(math.pi) + t * _rational(_TAIL_P, _TAIL_Q, t)
+    )
+    out = np.copysign(np.where(y <= 0.46875, inner, np.where(y <= 4.0, outer, tail)), x)
+    out = np.where(np.isnan(x), x, out)
+    if a.dtype.kind == "c":
+        return out + 1j * a.imag * (2 / math.sqrt(math.pi) * np.exp(-x * x))
+    return out
+
+
+def hardtanh(
+    x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
+    """x limited to [min_val, max_val]; derivative 0 at the bounds."""
+    # dL/dx = g strictly inside, else 0
+    if min_val > max_val:
+        raise ValueError(f"hardtanh: min_val {min_val} is larger than max_val {max_val}")
+    a = operand(x)
+    inside = (a.real > min_val) & (a.real < max_val)
+    out = np.where(inside | np.isnan(a.real), a, np.clip(a.real, min_val, max_val)).astype(a.dtype)
+    return elementwise("hardtanh", out, (x, lambda g: np.where(inside, g, 0)))
+
+
+def relu6(x: Any, inplace: bool = False) -> Tensor:
+    """min(max(x, 0), 6)."""
+    return hardtanh(x, 0.0, 6.0)
+
+
+def hardsigmoid(x: Any, inplace: bool = False) -> Tensor:
+    """relu6(x + 3)/6."""
+    return hardtanh(x + 3.0, 0.0, 6.0) / 6.0
+
+
+def hardswish(x: Any, inplace: bool = False) -> Tensor:
+    """x·relu6(x + 3)/6."""
+    return x * hardsigmoid(x)
+
+
+def softsign(x: Any) -> Tensor:
+    """x/(1 + |x|)."""
+    # dL/dx = g/(1 + |x|)²
+    a = operand(x, floating=True)
+    d = 1 + a * np.sign(a.real)
+    return elementwise("softsign", a / d, (x, lambda g: g / (d * d)))
+
+
+def prelu(x: Any, weight: Tensor) -> Tensor:
+    """x where positive, weight·x elsewhere; weight has one element or one per channel (axis 1)."""
+    # dL/dx = g·(1 or w)        dL/dw = Σ g·x over x <= 0
+    if weight.ndim != 1 or (weight.numel() != 1 and (x.ndim < 2 or weight.numel() != x.shape[1])):
+        raise ValueError(
+            f"prelu: expected one weight or one per channel of an input of shape {x.shape}, got "
+            f"weight of shape {weight.shape}"
+        )
+    if weight.numel() > 1:
+        weight = weight.reshape(-1, *[1] * (x.ndim - 2))
+    a, w = x.data, weight.data
+    positive = a.real > 0
+    out = np.where(positive, a, w * a)
+    return elementwise(
+        "prelu", out,
+        (x, lambda g: np.where(positive, g, g * w)),
+        (weight, lambda g: np.where(positive, 0, g * a)),
+    )  # fmt: skip
+
+
+def softmax(x: Any, dim: int, *, dtype: Any = None) -> Tensor:
+    """e^x normalised to sum 1 along `dim`."""
+    # dL/dx = y·(g - Σ g·y)
+    a, axis = _softmax_input("softmax", x, dim, dtype)
+    e = np.exp(a - _peak(a, axis))
+    y = e / e.sum(axis=axis, keepdims=True)
+    x_dtype = x.dtype
+
+    def vjp(g: Any) -> Any:
+        dx = y * (g - (g * y).sum(axis=axis, keepdims=True))
+        return (dx.astype(x_dtype, copy=False),)
+
+    return record("softmax", y, (x,), vjp)
+
+
+def log_softmax(x: Any, dim: int, *, dtype: Any = None) -> Tensor:
+    """log softmax(x), computed without leaving the logarithm."""
+    # dL/dx = g - softmax(x)·Σ g
+    a, axis = _softmax_input("log_softmax", x, dim, dtype)
+    shifted = a - _peak(a, axis)
+    y = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    x_dtype = x.dtype
+
+    def vjp(g: Any) -> Any:
+        dx = g - np.exp(y) * g.sum(axis=axis, keepdims=True)
+        return (dx.astype(x_dtype, copy=False),)
+
+    return record("log_softmax", y, (x,), vjp)
+
+
+def _softmax_input(name: str, x: Any, dim: int, dtype: Any) -> tuple[Any, int]:
+    a = operand(x) if dtype is None else operand(x).astype(dtype)
+    if a.dtype.kind not in "fc":
+        raise TypeError(f"{name}: expected a floating tensor, got dtype {a.dtype}")
+    return a, axis_of(name, dim, a.ndim)
+
+
+def _peak(a: Any, axis: int) -> Any:
+    """The largest value along the axis, real and finite: subtracting it keeps exp from overflow."""
+    if a.ndim and not a.shape[axis]:
+        return a.dtype.type(0)
+    peak = a.real.max(axis=axis, keepdims=True)
+    return np.where(np.isfinite(peak), peak, 0) if not np.isfinite(peak).all() else peak

@@ -1,0 +1,456 @@
+"""Elementwise arithmetic. `g` is the gradient of the loss with respect to an op's output.
+
+Every choice (a comparison, a sign) is made on the real part, so that a complex number can carry a
+derivative through (see autograd.py). Division by zero and the like give inf and nan in silence.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as np
+
+from minigrad.tensor import Tensor, as_array, elementwise, needs_grad, operand, operands, wrap
+
+quiet = np.errstate(all="ignore")
+
+
+def add(x: Any, y: Any, *, alpha: float = 1) -> Tensor:
+    """x + alpha·y."""
+    # y = a + b        dL/da = g        dL/db = g
+    if alpha != 1:
+        y = mul(y, alpha)
+    a, b = operands(x, y)
+    return elementwise("add", a + b, (x, lambda g: g), (y, lambda g: g))
+
+
+def sub(x: Any, y: Any, *, alpha: float = 1) -> Tensor:
+    """x - alpha·y."""
+    # y = a - b        dL/da = g        dL/db = -g
+    if alpha != 1:
+        y = mul(y, alpha)
+    a, b = operands(x, y)
+    if getattr(a, "dtype", None) == bool:
+        raise TypeError("sub: bool tensors cannot be subtracted: use logical_xor or convert them")
+    return elementwise("sub", a - b, (x, lambda g: g), (y, lambda g: -g))
+
+
+def mul(x: Any, y: Any) -> Tensor:
+    """x·y."""
+    # y = a·b        dL/da = g·b        dL/db = g·a
+    a, b = operands(x, y)
+    return elementwise("mul", a * b, (x, lambda g: g * b), (y, lambda g: g * a))
+
+
+def div(x: Any, y: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """x / y; `rounding_mode` "floor" or "trunc" rounds the quotient, which has gradient 0."""
+    # y = a/b        dL/da = g/b        dL/db = -g·(a/b)/b
+    if rounding_mode not in (None, "floor", "trunc"):
+        raise ValueError(
+            f"div: rounding_mode must be None, 'floor' or 'trunc', got {rounding_mode!r}"
+        )
+    if rounding_mode == "floor":
+        return floor_divide(x, y)
+    a, b = operands(x, y, floating=rounding_mode is None)
+    if rounding_mode == "trunc":
+        if np.result_type(a, b).kind in "iub":
+            _refuse_zero("div", b)
+            out = np.floor_divide(np.abs(a), np.abs(b)) * (np.sign(a) * np.sign(b))
+            return wrap(out.astype(np.result_type(a, b)))
+        with quiet:
+            return elementwise("div", np.trunc(a / b), (x, np.zeros_like), (y, np.zeros_like))
+    with quiet:
+        out = a / b
+    return elementwise("div", out, (x, lambda g: g / b), (y, lambda g: -g * (a / b) / b))
+
+
+def _refuse_zero(name: str, b: Any) -> None:
+    if np.any(np.equal(b, 0)):
+        raise RuntimeError(f"{name}: integer division by zero: convert to a floating dtype")
+
+
+def floor_divide(x: Any, y: Any) -> Tensor:
+    """The quotient rounded down; its gradient is 0."""
+    a, b = operands(x, y)
+    if np.result_type(a, b).kind in "iub":
+        _refuse_zero("floor_divide", b)
+    with quiet:
+        out = np.floor_divide(a, b)
+    return elementwise("floor_divide", out, (x, np.zeros_like), (y, np.zeros_like))
+
+
+def remainder(x: Any, y: Any) -> Tensor:
+    """x - y·floor(x/y), with the sign of y."""
+    # dL/da = g        dL/db = -g·floor(a/b)
+    a, b = operands(x, y)
+    if np.result_type(a, b).kind in "iub":
+        _refuse_zero("remainder", b)
+    with quiet:
+        out, whole = np.remainder(a, b), np.floor_divide(a, b)
+    return elementwise("remainder", out, (x, lambda g: g), (y, lambda g: -g * whole))
+
+
+def neg(x: Any) -> Tensor:
+    """-x."""
+    a = operand(x)
+    if a.dtype == bool:
+        raise TypeError("neg: bool tensors have no negative: use logical_not")
+    return elementwise("neg", -a, (x, lambda g: -g))
+
+
+def positive(x: Any) -> Tensor:
+    """x itself."""
+    return x if isinstance(x, Tensor) else wrap(as_array(x))
+
+
+def pow(x: Any, y: Any) -> Tensor:
+    """x**y."""
+    # y = a^b        dL/da = g·b·a^(b-1)  (0 where b = 0)        dL/db = g·a^b·log a  (0 at 0^b, b >= 0)
+    a, b = operands(x, y)
+    kind = np.result_type(a, b).kind
+    if kind in "iub" and np.any(np.less(b, 0)):
+        raise ValueError("pow: integers cannot be raised to negative powers: use a floating dtype")
+    if isinstance(b, int | float) and b == 2:
+        return elementwise("pow", a * a, (x, lambda g: g * (2 * a)))
+    with quiet:
+        out = np.power(a, b)
+    if isinstance(b, int | float):
+        if b == 0:
+            return elementwise("pow", out, (x, np.zeros_like))
+        return elementwise("pow", out, (x, lambda g: g * (b * np.power(a, b - 1))))
+
+    def da(g: Any) -> Any:
+        return np.where(b.real == 0, 0, g * (b * np.power(a, b - 1)))
+
+    def db(g: Any) -> Any:
+        log_a = np.log(np.where((a.real == 0) & (b.real >= 0), 1, a))
+        return g * (out * log_a)
+
+    return elementwise("pow", out, (x, da), (y, db))
+
+
+def square(x: Any) -> Tensor:
+    """x²."""
+    # dL/da = 2·g·a
+    a = operand(x)
+    return elementwise("square", a * a, (x, lambda g: g * (2 * a)))
+
+
+@quiet
+def exp(x: Any) -> Tensor:
+    """e^x."""
+    # dL/da = g·e^a
+    y = np.exp(operand(x, floating=True))
+    return elementwise("exp", y, (x, lambda g: g * y))
+
+
+@quiet
+def expm1(x: Any) -> Tensor:
+    """e^x - 1, exact near 0."""
+    # dL/da = g·(y + 1)
+    y = np.expm1(operand(x, floating=True))
+    return elementwise("expm1", y, (x, lambda g: g * (y + 1)))
+
+
+@quiet
+def log(x: Any) -> Tensor:
+    """The natural logarithm."""
+    # dL/da = g/a
+    a = operand(x, floating=True)
+    return elementwise("log", np.log(a), (x, lambda g: g / a))
+
+
+@quiet
+def log2(x: Any) -> Tensor:
+    """The logarithm to base 2."""
+    # dL/da = g/(a·ln 2)
+    a = operand(x, floating=True)
+    return elementwise("log2", np.log2(a), (x, lambda g: g / (a * float(np.log(2)))))
+
+
+@quiet
+def log10(x: Any) -> Tensor:
+    """The logarithm to base 10."""
+    # dL/da = g/(a·ln 10)
+    a = operand(x, floating=True)
+    return elementwise("log10", np.log10(a), (x, lambda g: g / (a * float(np.log(10)))))
+
+
+@quiet
+def log1p(x: Any) -> Tensor:
+    """log(1 + x), exact near 0."""
+    # dL/da = g/(1 + a)
+    a = operand(x, floating=True)
+    return elementwise("log1p", np.log1p(a), (x, lambda g: g / (1 + a)))
+
+
+@quiet
+def sqrt(x: Any) -> Tensor:
+    """The square root; its derivative at 0 is inf."""
+    # dL/da = g/(2·y)
+    y = np.sqrt(operand(x, floating=True))
+    return elementwise("sqrt", y, (x, lambda g: g / (2 * y)))
+
+
+@quiet
+def rsqrt(x: Any) -> Tensor:
+    """1/√x."""
+    # dL/da = -g·y³/2
+    y = 1 / np.sqrt(operand(x, floating=True))
+    return elementwise("rsqrt", y, (x, lambda g: g * (-0.5 * y * y * y)))
+
+
+@quiet
+def reciprocal(x: Any) -> Tensor:
+    """1/x."""
+    # dL/da = -g·y²
+    y = 1 / operand(x, floating=True)
+    return elementwise("reciprocal", y, (x, lambda g: -g * (y * y)))
+
+
+@quiet
+def sin(x: Any) -> Tensor:
+    """The sine."""
+    # dL/da = g·cos a
+    a = operand(x, floating=True)
+    return elementwise("sin", np.sin(a), (x, lambda g: g * np.cos(a)))
+
+
+@quiet
+def cos(x: Any) -> Tensor:
+    """The cosine."""
+    # dL/da = -g·sin a
+    a = operand(x, floating=True)
+    return elementwise("cos", np.cos(a), (x, lambda g: -g * np.sin(a)))
+
+
+def abs(x: Any) -> Tensor:
+    """|x|; its derivative at 0 is 0."""
+    # dL/da = g·sign a
+    a = operand(x)
+    sign = np.sign(a.real)
+    return elementwise("abs", _times_sign(a, sign), (x, lambda g: g * sign.astype(g.dtype)))
+
+
+def _times_sign(a: Any, sign: Any) -> Any:
+    """|a|: numpy's for real numbers (|-0.0| = 0.0), a·sign for a number carrying a derivative."""
+    return a * sign if a.dtype.kind == "c" else np.abs(a)
+
+
+def sign(x: Any) -> Tensor:
+    """-1, 0 or 1; its gradient is 0."""
+    a = operand(x)
+    if a.dtype == bool:
+        return wrap(a.copy())
+    return elementwise("sign", np.sign(a.real).astype(a.dtype), (x, np.zeros_like))
+
+
+def _rounding(name: str, function: Any) -> Any:
+    def op(x: Any) -> Tensor:
+        a = operand(x)
+        if a.dtype.kind in "iu":
+            return wrap(a.copy())
+        return elementwise(name, function(a.real).astype(a.dtype), (x, np.zeros_like))
+
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = f"{name} of every element; its gradient is 0."
+    return op
+
+
+floor, ceil, trunc = (_rounding(n, f) for n, f in
+                      (("floor", np.floor), ("ceil", np.ceil), ("trunc", np.trunc)))  # fmt: skip
+
+
+def round(x: Any, *, decimals: int = 0) -> Tensor:
+    """Round half to even; its gradient is 0."""
+    a = operand(x)
+    return elementwise("round", np.round(a.real, decimals).astype(a.dtype), (x, np.zeros_like))
+
+
+def maximum(x: Any, y: Any) -> Tensor:
+    """The larger of two, elementwise; where they are equal each receives half the gradient."""
+    a, b = (np.asarray(v) for v in operands(x, y))
+    return _extremum("maximum", x, y, a, b, a.real > b.real)
+
+
+def minimum(x: Any, y: Any) -> Tensor:
+    """The smaller of two, elementwise; where they are equal each receives half the gradient."""
+    a, b = (np.asarray(v) for v in operands(x, y))
+    return _extremum("minimum", x, y, a, b, a.real < b.real)
+
+
+def _extremum(name: str, x: Any, y: Any, a: Any, b: Any, first: Any) -> Tensor:
+    # dL/da = g where a is taken, g/2 where a = b, else 0        (dL/db: the same with b)
+    dtype = np.result_type(a, b)
+    out = np.where(first | np.isnan(a), a, b).astype(dtype, copy=False)
+    second = ~first & (a.real != b.real)  # a NaN is neither larger nor smaller: both are "taken"
+    nan = np.isnan(a) | np.isnan(b)
+
+    def half(g: Any, taken: Any, lost: Any) -> Any:
+        return np.where(taken | nan, g, np.where(lost, 0, g * 0.5))
+
+    return elementwise(
+        name, out, (x, lambda g: half(g, first, second)), (y, lambda g: half(g, second & ~nan, first))
+    )
+
+
+def clamp(x: Any, min: Any = None, max: Any = None) -> Tensor:
+    """Limit x to [min, max] (numbers or tensors, either may be None); derivative 1 at both bounds."""
+    if min is None and max is None:
+        raise ValueError("clamp: at least one of min and max is needed")
+    values = [v for v in (x, min, max) if v is not None]
+    arrays = [np.asarray(v) for v in operands(*values)]
+    a = arrays[0]
+    low = None if min is None else arrays[1]
+    high = None if max is None else arrays[-1]
+    below = np.zeros((), bool) if low is None else np.asarray(a.real < low.real)
+    above = np.zeros((), bool) if high is None else np.asarray(a.real > high.real)
+    if low is not None and high is not None:
+        above = above | (np.where(below, low.real, a.real) > high.real)  # min > max: max wins
+        below = below & ~above
+    out = a if low is None else np.where(below, low, a)
+    out = out if high is None else np.where(above, high, out)
+    out = np.array(out) if out is a else out
+    inside = ~(below | above)
+    return elementwise(
+        "clamp",
+        out,
+        (x, lambda g: np.where(inside, g, 0)),
+        (min, lambda g: np.where(below, g, 0)),
+        (max, lambda g: np.where(above, g, 0)),
+    )
+
+
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    """x where the condition holds, y elsewhere; with one argument, the indices of the true elements."""
+    # dL/dx = g where the condition holds, else 0        dL/dy = the other way round
+    mask = as_array(condition)
+    if mask.dtype != bool and (x is not None or mask.dtype.kind not in "iufb"):
+        raise TypeError(f"where: the condition must be a bool tensor, got dtype {mask.dtype}")
+    if x is None and y is None:
+        return tuple(wrap(i) for i in np.nonzero(mask))
+    if x is None or y is None:
+        raise TypeError("where: give both x and y, or neither")
+    a, b = operands(x, y)
+    dtype = np.result_type(a, b) if not (np.isscalar(a) and np.isscalar(b)) else None
+    out = np.where(mask, a, b)
+    out = out if dtype is None else out.astype(dtype, copy=False)
+    return elementwise(
+        "where", out, (x, lambda g: np.where(mask, g, 0)), (y, lambda g: np.where(mask, 0, g))
+    )
+
+
+def lerp(x: Any, end: Any, weight: Any) -> Tensor:
+    """x + weight·(end - x)."""
+    return add(x, mul(weight, sub(end, x)))
+
+
+def addcmul(x: Any, a: Any, b: Any, *, value: float = 1) -> Tensor:
+    """x + value·a·b."""
+    return add(x, mul(mul(a, b), value))
+
+
+# Comparisons and logic: no gradient.
+
+
+def _comparison(name: str, function: Any) -> Any:
+    def op(x: Any, y: Any) -> Tensor:
+        a, b = operands(x, y)
+        return wrap(function(a.real, b.real))
+
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = f"Elementwise comparison `{name}`: a bool tensor."
+    return op
+
+
+eq, ne, lt, le, gt, ge = (
+    _comparison(name, function)
+    for name, function in (
+        ("eq", np.equal),
+        ("ne", np.not_equal),
+        ("lt", np.less),
+        ("le", np.less_equal),
+        ("gt", np.greater),
+        ("ge", np.greater_equal),
+    )
+)
+
+
+def logical_and(x: Any, y: Any) -> Tensor:
+    """Both are nonzero."""
+    return wrap(np.logical_and(as_array(x), as_array(y)))
+
+
+def logical_or(x: Any, y: Any) -> Tensor:
+    """At least one is nonzero."""
+    return wrap(np.logical_or(as_array(x), as_array(y)))
+
+
+def logical_xor(x: Any, y: Any) -> Tensor:
+    """Exactly one is nonzero."""
+    return wrap(np.logical_xor(as_array(x), as_array(y)))
+
+
+def logical_not(x: Any) -> Tensor:
+    """Is zero."""
+    return wrap(np.logical_not(as_array(x)))
+
+
+def _bitwise(name: str, function: Any) -> Any:
+    def op(x: Any, y: Any) -> Tensor:
+        a, b = (np.asarray(v) for v in operands(x, y))
+        if a.dtype.kind == "f":
+            raise TypeError(f"{name}: expected bool or integer tensors, got dtype {a.dtype}")
+        return wrap(function(a, b))
+
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = f"Elementwise {name.replace('_', ' ')} of bools or integers."
+    return op
+
+
+bitwise_and, bitwise_or, bitwise_xor = (
+    _bitwise(f"bitwise_{n}", f)
+    for n, f in (("and", np.bitwise_and), ("or", np.bitwise_or), ("xor", np.bitwise_xor))
+)
+
+
+def bitwise_not(x: Any) -> Tensor:
+    """Elementwise not of bools or integers."""
+    a = operand(x)
+    if a.dtype.kind == "f":
+        raise TypeError(f"bitwise_not: expected a bool or integer tensor, got dtype {a.dtype}")
+    return wrap(~a)
+
+
+def isnan(x: Any) -> Tensor:
+    """Is not a number."""
+    return wrap(np.isnan(as_array(x)))
+
+
+def isinf(x: Any) -> Tensor:
+    """Is plus or minus infinity."""
+    return wrap(np.isinf(as_array(x)))
+
+
+def isfinite(x: Any) -> Tensor:
+    """Is neither infinite nor NaN."""
+    return wrap(np.isfinite(as_array(x)))
+
+
+def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """|x - y| <= atol + rtol·|y|, elementwise."""
+    return wrap(np.isclose(as_array(x), as_array(y), rtol, atol, equal_nan))
+
+
+def allclose(
+    x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> builtins.bool:
+    """Whether all elements are close."""
+    return bool(np.allclose(as_array(x), as_array(y), rtol, atol, equal_nan))
+
+
+def equal(x: Any, y: Any) -> builtins.bool:
+    """Whether two tensors have the same shape and elements."""
+    return bool(np.array_equal(as_array(x), as_array(y)))
+

@@ -1,0 +1,200 @@
+"""Convolution (cross-correlation, as in every neural network) and its transpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad import kernels
+from minigrad.ops.linear import matrices
+from minigrad.ops.shape import pad as pad_op
+from minigrad.ops.shape import squeeze, unsqueeze
+from minigrad.tensor import Tensor, needs_grad, record
+
+Ints = Any  # an int or a sequence of ints
+
+
+def ints(name: str, argument: str, value: Any, n: int, least: int) -> tuple[int, ...]:
+    """An int or n of them as a tuple, each at least `least`."""
+    given = value if isinstance(value, tuple | list) else (value,)
+    numbers = tuple(given) * n if len(given) == 1 else tuple(given)
+    if len(numbers) != n or not all(isinstance(v, int | np.integer) for v in numbers):
+        raise TypeError(f"{name}: {argument} must be an integer or {n} of them, got {value!r}")
+    if min(numbers) < least:
+        raise ValueError(f"{name}: {argument} must be at least {least}, got {value!r}")
+    return tuple(int(v) for v in numbers)
+
+
+def conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0,
+    dilation: Ints = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """2-d convolution of x (N, C, H, W) or (C, H, W) with weight (O, C/groups, KH, KW).
+
+    `padding` may be "same" (stride 1) or "valid". Returns (N, O, OH, OW).
+    """
+    return _conv("conv2d", x, weight, bias, stride, padding, dilation, groups)
+
+
+def conv1d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0,
+    dilation: Ints = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """1-d convolution of x (N, C, L) or (C, L) with weight (O, C/groups, K): conv2d on one row."""
+    _check_ranks("conv1d", x, weight, 1)
+    if not isinstance(padding, str):
+        padding = (0, *ints("conv1d", "padding", padding, 1, 0))
+    out = _conv(
+        "conv1d", unsqueeze(x, -2), unsqueeze(weight, -2), bias,
+        (1, *ints("conv1d", "stride", stride, 1, 1)), padding,
+        (1, *ints("conv1d", "dilation", dilation, 1, 1)), groups,
+    )  # fmt: skip
+    return squeeze(out, -2)
+
+
+def _check_ranks(name: str, x: Tensor, weight: Tensor, spatial: int) -> None:
+    if weight.ndim != spatial + 2 or x.ndim not in (spatial + 1, spatial + 2):
+        raise RuntimeError(
+            f"{name}: expected an input of {spatial + 1} or {spatial + 2} axes and a weight of "
+            f"{spatial + 2}, got shapes {x.shape} and {weight.shape}"
+        )
+
+
+def _conv(
+    name: str, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, padding: Any,
+    dilation: Ints, groups: int,
+) -> Tensor:  # fmt: skip
+    # y = x * W + b        dL/dx = g * Wᵀ        dL/dW = x * g        dL/db = Σ g over N, H, W
+    _check_ranks(name, x, weight, 2)
+    if x.ndim == 3:
+        out = _conv(name, unsqueeze(x, 0), weight, bias, stride, padding, dilation, groups)
+        return squeeze(out, 0)
+    stride, dilation = ints(name, "stride", stride, 2, 1), ints(name, "dilation", dilation, 2, 1)
+    x, padding = _padding(name, x, weight, stride, padding, dilation)
+    inputs = (x, weight) if bias is None else (x, weight, bias)
+    a, w, *rest = matrices(name, *inputs)
+    _, channels, *size = a.shape
+    out_channels, in_group, *taps = w.shape
+    if groups < 1 or channels != in_group * groups or out_channels % groups:
+        raise RuntimeError(
+            f"{name}: groups={groups}, weight of shape {w.shape}: expected an input with "
+            f"{in_group * max(groups, 1)} channels and output channels divisible by groups, got "
+            f"input shape {a.shape}"
+        )
+    if rest and rest[0].shape != (out_channels,):
+        raise RuntimeError(f"{name}: bias of shape {rest[0].shape}, expected ({out_channels},)")
+    for n, p, k, d in zip(size, padding, taps, dilation, strict=True):
+        if n + 2 * p < d * (k - 1) + 1:
+            raise RuntimeError(
+                f"{name}: the kernel {tuple(taps)} (dilation {dilation}) is larger than the padded "
+                f"input {tuple(n + 2 * p for n, p in zip(size, padding, strict=True))}"
+            )
+    kernel = kernels.current(a, w)
+    settings = (stride, padding, dilation, groups)
+    y = kernel.conv2d(a, w, *settings)
+    if rest:
+        b = rest[0].reshape(-1, 1, 1)
+        y = np.add(y, b, out=y) if y.dtype == b.dtype else y + b
+    x_shape, w_shape = a.shape, w.shape
+    b_dtype = rest[0].dtype if rest else a.dtype
+    kept_w = w if needs_grad(x) else None
+    kept_x = a if needs_grad(weight) else None
+    need_b = needs_grad(bias)
+
+    def vjp(g: Any) -> Any:
+        dx = dw = db = None
+        if kept_w is not None:
+            dx = kernel.conv2d_input_grad(g, kept_w, x_shape, *settings)
+        if kept_x is not None:
+            dw = kernel.conv2d_weight_grad(g, kept_x, w_shape, *settings)
+        if need_b:
+            db = g.sum(axis=(0, 2, 3), dtype=np.result_type(g.dtype, np.float64)).astype(b_dtype)
+        return dx, dw, db
+
+    return record(name, y, (x, weight, bias), vjp)
+
+
+def _padding(
+    name: str, x: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any
+) -> tuple[Tensor, tuple[int, ...]]:
+    """The symmetric padding; what "same" needs beyond it is padded to x here, at the end."""
+    if not isinstance(padding, str):
+        return x, ints(name, "padding", padding, 2, 0)
+    if padding == "valid":
+        return x, (0, 0)
+    if padding != "same":
+        raise ValueError(f"{name}: padding must be 'same', 'valid' or integers, got {padding!r}")
+    if stride != (1, 1):
+        raise ValueError(f"{name}: padding='same' needs stride 1, got {stride}")
+    total = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+    extra = [t % 2 for t in total]
+    if any(extra):
+        x = pad_op(x, (0, extra[1], 0, extra[0]))
+    return x, tuple(t // 2 for t in total)
+
+
+def conv_transpose2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints = 0,
+    output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1,
+) -> Tensor:  # fmt: skip
+    """The gradient of conv2d with respect to its input, as a layer (also called deconvolution).
+
+    x (N, C, H, W) or (C, H, W), weight (C, O/groups, KH, KW);
+    OH = (H - 1)·stride - 2·padding + dilation·(KH - 1) + output_padding + 1.
+    """
+    # y = x * Wᵀ + b, so dL/dx is the convolution itself, and dL/dW has x and g exchanged
+    name = "conv_transpose2d"
+    _check_ranks(name, x, weight, 2)
+    if x.ndim == 3:
+        out = conv_transpose2d(
+            unsqueeze(x, 0), weight, bias, stride, padding, output_padding, groups, dilation
+        )
+        return squeeze(out, 0)
+    stride, dilation = ints(name, "stride", stride, 2, 1), ints(name, "dilation", dilation, 2, 1)
+    padding = ints(name, "padding", padding, 2, 0)
+    extra = ints(name, "output_padding", output_padding, 2, 0)
+    inputs = (x, weight) if bias is None else (x, weight, bias)
+    a, w, *rest = matrices(name, *inputs)
+    if groups < 1 or a.shape[1] != w.shape[0] or w.shape[0] % groups:
+        raise RuntimeError(
+            f"{name}: input of shape {a.shape}, weight of shape {w.shape} and groups={groups} do "
+            "not fit: expected weight (in_channels, out_channels/groups, KH, KW)"
+        )
+    out_channels = w.shape[1] * groups
+    if rest and rest[0].shape != (out_channels,):
+        raise RuntimeError(f"{name}: bias of shape {rest[0].shape}, expected ({out_channels},)")
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
+        raise RuntimeError(
+            f"{name}: output_padding {extra} must be smaller than stride {stride} or dilation "
+            f"{dilation}"
+        )
+    size = tuple(
+        (n - 1) * s - 2 * p + d * (k - 1) + e + 1
+        for n, s, p, d, k, e in zip(
+            a.shape[2:], stride, padding, dilation, w.shape[2:], extra, strict=True
+        )
+    )
+    if min(size) < 1:
+        raise RuntimeError(f"{name}: the output of size {size} would be empty")
+    kernel = kernels.current(a, w)
+    settings = (stride, padding, dilation, groups)
+    y = kernel.conv2d_input_grad(a, w, (a.shape[0], out_channels, *size), *settings)
+    if rest:
+        y = y + rest[0].reshape(-1, 1, 1)
+    w_shape, b_dtype = w.shape, rest[0].dtype if rest else a.dtype
+    kept_w = w if needs_grad(x) else None
+    kept_x = a if needs_grad(weight) else None
+    need_b = needs_grad(bias)
+
+    def vjp(g: Any) -> Any:
+        dx = dw = db = None
+        if kept_w is not None:
+            dx = kernel.conv2d(g, kept_w, *settings)
+        if kept_x is not None:
+            dw = kernel.conv2d_weight_grad(kept_x, g, w_shape, *settings)
+        if need_b:
+            db = g.sum(axis=(0, 2, 3), dtype=np.result_type(g.dtype, np.float64)).astype(b_dtype)
+        return dx, dw, db
+
+    return record(name, y, (x, weight, bias), vjp)

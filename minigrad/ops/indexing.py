@@ -1,0 +1,319 @@
+"""Reading and writing by index, and what is built on it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad import kernels
+from minigrad.ops.shape import reshape
+from minigrad.tensor import (
+    Tensor,
+    as_array,
+    axis_of,
+    elementwise,
+    int64,
+    operand,
+    operands,
+    record,
+    wrap,
+)
+
+
+def _key(index: Any, shape: tuple[int, ...]) -> tuple[Any, bool]:
+    """The numpy index for a user's index, and whether it is basic (gives a view)."""
+    items = index if isinstance(index, tuple) else (index,)
+    key: list[Any] = []
+    basic = True
+    for item in items:
+        if isinstance(item, Tensor | np.ndarray | list | range):
+            array = as_array(item) if not isinstance(item, range) else np.asarray(item)
+            if isinstance(item, list | range) and not array.size:
+                array = array.astype(int64)
+            if array.dtype.kind not in "iub":
+                raise IndexError(
+                    f"index: tensors used as an index must be integer or bool, got {array.dtype}"
+                )
+            if array.ndim == 0 and array.dtype.kind in "iu":
+                item = int(array)
+            else:
+                item, basic = array, False
+        elif isinstance(item, bool | np.bool_):
+            basic = False
+        elif isinstance(item, slice):
+            item = slice(*(None if v is None else int(v) for v in (item.start, item.stop, item.step)))
+            if item.step is not None and item.step <= 0:
+                raise ValueError(f"index: slice steps must be positive, got {item.step}: use flip")
+        elif item is not None and item is not Ellipsis:
+            try:
+                item = item.__index__()
+            except AttributeError:
+                raise TypeError(
+                    f"index: expected integers, slices, ..., None or tensors, got {item!r}"
+                ) from None
+        key.append(item)
+    return tuple(key), basic
+
+
+def _read(a: Any, key: Any, index: Any) -> Any:
+    try:
+        return a[key]
+    except IndexError as error:
+        shown = str(index) if not isinstance(index, Tensor) else f"tensor of shape {index.shape}"
+        raise IndexError(f"index: {shown} does not fit shape {a.shape}: {error}") from None
+
+
+def getitem(x: Any, index: Any) -> Tensor:
+    """x[index]: a view for integers and slices, a copy for tensors and masks."""
+    # dL/dx = g added up at the places it was read from
+    a = operand(x)
+    key, basic = _key(index, a.shape)
+    out = _read(a, key, index)
+    shape = a.shape
+    # an integer index can name a place twice, a mask or a slice cannot
+    once = basic or all(not isinstance(k, np.ndarray) or k.dtype == bool for k in key)
+
+    def vjp(g: Any) -> Any:
+        dx = np.zeros(shape, g.dtype)
+        if once:
+            dx[key] = g
+        elif len(key) == 1 and g.dtype.kind == "f" and len(shape) > 1:
+            rows = key[0].reshape(-1)
+            rows = np.where(rows < 0, rows + shape[0], rows)
+            width = math.prod(shape[1:])
+            kernel.add_at_(dx.reshape(shape[0], width), rows, g.reshape(rows.size, width))
+        else:
+            np.add.at(dx, key, g)
+        return (dx,)
+
+    kernel = kernels.current(a)
+    return record("getitem", out, (x,), vjp, (x.base or x) if basic else None)
+
+
+def setitem(x: Tensor, index: Any, value: Any) -> None:
+    """x[index] = value, in place; recorded if x or the value needs a gradient."""
+    # dL/dx = g with zeros at the written places        dL/dvalue = g at the written places
+    from minigrad.ops.inplace import overwrite
+
+    a = x.data
+    key, _ = _key(index, a.shape)
+    old = _read(a, key, index)
+    v = as_array(value)
+    if v.dtype.kind == "f" and a.dtype.kind in "iub" and isinstance(value, Tensor):
+        raise TypeError(f"setitem: a {v.dtype} value does not fit a tensor of dtype {a.dtype}")
+    lead = v.ndim - old.ndim
+    if lead > 0 and all(n == 1 for n in v.shape[:lead]):
+        v = v.reshape(v.shape[lead:])
+    try:
+        np.broadcast_to(v, old.shape)
+    except ValueError:
+        raise RuntimeError(
+            f"setitem: a value of shape {as_array(value).shape} does not fit the place of shape "
+            f"{old.shape}"
+        ) from None
+
+    def without(g: Any) -> Any:
+        g = np.array(g)
+        g[key] = 0
+        return g
+
+    def write(out: Any) -> None:
+        out[key] = v
+
+    overwrite("setitem", x, write, (x, without), (value, lambda g: g[key]))
+
+
+def _along(name: str, a: Any, dim: int, index: Any, same_rank: bool) -> tuple[int, Any]:
+    axis = axis_of(name, dim, a.ndim)
+    i = as_array(index)
+    if i.dtype.kind not in "iu":
+        raise RuntimeError(f"{name}: the index must be an integer tensor, got dtype {i.dtype}")
+    if same_rank and i.ndim != a.ndim and i.size:
+        raise RuntimeError(f"{name}: index of shape {i.shape} for an input of shape {a.shape}")
+    n = a.shape[axis] if a.ndim else 1
+    if i.size and (i.min() < 0 or i.max() >= n):
+        raise IndexError(f"{name}: index {_worst(i, n)} is out of range 0 to {n - 1} (dim {axis})")
+    return axis, i
+
+
+def _worst(i: Any, n: int) -> int:
+    return int(i.max()) if i.max() >= n else int(i.min())
+
+
+def _grid(i: Any, axis: int) -> tuple[Any, ...]:
+    """The full index that reads i[...] along `axis` and stays put elsewhere."""
+    where = list(np.ogrid[tuple(slice(n) for n in i.shape)]) if i.ndim else []
+    if i.ndim:
+        where[axis] = i
+    return tuple(where)
+
+
+def gather(x: Any, dim: int, index: Any) -> Tensor:
+    """out[i][j] = x[index[i][j]][j] (dim 0): one element for each entry of the index."""
+    a = operand(x)
+    axis, i = _along("gather", a, dim, index, True)
+    for d, (n, m) in enumerate(zip(i.shape, a.shape, strict=False)):
+        if d != axis and n > m:
+            raise RuntimeError(f"gather: index of shape {i.shape} for an input of shape {a.shape}")
+    if not a.ndim or not i.ndim:
+        return reshape(getitem(reshape(x, -1), i.reshape(-1)), i.shape)
+    if not i.size:
+        return getitem(reshape(x, -1), np.zeros(i.shape, np.int64))
+    return getitem(x, _grid(i, axis))
+
+
+def scatter(x: Any, dim: int, index: Any, src: Any) -> Tensor:
+    """A copy of x with src (a tensor or number) written at the places gather would read."""
+    return _scatter("scatter", x, dim, index, src)
+
+
+def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Tensor:
+    """A copy of x with src added at the places gather would read."""
+    return _scatter("scatter_add", x, dim, index, src)
+
+
+def _scatter(name: str, x: Any, dim: int, index: Any, src: Any) -> Tensor:
+    # scatter:      dL/dx = g with zeros at the places, dL/dsrc = g at the places
+    # scatter_add:  dL/dx = g,                          dL/dsrc = g at the places
+    a = operand(x)
+    axis, i = _along(name, a, dim, index, True)
+    grid = _grid(i, axis)
+    s = as_array(src).astype(a.dtype)
+    if s.ndim:
+        if any(m < n for m, n in zip(s.shape, i.shape, strict=True)):
+            raise RuntimeError(f"{name}: index of shape {i.shape} for a src of shape {s.shape}")
+        part = tuple(slice(n) for n in i.shape)
+        s, src_shape = s[part], s.shape
+    out = a.copy()
+    add = name == "scatter_add"
+    if add:
+        np.add.at(out, grid, s)
+    else:
+        out[grid] = s
+
+    def dx(g: Any) -> Any:
+        if add:
+            return g
+        g = np.array(g)
+        g[grid] = 0
+        return g
+
+    def dsrc(g: Any) -> Any:
+        if not s.ndim:
+            return g[grid]
+        full = np.zeros(src_shape, g.dtype)
+        full[part] = g[grid]
+        return full
+
+    return elementwise(name, out, (x, dx), (src, dsrc))
+
+
+def index_select(x: Any, dim: int, index: Any) -> Tensor:
+    """The slices of x along `dim` that a vector of positions names."""
+    a = operand(x)
+    axis, i = _along("index_select", a, dim, index, False)
+    if i.ndim > 1:
+        raise RuntimeError(f"index_select: the index must be a vector, got shape {i.shape}")
+    if not a.ndim:
+        return getitem(reshape(x, 1), i.reshape(-1)[:1]).reshape(())  # type: ignore[no-any-return]
+    return getitem(x, (slice(None),) * axis + (i.reshape(-1),))
+
+
+def take(x: Any, index: Any) -> Tensor:
+    """Elements of the flattened tensor at the given positions."""
+    return getitem(reshape(x, -1), as_array(index))
+
+
+def take_along_dim(x: Any, indices: Any, dim: int) -> Tensor:
+    """`gather` with an index that broadcasts over the other axes."""
+    a, i = operand(x), as_array(indices)
+    shape = list(np.broadcast_shapes(a.shape[:dim] + (1,) + a.shape[dim + 1 :], i.shape))
+    return gather(x, dim, np.broadcast_to(i, shape))
+
+
+def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
+    """x with `value` (a number or 0-d tensor) where the mask is true."""
+    # dL/dx = g where the mask is false        dL/dvalue = Σ g where it is true
+    a, m, v = operand(x), as_array(mask), as_array(value)
+    if m.dtype != bool:
+        raise RuntimeError(f"masked_fill: the mask must be bool, got dtype {m.dtype}")
+    if v.ndim:
+        raise RuntimeError(f"masked_fill: value must be a number or 0-d tensor, got shape {v.shape}")
+    out = np.where(m, v.astype(a.dtype), a)
+    return elementwise(
+        "masked_fill",
+        out,
+        (x, lambda g: np.where(m, 0, g)),
+        (value, lambda g: np.where(m, g, 0)),
+    )
+
+
+def masked_select(x: Any, mask: Any) -> Tensor:
+    """The elements of x where the mask is true, as a vector."""
+    from minigrad.ops.shape import broadcast_to
+
+    a, m = operand(x), as_array(mask)
+    shape = np.broadcast_shapes(a.shape, m.shape)
+    return getitem(broadcast_to(x, shape), wrap(np.broadcast_to(m, shape)))
+
+
+def nonzero(x: Any, as_tuple: bool = False) -> Any:
+    """The positions of the nonzero elements: a matrix with one row each, or one vector per axis."""
+    found = np.nonzero(np.atleast_1d(as_array(x)))
+    if as_tuple:
+        return tuple(wrap(i) for i in found)
+    return wrap(np.stack(found, axis=1).reshape(-1, as_array(x).ndim))
+
+
+def unique(x: Any) -> Tensor:
+    """The distinct elements in ascending order."""
+    return wrap(np.unique(as_array(x)))
+
+
+def one_hot(x: Any, num_classes: int = -1) -> Tensor:
+    """Integers as rows with a single 1, in int64."""
+    i = as_array(x)
+    if i.dtype.kind not in "iu":
+        raise RuntimeError(f"one_hot: expected an integer tensor, got dtype {i.dtype}")
+    if num_classes == -1:
+        if not i.size:
+            raise RuntimeError("one_hot: give num_classes for an empty tensor")
+        num_classes = int(i.max()) + 1
+    if i.size and (i.min() < 0 or i.max() >= num_classes):
+        raise RuntimeError(f"one_hot: class {_worst(i, num_classes)} is not in 0 to {num_classes - 1}")
+    return wrap((i[..., None] == np.arange(num_classes)).astype(int64))
+
+
+def embedding(x: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+    """The rows of `weight` that the integers in x name; row `padding_idx` receives no gradient."""
+    # dL/dweight = g added up by row
+    i, w = as_array(x), operand(weight)
+    if i.dtype.kind not in "iu":
+        raise RuntimeError(f"embedding: expected an integer tensor, got dtype {i.dtype}")
+    if w.ndim != 2:
+        raise RuntimeError(f"embedding: weight must have 2 axes, got shape {w.shape}")
+    rows, width = w.shape
+    if padding_idx is not None:
+        if not -rows <= padding_idx < rows:
+            raise ValueError(f"embedding: padding_idx {padding_idx} is outside {rows} rows")
+        padding_idx %= rows
+    if i.size and (i.min() < 0 or i.max() >= rows):
+        raise IndexError(f"embedding: index {_worst(i, rows)} is out of range 0 to {rows - 1}")
+    kernel, flat = kernels.current(w), i.reshape(-1)
+
+    def vjp(g: Any) -> Any:
+        dw = np.zeros((rows, width), g.dtype)
+        kernel.add_at_(dw, flat, g.reshape(-1, width))
+        if padding_idx is not None:
+            dw[padding_idx] = 0
+        return (dw,)
+
+    return record("embedding", w[i], (weight,), vjp)
+
+
+def searchsorted(sorted_sequence: Any, values: Any, *, right: bool = False) -> Tensor:
+    """Where values would be inserted into a sorted vector."""
+    a, v = operands(sorted_sequence, values)
+    return wrap(np.asarray(np.searchsorted(a, v, "right" if right else "left"), int64))

@@ -1,0 +1,130 @@
+"""In-place changes. All go through `overwrite`: recorded if a gradient is needed, and noted, so that
+a backward that needs the old numbers refuses to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad import modes, tape
+from minigrad.ops import arithmetic
+from minigrad.ops.random import generator
+from minigrad.tensor import Pair, Tensor, as_array, elementwise, needs_grad
+
+
+def overwrite(name: str, x: Tensor, write: Callable[[Any], None], *pairs: Pair) -> Tensor:
+    """Change the memory of x by `write`; `pairs` say how gradients pass, as in `elementwise`."""
+    tracked = modes.grad_enabled.get() and any(needs_grad(value) for value, _ in pairs)
+    if modes.grad_enabled.get():
+        if x.node is not None and x.node.vjp is None:
+            raise RuntimeError(
+                f"{name}: a leaf that requires grad cannot be changed in place while gradients are "
+                "recorded: wrap the change in no_grad(), or change a clone()"
+            )
+        if x.base is not None and (tracked or x.base.node is not None):
+            raise RuntimeError(
+                f"{name}: this is a view of another tensor and part of a graph: assign to the "
+                "other tensor by index (y[0] = y[0] + 1), or change a clone()"
+            )
+    if not x.data.flags.writeable or 0 in x.data.strides and x.data.size > 1:
+        raise RuntimeError(
+            f"{name}: the memory of this tensor (shape {x.shape}) is read-only or repeated by "
+            "expand: change a clone()"
+        )
+    write(x.data)
+    tape.note_change(x.data)
+    if tracked:
+        x.node = elementwise(name, x.data, *pairs).node
+    return x
+
+
+def _assign(name: str, x: Tensor, result: Tensor) -> Tensor:
+    """x takes the values and the history of `result`, computed from it out of place."""
+    if result.shape != x.shape:
+        raise RuntimeError(f"{name}: a result of shape {result.shape} does not fit shape {x.shape}")
+    kinds = "biufc"
+    if kinds.index(result.dtype.kind) > max(kinds.index(x.dtype.kind), 1 + (x.dtype.kind == "i")):
+        raise RuntimeError(f"{name}: a {result.dtype} result does not fit a {x.dtype} tensor")
+    values = result.data
+    if result.node is None or not modes.grad_enabled.get():
+        return overwrite(name, x, lambda out: np.copyto(out, values, casting="unsafe"))
+    if x.node is not None and x.node.vjp is None:
+        return overwrite(name, x, lambda out: None, (x, lambda g: g))  # refuses
+    return overwrite(
+        name, x, lambda out: np.copyto(out, values, casting="unsafe"), (result, lambda g: g)
+    )
+
+
+def _inplace(op: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    name = op.__name__ + "_"
+
+    def method(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return _assign(name, x, op(x, *args, **kwargs))
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"`{op.__name__}` in place."
+    return method
+
+
+add_ = _inplace(arithmetic.add)
+sub_ = _inplace(arithmetic.sub)
+mul_ = _inplace(arithmetic.mul)
+div_ = _inplace(arithmetic.div)
+pow_ = _inplace(arithmetic.pow)
+neg_ = _inplace(arithmetic.neg)
+exp_ = _inplace(arithmetic.exp)
+sqrt_ = _inplace(arithmetic.sqrt)
+abs_ = _inplace(arithmetic.abs)
+clamp_ = _inplace(arithmetic.clamp)
+lerp_ = _inplace(arithmetic.lerp)
+addcmul_ = _inplace(arithmetic.addcmul)
+floor_divide_ = _inplace(arithmetic.floor_divide)
+remainder_ = _inplace(arithmetic.remainder)
+
+
+def masked_fill_(x: Tensor, mask: Any, value: Any) -> Tensor:
+    """`masked_fill` in place."""
+    from minigrad.ops.indexing import masked_fill
+
+    return _assign("masked_fill_", x, masked_fill(x, mask, value))
+
+
+def fill_(x: Tensor, value: Any) -> Tensor:
+    """Every element becomes `value`."""
+    v = as_array(value)
+    if v.ndim:
+        raise RuntimeError(f"fill_: expected a number or 0-d tensor, got shape {v.shape}")
+    return overwrite("fill_", x, lambda out: out.fill(v.item()), (x, np.zeros_like))
+
+
+def zero_(x: Tensor) -> Tensor:
+    """Every element becomes 0."""
+    return overwrite("zero_", x, lambda out: out.fill(0), (x, np.zeros_like))
+
+
+def copy_(x: Tensor, source: Any) -> Tensor:
+    """The values of `source`, broadcast and converted."""
+    v = as_array(source)
+    try:
+        values = np.broadcast_to(v, x.shape)
+    except ValueError:
+        raise RuntimeError(f"copy_: shape {v.shape} does not broadcast to {x.shape}") from None
+    write: Callable[[Any], None] = lambda out: np.copyto(out, values, casting="unsafe")  # noqa: E731
+    return overwrite("copy_", x, write, (x, np.zeros_like), (source, lambda g: g))
+
+
+def uniform_(x: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+    """Random numbers uniform in [a, b)."""
+    return copy_(x, generator().uniform(a, b, x.shape))
+
+
+def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """Random numbers from a normal distribution."""
+    return copy_(x, generator().normal(mean, std, x.shape))
+
+
+def bernoulli_(x: Tensor, p: float = 0.5) -> Tensor:
+    """1 with probability p, else 0."""
+    return copy_(x, generator().random(x.shape) < p)

@@ -1,0 +1,242 @@
+"""Matrix products. Unlike elementwise ops they refuse mixed dtypes, as in PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.tensor import Tensor, as_array, fit, needs_grad, record
+
+
+def matrices(name: str, *tensors: Any) -> tuple[Any, ...]:
+    """The arrays of the inputs, of one floating or integer dtype (complex probes mix freely)."""
+    arrays = tuple([x.data if isinstance(x, Tensor) else as_array(x) for x in tensors])
+    first = arrays[0].dtype
+    for a in arrays[1:]:
+        if a.dtype is not first and a.dtype != first and "c" not in (a.dtype.kind, first.kind):
+            found = ", ".join(str(b.dtype) for b in arrays)
+            raise RuntimeError(f"{name}: expected one dtype, got {found}: convert with .to(dtype)")
+    return arrays
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x·Wᵀ + b for x (…, in), weight (out, in) or (in,), bias (out,)."""
+    # y = x·Wᵀ + b        dL/dx = g·W        dL/dW = gᵀ·x        dL/db = Σ g over the rows
+    inputs = (x, weight) if bias is None else (x, weight, bias)
+    a, w, *rest = matrices("linear", *inputs)
+    if w.ndim not in (1, 2) or a.ndim == 0 or a.shape[-1] != w.shape[-1]:
+        raise RuntimeError(
+            f"linear: input of shape {a.shape} does not fit weight of shape {w.shape}, expected "
+            f"the input's last size to be {w.shape[-1] if w.ndim else 'the in_features'}"
+        )
+    if w.ndim == 1:
+        out = matmul(x, weight)
+        return out if bias is None else out + bias
+    if rest and rest[0].shape not in ((w.shape[0],), (1,), ()):
+        raise RuntimeError(f"linear: bias of shape {rest[0].shape}, expected ({w.shape[0]},)")
+    rows = a if a.ndim == 2 else a.reshape(-1, a.shape[-1])
+    y = rows @ w.T
+    if rest:
+        if y.dtype.kind == rest[0].dtype.kind:
+            y += rest[0]
+        else:
+            y = y + rest[0]
+    need_x, need_w, need_b = needs_grad(x), needs_grad(weight), needs_grad(bias)
+    shape, out_features = a.shape, w.shape[0]
+    b_shape, b_dtype = (rest[0].shape, rest[0].dtype) if rest else ((), a.dtype)
+    kept_w = w if need_x else None
+    kept_x = rows if need_w else None
+
+    def vjp(g: Any) -> Any:
+        g = g.reshape(-1, out_features)
+        dx = (g @ kept_w).reshape(shape) if need_x else None
+        dw = g.T @ kept_x if need_w else None
+        return dx, dw, fit(g, b_shape, b_dtype) if need_b else None
+
+    if a.ndim != 2:
+        y = y.reshape(*a.shape[:-1], out_features)
+    return record("linear", y, (x, weight, bias), vjp)
+
+
+def matmul(x: Any, y: Any) -> Tensor:
+    """The matrix product in all ranks: vectors, matrices, and stacks of matrices that broadcast."""
+    # Y = A·B        dL/dA = g·Bᵀ        dL/dB = Aᵀ·g        (a vector is a row left, a column right)
+    a, b = matrices("matmul", x, y)
+    if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        raise RuntimeError(f"matmul: shapes {a.shape} and {b.shape} cannot be multiplied")
+    try:
+        out = a @ b
+    except ValueError:
+        raise RuntimeError(f"matmul: the stacks {a.shape} and {b.shape} do not broadcast") from None
+    rows = a if a.ndim > 1 else a[None]
+    columns = b if b.ndim > 1 else b[:, None]
+    shape = (*np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2]), rows.shape[-2], columns.shape[-1])  # fmt: skip
+    need_a, need_b = needs_grad(x), needs_grad(y)
+    a_shape, b_shape, a_dtype, b_dtype = a.shape, b.shape, a.dtype, b.dtype
+    kept_b = columns if need_a else None
+    kept_a = rows if need_b else None
+    rows_shape, columns_shape = rows.shape, columns.shape
+
+    def vjp(g: Any) -> Any:
+        g = g.reshape(shape)
+        da = db = None
+        if kept_b is not None:
+            da = fit(g @ kept_b.swapaxes(-1, -2), rows_shape, a_dtype).reshape(a_shape)
+        if kept_a is not None:
+            db = fit(kept_a.swapaxes(-1, -2) @ g, columns_shape, b_dtype).reshape(b_shape)
+        return da, db
+
+    return record("matmul", out, (x, y), vjp)
+
+
+def _ranked(name: str, x: Any, y: Any, rank: int) -> tuple[Any, Any]:
+    a, b = as_array(x), as_array(y)
+    if a.ndim != rank or b.ndim != rank:
+        raise RuntimeError(f"{name}: expected {rank} axes each, got shapes {a.shape} and {b.shape}")
+    return a, b
+
+
+def mm(x: Any, y: Any) -> Tensor:
+    """The product of two matrices."""
+    _ranked("mm", x, y, 2)
+    return matmul(x, y)
+
+
+def bmm(x: Any, y: Any) -> Tensor:
+    """The products of two stacks (B, n, k) and (B, k, m) of the same length."""
+    a, b = _ranked("bmm", x, y, 3)
+    if a.shape[0] != b.shape[0]:
+        raise RuntimeError(f"bmm: stacks of {a.shape[0]} and {b.shape[0]} matrices")
+    return matmul(x, y)
+
+
+def mv(x: Any, y: Any) -> Tensor:
+    """A matrix times a vector."""
+    a, b = as_array(x), as_array(y)
+    if a.ndim != 2 or b.ndim != 1:
+        raise RuntimeError(f"mv: expected a matrix and a vector, got shapes {a.shape}, {b.shape}")
+    return matmul(x, y)
+
+
+def dot(x: Any, y: Any) -> Tensor:
+    """The inner product of two vectors."""
+    a, b = _ranked("dot", x, y, 1)
+    if a.shape != b.shape:
+        raise RuntimeError(f"dot: vectors of {a.shape[0]} and {b.shape[0]} elements")
+    return matmul(x, y)
+
+
+def outer(x: Any, y: Any) -> Tensor:
+    """The outer product of two vectors."""
+    _ranked("outer", x, y, 1)
+    return x.reshape(-1, 1) * y  # type: ignore[no-any-return]
+
+
+def addmm(x: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta·x + alpha·(mat1 @ mat2)."""
+    product = mm(mat1, mat2)
+    scaled = product if alpha == 1 else product * alpha
+    if beta == 0:
+        return scaled
+    out = scaled + (x if beta == 1 else x * beta)
+    if out.shape != product.shape:
+        raise RuntimeError(f"addmm: input of shape {x.shape} does not expand to {product.shape}")
+    return out
+
+
+def einsum(equation: str, *tensors: Any) -> Tensor:
+    """Einstein's summation: "ij,jk->ik" is the matrix product."""
+    # dL/dA_k = einsum of g with all other inputs, to the letters of A_k
+    if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
+        tensors = tuple(tensors[0])
+    arrays = matrices("einsum", *tensors)
+    subscripts, result = _letters(equation, arrays)
+    sizes: dict[str, int] = {}
+    for letters, a in zip(subscripts, arrays, strict=True):
+        for letter, n in zip(letters, a.shape, strict=True):
+            if sizes.get(letter, 1) not in (1, n) and n != 1:
+                raise RuntimeError(f"einsum: letter {letter!r} has sizes {sizes[letter]} and {n}")
+            sizes[letter] = max(sizes.get(letter, 1), n) if n else 0
+    # sizes of 1 broadcast: drop such an axis here and give it back in the gradient
+    out = _contract(subscripts, arrays, result, sizes)
+    nodes = [needs_grad(x) for x in tensors]
+    dtypes = [a.dtype for a in arrays]
+    shapes = [a.shape for a in arrays]
+
+    def vjp(g: Any) -> Any:
+        grads: list[Any] = []
+        for k, letters in enumerate(subscripts):
+            if not nodes[k]:
+                grads.append(None)
+                continue
+            others = [s for i, s in enumerate(subscripts) if i != k]
+            values = [a for i, a in enumerate(arrays) if i != k]
+            unique = "".join(dict.fromkeys(letters))
+            known = set(result).union(*others)
+            reach = "".join(c for c in unique if c in known)
+            d = _contract([result, *others], (g, *values), reach, sizes)
+            lone = tuple(i for i, c in enumerate(unique) if c not in known)
+            d = np.broadcast_to(np.expand_dims(d, lone), [sizes[c] for c in unique])
+            if len(unique) < len(letters):  # a repeated letter reads a diagonal: write it back
+                full = np.zeros([sizes[c] for c in letters], d.dtype)
+                spot = np.ogrid[tuple(slice(sizes[c]) for c in unique)]
+                full[tuple(spot[unique.index(c)] for c in letters)] = d
+                d = full
+            grads.append(fit(d, shapes[k], dtypes[k]))
+        return grads
+
+    return record("einsum", out, tensors, vjp)
+
+
+def _contract(subscripts: list[str], arrays: Any, result: str, sizes: dict[str, int]) -> Any:
+    """np.einsum with axes of size 1 stretched to their letter's size."""
+    full = [
+        np.broadcast_to(a, [sizes[c] for c in letters])
+        for letters, a in zip(subscripts, arrays, strict=True)
+    ]
+    return np.einsum(f"{','.join(subscripts)}->{result}", *full, optimize=len(full) > 1)
+
+
+def _letters(equation: str, arrays: Any) -> tuple[list[str], str]:
+    """Explicit letters for every axis, with ... replaced and the result spelt out."""
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if len(terms) != len(arrays):
+        raise RuntimeError(f"einsum: {equation!r} has {len(terms)} terms for {len(arrays)} tensors")
+    spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in equation]
+    widest = 0
+    for term, a in zip(terms, arrays, strict=True):
+        named = len(term.replace("...", ""))
+        if ("..." in term and a.ndim < named) or ("..." not in term and a.ndim != named):
+            raise RuntimeError(f"einsum: term {term!r} does not fit shape {a.shape}")
+        widest = max(widest, a.ndim - named)
+    dots = "".join(spare[:widest])
+    spelt = []
+    for term, a in zip(terms, arrays, strict=True):
+        extra = a.ndim - len(term.replace("...", ""))
+        spelt.append(term.replace("...", dots[widest - extra :] if extra else ""))
+    if arrow:
+        result = right.replace("...", dots)
+    else:
+        once = [c for c in sorted(set(left) - set(",.")) if left.count(c) == 1]
+        result = (dots if "..." in left else "") + "".join(once)
+    for c in result:
+        if result.count(c) > 1 or not any(c in s for s in spelt):
+            raise RuntimeError(f"einsum: output letter {c!r} of {equation!r} is repeated or unknown")
+    return spelt, result
+
+
+def cosine_similarity(x: Tensor, y: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """x·y/(|x|·|y|) along `dim`, each norm at least eps."""
+    from minigrad.ops.reductions import norm
+
+    lengths = norm(x, 2, dim).clamp(min=eps) * norm(y, 2, dim).clamp(min=eps)
+    return (x * y).sum(dim) / lengths  # type: ignore[no-any-return]
+
+
+def normalize(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """x divided by its p-norm along `dim`, at least eps."""
+    from minigrad.ops.reductions import norm
+
+    return x / norm(x, p, dim, keepdim=True).clamp(min=eps)

@@ -1,0 +1,313 @@
+"""Losses. `reduction` is "mean", "sum" or "none". Targets that would broadcast are refused: a
+prediction (N, 1) against a target (N,) would silently compare all pairs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad import kernels
+from minigrad.ops import arithmetic as A
+from minigrad.ops.activations import log_softmax, sigmoid_of
+from minigrad.tensor import Tensor, as_array, elementwise, operand, operands, record, wrap
+
+
+def _reduced(loss: Tensor, reduction: str) -> Tensor:
+    if reduction == "none":
+        return loss
+    return loss.mean() if reduction == "mean" else loss.sum()  # type: ignore[no-any-return]
+
+
+def _check_reduction(name: str, reduction: str) -> None:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+
+
+def _same_shape(name: str, x: Any, target: Any, reduction: str) -> None:
+    _check_reduction(name, reduction)
+    found, expected = as_array(target).shape, as_array(x).shape
+    if found != expected:
+        hint = ""
+        if as_array(target).size == as_array(x).size:
+            hint = f": use target.reshape({', '.join(map(str, expected))})"
+        raise ValueError(f"{name}: target of shape {found}, expected the input's {expected}{hint}")
+
+
+def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """(x - target)²."""
+    # dL/dx = g·2·(x - t)/(n for the mean)
+    _same_shape("mse_loss", x, target, reduction)
+    a, t = (np.asarray(v) for v in operands(x, target))
+    d = a - t
+    return _weighted("mse_loss", x, target, d * d, lambda: 2 * d, reduction)
+
+
+def l1_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """|x - target|."""
+    # dL/dx = g·sign(x - t)/(n for the mean)
+    _same_shape("l1_loss", x, target, reduction)
+    a, t = (np.asarray(v) for v in operands(x, target))
+    d = a - t
+    sign = np.sign(d.real).astype(a.dtype)
+    return _weighted("l1_loss", x, target, d * sign, lambda: sign, reduction)
+
+
+def _weighted(
+    name: str, x: Any, target: Any, loss: Any, slope: Any, reduction: str
+) -> Tensor:
+    """A loss of x - target with its derivative: reduced and recorded in one node."""
+    if reduction == "none":
+        s = slope()
+        return elementwise(name, loss, (x, lambda g: g * s), (target, lambda g: -g * s))
+    n = loss.size if reduction == "mean" else 1
+    acc = np.result_type(loss.dtype, np.float64)
+    with A.quiet:
+        out = np.asarray(loss.sum(dtype=acc) / np.float64(n)).astype(loss.dtype)
+        s = slope() / n if n != 1 else slope()
+    return elementwise(name, out, (x, lambda g: g * s), (target, lambda g: -g * s))
+
+
+def smooth_l1_loss(x: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+    """½d²/beta where |d| < beta, |d| - ½beta elsewhere (d = x - target)."""
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+    if beta == 0:
+        return l1_loss(x, target, reduction)
+    return _huber("smooth_l1_loss", x, target, reduction, beta, 1 / beta)
+
+
+def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+    """½d² where |d| < delta, delta·(|d| - ½delta) elsewhere (d = x - target)."""
+    if delta <= 0:
+        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
+    return _huber("huber_loss", x, target, reduction, delta, 1.0)
+
+
+def _huber(name: str, x: Any, target: Any, reduction: str, delta: float, scale: float) -> Tensor:
+    # dL/dx = g·scale·(d where |d| < delta, else delta·sign d)
+    _same_shape(name, x, target, reduction)
+    a, t = (np.asarray(v) for v in operands(x, target, floating=True))
+    d = a - t
+    sign = np.sign(d.real)
+    inside = np.abs(d.real) < delta
+    loss = np.where(inside, 0.5 * d * d, delta * (d * sign - 0.5 * delta)) * scale
+    slope = (np.where(inside, d, delta * sign) * scale).astype(a.dtype)
+    return _weighted(name, x, target, loss.astype(a.dtype), lambda: slope, reduction)
+
+
+def binary_cross_entropy(
+    x: Any, target: Any, weight: Any = None, reduction: str = "mean"
+) -> Tensor:
+    """-(t·log x + (1-t)·log(1-x)) for probabilities x; logarithms are limited to -100."""
+    # dL/dx = g·(x - t)/(x·(1 - x)), the denominator at least 1e-12        dL/dt = g·(log(1-x) - log x)
+    name = "binary_cross_entropy"
+    _same_shape(name, x, target, reduction)
+    p, t = (np.asarray(v) for v in operands(x, target))
+    if p.size and not (0 <= p.real.min() and p.real.max() <= 1):
+        raise RuntimeError(
+            f"{name}: the input must be probabilities in [0, 1], got {p.real.min()} to "
+            f"{p.real.max()}: use binary_cross_entropy_with_logits for raw scores"
+        )
+    with A.quiet:
+        log_p, log_q = np.log(p), np.log1p(-p)
+        log_p = np.where(log_p.real < -100, -100, log_p).astype(p.dtype)
+        log_q = np.where(log_q.real < -100, -100, log_q).astype(p.dtype)
+    loss = (t - 1) * log_q - t * log_p
+    spread = p * (1 - p)
+    denominator = np.where(spread.real < 1e-12, 1e-12, spread).astype(p.dtype)
+    out = elementwise(
+        name, loss, (x, lambda g: g * (p - t) / denominator), (target, lambda g: g * (log_q - log_p))
+    )
+    return _reduced(out if weight is None else out * weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    x: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
+) -> Tensor:
+    """binary_cross_entropy of sigmoid(x), computed without leaving the logarithm."""
+    # l = (1-t)·x + k·log(1 + e^-x), k = 1 + (pos_weight - 1)·t
+    # dL/dx = g·(1 - t - k·σ(-x))        dL/dt = g·(-x + (pos_weight - 1)·log(1 + e^-x))
+    name = "binary_cross_entropy_with_logits"
+    _same_shape(name, x, target, reduction)
+    a, t = (np.asarray(v) for v in operands(x, target, floating=True))
+    pos = None if pos_weight is None else as_array(pos_weight).astype(a.dtype, copy=False)
+    with A.quiet:
+        soft = np.where(a.real < 0, -a, 0) + np.log1p(np.exp(np.where(a.real < 0, a, -a)))
+        s_neg = sigmoid_of(-a)
+    soft = soft.astype(a.dtype, copy=False)
+    k: Any = 1 if pos is None else 1 + (pos - 1) * t
+    loss = (1 - t) * a + k * soft
+    slope = (1 - t) - k * s_neg
+    along: Any = -a if pos is None else -a + (pos - 1) * soft
+    if weight is None:
+        if reduction == "none":
+            return elementwise(name, loss, (x, lambda g: g * slope), (target, lambda g: g * along))
+        n = loss.size if reduction == "mean" else 1
+        with A.quiet:
+            total = loss.sum(dtype=np.result_type(loss.dtype, np.float64)) / np.float64(n)
+        out = np.asarray(total).astype(loss.dtype)
+        return elementwise(
+            name, out, (x, lambda g: g / n * slope), (target, lambda g: g / n * along)
+        )
+    out = elementwise(name, loss, (x, lambda g: g * slope), (target, lambda g: g * along))
+    return _reduced(out * weight, reduction)
+
+
+def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
+    """target·(log target - x), x being log-probabilities; "batchmean" divides by the batch size."""
+    # dL/dx = -g·t        dL/dt = g·(log t + 1 - x)
+    name = "kl_div"
+    if reduction != "batchmean":
+        _check_reduction(name, reduction)
+    _same_shape(name, x, target, "mean")
+    a, t = (np.asarray(v) for v in operands(x, target))
+    with A.quiet:
+        if log_target:
+            p = np.exp(t)
+            loss = p * (t - a)
+            out = elementwise(name, loss, (x, lambda g: -g * p), (target, lambda g: g * (loss + p)))
+        else:
+            log_t = np.log(np.where(t.real > 0, t, 1))
+            loss = np.where(t.real > 0, t * log_t, np.where(np.isnan(t), t, 0)) - t * a
+            slope = np.where(t.real > 0, log_t + 1, 0) - a
+            out = elementwise(name, loss, (x, lambda g: -g * t), (target, lambda g: g * slope))
+    if reduction == "batchmean":
+        return out.sum() / max(a.shape[0] if a.ndim else 1, 1)
+    return _reduced(out, reduction)
+
+
+def nll_loss(
+    x: Tensor, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
+) -> Tensor:
+    """-weight[t]·x[t] for log-probabilities x (N, C, …) or (C,) and classes t (N, …); the mean is
+    over the weights."""
+    # dL/dx[t] = -g·weight[t]
+    name = "nll_loss"
+    _check_reduction(name, reduction)
+    a, t, w = _classes(name, x, target, weight, ignore_index)
+    axis = 1 if a.ndim > 1 else 0
+    index = np.expand_dims(np.where(t == ignore_index, 0, t), axis)
+    total: Any = w.sum(dtype=np.float64) if reduction == "mean" else None
+    picked = np.take_along_axis(a, index, axis).squeeze(axis)
+    loss = np.where(w == 0, 0, -picked * w).astype(a.dtype)
+    shape, dtype = a.shape, a.dtype
+
+    def scatter(rows: Any) -> Any:
+        dx = np.zeros(shape, dtype)
+        np.put_along_axis(dx, index, np.expand_dims((-rows * w).astype(dtype), axis), axis)
+        return dx
+
+    if reduction == "none":
+        return elementwise(name, loss, (x, scatter))
+    with A.quiet:
+        out = np.asarray(loss.sum(dtype=np.result_type(dtype, np.float64)))
+        out = out / total if reduction == "mean" else out
+        scale = 1 / total if reduction == "mean" else 1.0
+    return elementwise(name, np.asarray(out).astype(dtype), (x, lambda g: scatter(g * scale)))
+
+
+def _classes(
+    name: str, x: Any, target: Any, weight: Any, ignore_index: int
+) -> tuple[Any, Any, Any]:
+    """The scores, the classes and the weight of each target (0 where it is ignored), checked."""
+    a, t = operand(x), as_array(target)
+    if t.dtype.kind not in "iu":
+        raise RuntimeError(
+            f"{name}: classes must be integers, got dtype {t.dtype}: use target.long()"
+        )
+    axis = 1 if a.ndim > 1 else 0
+    expected = a.shape[:axis] + a.shape[axis + 1 :]
+    if not a.ndim or t.shape != expected:
+        raise ValueError(
+            f"{name}: target of shape {t.shape}, expected {expected} for an input of shape {a.shape}"
+        )
+    classes = a.shape[axis]
+    known = t != ignore_index
+    if ((t < 0) | (t >= classes))[known].any():
+        bad = t[known & ((t < 0) | (t >= classes))].flat[0]
+        raise IndexError(f"{name}: target {bad} is out of range for {classes} classes")
+    if weight is None:
+        return a, t, known.astype(a.real.dtype)
+    v = as_array(weight)
+    if v.shape != (classes,):
+        raise RuntimeError(f"{name}: weight has shape {v.shape}, expected ({classes},)")
+    return a, t, np.where(known, v[np.where(known, t, 0)], 0).astype(a.real.dtype)
+
+
+def cross_entropy(
+    x: Tensor, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """-log softmax(x)[target] for scores x (N, C, …) or (C,).
+
+    target: classes (N, …), or probabilities in the shape of x. `weight` (C,) scales classes, and the
+    mean is over the weights; `label_smoothing` mixes in the uniform distribution.
+    """
+    name = "cross_entropy"
+    _check_reduction(name, reduction)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"{name}: label_smoothing must be in [0, 1], got {label_smoothing}")
+    t = as_array(target)
+    if x.shape == t.shape and t.dtype.kind in "fc":
+        return _soft_cross_entropy(x, target, weight, reduction, label_smoothing)
+    if x.ndim == 2 and weight is None and not label_smoothing and reduction != "none":
+        return _fused_cross_entropy(x, t, ignore_index, reduction)
+    axis = 1 if x.ndim > 1 else 0
+    if not x.ndim:
+        raise ValueError(f"{name}: expected scores (N, C, …) or (C,), got a 0-d tensor")
+    logp = log_softmax(x, axis)
+    hard = nll_loss(logp, target, weight, ignore_index, reduction)
+    if not label_smoothing:
+        return hard
+    # the uniform part: -Σ_c weight_c·log p_c, for every target that is not ignored
+    _, _, w = _classes(name, x, target, weight, ignore_index)
+    kept = wrap((t != ignore_index).astype(x.dtype))
+    scores = logp
+    if weight is not None:
+        scores = logp * wrap(as_array(weight).reshape(-1, *[1] * (x.ndim - axis - 1)))
+    uniform = -scores.sum(axis) * kept
+    if reduction == "mean":
+        uniform = uniform.sum() / float(w.sum())
+    elif reduction == "sum":
+        uniform = uniform.sum()
+    return hard * (1 - label_smoothing) + uniform * (label_smoothing / x.shape[axis])
+
+
+def _fused_cross_entropy(x: Tensor, t: Any, ignore_index: int, reduction: str) -> Tensor:
+    # dL/dx = g·(softmax(x) - one-hot(t))/(number of targets for the mean)
+    a, t, w = _classes("cross_entropy", x, t, None, ignore_index)
+    kernel = kernels.current(a)
+    rows = np.ascontiguousarray(np.where(w == 0, 0, t), np.int64)
+    loss, log_sum_exp = kernel.cross_entropy(a, rows)
+    with A.quiet:
+        scale = w / w.sum(dtype=np.float64) if reduction == "mean" else w
+        total = (loss * scale).sum(dtype=np.result_type(a.dtype, np.float64))
+        if not w.all():  # an ignored row may hold anything, nan too
+            total = (loss * scale)[w != 0].sum(dtype=np.result_type(a.dtype, np.float64))
+            total = total if reduction == "sum" or w.any() else np.nan
+    scale = scale.astype(a.real.dtype)
+
+    def vjp(g: Any) -> Any:
+        dx = kernel.cross_entropy_backward(g * scale, a, log_sum_exp, rows)
+        return (np.where((scale == 0)[:, None], 0, dx) if ignored else dx,)
+
+    ignored = not w.all()
+    return record("cross_entropy", np.asarray(total).astype(a.dtype), (x,), vjp)
+
+
+def _soft_cross_entropy(
+    x: Tensor, target: Any, weight: Any, reduction: str, label_smoothing: float
+) -> Tensor:
+    axis = 1 if x.ndim > 1 else 0
+    classes = x.shape[axis]
+    t = target if isinstance(target, Tensor) else wrap(as_array(target))
+    if label_smoothing:
+        t = t * (1 - label_smoothing) + label_smoothing / classes
+    scores = log_softmax(x, axis)
+    if weight is not None:
+        scores = scores * wrap(as_array(weight).reshape(-1, *[1] * (x.ndim - axis - 1)))
+    loss = -(scores * t).sum(axis)
+    if reduction == "mean":
+        return loss.sum() / max(x.numel() // max(classes, 1), 1)
+    return _reduced(loss, reduction)

@@ -1,0 +1,342 @@
+"""Normalisation. All of it is one pair of kernels, on x seen as (N, C, S).
+
+The derivation, numbered as the kernels cite it. One feature has m = N·S values x_i; sums run over
+them; eps is added to the variance, inside the root.
+
+    forward     mean = Σ x_i / m                                                             (1)
+                var = Σ (x_i - mean)² / m                 biased, as in Algorithm 1          (2)
+                inv_std = 1/√(var + eps),   x_hat_i = (x_i - mean)·inv_std                   (3)
+                y_i = gamma·x_hat_i + beta                                                   (4)
+
+    backward    dbeta = Σ g_i                                                                (5)
+                dgamma = Σ g_i·x_hat_i                                                       (6)
+                dx_hat_i = g_i·gamma                                                         (7)
+
+`mean` and `var` depend on every x_i, so x_i acts in three ways: by itself, through the variance and
+through the mean (Ioffe & Szegedy 2015, section 3):
+
+                dvar = Σ dx_hat_i·(x_i - mean)·(-½)·inv_std³ = -½·inv_std²·Σ dx_hat_i·x_hat_i  (8)
+                dmean = -inv_std·Σ dx_hat_i              (its path through var: Σ (x_i - mean) = 0)  (9)
+                dx_i = dx_hat_i·inv_std + dvar·2·(x_i - mean)/m + dmean/m                   (10)
+
+Put (7) to (9) into (10), and use (5) and (6):
+
+                dx_i = gamma·inv_std·(g_i - dbeta/m - x_hat_i·dgamma/m)                     (11)
+
+Three terms: the gradient itself, less its mean, less its part along x_hat. Hence Σ dx = 0 and
+Σ dx·x_hat = 0 (for eps = 0): the loss cannot tell a shifted or scaled x from x, and the gradient of
+sum(batch_norm(x)) is zero. In eval mode the statistics are constants, and only the first term is
+left:           dx_i = gamma·inv_std·g_i                                                    (12)
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad import kernels, modes, tape
+from minigrad.tensor import Tensor, needs_grad, record
+
+
+def _arrays(name: str, *values: Tensor | None) -> tuple[Any, ...]:
+    """The arrays of x and its parameters; one carrying a derivative makes all of them complex."""
+    x = values[0]
+    if not isinstance(x, Tensor) or x.dtype.kind not in "fc":
+        what = f"dtype {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"{name}: expected a floating tensor, got {what}")
+    arrays = [None if v is None else v.data for v in values]
+    if any(a is not None and a.dtype.kind == "c" for a in arrays):
+        return tuple(None if a is None else a.astype(np.complex128, copy=False) for a in arrays)
+    for a in arrays:
+        if a is not None and a.dtype is not x.dtype and a.dtype != x.dtype:
+            raise RuntimeError(
+                f"{name}: expected weight and bias of the input's dtype {x.dtype}, got {a.dtype}"
+            )
+    return tuple(arrays)
+
+
+def _per_channel(name: str, channels: int, **vectors: Tensor | None) -> None:
+    for argument, v in vectors.items():
+        if v is not None and v.shape != (channels,):
+            raise RuntimeError(
+                f"{name}: {argument} has shape {v.shape}, expected ({channels},), one for each "
+                "channel (axis 1) of the input"
+            )
+
+
+def _features(name: str, x: Tensor) -> tuple[int, int, int]:
+    """x of (N, C, …) seen as (N, C, S)."""
+    if x.ndim < 2:
+        raise RuntimeError(f"{name}: expected an input (N, C, …), got shape {x.shape}")
+    return (*x.shape[:2], math.prod(x.shape[2:]))  # type: ignore[return-value]
+
+
+def batch_norm(
+    x: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
+    weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
+    momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Normalise each channel of x (N, C, …) (Ioffe & Szegedy 2015, Algorithm 1).
+
+    In training by the batch's own mean and biased variance; running_mean and running_var, if given,
+    then move in place to (1 - momentum)·running + momentum·batch (of the unbiased variance). In
+    evaluation by running_mean and running_var.
+    """
+    _, channels, _ = _features("batch_norm", x)
+    _per_channel(
+        "batch_norm", channels,
+        weight=weight, bias=bias, running_mean=running_mean, running_var=running_var,
+    )  # fmt: skip
+    if not training:
+        return batch_norm_eval(x, running_mean, running_var, weight, bias, eps)
+    m = x.data.size // max(channels, 1)
+    if m == 1:
+        raise ValueError(
+            f"batch_norm: one value per channel in training (input shape {x.shape}): its variance "
+            "is 0 and the output would be beta whatever comes in"
+        )
+    y, mean, var = batch_norm_train(x, weight, bias, eps)
+    if m and not modes.probing.get():
+        for running, batch in ((running_mean, mean), (running_var, var * (m / (m - 1)))):
+            if running is not None:
+                running.data[...] = (1 - momentum) * running.data + momentum * batch
+                tape.note_change(running.data)
+    return y
+
+
+def batch_norm_train(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Any, Any]:
+    """(y, mean, biased variance) by the batch's statistics; equations (1) to (11)."""
+    a, gamma, beta = _arrays("batch_norm", x, weight, bias)
+    view = _features("batch_norm", x)
+    kernel = kernels.current(a, gamma, beta)
+    x3 = a.reshape(view)
+    y, mean, var, inv_std = kernel.batch_norm(x3, gamma, beta, eps)
+    shape = a.shape
+    needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
+
+    def vjp(g: Any) -> Any:
+        dx, dgamma, dbeta = kernel.batch_norm_backward(g.reshape(view), x3, mean, inv_std, gamma)
+        return _deliver(needs, dx.reshape(shape), dgamma, dbeta)
+
+    return record("batch_norm", y.reshape(shape), (x, weight, bias), vjp), mean, var
+
+
+def _deliver(needs: Any, dx: Any, dgamma: Any, dbeta: Any) -> tuple[Any, Any, Any]:
+    return (
+        dx if needs[0] else None,
+        dgamma.astype(dx.dtype) if needs[1] else None,
+        dbeta.astype(dx.dtype) if needs[2] else None,
+    )
+
+
+def batch_norm_eval(
+    x: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
+    weight: Tensor | None, bias: Tensor | None, eps: float,
+) -> Tensor:  # fmt: skip
+    """Normalise by given statistics, which are constants here; equations (3), (4) and (12)."""
+    if running_mean is None or running_var is None:
+        raise RuntimeError("batch_norm: evaluation needs running_mean and running_var")
+    a, gamma, beta = _arrays("batch_norm", x, weight, bias)
+    view = _features("batch_norm", x)
+    acc = np.result_type(a.dtype, np.float64)
+    mean = running_mean.data.astype(acc)
+    with np.errstate(all="ignore"):
+        inv_std = 1 / np.sqrt(running_var.data.astype(acc) + eps)
+    kernel = kernels.current(a, gamma, beta)
+    x3 = a.reshape(view)
+    shape = a.shape
+    needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
+    if not any(needs[1:]):  # (12) needs no x: keep nothing but the scale
+        return _eval_of_x(x, kernel, x3, mean, inv_std, gamma, beta)
+
+    def vjp(g: Any) -> Any:
+        dx, dgamma, dbeta = kernel.normalize_backward(g.reshape(view), x3, mean, inv_std, gamma)
+        return _deliver(needs, dx.reshape(shape), dgamma, dbeta)
+
+    y = kernel.normalize(x3, mean, inv_std, gamma, beta)
+    return record("batch_norm", y.reshape(shape), (x, weight, bias), vjp)
+
+
+def _eval_of_x(
+    x: Tensor, kernel: Any, x3: Any, mean: Any, inv_std: Any, gamma: Any, beta: Any
+) -> Tensor:
+    y = kernel.normalize(x3, mean, inv_std, gamma, beta)
+    scale = (inv_std if gamma is None else inv_std * gamma)[:, None]
+    shape, view, dtype = x.shape, x3.shape, x3.dtype
+
+    def vjp(g: Any) -> Any:
+        return ((g.reshape(view) * scale).astype(dtype).reshape(shape),)
+
+    return record("batch_norm", y.reshape(shape), (x,), vjp)
+
+
+def instance_norm(
+    x: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
+    weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
+    momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Normalise each channel of each sample of x (N, C, …): batch_norm on (1, N·C, S)
+    (Ulyanov et al. 2016)."""
+    name = "instance_norm"
+    samples, channels, size = _features(name, x)
+    _per_channel(
+        name, channels,
+        weight=weight, bias=bias, running_mean=running_mean, running_var=running_var,
+    )  # fmt: skip
+    if not use_input_stats:
+        return batch_norm_eval(x, running_mean, running_var, weight, bias, eps)
+    if size == 1:
+        raise ValueError(
+            f"{name}: one value per channel and sample (input shape {x.shape}): its variance is 0"
+        )
+    y, mean, var = _groups(name, x, channels, weight, bias, eps)
+    if y.data.size and not modes.probing.get():
+        means = mean.reshape(samples, channels).mean(axis=0)
+        variances = var.reshape(samples, channels).mean(axis=0) * (size / (size - 1))
+        for running, batch in ((running_mean, means), (running_var, variances)):
+            if running is not None:
+                running.data[...] = (1 - momentum) * running.data + momentum * batch
+                tape.note_change(running.data)
+    return y
+
+
+def group_norm(
+    x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Normalise groups of C/num_groups channels of each sample (Wu & He 2018): batch_norm on
+    (1, N·G, C/G·S), then gamma and beta per channel."""
+    name = "group_norm"
+    _, channels, _ = _features(name, x)
+    if num_groups < 1 or channels % num_groups:
+        raise ValueError(
+            f"{name}: the {channels} channels of shape {x.shape} do not divide into {num_groups} "
+            "groups"
+        )
+    _per_channel(name, channels, weight=weight, bias=bias)
+    return _groups(name, x, num_groups, weight, bias, eps)[0]
+
+
+def _groups(
+    name: str, x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Any, Any]:
+    """Statistics per (sample, group), gamma and beta per channel.
+
+    Equations (1) to (4) and (11) hold within a group with dx_hat = g·gamma in place of g; the sums
+    (5) and (6) run over samples and positions of a channel.
+    """
+    a, gamma, beta = _arrays(name, x, weight, bias)
+    samples, channels, size = _features(name, x)
+    rows = (1, samples * groups, channels // groups * size)
+    kernel = kernels.current(a, gamma, beta)
+    x3 = a.reshape(rows)
+    mean, var = kernel.moments(x3)
+    with np.errstate(all="ignore"):
+        inv_std = 1 / np.sqrt(var + eps)
+    # each (sample, channel) as a feature of its own: the group's statistics, the channel's affine
+    each = (1, samples * channels, size)
+    spread = channels // groups
+    mean_nc, inv_nc = np.repeat(mean, spread), np.repeat(inv_std, spread)
+    gamma_nc = None if gamma is None else np.tile(gamma, samples)
+    beta_nc = None if beta is None else np.tile(beta, samples)
+    y = kernel.normalize(a.reshape(each), mean_nc, inv_nc, gamma_nc, beta_nc)
+    shape, m = a.shape, spread * size
+    needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
+
+    def vjp(g: Any) -> Any:
+        dx, dgamma, dbeta = kernel.normalize_backward(
+            g.reshape(each), x3.reshape(each), mean_nc, inv_nc, gamma_nc
+        )
+        per_channel = (samples, channels)
+        if needs[0]:
+            # what (11) subtracts, merged from the sums per (sample, channel)
+            weighted = 1 if gamma_nc is None else gamma_nc
+            total = (weighted * dbeta).reshape(samples * groups, spread).sum(axis=1) / m
+            along = (weighted * dgamma).reshape(samples * groups, spread).sum(axis=1) / m
+            # less inv_std·(total + x_hat·along): one affine map of x per group
+            slope = inv_std * inv_std * along
+            offset = inv_std * total - slope * mean
+            correction = x3 * slope[:, None] + offset[:, None]
+            dx = (dx.reshape(rows) - correction).astype(dx.dtype, copy=False)
+        return _deliver(
+            needs,
+            dx.reshape(shape),
+            dgamma.reshape(per_channel).sum(axis=0),
+            dbeta.reshape(per_channel).sum(axis=0),
+        )
+
+    return record(name, y.reshape(shape), (x, weight, bias), vjp), mean, var
+
+
+def _rows(name: str, x: Tensor, normalized_shape: Any, **params: Tensor | None) -> tuple[int, int]:
+    """x (…, *normalized_shape) seen as (N, D)."""
+    given = normalized_shape if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
+    shape = tuple(int(n) for n in given)
+    if not shape or x.shape[x.ndim - len(shape) :] != shape or x.ndim < len(shape):
+        raise RuntimeError(
+            f"{name}: normalized_shape={list(shape)}, expected an input of shape [*, "
+            f"{', '.join(map(str, shape))}], got {x.shape}"
+        )
+    for argument, p in params.items():
+        if p is not None and p.shape != shape:
+            raise RuntimeError(f"{name}: {argument} has shape {p.shape}, expected {shape}")
+    size = math.prod(shape)
+    return math.prod(x.shape[: x.ndim - len(shape)]), size
+
+
+def layer_norm(
+    x: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Normalise each sample over its last axes (Ba et al. 2016); gamma and beta per element."""
+    # (11) within a row with dx_hat = g·gamma in place of g; (5) and (6) run over the rows
+    view = _rows("layer_norm", x, normalized_shape, weight=weight, bias=bias)
+    a, gamma, beta = _arrays("layer_norm", x, weight, bias)
+    shape, affine_shape = a.shape, None if weight is None else weight.shape
+    if bias is not None:
+        affine_shape = bias.shape
+    kernel = kernels.current(a, gamma, beta)
+    rows = a.reshape(view)
+    gamma = None if gamma is None else gamma.reshape(-1)
+    beta = None if beta is None else beta.reshape(-1)
+    y, mean, inv_std = kernel.layer_norm(rows, gamma, beta, eps)
+    needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
+
+    def vjp(g: Any) -> Any:
+        dx, dgamma, dbeta = kernel.layer_norm_backward(g.reshape(view), rows, mean, inv_std, gamma)
+        if affine_shape is None:
+            return dx.reshape(shape), None, None
+        return _deliver(
+            needs, dx.reshape(shape), dgamma.reshape(affine_shape), dbeta.reshape(affine_shape)
+        )
+
+    return record("layer_norm", y.reshape(shape), (x, weight, bias), vjp)
+
+
+def rms_norm(
+    x: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """Divide each sample by the root of its mean square (Zhang & Sennrich 2019); eps defaults to
+    the dtype's machine epsilon."""
+    # x_hat = x·r, r = 1/√(Σ x²/D + eps)        dx = r·(dx_hat - x_hat·Σ dx_hat·x_hat/D)
+    view = _rows("rms_norm", x, normalized_shape, weight=weight)
+    a, gamma = _arrays("rms_norm", x, weight)
+    if eps is None:
+        eps = float(np.finfo(a.dtype).eps)
+    shape, gamma_shape = a.shape, () if weight is None else weight.shape
+    kernel = kernels.current(a, gamma)
+    rows = a.reshape(view)
+    gamma = None if gamma is None else gamma.reshape(-1)
+    y, inv_rms = kernel.rms_norm(rows, gamma, eps)
+    needs = needs_grad(x), needs_grad(weight)
+
+    def vjp(g: Any) -> Any:
+        dx, dgamma = kernel.rms_norm_backward(g.reshape(view), rows, inv_rms, gamma)
+        dw = dgamma.reshape(gamma_shape).astype(dx.dtype) if needs[1] else None
+        return dx.reshape(shape) if needs[0] else None, dw
+
+    return record("rms_norm", y.reshape(shape), (x, weight), vjp)

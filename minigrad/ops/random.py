@@ -1,0 +1,148 @@
+"""Random numbers, from one generator that `manual_seed` restarts, and dropout."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad.tensor import Tensor, as_array, elementwise, float32, int64, operand, wrap
+
+_generator = np.random.default_rng()
+
+
+def generator() -> np.random.Generator:
+    """The generator that everything random in the library draws from."""
+    return _generator
+
+
+def manual_seed(seed: int) -> np.random.Generator:
+    """Restart the generator from an integer seed; returns it."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"manual_seed: expected an integer, got {seed!r}")
+    _generator.bit_generator.state = np.random.default_rng(abs(int(seed))).bit_generator.state
+    return _generator
+
+
+def get_rng_state() -> dict[str, Any]:
+    """The generator's state, to be given to `set_rng_state`."""
+    return dict(_generator.bit_generator.state)
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Continue from a state that `get_rng_state` returned."""
+    _generator.bit_generator.state = state
+
+
+def _made(array: Any, dtype: Any, requires_grad: bool) -> Tensor:
+    out = wrap(np.asarray(array).astype(float32 if dtype is None else dtype, copy=False))
+    return out.requires_grad_(requires_grad)
+
+
+def _shape(size: tuple[Any, ...]) -> tuple[int, ...]:
+    from minigrad.ops.shape import sizes_of
+
+    return sizes_of("size", size)
+
+
+def rand(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Uniform in [0, 1)."""
+    kind = np.dtype(float32 if dtype is None else dtype)
+    if kind in (np.float32, np.float64):  # rounding a float64 to float32 could give 1.0
+        return _made(_generator.random(_shape(size), kind), dtype, requires_grad)
+    return _made(_generator.random(_shape(size)), dtype, requires_grad)
+
+
+def randn(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Standard normal."""
+    return _made(_generator.standard_normal(_shape(size)), dtype, requires_grad)
+
+
+def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None) -> Tensor:
+    """Integers from low (0 if one bound is given) to high, exclusive."""
+    if size is None:
+        low, high, size = 0, low, high
+    if high <= low:
+        raise RuntimeError(f"randint: expected low < high, got {low} and {high}")
+    return wrap(_generator.integers(low, high, tuple(size)).astype(int64 if dtype is None else dtype))
+
+
+def randperm(n: int) -> Tensor:
+    """A random order of 0 … n-1."""
+    return wrap(_generator.permutation(n))
+
+
+def rand_like(x: Any, *, dtype: Any = None) -> Tensor:
+    """`rand` in the shape and dtype of x."""
+    return rand(as_array(x).shape, dtype=as_array(x).dtype if dtype is None else dtype)
+
+
+def randn_like(x: Any, *, dtype: Any = None) -> Tensor:
+    """`randn` in the shape and dtype of x."""
+    return randn(as_array(x).shape, dtype=as_array(x).dtype if dtype is None else dtype)
+
+
+def normal(mean: Any, std: Any, size: Any = None) -> Tensor:
+    """Normal with the given mean and standard deviation."""
+    m, s = as_array(mean), as_array(std)
+    shape = np.broadcast_shapes(m.shape, s.shape) if size is None else tuple(size)
+    kind = m.dtype if m.ndim else (s.dtype if s.ndim else float32)
+    return wrap(np.asarray(_generator.normal(m, s, shape)).astype(kind))
+
+
+def bernoulli(x: Any, p: float | None = None) -> Tensor:
+    """1 with the probability that each element gives, else 0."""
+    a = as_array(x)
+    chance = a if p is None else p
+    if p is None and a.size and not (0 <= a.min() and a.max() <= 1):
+        raise RuntimeError(f"bernoulli: probabilities must be in [0, 1], got {a.min()} to {a.max()}")
+    return wrap((_generator.random(a.shape) < chance).astype(a.dtype))
+
+
+def multinomial(x: Any, num_samples: int, replacement: bool = False) -> Tensor:
+    """Positions drawn with probabilities proportional to the rows of x."""
+    a = as_array(x)
+    rows = np.atleast_2d(a).astype(np.float64)
+    if (rows < 0).any() or not (rows.sum(axis=1) > 0).all():
+        raise RuntimeError("multinomial: each row needs non-negative weights, not all zero")
+    draws = [
+        _generator.choice(rows.shape[1], num_samples, replacement, row / row.sum()) for row in rows
+    ]
+    return wrap(np.stack(draws).reshape(*a.shape[:-1], num_samples).astype(int64))
+
+
+def dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero each element with probability p and scale the rest by 1/(1-p); nothing in eval mode."""
+    return _dropped("dropout", x, p, training, as_array(x).shape)
+
+
+def dropout1d(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels of (N, C, L) or (C, L)."""
+    return _channel_dropout("dropout1d", x, p, training, 1)
+
+
+def dropout2d(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels of (N, C, H, W) or (C, H, W)."""
+    return _channel_dropout("dropout2d", x, p, training, 2)
+
+
+def _channel_dropout(name: str, x: Any, p: float, training: bool, spatial: int) -> Tensor:
+    shape = as_array(x).shape
+    if len(shape) - spatial not in (1, 2):
+        raise RuntimeError(f"{name}: expected {spatial + 1} or {spatial + 2} axes, got shape {shape}")
+    return _dropped(name, x, p, training, shape[:-spatial] + (1,) * spatial)
+
+
+def _dropped(name: str, x: Any, p: float, training: bool, shape: tuple[int, ...]) -> Tensor:
+    # dL/dx = g·mask/(1-p)
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name}: p must be in [0, 1], got {p}")
+    if not training or p == 0:
+        return x if isinstance(x, Tensor) else wrap(as_array(x))
+    a = operand(x, floating=True)
+    scale = np.zeros(shape, a.real.dtype)
+    if p < 1:
+        kind = scale.dtype if scale.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        scale[...] = (_generator.random(shape, kind) >= p) / (1 - p) if math.prod(shape) else 0
+    return elementwise(name, a * scale, (x, lambda g: g * scale))

@@ -1,0 +1,472 @@
+"""Reductions over one, several or all axes. Sums are accumulated in float64."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.ops.arithmetic import quiet
+from minigrad.tensor import (
+    Tensor,
+    as_array,
+    axis_of,
+    elementwise,
+    float32,
+    int64,
+    operand,
+    record,
+    wrap,
+)
+
+Dim = Any  # None, an int, or a tuple of ints
+
+
+class ValuesIndices(NamedTuple):
+    """What max(dim), min(dim), sort and topk return."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def axes_of(name: str, dim: Dim, ndim: int) -> tuple[int, ...]:
+    """The reduced axes, counted from the front; all of them for None or ()."""
+    if dim is None or (isinstance(dim, tuple | list) and not dim):
+        return tuple(range(ndim))
+    if not isinstance(dim, tuple | list):
+        dim = (dim,)
+    axes = tuple(axis_of(name, d, ndim) for d in dim)
+    if len(set(axes)) != len(axes):
+        raise RuntimeError(f"{name}: dim {tuple(dim)} names an axis twice")
+    return axes if ndim else ()
+
+
+def _only(dim: Dim, keepdim: bool, axis: Dim, keepdims: bool | None) -> tuple[Dim, bool]:
+    """`axis=` and `keepdims=` are accepted as aliases."""
+    return (dim if axis is None else axis), (keepdim if keepdims is None else keepdims)
+
+
+def _kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple([1 if i in axes else n for i, n in enumerate(shape)])
+
+
+def _accumulator(dtype: Any) -> Any:
+    return np.result_type(dtype, np.float64) if dtype.kind in "fc" else dtype
+
+
+def sum(
+    x: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
+    axis: Dim = None, keepdims: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """The sum over `dim` (all axes if None)."""
+    # dL/dx = g, spread over the reduced axes
+    dim, keepdim = _only(dim, keepdim, axis, keepdims)
+    a = operand(x)
+    if dtype is not None:
+        a = a.astype(dtype)
+    elif a.dtype.kind in "iub":
+        a = a.astype(int64)
+    axes = axes_of("sum", dim, a.ndim)
+    out = a.sum(axis=axes, keepdims=keepdim, dtype=_accumulator(a.dtype)).astype(a.dtype)
+    shape, kept = a.shape, _kept(a.shape, axes)
+    return elementwise("sum", out, (x, lambda g: np.broadcast_to(g.reshape(kept), shape)))
+
+
+def mean(
+    x: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
+    axis: Dim = None, keepdims: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """The arithmetic mean over `dim`."""
+    # dL/dx = g/n, spread over the reduced axes
+    dim, keepdim = _only(dim, keepdim, axis, keepdims)
+    a = operand(x) if dtype is None else operand(x).astype(dtype)
+    if a.dtype.kind not in "fc":
+        raise RuntimeError(f"mean: expected a floating tensor, got dtype {a.dtype}: use .float()")
+    axes = axes_of("mean", dim, a.ndim)
+    n = math.prod(a.shape[i] for i in axes)
+    with quiet:
+        total = a.sum(axis=axes, keepdims=keepdim, dtype=_accumulator(a.dtype))
+        out = np.asarray(total / np.float64(n)).astype(a.dtype)
+    shape, kept = a.shape, _kept(a.shape, axes)
+    return elementwise("mean", out, (x, lambda g: np.broadcast_to((g / n).reshape(kept), shape)))
+
+
+def var(
+    x: Any, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *,
+    correction: float | None = None, axis: Dim = None, keepdims: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """The variance over `dim`: Σ (x - mean)²/(n - correction), correction 1 (unbiased) by default."""
+    # dL/dx = g·2·(x - mean)/(n - correction)        (the mean's own term sums to zero)
+    a, centred, divisor, out, kept = _variance(
+        "var", x, dim, unbiased, keepdim, correction, axis, keepdims
+    )
+    dtype, out = a.dtype, out.astype(a.dtype)
+    return elementwise(
+        "var", out, (x, lambda g: (g.reshape(kept) * (2 / divisor * centred)).astype(dtype))
+    )
+
+
+def std(
+    x: Any, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *,
+    correction: float | None = None, axis: Dim = None, keepdims: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """The standard deviation over `dim`; its gradient is 0 where all values are equal."""
+    # dL/dx = g·(x - mean)/((n - correction)·std)
+    a, centred, divisor, out, kept = _variance(
+        "std", x, dim, unbiased, keepdim, correction, axis, keepdims
+    )
+    with quiet:
+        dtype, root = a.dtype, np.sqrt(out)
+        constant = root.real == 0
+        scale = (np.where(constant, 0, 1) / np.where(constant, 1, root) / divisor).reshape(kept)
+    return elementwise(
+        "std",
+        root.astype(dtype),
+        (x, lambda g: (g.reshape(kept) * (scale * centred)).astype(dtype)),
+    )
+
+
+def _variance(
+    name: str, x: Any, dim: Dim, unbiased: Any, keepdim: bool, correction: Any, axis: Dim,
+    keepdims: bool | None,
+) -> Any:  # fmt: skip
+    dim, keepdim = _only(dim, keepdim, axis, keepdims)
+    if isinstance(dim, bool):  # var(unbiased) without dim, as torch allows
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 1 if unbiased else 0
+    a = operand(x)
+    if a.dtype.kind not in "fc":
+        raise RuntimeError(f"{name}: expected a floating tensor, got dtype {a.dtype}")
+    axes = axes_of(name, dim, a.ndim)
+    acc = _accumulator(a.dtype)
+    n = math.prod(a.shape[i] for i in axes)
+    with quiet:
+        mean = a.sum(axis=axes, keepdims=True, dtype=acc) / np.float64(n)
+        centred = a - mean
+        divisor = np.float64(builtins.max(n - correction, 0))
+        out = np.asarray((centred * centred).sum(axis=axes, keepdims=keepdim) / divisor)
+    return a, centred, divisor, out, _kept(a.shape, axes)
+
+
+def var_mean(x: Any, dim: Dim = None, **options: Any) -> tuple[Tensor, Tensor]:
+    """The variance and the mean."""
+    return var(x, dim, **options), mean(x, dim, keepdim=options.get("keepdim", False))
+
+
+def std_mean(x: Any, dim: Dim = None, **options: Any) -> tuple[Tensor, Tensor]:
+    """The standard deviation and the mean."""
+    return std(x, dim, **options), mean(x, dim, keepdim=options.get("keepdim", False))
+
+
+def _extreme(name: str, x: Any, dim: Dim, keepdim: bool) -> Tensor:
+    """amax or amin: elements that tie share the gradient evenly."""
+    # dL/dx = g/k for each of the k elements equal to the extreme
+    a = operand(x)
+    axes = axes_of(name, dim, a.ndim)
+    if not a.size and builtins.any(a.shape[i] == 0 for i in axes):
+        raise RuntimeError(f"{name}: an empty axis has no extreme, got shape {a.shape}")
+    pick = np.maximum if name.endswith("max") else np.minimum
+    peak = pick.reduce(a.real, axis=axes, keepdims=True)
+    taken = (a.real == peak) | (np.isnan(a.real) & np.isnan(peak))
+    share = taken / np.maximum(taken.sum(axis=axes, keepdims=True), 1)
+    if a.dtype.kind == "c":
+        out = (a * share).sum(axis=axes, keepdims=True)
+    else:
+        out = peak
+    dtype, kept = a.dtype, _kept(a.shape, axes)
+    if not keepdim:
+        out = out.reshape([n for i, n in enumerate(a.shape) if i not in axes])
+    return elementwise(name, out, (x, lambda g: (g.reshape(kept) * share).astype(dtype)))
+
+
+def amax(x: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
+    """The largest value over `dim`; ties share the gradient evenly."""
+    return _extreme("amax", x, dim, keepdim)
+
+
+def amin(x: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
+    """The smallest value over `dim`; ties share the gradient evenly."""
+    return _extreme("amin", x, dim, keepdim)
+
+
+def max(
+    x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
+    keepdims: bool | None = None,
+) -> Any:  # fmt: skip
+    """The largest value; over one `dim` a pair (values, indices) of which one element is taken;
+    with a tensor in place of `dim`, `maximum`."""
+    return _max_or_min("max", x, *_only(dim, keepdim, axis, keepdims))
+
+
+def min(
+    x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
+    keepdims: bool | None = None,
+) -> Any:  # fmt: skip
+    """The smallest value; see `max`."""
+    return _max_or_min("min", x, *_only(dim, keepdim, axis, keepdims))
+
+
+def _max_or_min(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
+    if isinstance(dim, Tensor):
+        from minigrad.ops import arithmetic
+
+        return getattr(arithmetic, name + "imum")(x, dim)
+    if dim is None:
+        return _extreme(name, x, None, False)
+    a = operand(x)
+    index = _arg(name, a, dim)
+    return ValuesIndices(*_take(name, x, a, index, axis_of(name, dim, a.ndim), keepdim))
+
+
+def _arg(name: str, a: Any, dim: int) -> Any:
+    """The position of the first extreme (of the first NaN, if there is one) along dim, kept."""
+    axis = axis_of(name, dim, a.ndim)
+    if not a.ndim:
+        return np.zeros((), int64)
+    if a.shape[axis] == 0:
+        raise IndexError(f"{name}: axis {axis} of shape {a.shape} is empty")
+    find = np.argmax if "max" in name else np.argmin
+    return np.asarray(find(a.real, axis=axis, keepdims=True), int64)
+
+
+def _take(name: str, x: Any, a: Any, index: Any, axis: int, keepdim: bool) -> tuple[Any, Any]:
+    """Values at `index` (kept axis); backward puts each gradient where its value came from."""
+    if not a.ndim:
+        return elementwise(name, a.copy(), (x, lambda g: g)), wrap(index)
+    values = np.take_along_axis(a, index, axis)
+    shape, kept = a.shape, values.shape
+
+    def scatter(g: Any) -> Any:
+        dx = np.zeros(shape, g.dtype)
+        np.put_along_axis(dx, index, g.reshape(kept), axis)
+        return dx
+
+    if not keepdim:
+        values, shown = values.squeeze(axis), index.squeeze(axis)
+    else:
+        shown = index
+    return elementwise(name, values, (x, scatter)), wrap(shown)
+
+
+def argmax(x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Tensor:
+    """The position of the largest value along `dim`, of the flattened tensor if None."""
+    return _position("argmax", x, dim if axis is None else axis, keepdim)
+
+
+def argmin(x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Tensor:
+    """The position of the smallest value along `dim`, of the flattened tensor if None."""
+    return _position("argmin", x, dim if axis is None else axis, keepdim)
+
+
+def _position(name: str, x: Any, dim: int | None, keepdim: bool) -> Tensor:
+    a = operand(x)
+    if dim is None:
+        if not a.size:
+            raise IndexError(f"{name}: the tensor of shape {a.shape} is empty")
+        flat = _arg(name, a.reshape(-1), 0)
+        return wrap(flat.reshape((1,) * a.ndim if keepdim else ()))
+    index = _arg(name, a, dim)
+    return wrap(index if keepdim or not a.ndim else index.squeeze(axis_of(name, dim, a.ndim)))
+
+
+def sort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
+    """Values in order along `dim`, and where they came from; always stable."""
+    a = operand(x)
+    axis = axis_of("sort", dim, a.ndim)
+    index = argsort(x, dim, descending).data
+    return ValuesIndices(*_take("sort", x, a, index, axis, True))
+
+
+def argsort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """The positions that sort the tensor along `dim`; always stable."""
+    a = operand(x)
+    axis = axis_of("argsort", dim, a.ndim)
+    if not a.ndim:
+        return wrap(np.zeros((), int64))
+    if descending:  # a stable descending order: sort the mirrored axis, mirror back
+        mirrored = np.argsort(np.flip(a.real, axis), axis=axis, kind="stable")
+        return wrap(np.ascontiguousarray(a.shape[axis] - 1 - np.flip(mirrored, axis)))
+    return wrap(np.argsort(a.real, axis=axis, kind="stable"))
+
+
+def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
+    """The k largest (or smallest) values along `dim`, in order, and where they came from."""
+    a = operand(x)
+    axis = axis_of("topk", dim, a.ndim)
+    if not 0 <= k <= (a.shape[axis] if a.ndim else 1):
+        raise RuntimeError(f"topk: k = {k} is out of range for axis {axis} of shape {a.shape}")
+    index = argsort(x, dim, descending=largest).data
+    index = index[(slice(None),) * axis + (slice(k),)] if a.ndim else index
+    return ValuesIndices(*_take("topk", x, a, index, axis, True))
+
+
+def prod(
+    x: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None,
+    axis: int | None = None,
+) -> Tensor:  # fmt: skip
+    """The product over `dim`."""
+    # dL/dx_i = g·Π_{j≠i} x_j, from products of all before and all after: exact where some x are 0
+    dim = dim if axis is None else axis
+    a = operand(x) if dtype is None else operand(x).astype(dtype)
+    if a.dtype.kind in "iub":
+        a = a.astype(int64)
+    if dim is None:
+        flat, position, kept = a.reshape(-1), 0, (1,)
+    else:
+        position = axis_of("prod", dim, a.ndim)
+        flat = a if a.ndim else a.reshape(1)
+        kept = _kept(flat.shape, (position,))
+    out = np.asarray(flat.prod(axis=position, keepdims=keepdim and dim is not None))
+    out = out.astype(a.dtype).reshape(() if not a.ndim else out.shape)
+    shape = a.shape
+
+    def dx(g: Any) -> Any:
+        moved = np.moveaxis(flat, position, 0)
+        before, after = np.ones_like(moved), np.ones_like(moved)
+        np.cumprod(moved[:-1], axis=0, out=before[1:])
+        np.cumprod(moved[:0:-1], axis=0, out=after[-2::-1])
+        return (g.reshape(kept) * np.moveaxis(before * after, 0, position)).reshape(shape)
+
+    return elementwise("prod", out, (x, dx))
+
+
+def cumsum(x: Any, dim: int, *, dtype: Any = None, axis: int | None = None) -> Tensor:
+    """The running sum along `dim`."""
+    # dL/dx_i = Σ_{j≥i} g_j: a running sum from the other end
+    a = operand(x) if dtype is None else operand(x).astype(dtype)
+    if a.dtype.kind in "iub":
+        a = a.astype(int64)
+    position = axis_of("cumsum", dim if axis is None else axis, a.ndim)
+    if not a.ndim:
+        return elementwise("cumsum", a.copy(), (x, lambda g: g))
+    acc = _accumulator(a.dtype)
+
+    def dx(g: Any) -> Any:
+        return np.flip(np.cumsum(np.flip(g, position), axis=position, dtype=acc), position)
+
+    out = np.cumsum(a, axis=position, dtype=acc).astype(a.dtype)
+    return elementwise("cumsum", out, (x, dx))
+
+
+def cumprod(x: Any, dim: int) -> Tensor:
+    """The running product along `dim`."""
+    # dL/dx_i = Σ_{j≥i} g_j·Π_{k≤j, k≠i} x_k, by a product with position i set to 1
+    a = operand(x)
+    a = a.astype(int64) if a.dtype.kind in "iub" else a
+    position = axis_of("cumprod", dim, a.ndim)
+    if not a.ndim:
+        return elementwise("cumprod", a.copy(), (x, lambda g: g))
+
+    def dx(g: Any) -> Any:
+        rows, gs = np.moveaxis(a, position, -1), np.moveaxis(g, position, -1)
+        n = rows.shape[-1]
+        grid = np.repeat(rows[..., None, :], n, axis=-2)
+        grid[..., np.arange(n), np.arange(n)] = 1
+        partial = np.triu(np.cumprod(grid, axis=-1))
+        return np.moveaxis((partial * gs[..., None, :]).sum(-1), -1, position)
+
+    return elementwise("cumprod", np.cumprod(a, axis=position), (x, dx))
+
+
+@quiet
+def logsumexp(
+    x: Any, dim: Dim, keepdim: bool = False, *, axis: Dim = None, keepdims: bool | None = None
+) -> Tensor:
+    """log Σ e^x over `dim`, safe from overflow."""
+    # dL/dx = g·e^(x - y)
+    dim, keepdim = _only(dim, keepdim, axis, keepdims)
+    a = operand(x, floating=True)
+    axes = axes_of("logsumexp", dim, a.ndim)
+    kept = _kept(a.shape, axes)
+    peak = np.max(a.real, axis=axes, keepdims=True, initial=-np.inf)
+    peak = np.where(np.isfinite(peak), peak, 0)
+    y = np.asarray(np.log(np.exp(a - peak).sum(axis=axes, keepdims=True)) + peak)
+    y = y.astype(a.dtype, copy=False)
+    out = y if keepdim else y.reshape([n for i, n in enumerate(a.shape) if i not in axes])
+
+    def dx(g: Any) -> Any:
+        return g.reshape(kept) * np.exp(a - np.where(np.isfinite(y.real), y, 0))
+
+    return elementwise("logsumexp", out, (x, dx))
+
+
+def norm(x: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """The p-norm over `dim` ("fro" or any p > 0, inf); its gradient at 0 is 0."""
+    # y = (Σ |x|^p)^(1/p)        dL/dx = g·sign(x)·(|x|/y)^(p-1)
+    if p in ("fro", None):
+        p = 2
+    a = operand(x, floating=True)
+    if p in (math.inf, -math.inf):
+        from minigrad.ops.arithmetic import abs as absolute
+
+        return (amax if p > 0 else amin)(absolute(x), () if dim is None else dim, keepdim)
+    if not isinstance(p, int | float) or p <= 0:
+        raise ValueError(f"norm: p must be 'fro', positive or inf, got {p!r}")
+    axes = axes_of("norm", dim, a.ndim)
+    sign = np.sign(a.real)
+    size = a * sign
+    with quiet:
+        y = (size**p).sum(axis=axes, keepdims=True, dtype=_accumulator(a.dtype)) ** (1 / p)
+        zero = y.real == 0
+    dtype, kept = a.dtype, y.shape
+
+    def dx(g: Any) -> Any:
+        slope = sign * np.where(size.real == 0, float(p == 1), (size / np.where(zero, 1, y)) ** (p - 1))
+        return np.where(zero, 0, g.reshape(kept) * slope).astype(dtype)
+
+    out = y if keepdim else y.reshape([n for i, n in enumerate(a.shape) if i not in axes])
+    return elementwise("norm", out.astype(dtype), (x, dx))
+
+
+def any(x: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether any element is nonzero."""
+    a = as_array(x)
+    return wrap(np.any(a, axis=axes_of("any", dim, a.ndim), keepdims=keepdim))
+
+
+def all(x: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether all elements are nonzero."""
+    a = as_array(x)
+    return wrap(np.all(a, axis=axes_of("all", dim, a.ndim), keepdims=keepdim))
+
+
+def count_nonzero(x: Any, dim: Dim = None) -> Tensor:
+    """How many elements are nonzero."""
+    a = as_array(x)
+    return wrap(np.asarray(np.count_nonzero(a, axis=axes_of("count_nonzero", dim, a.ndim)), int64))
+
+
+def median(x: Any) -> Tensor:
+    """The lower median of all elements."""
+    a = operand(x).reshape(-1)
+    order = argsort(wrap(a)).data
+    if not a.size:
+        return wrap(np.asarray(np.nan, a.dtype))
+    return record_pick(x, int(order[(a.size - 1) // 2]))
+
+
+def record_pick(x: Any, position: int) -> Tensor:
+    """One element by its flat position."""
+    a = operand(x)
+    shape = a.shape
+
+    def vjp(g: Any) -> Any:
+        dx = np.zeros(shape, g.dtype)
+        dx.reshape(-1)[position] = g
+        return (dx,)
+
+    return record("median", a.reshape(-1)[position], (x,), vjp)
+
+
+def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
+    """How often each non-negative integer occurs."""
+    a = as_array(x)
+    if a.ndim != 1 or a.dtype.kind not in "iu" or (a.size and a.min() < 0):
+        raise ValueError(
+            f"bincount: expected one axis of non-negative integers, got shape {a.shape}, {a.dtype}"
+        )
+    out = np.bincount(a, None if weights is None else as_array(weights), minlength)
+    return wrap(out.astype(float32) if weights is not None and as_array(weights).dtype == float32 else out)

@@ -1,0 +1,505 @@
+"""Views and rearrangements: the backward of moving elements is moving them back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.tensor import (
+    Tensor,
+    as_array,
+    axis_of,
+    elementwise,
+    operand,
+    record,
+    result_dtype,
+    wrap,
+)
+
+
+def _view(name: str, x: Any, out: Any, back: Any) -> Tensor:
+    """Record a view of x, or a copy if numpy had to make one."""
+    a = operand(x)
+    base = (x.base or x) if isinstance(x, Tensor) and np.may_share_memory(a, out) else None
+    return record(name, out, (x,), lambda g: (back(g),), base)
+
+
+def sizes_of(name: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """(2, 3) from f(2, 3), f((2, 3)) or f([2, 3])."""
+    if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
+        sizes = tuple(sizes[0])
+    try:
+        return tuple(int(n.__index__()) for n in sizes)
+    except AttributeError:
+        raise TypeError(f"{name}: sizes must be integers, got {sizes}") from None
+
+
+def reshape(x: Any, *shape: Any) -> Tensor:
+    """The same elements in another shape; one size may be -1."""
+    a, sizes = operand(x), sizes_of("reshape", shape)
+    old = a.shape
+    unknown = [i for i, n in enumerate(sizes) if n == -1]
+    known = math.prod(n for n in sizes if n != -1)
+    fits = len(unknown) <= 1 and min(sizes, default=0) >= -1 and (
+        a.size == known if not unknown else known > 0 and a.size % known == 0
+    )  # fmt: skip
+    if not fits:
+        raise RuntimeError(f"reshape: shape {sizes} is invalid for {a.size} elements of shape {old}")
+    return _view("reshape", x, a.reshape(sizes), lambda g: g.reshape(old))
+
+
+def view(x: Any, *shape: Any) -> Tensor:
+    """`reshape` that refuses to copy; with a dtype, the bytes seen as that dtype."""
+    a = operand(x)
+    if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
+        return wrap(a.view(shape[0]), base=x.base or x)
+    out = reshape(x, *shape)
+    if a.size and not np.may_share_memory(a, out.data):
+        raise RuntimeError(
+            f"view: the memory of shape {a.shape} and strides {a.strides} cannot be seen as shape "
+            f"{out.shape} without a copy: use reshape"
+        )
+    return out
+
+
+def view_as(x: Any, other: Tensor) -> Tensor:
+    """`view` in the shape of another tensor."""
+    return view(x, other.shape)
+
+
+def reshape_as(x: Any, other: Tensor) -> Tensor:
+    """`reshape` to the shape of another tensor."""
+    return reshape(x, other.shape)
+
+
+def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Merge the axes from start_dim to end_dim into one."""
+    a = operand(x)
+    first, last = axis_of("flatten", start_dim, a.ndim), axis_of("flatten", end_dim, a.ndim)
+    if first > last:
+        raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+    if first == last and a.ndim:
+        return x  # type: ignore[no-any-return]
+    merged = math.prod(a.shape[first : last + 1])
+    return reshape(x, a.shape[:first] + (merged,) + a.shape[last + 1 :])
+
+
+def unflatten(x: Any, dim: int, sizes: Sequence[int]) -> Tensor:
+    """Split one axis into several."""
+    a = operand(x)
+    axis = axis_of("unflatten", dim, a.ndim)
+    sizes = tuple(sizes)
+    if -1 not in sizes and math.prod(sizes) != a.shape[axis]:
+        raise RuntimeError(f"unflatten: sizes {sizes} do not multiply to axis {axis} of {a.shape}")
+    if -1 in sizes:
+        rest = -math.prod(sizes)
+        if sizes.count(-1) > 1 or rest == 0 or a.shape[axis] % rest:
+            raise RuntimeError(f"unflatten: sizes {sizes} do not divide axis {axis} of {a.shape}")
+        sizes = tuple(a.shape[axis] // rest if n == -1 else n for n in sizes)
+    return reshape(x, a.shape[:axis] + sizes + a.shape[axis + 1 :])
+
+
+def permute(x: Any, *dims: Any) -> Tensor:
+    """The axes in another order."""
+    a, order = operand(x), sizes_of("permute", dims)
+    order = tuple(axis_of("permute", d, a.ndim) for d in order)
+    if sorted(order) != list(range(a.ndim)):
+        raise RuntimeError(f"permute: dims {dims} are not an order of the {a.ndim} axes")
+    back = tuple(np.argsort(order)) if order else ()
+    return _view("permute", x, a.transpose(order), lambda g: g.transpose(back))
+
+
+def transpose(x: Any, dim0: int, dim1: int) -> Tensor:
+    """Two axes exchanged."""
+    a = operand(x)
+    i, j = axis_of("transpose", dim0, a.ndim), axis_of("transpose", dim1, a.ndim)
+    if not a.ndim:
+        return _view("transpose", x, a[...], lambda g: g)
+    return _view("transpose", x, a.swapaxes(i, j), lambda g: g.swapaxes(i, j))
+
+
+swapaxes = swapdims = transpose
+
+
+def movedim(x: Any, source: Any, destination: Any) -> Tensor:
+    """Axes moved to other places."""
+    a = operand(x)
+    source, destination = np.atleast_1d(source).tolist(), np.atleast_1d(destination).tolist()
+    source = [axis_of("movedim", d, a.ndim) for d in source]
+    destination = [axis_of("movedim", d, a.ndim) for d in destination]
+    if len(source) != len(destination) or len(set(source)) != len(source):
+        raise RuntimeError(f"movedim: source {source} and destination {destination} do not match")
+    order = [d for d in range(a.ndim) if d not in source]
+    for to, which in sorted(zip(destination, source, strict=True)):
+        order.insert(to, which)
+    return permute(x, order)
+
+
+def t(x: Any) -> Tensor:
+    """The transpose of a matrix; vectors and scalars as they are."""
+    a = operand(x)
+    if a.ndim > 2:
+        raise RuntimeError(f"t: expected at most 2 axes, got shape {a.shape}: use permute")
+    return transpose(x, 0, 1) if a.ndim == 2 else x  # type: ignore[no-any-return]
+
+
+def squeeze(x: Any, dim: Any = None) -> Tensor:
+    """Without the axes of size 1, or without the given ones if their size is 1."""
+    a = operand(x)
+    old = a.shape
+    if dim is None:
+        dims = tuple(range(a.ndim))
+    else:
+        dims = tuple(axis_of("squeeze", d, a.ndim) for d in (dim if isinstance(dim, tuple | list) else (dim,)))  # fmt: skip
+    shape = tuple(n for i, n in enumerate(old) if i not in dims or n != 1)
+    return _view("squeeze", x, a.reshape(shape), lambda g: g.reshape(old))
+
+
+def unsqueeze(x: Any, dim: int) -> Tensor:
+    """With an axis of size 1 inserted at `dim`."""
+    a = operand(x)
+    old = a.shape
+    axis = axis_of("unsqueeze", dim, a.ndim + 1)
+    return _view("unsqueeze", x, np.expand_dims(a, axis), lambda g: g.reshape(old))
+
+
+def expand(x: Any, *sizes: Any) -> Tensor:
+    """Axes of size 1 repeated without copying; -1 keeps a size, new axes come in front."""
+    a, shape = operand(x), sizes_of("expand", sizes)
+    lead = len(shape) - a.ndim
+    shape = tuple(a.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape))
+    return broadcast_to(x, shape, "expand")
+
+
+def expand_as(x: Any, other: Tensor) -> Tensor:
+    """`expand` to the shape of another tensor."""
+    return expand(x, other.shape)
+
+
+def broadcast_to(x: Any, shape: Sequence[int], name: str = "broadcast_to") -> Tensor:
+    """The tensor as broadcasting would see it in this shape."""
+    # dL/dx = g summed over the repeated axes (elementwise does that)
+    a = operand(x)
+    try:
+        out = np.broadcast_to(a, tuple(shape))
+    except ValueError:
+        raise RuntimeError(f"{name}: shape {a.shape} does not broadcast to {tuple(shape)}") from None
+    result = elementwise(name, out, (x, lambda g: g))
+    result.base = (x.base or x) if isinstance(x, Tensor) else None
+    return result
+
+
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """All tensors broadcast to their common shape."""
+    try:
+        shape = np.broadcast_shapes(*(x.shape for x in tensors))
+    except ValueError:
+        shapes = ", ".join(str(x.shape) for x in tensors)
+        raise RuntimeError(f"broadcast_tensors: shapes {shapes} do not broadcast") from None
+    return tuple(broadcast_to(x, shape) for x in tensors)
+
+
+def contiguous(x: Tensor) -> Tensor:
+    """The tensor itself if it lies in row-major order, else such a copy."""
+    return x if x.data.flags.c_contiguous else clone(x)
+
+
+def clone(x: Any) -> Tensor:
+    """A copy."""
+    return elementwise("clone", np.array(operand(x), order="C"), (x, lambda g: g))
+
+
+def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Tensor:
+    """Tensors joined along an existing axis."""
+    # dL/dx_i = the piece of g that came from x_i
+    tensors = list(tensors)
+    if not tensors:
+        raise RuntimeError("cat: expected at least one tensor")
+    arrays = [as_array(x) for x in tensors]
+    kept = [i for i, a in enumerate(arrays) if a.shape != (0,)] or [0]  # as torch: skip legacy empties
+    first = arrays[kept[0]]
+    if first.ndim == 0:
+        raise RuntimeError("cat: 0-d tensors cannot be joined: use stack")
+    position = axis_of("cat", dim if axis is None else axis, first.ndim)
+    for i in kept:
+        a = arrays[i]
+        if a.ndim != first.ndim or any(
+            m != n for d, (m, n) in enumerate(zip(a.shape, first.shape, strict=True)) if d != position
+        ):
+            raise RuntimeError(
+                f"cat: tensor {i} has shape {a.shape}, expected {first.shape} except along "
+                f"dim {position}"
+            )
+    dtype = result_dtype(*tensors)
+    pieces = [arrays[i].astype(dtype, copy=False) for i in kept]
+    ends = np.cumsum([p.shape[position] for p in pieces])[:-1].tolist()
+    skipped = {i: a for i, a in enumerate(arrays) if i not in kept}
+    dtypes, count = [a.dtype for a in arrays], len(arrays)
+
+    def vjp(g: Any) -> Any:
+        parts = dict(zip(kept, np.split(g, ends, axis=position), strict=True))
+        return [
+            np.zeros(0, dtypes[i]) if i in skipped else parts[i].astype(dtypes[i], copy=False)
+            for i in range(count)
+        ]
+
+    return record("cat", np.concatenate(pieces, axis=position), tensors, vjp)
+
+
+concat = cat
+
+
+def stack(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Tensor:
+    """Tensors of one shape joined along a new axis."""
+    tensors = [x if isinstance(x, Tensor) else wrap(as_array(x)) for x in tensors]
+    if not tensors:
+        raise RuntimeError("stack: expected at least one tensor")
+    for i, x in enumerate(tensors):
+        if x.shape != tensors[0].shape:
+            raise RuntimeError(f"stack: tensor {i} has shape {x.shape}, expected {tensors[0].shape}")
+    position = axis_of("stack", dim if axis is None else axis, tensors[0].ndim + 1)
+    return cat([unsqueeze(x, position) for x in tensors], position)
+
+
+def split(x: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Pieces of one size (the last may be smaller) or of the listed sizes along `dim`."""
+    a = operand(x)
+    axis = axis_of("split", dim, a.ndim)
+    n = a.shape[axis]
+    if isinstance(split_size_or_sections, int):
+        size = split_size_or_sections
+        if size < 0 or (size == 0 and n):
+            raise RuntimeError(f"split: the size must be positive, got {size}")
+        sections = [min(size, n - i) for i in range(0, n, size or 1)] or [0]
+    else:
+        sections = list(split_size_or_sections)
+        if sum(sections) != n or min(sections, default=0) < 0:
+            raise RuntimeError(f"split: sections {sections} do not add up to {n} (dim {axis})")
+    starts = np.cumsum([0, *sections]).tolist()
+    return tuple(narrow(x, axis, i, s) for i, s in zip(starts, sections, strict=False))
+
+
+def chunk(x: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most `chunks` pieces of equal size (the last may be smaller)."""
+    a = operand(x)
+    if chunks < 1:
+        raise RuntimeError(f"chunk: chunks must be positive, got {chunks}")
+    n = a.shape[axis_of("chunk", dim, a.ndim)]
+    return split(x, max(-(-n // chunks), 1), dim) if n else (narrow(x, dim, 0, 0),) * chunks
+
+
+def unbind(x: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """The slices along `dim`, without that axis."""
+    a = operand(x)
+    axis = axis_of("unbind", dim, a.ndim)
+    return tuple(select(x, axis, i) for i in range(a.shape[axis]))
+
+
+def _slice(name: str, x: Any, key: tuple[Any, ...]) -> Tensor:
+    a = operand(x)
+    shape = a.shape
+
+    def back(g: Any) -> Any:
+        dx = np.zeros(shape, g.dtype)
+        dx[key] = g
+        return dx
+
+    return _view(name, x, a[key], back)
+
+
+def narrow(x: Any, dim: int, start: int, length: int) -> Tensor:
+    """`length` elements from `start` along `dim`."""
+    a = operand(x)
+    axis = axis_of("narrow", dim, a.ndim)
+    if not (0 <= start and 0 <= length and start + length <= a.shape[axis]):
+        raise RuntimeError(f"narrow: {start}:{start + length} is outside axis {axis} of {a.shape}")
+    return _slice("narrow", x, (slice(None),) * axis + (slice(start, start + length),))
+
+
+def select(x: Any, dim: int, index: int) -> Tensor:
+    """One slice along `dim`, without that axis."""
+    a = operand(x)
+    axis = axis_of("select", dim, a.ndim)
+    if not -a.shape[axis] <= index < a.shape[axis]:
+        raise IndexError(f"select: index {index} is outside axis {axis} of shape {a.shape}")
+    return _slice("select", x, (slice(None),) * axis + (index,))
+
+
+def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """The diagonal of two axes, as the last axis."""
+    a = operand(x)
+    i, j = axis_of("diagonal", dim1, a.ndim), axis_of("diagonal", dim2, a.ndim)
+    shape = a.shape
+
+    def back(g: Any) -> Any:
+        dx = np.zeros(shape, g.dtype)
+        spot = np.diagonal(dx, offset, i, j)
+        spot.flags.writeable = True
+        spot[...] = g
+        return dx
+
+    return _view("diagonal", x, np.diagonal(a, offset, i, j), back)
+
+
+def diag(x: Any, diagonal: int = 0) -> Tensor:
+    """A vector as a diagonal matrix, or the diagonal of a matrix."""
+    a = operand(x)
+    if a.ndim == 2:
+        return clone(_diagonal_of(x, diagonal))
+    if a.ndim != 1:
+        raise RuntimeError(f"diag: expected 1 or 2 axes, got shape {a.shape}")
+    return elementwise("diag", np.diag(a, diagonal), (x, lambda g: np.diagonal(g, diagonal)))
+
+
+_diagonal_of = diagonal
+
+
+def flip(x: Any, *dims: Any) -> Tensor:
+    """The order reversed along the given axes."""
+    a = operand(x)
+    axes = tuple(axis_of("flip", d, a.ndim) for d in sizes_of("flip", dims))
+    if len(set(axes)) != len(axes):
+        raise RuntimeError(f"flip: dims {dims} name an axis twice")
+    if not a.ndim:
+        return clone(x)
+    return elementwise("flip", np.flip(a, axes).copy(), (x, lambda g: np.flip(g, axes)))
+
+
+def roll(x: Any, shifts: Any, dims: Any = None) -> Tensor:
+    """Elements shifted along axes, coming in again at the other end."""
+    a = operand(x)
+    if dims is not None:
+        shifts, dims = np.atleast_1d(shifts).tolist(), np.atleast_1d(dims).tolist()
+        dims = [axis_of("roll", d, a.ndim) for d in dims]
+        if len(shifts) != len(dims):
+            raise RuntimeError(f"roll: {len(shifts)} shifts for {len(dims)} dims")
+        back = [-s for s in shifts]
+    else:
+        shifts = int(np.atleast_1d(shifts).item())
+        back = -shifts
+    return elementwise("roll", np.roll(a, shifts, dims), (x, lambda g: np.roll(g, back, dims)))
+
+
+def tile(x: Any, *dims: Any) -> Tensor:
+    """The tensor repeated dims[i] times along each axis; missing axes come in front."""
+    a, times = operand(x), sizes_of("tile", dims)
+    return repeat(x, (1,) * (a.ndim - len(times)) + times)
+
+
+def repeat(x: Any, *sizes: Any) -> Tensor:
+    """The tensor repeated sizes[i] times along each axis; sizes beyond its axes come in front."""
+    # dL/dx = g summed over the repetitions
+    a, times = operand(x), sizes_of("repeat", sizes)
+    if len(times) < a.ndim or min(times, default=0) < 0:
+        raise RuntimeError(f"repeat: sizes {times} for a tensor of shape {a.shape}")
+    shape = (1,) * (len(times) - a.ndim) + a.shape
+    split_shape = [n for pair in zip(times, shape, strict=True) for n in pair]  # (times, size) …
+    old, repeats = a.shape, tuple(range(0, 2 * len(times), 2))
+    return elementwise(
+        "repeat",
+        np.tile(a, times),
+        (x, lambda g: g.reshape(split_shape).sum(axis=repeats).reshape(old)),
+    )
+
+
+def repeat_interleave(x: Any, repeats: int, dim: int | None = None) -> Tensor:
+    """Each element (or slice along `dim`) repeated in place."""
+    a = operand(x)
+    if dim is None:
+        return repeat_interleave(reshape(x, -1), repeats, 0)
+    axis = axis_of("repeat_interleave", dim, a.ndim)
+    grouped = (*a.shape[: axis + 1], repeats, *a.shape[axis + 1 :])
+    return elementwise(
+        "repeat_interleave",
+        np.repeat(a, repeats, axis),
+        (x, lambda g: g.reshape(grouped).sum(axis=axis + 1)),
+    )
+
+
+def triu(x: Any, diagonal: int = 0) -> Tensor:
+    """The upper triangle of the last two axes; zero below."""
+    return _triangle("triu", np.triu, x, diagonal)
+
+
+def tril(x: Any, diagonal: int = 0) -> Tensor:
+    """The lower triangle of the last two axes; zero above."""
+    return _triangle("tril", np.tril, x, diagonal)
+
+
+def _triangle(name: str, keep: Any, x: Any, diagonal: int) -> Tensor:
+    a = operand(x)
+    if a.ndim < 2:
+        raise RuntimeError(f"{name}: expected at least 2 axes, got shape {a.shape}")
+    return elementwise(name, keep(a, diagonal), (x, lambda g: keep(g, diagonal)))
+
+
+def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """Pad the last axes by (left, right, top, bottom, …); negative numbers crop.
+
+    mode: "constant" (with `value`, default 0), "reflect", "replicate" or "circular".
+    """
+    # dL/dx = g at the places where x went, summed where it went to several
+    a = operand(x)
+    amounts = list(pad)
+    if len(amounts) % 2 or len(amounts) > 2 * a.ndim:
+        raise RuntimeError(f"pad: {len(amounts)} amounts for a tensor of shape {a.shape}")
+    pairs = [(0, 0)] * (a.ndim - len(amounts) // 2)
+    pairs += [(amounts[i], amounts[i + 1]) for i in range(len(amounts) - 2, -1, -2)]
+    for n, (before, after) in zip(a.shape, pairs, strict=True):
+        if n + before + after < 0:
+            raise RuntimeError(f"pad: amounts {amounts} crop more than shape {a.shape} has")
+    if mode != "constant":
+        return _pad_from_inside(x, pairs, mode)
+    grown = [(max(b, 0), max(e, 0)) for b, e in pairs]
+    crop = tuple(slice(max(-b, 0), n - max(-e, 0)) for n, (b, e) in zip(a.shape, pairs, strict=True))
+    out = np.pad(a[crop], grown, constant_values=0 if value is None else value)
+    inner = tuple(slice(b, n - e) for n, (b, e) in zip(out.shape, grown, strict=True))
+    shape = a.shape
+
+    def back(g: Any) -> Any:
+        dx = np.zeros(shape, g.dtype)
+        dx[crop] = g[inner]
+        return dx
+
+    return elementwise("pad", out, (x, back))
+
+
+def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Tensor:
+    """Every padded element is a copy of an inner one: an index along each padded axis."""
+    from minigrad.ops.indexing import index_select
+
+    for axis, (before, after) in enumerate(pairs):
+        n = x.shape[axis]
+        if not before and not after:
+            continue
+        i = np.arange(-before, n + after)
+        if mode == "replicate":
+            i = np.clip(i, 0, n - 1)
+        elif mode == "circular":
+            if max(before, after) > n:
+                raise RuntimeError(f"pad: circular padding {before, after} is larger than size {n}")
+            i = i % n
+        elif mode == "reflect":
+            if max(before, after) >= n:
+                raise RuntimeError(f"pad: reflect padding {before, after} must be below size {n}")
+            i = n - 1 - np.abs(n - 1 - np.abs(i))
+        else:
+            raise ValueError(
+                f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode!r}"
+            )
+        x = index_select(x, axis, i)
+    return x  # type: ignore[no-any-return]
+
+
+def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """Coordinates of a grid."""
+    if indexing not in ("ij", "xy"):
+        raise ValueError(f"meshgrid: indexing must be 'ij' or 'xy', got {indexing!r}")
+    n = len(tensors)
+    grids = broadcast_tensors(
+        *(reshape(x, [-1 if j == i else 1 for j in range(n)]) for i, x in enumerate(tensors))
+    )
+    return tuple(transpose(x, 0, 1) for x in grids) if indexing == "xy" and n > 1 else grids

@@ -1,0 +1,135 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import sqrt
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minigrad import kernels, tape
+from minigrad.optim.optimizer import Entry, Group, Optimizer, check_range
+from minigrad.tape import Array
+from minigrad.tensor import float32, wrap
+
+
+class Adam(Optimizer):
+    """Adam: steps scaled by running means of the gradient and of its square.
+
+        m ← β₁·m + (1 - β₁)·g        v ← β₂·v + (1 - β₂)·g²
+        p ← p - lr · m̂ / (√v̂ + eps)  with m̂ = m/(1 - β₁ᵗ), v̂ = v/(1 - β₂ᵗ) in step t
+
+    Args:
+        params: parameters, (name, parameter) pairs, or groups (dicts).
+        lr: the learning rate.
+        betas: β₁ and β₂, each in [0, 1).
+        eps: keeps the division finite.
+        weight_decay: the factor of the L2 penalty's gradient, added to g.
+        amsgrad: divide by the largest v̂ so far.
+        maximize: climb instead.
+        decoupled_weight_decay: shrink p by lr·weight_decay instead, as AdamW does.
+
+    Source: Kingma and Ba, Adam: a method for stochastic optimization, 2015, Algorithm 1; amsgrad:
+    Reddi, Kale and Kumar, On the convergence of Adam and beyond, 2018, Algorithm 2.
+    """
+
+    state_dtypes: ClassVar[dict[str, Any]] = {"step": float32}
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        super().__init__(params, defaults)
+
+    def check(self, group: Group) -> None:
+        """Raise if a hyperparameter of `group` is out of range."""
+        name = type(self).__name__
+        for key in ("lr", "eps", "weight_decay"):
+            check_range(name, group, key, 0)
+        betas = group["betas"]
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise TypeError(f"{name}: betas must be two numbers, got {betas!r}")
+        for i, beta in enumerate(betas):
+            check_range(name, {f"betas[{i}]": beta}, f"betas[{i}]", 0, 1)
+
+    def update(self, group: Group, entries: list[Entry]) -> None:
+        """Change the parameters of one group, in place."""
+        lr, eps, decay = float(group["lr"]), float(group["eps"]), float(group["weight_decay"])
+        beta1, beta2 = map(float, group["betas"])
+        decoupled, maximize = bool(group["decoupled_weight_decay"]), bool(group["maximize"])
+        amsgrad = bool(group["amsgrad"])
+        for p, data, grad in entries:
+            known = self.state.setdefault(p, {})
+            if not known:
+                known["step"] = wrap(np.zeros((), float32))
+                for key in ("exp_avg", "exp_avg_sq") + ("max_exp_avg_sq",) * amsgrad:
+                    known[key] = wrap(np.zeros_like(data, order="C"))
+            count = known["step"].data
+            count += 1
+            t, m, v = int(count), known["exp_avg"].data, known["exp_avg_sq"].data
+            if amsgrad:
+                d = -grad if maximize else grad
+                if decoupled:
+                    data *= 1 - lr * decay
+                elif decay:
+                    d = d + decay * data
+                largest = known["max_exp_avg_sq"].data
+                _amsgrad_step_(data, d, m, v, largest, lr, beta1, beta2, eps, t)
+            else:
+                step_ = kernels.current(data).adam_step_
+                step_(data, grad, m, v, lr, beta1, beta2, eps, decay, t, decoupled, maximize)
+            tape.note_change(data)
+
+
+def _amsgrad_step_(
+    p: Array, d: Array, m: Array, v: Array, largest: Array, lr: float, beta1: float, beta2: float,
+    eps: float, t: int,
+) -> None:  # fmt: skip
+    m += (1 - beta1) * (d - m)
+    v *= beta2
+    v += (1 - beta2) * d * d
+    np.maximum(largest, v, out=largest)
+    p -= lr / (1 - beta1**t) * m / (np.sqrt(largest) / sqrt(1 - beta2**t) + eps)
+
+
+class AdamW(Adam):
+    """Adam whose weight decay shrinks the parameters instead of joining the gradient.
+
+    p ← (1 - lr·weight_decay)·p, then Adam's step; arguments as for Adam.
+
+    Source: Loshchilov and Hutter, Decoupled weight decay regularization, 2019, Algorithm 2.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad,
+            maximize=maximize, decoupled_weight_decay=True,
+        )  # fmt: skip

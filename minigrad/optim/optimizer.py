@@ -1,0 +1,279 @@
+"""What all optimisers share: parameter groups, state, and a step that changes all or nothing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minigrad import modes, tape
+from minigrad.tape import Array
+from minigrad.tensor import Tensor, wrap
+
+Group = dict[str, Any]
+Entry = tuple[Tensor, Array, Array]  # a parameter, its array, its gradient's array
+
+
+class Optimizer:
+    """Base of the optimisers; a subclass gives `update` and `check`.
+
+    `param_groups` is a list of dicts, each with a list `params` and the group's hyperparameters,
+    which may be changed between steps. `state` maps a parameter to a dict of what is remembered
+    about it.
+
+    Args:
+        params: parameters, (name, parameter) pairs, or dicts with `params` and hyperparameters of
+            their own.
+        defaults: hyperparameters of the groups that do not name their own.
+    """
+
+    state_dtypes: ClassVar[dict[str, Any]] = {}  # entries that do not have the parameter's dtype
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.param_groups: list[Group] = []
+        self.has_stepped = False  # a scheduler warns if it is stepped before the optimiser
+        name = type(self).__name__
+        self.check(defaults)
+        if isinstance(params, Tensor):
+            raise TypeError(f"{name}: expected an iterable of parameters, got one Tensor: use [p]")
+        groups = list(params)
+        if not groups:
+            raise ValueError(
+                f"{name}: got an empty parameter list; if it came from a generator such as "
+                "model.parameters(), that may have been used up already: call it again"
+            )
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    def check(self, group: Group) -> None:
+        """Raise if a hyperparameter of `group` is out of range."""
+        raise NotImplementedError
+
+    def update(self, group: Group, entries: list[Entry]) -> None:
+        """Change the parameters of one group, in place."""
+        raise NotImplementedError
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Optimise more parameters: a dict with `params` and hyperparameters of their own.
+
+        Raises:
+            TypeError: not a dict, not tensors, or a set (whose order changes between runs).
+            ValueError: no parameters, one that another group has, a result of an operation, a
+                hyperparameter out of range. Nothing is added then.
+        """
+        name = type(self).__name__
+        if not isinstance(param_group, dict):
+            raise TypeError(
+                f"{name}: expected a parameter group (a dict), got {type(param_group).__name__}"
+            )
+        if "params" not in param_group:
+            raise ValueError(f"{name}: a parameter group needs 'params', got {list(param_group)}")
+        params = param_group["params"]
+        if isinstance(params, set | frozenset):
+            raise TypeError(f"{name}: params is a set, whose order varies between runs: use a list")
+        params = [params] if isinstance(params, Tensor) else list(params)
+        if not params:
+            raise ValueError(
+                f"{name}: a parameter group has no parameters; a generator may have been used up"
+            )
+        group = {**self.defaults, **param_group}
+        if any(isinstance(p, tuple) for p in params):
+            if not all(isinstance(p, tuple) and len(p) == 2 for p in params):
+                raise ValueError(f"{name}: either all parameters are (name, parameter) or none is")
+            group["param_names"] = [pair[0] for pair in params]
+            params = [pair[1] for pair in params]
+        group["params"] = params
+        self._check_params(group)
+        self.check(group)
+        # `params` first, then the hyperparameters, as printed and saved
+        self.param_groups.append({"params": params, **group})
+
+    def _check_params(self, group: Group) -> None:
+        name, params = type(self).__name__, group["params"]
+        for i, p in enumerate(params):
+            if not isinstance(p, Tensor):
+                raise TypeError(f"{name}: parameter {i} is a {type(p).__name__}, expected a Tensor")
+            if not (p.is_leaf or (p.node is not None and p.node.keep_grad)):
+                raise ValueError(
+                    f"{name}: parameter {i} of shape {p.shape} is the result of "
+                    f"{p.node and p.node.name!r}; only leaf tensors can be optimised: detach() it "
+                    "and call requires_grad_()"
+                )
+        known = {id(p) for other in self.param_groups for p in other["params"]}
+        for i, p in enumerate(params):
+            if id(p) in known:
+                raise ValueError(f"{name}: parameter {i} of the group is in another group already")
+        if len({id(p) for p in params}) != len(params):
+            warnings.warn(
+                f"{name}: a parameter is in the group more than once and will be updated as often",
+                UserWarning,
+                stacklevel=5,
+            )
+        if self.param_groups and ("param_names" in group) != ("param_names" in self.param_groups[0]):
+            raise ValueError(f"{name}: either all parameter groups have names or none has")
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients; with set_to_none=False, fill them with zeros instead."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                node = p.node
+                if node is None or node.grad is None:
+                    continue
+                if set_to_none:
+                    node.grad = None
+                else:
+                    node.grad[...] = 0
+                    tape.note_change(node.grad)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient; return what `closure` returned, if given.
+
+        Args:
+            closure: computes the loss again, gradients included, before the update.
+
+        Raises:
+            RuntimeError: a gradient does not have its parameter's shape and dtype, or the
+                parameter is read-only; nothing has been updated then.
+        """
+        loss = None
+        if closure is not None:
+            with modes.enable_grad():
+                loss = closure()
+        # All gradients are looked at before the first parameter changes.
+        work = [(group, self._entries(group, i)) for i, group in enumerate(self.param_groups)]
+        with np.errstate(all="ignore"):  # a diverging run says inf and NaN, not where it overflowed
+            for group, entries in work:
+                if entries:
+                    self.update(group, entries)
+        self.has_stepped = True
+        return loss
+
+    def _entries(self, group: Group, index: int) -> list[Entry]:
+        entries = []
+        for p in group["params"]:
+            node = p.node
+            if node is None or (grad := node.grad) is None:
+                continue
+            data = p.data
+            if (
+                grad.shape != data.shape
+                or grad.dtype != data.dtype
+                or not data.flags.writeable
+                or p in self.state
+                and not self._fits(p)
+            ):
+                raise RuntimeError(self._misfit(group, index, p, grad))
+            entries.append((p, data, grad))
+        return entries
+
+    def _fits(self, p: Tensor) -> bool:
+        """Whether what is remembered about p has p's shape."""
+        shape = p.data.shape
+        for key, value in self.state[p].items():
+            if key not in self.state_dtypes and isinstance(value, Tensor) and value.shape != shape:
+                return False
+        return True
+
+    def _misfit(self, group: Group, index: int, p: Tensor, grad: Array) -> str:
+        at = next(i for i, q in enumerate(group["params"]) if q is p)
+        names = group.get("param_names")
+        which = f"parameter {at} of group {index}" + (f" ({names[at]!r})" if names else "")
+        where = f"{type(self).__name__}.step: {which}"
+        what = f"has shape {p.shape} and dtype {p.dtype}"
+        if not p.data.flags.writeable:
+            return f"{where} is read-only; nothing was updated: give it a copy of its array"
+        if grad.shape == p.shape and grad.dtype == p.dtype:
+            shapes = {k: v.shape for k, v in self.state[p].items() if isinstance(v, Tensor)}
+            return f"{where} {what}, but its state has {shapes}; nothing was updated"
+        return (
+            f"{where} {what}, but its gradient has shape {grad.shape} and dtype {grad.dtype}; "
+            "nothing was updated: call zero_grad() after a parameter was replaced"
+        )
+
+    # ------------------------------------------------------------------ saving and loading
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state and the groups as plain dicts, parameters numbered in order.
+
+        The tensors in it share memory with the optimiser's own.
+        """
+        number: dict[int, int] = {}
+        for group in self.param_groups:
+            for p in group["params"]:
+                number.setdefault(id(p), len(number))
+        groups = []
+        for group in self.param_groups:
+            packed = {key: value for key, value in group.items() if key != "params"}
+            packed["params"] = [number[id(p)] for p in group["params"]]
+            groups.append(packed)
+        state = {number[id(p)]: dict(entry) for p, entry in self.state.items()}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned, for the same parameters in the same order.
+
+        Tensors are copied and take their parameter's dtype.
+
+        Raises:
+            ValueError: the groups or shapes do not match; nothing has changed then.
+        """
+        name = f"{type(self).__name__}.load_state_dict"
+        if not isinstance(state_dict, dict) or {"state", "param_groups"} - set(state_dict):
+            raise ValueError(f"{name}: expected a dict with 'state' and 'param_groups'")
+        saved = state_dict["param_groups"]
+        ours = [len(group["params"]) for group in self.param_groups]
+        theirs = [len(group["params"]) for group in saved]
+        if ours != theirs:
+            raise ValueError(
+                f"{name}: expected groups of {ours} parameters as this optimiser has, got {theirs}"
+            )
+        groups, by_number = [], {}
+        for group, other in zip(self.param_groups, saved, strict=True):
+            by_number.update(zip(other["params"], group["params"], strict=True))
+            merged = {**self.defaults, **deepcopy(other), "params": group["params"]}
+            if "param_names" in group:
+                merged.setdefault("param_names", group["param_names"])
+            self.check(merged)
+            groups.append({"params": group["params"], **merged})
+        state = {}
+        for key, entry in state_dict["state"].items():
+            if key not in by_number:
+                raise ValueError(f"{name}: state for parameter {key!r}, which no group has")
+            p = by_number[key]
+            state[p] = {k: self._loaded(name, key, p, k, v) for k, v in entry.items()}
+        self.param_groups, self.state = groups, state
+
+    def _loaded(self, name: str, number: Any, p: Tensor, key: str, value: Any) -> Any:
+        if not isinstance(value, Tensor | np.ndarray):
+            return deepcopy(value)
+        data = value.data if isinstance(value, Tensor) else value
+        shape = () if key in self.state_dtypes else p.shape
+        if data.shape != shape:
+            raise ValueError(
+                f"{name}: {key!r} of parameter {number} has shape {data.shape}, expected {shape}"
+            )
+        return wrap(np.array(data, self.state_dtypes.get(key, p.dtype), order="C"))
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def check_range(name: str, group: Group, key: str, low: float, high: float | None = None) -> None:
+    """Raise unless group[key] is a number with low <= number (< high)."""
+    value = group[key]
+    try:
+        number = float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name}: {key} must be a number, got {value!r}") from None
+    if not low <= number or (high is not None and not number < high):
+        upper = "" if high is None else f" and below {high}"
+        raise ValueError(f"{name}: {key} must be at least {low}{upper}, got {value!r}")

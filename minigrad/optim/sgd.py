@@ -1,0 +1,86 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minigrad import kernels, tape
+from minigrad.optim.optimizer import Entry, Group, Optimizer, check_range
+from minigrad.tensor import wrap
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum, weight decay and Nesterov's variant.
+
+        d ← g + weight_decay·p                  (-g if maximize)
+        b ← momentum·b + (1 - dampening)·d      (b ← d in the first step)
+        p ← p - lr·b                            (p - lr·(d + momentum·b) with Nesterov)
+
+    Args:
+        params: parameters, (name, parameter) pairs, or groups (dicts).
+        lr: the learning rate.
+        momentum: how much of the last direction is kept, 0 to 1.
+        dampening: how much of the gradient is left out of the direction.
+        weight_decay: the factor of the L2 penalty's gradient.
+        nesterov: look ahead along the new direction; needs momentum and no dampening.
+        maximize: climb instead.
+
+    Source: Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in
+    deep learning, 2013, equations (3) and (4), in the form in which lr scales the buffer's use.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def check(self, group: Group) -> None:
+        """Raise if a hyperparameter of `group` is out of range."""
+        for key in ("lr", "momentum", "weight_decay"):
+            check_range("SGD", group, key, 0)
+        check_range("SGD", group, "dampening", -np.inf)
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            raise ValueError(
+                "SGD: nesterov needs momentum > 0 and dampening = 0, got momentum="
+                f"{group['momentum']!r} and dampening={group['dampening']!r}"
+            )
+
+    def update(self, group: Group, entries: list[Entry]) -> None:
+        """Change the parameters of one group, in place."""
+        lr, momentum = float(group["lr"]), float(group["momentum"])
+        dampening, weight_decay = float(group["dampening"]), float(group["weight_decay"])
+        nesterov, maximize = bool(group["nesterov"]), bool(group["maximize"])
+        state, note_change = self.state, tape.note_change
+        dtype, step_ = None, None
+        for p, data, grad in entries:
+            if step_ is None or data.dtype is not dtype:
+                dtype, step_ = data.dtype, kernels.current(data).sgd_step_
+            buf, damp = None, dampening
+            if momentum:
+                known = state.setdefault(p, {})
+                buffer = known.get("momentum_buffer")
+                if buffer is None:  # b ← d is momentum·0 + (1 - 0)·d
+                    buffer = known["momentum_buffer"] = wrap(np.zeros_like(data, order="C"))
+                    damp = 0.0
+                buf = buffer.data
+            step_(data, grad, buf, lr, momentum, damp, weight_decay, nesterov, maximize)
+            note_change(data)

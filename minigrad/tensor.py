@@ -1,0 +1,548 @@
+"""Tensor: an array, and the node that recorded it. A thin face over numpy.
+
+What an operation needs from here is `operands` (its inputs as arrays of one dtype) and then one of
+`elementwise` (pairs of an input and its gradient's map) or `record` (one joint vjp). The operators
+and methods of Tensor *are* the functions of `ops/`; the table in `ops/__init__.py` installs them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from minigrad import modes, tape
+from minigrad.tape import Array, Node
+
+float16, float32, float64 = np.dtype("f2"), np.dtype("f4"), np.dtype("f8")
+uint8, int8, int16, int32, int64 = (np.dtype(k) for k in ("u1", "i1", "i2", "i4", "i8"))
+bool_ = np.dtype("?")
+complex128 = np.dtype("c16")
+
+# A dtype's category. Promotion goes to the highest category among the operands.
+CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
+PYTHON_DTYPE = {bool: bool_, int: int64, float: float32, complex: complex128}
+
+
+class Tensor:
+    """An n-dimensional array that can be differentiated.
+
+    Args:
+        data: a number, a nested list, an array or a Tensor; copied. Python numbers and lists become
+            float32 (or int64, bool); arrays keep their dtype.
+        requires_grad: collect a gradient in `.grad` when something computed from it runs
+            `backward()`. Floating dtypes only.
+        dtype: convert to this dtype.
+    """
+
+    __slots__ = ("__weakref__", "base", "data", "node")
+    __array_ufunc__ = None  # `ndarray + Tensor` asks Tensor.__radd__ instead of looping over it
+    __hash__ = object.__hash__
+
+    data: Array
+    node: Node | None
+    base: Tensor | None
+
+    def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
+        self.data = np.array(as_array(data, dtype))
+        self.node = None
+        self.base = None
+        if requires_grad:
+            self.requires_grad = True
+
+    # The arrays' own properties.
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the axes."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The numpy dtype."""
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    def dim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one axis."""
+        return self.data.shape if dim is None else self.data.shape[axis_of("size", dim, self.ndim)]
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self.data.size
+
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return self.data.itemsize
+
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie in memory in row-major order."""
+        return bool(self.data.flags.c_contiguous)
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is a floating one."""
+        return self.data.dtype.kind == "f"
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        return self.data.ctypes.data
+
+    def __len__(self) -> int:
+        if not self.data.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self.data.shape[0]
+
+    def __bool__(self) -> bool:
+        if self.data.size != 1:
+            raise RuntimeError(
+                f"bool() of a tensor of shape {self.shape} is ambiguous: use any() or all()"
+            )
+        return bool(self.data.reshape(()))
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        if self.data.size != 1:
+            raise RuntimeError(f"item() needs one element, got shape {self.shape}")
+        return self.data.item()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.data.dtype.kind not in "iub":
+            raise TypeError(f"only integer tensors can be an index, got dtype {self.dtype}")
+        return int(self.item())
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return self.data.tolist()
+
+    def numpy(self) -> Array:
+        """The array itself, sharing memory; refused while it requires a gradient."""
+        if self.node is not None:
+            raise RuntimeError("numpy() of a tensor that requires grad: use .detach().numpy()")
+        return self.data
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.data, separator=", ", prefix="tensor(", precision=4)
+        if self.dtype not in PYTHON_DTYPE.values() or (not self.data.size and self.dtype != float32):
+            text += f", dtype={self.dtype}"
+        if self.node is None:
+            return f"tensor({text})"
+        tail = "requires_grad=True" if self.is_leaf else f"grad_fn=<{self.node.name}>"
+        return f"tensor({text}, {tail})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.data.size == 1 else repr(self)
+
+    def __reduce__(self) -> Any:
+        if not self.is_leaf:
+            raise RuntimeError("only leaf tensors can be copied or pickled: detach() it first")
+        return rebuild, (type(self), self.data, self.requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        if not self.is_leaf:
+            raise RuntimeError("only leaf tensors can be copied or pickled: detach() it first")
+        memo[id(self)] = copy = rebuild(type(self), self.data.copy(), self.requires_grad)
+        if self.node is not None and self.node.grad is not None:
+            copy.node.grad = self.node.grad.copy()
+        return copy  # type: ignore[no-any-return]
+
+    # The tape.
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether backward reaches this tensor."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if not self.is_leaf:
+            raise RuntimeError(
+                f"requires_grad can only be set on a leaf, this is the result of "
+                f"{self.node and self.node.name!r}: use detach()"
+            )
+        if value and self.data.dtype.kind != "f":
+            raise RuntimeError(
+                f"only floating tensors can require gradients, got dtype {self.dtype}: convert it "
+                "with .float() or .double()"
+            )
+        if not value:
+            self.node = None
+        elif self.node is None:
+            self.node = Node("leaf", (), self.data.shape, self.data.dtype, None)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set `requires_grad` and return the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        return self.node is None or self.node.vjp is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node that recorded this tensor, None for a leaf."""
+        return None if self.is_leaf else self.node
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward has collected here, or None."""
+        return None if self.node is None or self.node.grad is None else wrap(self.node.grad)
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is None:
+            if self.node is not None:
+                self.node.grad = None
+            return
+        if not isinstance(value, Tensor):
+            raise TypeError(f"grad must be a Tensor or None, got {type(value).__name__}")
+        if self.node is None:
+            raise RuntimeError("grad was set on a tensor that does not require grad")
+        if value.shape != self.shape or value.dtype != self.dtype:
+            raise RuntimeError(
+                f"grad of shape {value.shape} and dtype {value.dtype} was set on a tensor of shape "
+                f"{self.shape} and dtype {self.dtype}"
+            )
+        self.node.grad = value.data
+
+    def backward(
+        self, gradient: Tensor | Array | None = None, retain_graph: bool = False
+    ) -> None:
+        """Add the gradient of this tensor to `.grad` of every leaf it was computed from.
+
+        Args:
+            gradient: the gradient with respect to this tensor, of its shape; a scalar may leave it
+                out (1).
+            retain_graph: keep the graph for another backward; otherwise it is consumed.
+        """
+        node, cotangent = seed(self, gradient, "backward")
+        tape.backward((node,), (cotangent,), retain_graph, _inspector())
+
+    def retain_grad(self) -> None:
+        """Collect `.grad` here too, although this is not a leaf."""
+        if self.node is None:
+            raise RuntimeError("retain_grad() of a tensor that does not require grad")
+        self.node.keep_grad = True
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call `hook(gradient)` in backward; what it returns, if not None, replaces the gradient."""
+        if self.node is None:
+            raise RuntimeError("register_hook() on a tensor that does not require grad")
+
+        def on_array(grad: Array) -> Array:
+            result = hook(wrap(np.asarray(grad)))
+            if result is not None and not isinstance(result, Tensor):
+                raise TypeError(f"a hook must return a Tensor or None, got {type(result).__name__}")
+            return grad if result is None else result.data
+
+        if self.node.hooks is None:
+            self.node.hooks = {}
+        return RemovableHandle(self.node.hooks, on_array)
+
+    def detach(self) -> Tensor:
+        """The same memory, cut off from the graph."""
+        data = self.data.real if modes.probing.get() else self.data
+        return wrap(data, base=self.base or self)
+
+    def detach_(self) -> Self:
+        """Cut this tensor off from the graph."""
+        self.node = None
+        return self
+
+    if TYPE_CHECKING:  # installed by ops/__init__.py
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+
+
+class RemovableHandle:
+    """What registering a hook returns: `remove()` takes the hook off again."""
+
+    _ids = iter(range(sys.maxsize))
+
+    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+        self.hooks, self.id = hooks, next(self._ids)
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        """Take the hook off."""
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+def wrap(data: Any, node: Node | None = None, base: Tensor | None = None) -> Tensor:
+    """Make a Tensor that shares `data`; `base` marks it as a view of another tensor."""
+    out = Tensor.__new__(Tensor)
+    out.data = data if type(data) is np.ndarray else np.asarray(data)
+    out.node = node
+    out.base = base
+    return out
+
+
+def rebuild(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
+    """Unpickle a leaf."""
+    out = kind.__new__(kind)
+    out.data, out.node, out.base = data, None, None
+    out.requires_grad = requires_grad
+    return out
+
+
+def as_array(data: Any, dtype: Any = None) -> Array:
+    """The array of a number, list, array or Tensor, by the rules of `Tensor(data, dtype=...)`."""
+    if isinstance(data, Tensor):
+        array = data.data
+    elif isinstance(data, np.ndarray | np.generic):
+        array = np.asarray(data)
+    else:
+        if isinstance(data, list | tuple):
+            data = _plain(data)
+        try:
+            array = np.asarray(data)
+        except ValueError as error:
+            raise ValueError(f"tensor: the nested list is not rectangular ({error})") from None
+        if dtype is None and array.dtype.kind in CATEGORY:
+            array = array.astype((bool_, int64, float32, complex128)[CATEGORY[array.dtype.kind]])
+    if array.dtype.kind not in CATEGORY:
+        raise TypeError(
+            f"tensor: cannot hold {type(data).__name__} of dtype {array.dtype}, expected numbers"
+        )
+    return array if dtype is None else array.astype(np.dtype(dtype), copy=False)
+
+
+def _plain(items: Any) -> Any:
+    """Nested lists with tensors in them as nested lists of numbers and arrays."""
+    if isinstance(items, Tensor):
+        return items.data
+    return [_plain(item) for item in items] if isinstance(items, list | tuple) else items
+
+
+def result_dtype(*values: Any) -> np.dtype[Any]:
+    """The dtype that an operation on these values computes in: PyTorch's promotion.
+
+    Tensors and arrays with axes decide; 0-d ones and then plain numbers (Python's and numpy's) only
+    matter if they bring a higher category (bool < int < float < complex).
+    """
+    best: list[np.dtype[Any] | None] = [None, None, None]  # with axes, 0-d, plain numbers
+    for value in values:
+        if isinstance(value, Tensor | np.ndarray):
+            rank, dtype = (0 if value.ndim else 1), value.dtype
+        elif isinstance(value, np.generic):
+            rank, dtype = 2, value.dtype
+            if dtype.kind in CATEGORY:
+                dtype = (bool_, int64, float32, complex128)[CATEGORY[dtype.kind]]
+        else:
+            rank, dtype = 2, PYTHON_DTYPE.get(type(value))  # type: ignore[assignment]
+        if dtype is None or dtype.kind not in CATEGORY:
+            raise TypeError(f"expected tensors or numbers, got {type(value).__name__}")
+        known = best[rank]
+        best[rank] = dtype if known is None else _promote(known, dtype)
+    result: np.dtype[Any] | None = None
+    for candidate in best:
+        if candidate is None:
+            continue
+        if result is None or CATEGORY[candidate.kind] > CATEGORY[result.kind]:
+            if result is not None and candidate.kind == "c" and result.kind == "f":
+                candidate = _promote(candidate, result)
+            result = candidate
+    if result is None:
+        raise TypeError("expected at least one tensor or number")
+    return result
+
+
+def _promote(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+    """Promote within a category by numpy's rule; across categories the higher one stays."""
+    if CATEGORY[a.kind] == CATEGORY[b.kind] or "c" in (a.kind, b.kind):
+        return np.promote_types(a, b)
+    return a if CATEGORY[a.kind] > CATEGORY[b.kind] else b
+
+
+def operands(*values: Any, floating: bool = False) -> tuple[Any, ...]:
+    """The arrays of an operation's inputs, promoted to one dtype (plain numbers may stay plain).
+
+    `floating` lifts integers to float32, as division and functions like exp do.
+    """
+    if len(values) == 2:  # the two common cases, without the general rule's cost
+        x, y = values
+        if isinstance(x, Tensor):
+            kind = x.data.dtype.kind
+            if kind == "f" and type(y) in (float, int):
+                return x.data, y
+            if isinstance(y, Tensor) and x.data.dtype is y.data.dtype and kind in "fc":
+                return x.data, y.data
+    dtype = result_dtype(*values)
+    if floating and CATEGORY[dtype.kind] < 2:
+        dtype = float32
+    return tuple(
+        np.asarray(v.data if isinstance(v, Tensor) else v).astype(dtype, copy=False) for v in values
+    )
+
+
+def operand(x: Any, floating: bool = False) -> Array:
+    """The array of a single input; see `operands`."""
+    if isinstance(x, Tensor):
+        if not floating or x.data.dtype.kind in "fc":
+            return x.data
+        return x.data.astype(float32)
+    return operands(x, floating=floating)[0]  # type: ignore[no-any-return]
+
+
+Pair = tuple[Any, Callable[[Any], Any]]
+
+
+def elementwise(name: str, out: Any, *pairs: Pair) -> Tensor:
+    """Record an elementwise operation: for each input, the map from g to its gradient.
+
+    Un-broadcasting happens here and nowhere else: a map may return any shape and dtype that the
+    forward's broadcasting and promotion made of its input.
+    """
+    wanted = [(x.node, f) for x, f in pairs if isinstance(x, Tensor) and x.node is not None]
+    if not wanted or not modes.grad_enabled.get():
+        return _unrecorded(name, out)
+    if len(wanted) == 1:
+        node, f = wanted[0]
+        shape, dtype = node.shape, node.dtype
+
+        def vjp(g: Any) -> Sequence[Any]:
+            d = f(g)
+            return (d if d.shape == shape and d.dtype == dtype else fit(d, shape, dtype),)
+
+        return _recorded(name, out, (node,), vjp)
+    maps = [(f, node.shape, node.dtype) for node, f in wanted]
+
+    def joint_vjp(g: Any) -> Sequence[Any]:
+        return [fit(f(g), shape, dtype) for f, shape, dtype in maps]
+
+    return _recorded(name, out, tuple(node for node, _ in wanted), joint_vjp)
+
+
+def fit(grad: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """Sum `grad` over the axes that broadcasting added or stretched, and cast it to `dtype`."""
+    if grad.shape != shape:
+        lead = grad.ndim - len(shape)
+        stretched = tuple(
+            i for i, n in enumerate(grad.shape) if i < lead or (shape[i - lead] == 1 != n)
+        )
+        total = grad.sum(axis=stretched, dtype=np.result_type(grad.dtype, np.float64))
+        grad = np.broadcast_to(total.reshape(shape), shape) if total.size else np.zeros(shape)
+    return grad if grad.dtype == dtype else grad.astype(dtype)
+
+
+def record(
+    name: str, out: Any, inputs: Sequence[Any], vjp: Callable[[Any], Any], base: Any = None
+) -> Tensor:
+    """Record an operation of your own: its result, its inputs and one joint vjp.
+
+    Args:
+        name: what errors call it.
+        out: the resulting array.
+        inputs: the tensors it was computed from (other values are allowed and get no gradient).
+        vjp: from `g`, the gradient of the output (an array), to a sequence with one gradient for
+            each input, of that input's shape and dtype, or None where none is wanted. It must close
+            over arrays, not over tensors.
+
+    Returns:
+        The result as a Tensor; recorded only if gradients are enabled and some input needs one.
+    """
+    nodes = tuple([x.node if isinstance(x, Tensor) else None for x in inputs])
+    if not modes.grad_enabled.get() or not any(nodes):
+        return _unrecorded(name, out, base)
+    return _recorded(name, out, nodes, vjp, base)
+
+
+def needs_grad(x: Any) -> bool:
+    """Whether a vjp must return a gradient for this input."""
+    return isinstance(x, Tensor) and x.node is not None
+
+
+def _recorded(name: str, out: Any, nodes: Any, vjp: Any, base: Tensor | None = None) -> Tensor:
+    if type(out) is not np.ndarray:
+        out = np.asarray(out)
+    if out.dtype.kind not in "fc":  # integers and bools carry no gradient
+        return wrap(out, base=base)
+    node = Node(name, nodes, out.shape, out.dtype, vjp)
+    if modes.anomaly_users:
+        modes.watch_forward(node, out)
+    return wrap(out, node, base)
+
+
+def _unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:
+    out = np.asarray(out)
+    if out.dtype.kind == "c" and modes.probing.get() and not modes.grad_enabled.get():
+        out = out.real  # under no_grad a derivative stops, and so must the part that stands for it
+    if modes.anomaly_users and out.dtype.kind in "fc":
+        modes.watch_forward(Node(name, (), out.shape, out.dtype, None), out)
+    return wrap(out, base=base)
+
+
+def _inspector() -> Any:
+    return modes.watch_backward if modes.anomaly_users and modes.anomaly.get() else None
+
+
+def seed(output: Tensor, gradient: Any, who: str) -> tuple[Node, Array]:
+    """The node of `output` and the cotangent to start from, checked."""
+    if output.node is None:
+        raise RuntimeError(
+            f"{who}: the output does not require grad; nothing it was computed from has "
+            "requires_grad=True, or it was computed under no_grad"
+        )
+    if gradient is None:
+        if output.data.size != 1:
+            raise RuntimeError(
+                f"{who}: a gradient can be left out for a scalar only, got an output of shape "
+                f"{output.shape}: reduce it to a loss, or pass the gradient with respect to it"
+            )
+        return output.node, np.ones(output.shape, output.dtype)
+    if isinstance(gradient, Tensor):
+        gradient = gradient.data
+    gradient = np.asarray(gradient)
+    if gradient.shape != output.shape:
+        raise RuntimeError(
+            f"{who}: got a gradient of shape {gradient.shape} for an output of shape {output.shape}"
+        )
+    return output.node, gradient.astype(output.dtype, copy=False)
+
+
+def axis_of(name: str, dim: int, ndim: int) -> int:
+    """A dim counted from the front, checked against the number of axes."""
+    if not -max(ndim, 1) <= dim < max(ndim, 1):
+        raise IndexError(
+            f"{name}: dim {dim} is out of range for {ndim} axes, expected "
+            f"{-max(ndim, 1)} to {max(ndim, 1) - 1}"
+        )
+    return dim % max(ndim, 1)
