@@ -1,4 +1,4 @@
-"""What the examples share: their flags, and files that are written whole or not at all."""
+"""What the examples share: their flags, the learning rate, how a picture is saved."""
 
 import argparse
 import math
@@ -6,6 +6,8 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 import minigrad as mg
 
@@ -56,11 +58,11 @@ def _whole_number(least: int) -> Callable[[str], int]:
     return parse
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Have ``write`` fill a temporary file beside ``path``, then move it there in one step."""
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write the picture beside its place, then move it there: a reader never sees half of it."""
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        write(temporary)
+        figure.savefig(temporary, dpi=110)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

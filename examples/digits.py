@@ -20,7 +20,7 @@ from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
 import minigrad as mg
-from common import cosine, parse_flags, write_atomically
+from common import cosine, parse_flags, save_figure
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
@@ -123,7 +123,7 @@ def draw(path: Path, curves: dict, logits: mg.Tensor, images: np.ndarray, labels
     draw_curves(left, curves)
     draw_confusion(right, logits, labels)
     draw_hardest(below, logits, images, labels)
-    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110))
+    save_figure(figure, path)
 
 
 def draw_curves(figure, curves: dict) -> None:
@@ -222,7 +222,7 @@ def main() -> None:
 
     logits = predict(model, x_test)
     weights = flags.out / "digits.npz"
-    write_atomically(weights, lambda temporary: mg.save(model.state_dict(), temporary))
+    mg.save(model.state_dict(), weights)
     reloaded = build_model()
     reloaded.load_state_dict(mg.load(weights))
     if not np.array_equal(predict(reloaded, x_test).numpy(), logits.numpy()):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import minigrad as mg
-from common import cosine, parse_flags, write_atomically
+from common import cosine, parse_flags, save_figure
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
@@ -112,7 +112,7 @@ def draw(path: Path, model: nn.Module, losses: list[float], train_set, test_set,
     right.set(title="Learning curve", xlabel="epoch", ylabel="binary cross-entropy (nats)")
     right.grid(alpha=0.3)
     right.spines[["top", "right"]].set_visible(False)
-    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110))
+    save_figure(figure, path)
 
 
 def main() -> None:

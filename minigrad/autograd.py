@@ -57,7 +57,7 @@ def grad(
         grad_outputs: the gradients with respect to the outputs; scalars may leave theirs out.
         retain_graph: keep the graph for another backward.
         create_graph: refused; for second derivatives see `hvp`.
-        allow_unused: return None for an input that the outputs do not depend on, instead of raising.
+        allow_unused: return None for an input that the outputs do not depend on.
     """
     if create_graph:
         raise NotImplementedError(
@@ -90,7 +90,9 @@ def grad(
 
 
 @contextmanager
-def _with_data(inputs: Sequence[Tensor], arrays: Sequence[Any], leaves: bool = False) -> Iterator[None]:
+def _with_data(
+    inputs: Sequence[Tensor], arrays: Sequence[Any], leaves: bool = False
+) -> Iterator[None]:
     """Let the tensors hold other arrays for a while (so functions that close over them see it)."""
     saved = [(x, x.data, x.node) for x in inputs]
     try:
@@ -112,8 +114,8 @@ def gradcheck(
     The forward derivative runs in complex128 on the numpy kernels, the backward in float64 on the
     chosen ones, with a random cotangent; every element of every input that requires grad is checked
     (random directions where there are more than 400). Random numbers repeat from one evaluation to
-    the next, running statistics do not move, and no `.grad` is written. Where complex numbers do not
-    carry the derivative (a function that is not analytic, such as an eigendecomposition), central
+    the next, running statistics do not move, and no `.grad` is written. Where complex numbers do
+    not carry the derivative (a function that is not analytic, such as an eigendecomposition), central
     differences decide, to about 1e-6.
 
     Raises:
@@ -121,9 +123,11 @@ def gradcheck(
         RuntimeError: a gradient is wrong (False instead if not `raise_exception`).
     """
     inputs = _tuple(inputs)
-    checked = [
-        (i, x) for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.node is not None
-    ]
+    positions: dict[Tensor, int] = {}  # a tensor that is passed twice is one variable
+    for i, x in enumerate(inputs):
+        if isinstance(x, Tensor) and x.node is not None:
+            positions.setdefault(x, i)
+    checked = [(i, x) for x, i in positions.items()]
     if not checked:
         raise ValueError("gradcheck: no input requires grad, so there is nothing to check")
     for i, x in checked:
@@ -158,14 +162,18 @@ def _compare(
     which = [i for i, y in enumerate(evaluate()) if y.node is not None]
     weights = [own.standard_normal(y.shape) for y in outputs]
     analytic = grad(outputs, tensors, [wrap(w) for w in weights], allow_unused=True)
-    vjp = [np.zeros(x.shape) if g is None else g.data for x, g in zip(tensors, analytic, strict=True)]
+    vjp = [
+        np.zeros(x.shape) if g is None else g.data for x, g in zip(tensors, analytic, strict=True)
+    ]
     data = [x.data for x in tensors]
 
     def projected(arrays: Sequence[Any], part: str) -> float:
         with _with_data(tensors, arrays):
             ys = evaluate()
         # a sum of terms that rounding reorders; scaled, its own error is known
-        return float(sum(np.sum(w * getattr(ys[i].data, part)) for i, w in zip(which, weights, strict=True)))
+        return float(
+            sum(np.sum(w * getattr(ys[i].data, part)) for i, w in zip(which, weights, strict=True))
+        )
 
     def along(k: int, direction: Array, complex_step: bool) -> float:
         def moved(step: complex) -> list[Any]:

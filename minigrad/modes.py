@@ -10,7 +10,7 @@ import functools
 import inspect
 import os
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -45,7 +45,10 @@ class _Grad:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         grad_enabled.reset(self._tokens.pop())
 
@@ -66,7 +69,7 @@ class _Grad:
         if inspect.isgeneratorfunction(function):
 
             @functools.wraps(function)
-            def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            def generator(*args: Any, **kwargs: Any) -> Generator[Any, None, Any]:
                 iterator = function(*args, **kwargs)
                 while True:
                     with self._again():
@@ -187,7 +190,9 @@ def watch_backward(node: Any, grads: Any) -> None:
     for i, grad in enumerate(grads):
         if grad is not None and (bad := _bad(grad, mode)):
             where = node.origin or "a line that ran before detect_anomaly()"
-            raise RuntimeError(f"backward of {node.name!r} made {bad} for input {i}; it ran at {where}")
+            raise RuntimeError(
+                f"backward of {node.name!r} made {bad} for input {i}; it ran at {where}"
+            )
 
 
 def _bad(array: Any, mode: tuple[bool, bool]) -> str | None:

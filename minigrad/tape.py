@@ -4,15 +4,13 @@ Every recorded operation is a `Node`. Nodes are numbered as they are created, an
 only use what already exists, so the numbers are a topological order for free: a walk that always
 takes the newest node has seen all consumers of a node before it reaches the node itself.
 
-    a = 1;  b = a + a;  c = b + b       c's node is taken first and hands two gradients to b,
-                                        b's node is taken once, with their sum; a receives 4
+    a = 1;  b = a + a;  c = b + b       c's node is taken first and hands two gradients to b;
+                                        b's is taken once, with their sum; a receives 4
 
 A node holds no arrays. Its `vjp`, the function from the gradient of its output to the gradients of
 its inputs (a vector-Jacobian product), closes over the arrays that its formula names, and over
 nothing else. So the memory that a graph keeps alive can be read off the formulas; and since a
 closure never holds the tensor it belongs to, there are no cycles: a dropped graph is freed at once.
-
-This file knows arrays only. `tensor.py` wraps them.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Vjp = Callable[[Any], Sequence[Any]]
-
+Inspect = Callable[["Node", Sequence[Any]], None]  # sees the gradients a node produced
 tick = itertools.count(1).__next__  # numbers nodes and in-place changes on one clock
 
 
@@ -37,22 +35,16 @@ class Node:
     """One operation on the tape, or a leaf (`vjp` is None), which owns the slot `grad`.
 
     `parents` are the nodes of the inputs, None for an input that needs no gradient; `shape` and
-    `dtype` are those of the output, and so of the gradient that `vjp` will receive.
+    `dtype` are the output's, and so those of the gradient that `vjp` will receive.
     """
 
-    __slots__ = (
-        "__weakref__", "dtype", "grad", "hooks", "keep_grad", "name", "origin", "parents", "shape",
-        "time", "vjp",
-    )  # fmt: skip
+    __slots__ = ("__weakref__", "dtype", "grad", "hooks", "keep_grad", "name", "origin", "parents",
+                 "shape", "time", "vjp")  # fmt: skip
 
     def __init__(
-        self,
-        name: str,
-        parents: tuple[Node | None, ...],
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        vjp: Vjp | None,
-    ) -> None:
+        self, name: str, parents: tuple[Node | None, ...], shape: tuple[int, ...],
+        dtype: np.dtype[Any], vjp: Vjp | None,
+    ) -> None:  # fmt: skip
         self.time = tick()
         self.name = name
         self.parents = parents
@@ -65,26 +57,19 @@ class Node:
         self.origin: str | None = None  # the user's source line, recorded by detect_anomaly()
 
     def __repr__(self) -> str:
-        return f"<{'leaf' if self.vjp is None else self.name} #{self.time} {self.shape}>"
+        return f"<{self.name} #{self.time} {self.shape}>"
 
-
-def used_up(_: Any) -> Sequence[Any]:
-    """Stand in for the vjp of a node that a backward has consumed."""
-    raise AssertionError("replaced before it is called")
+used_up: Vjp = lambda _: ()  # noqa: E731  the vjp of a node that a backward has consumed
 
 
 def walk(
-    outputs: Sequence[Node],
-    cotangents: Sequence[Any],
-    retain_graph: bool = False,
-    wanted: Sequence[Node] | None = None,
-    inspect: Callable[[Node, Sequence[Any]], None] | None = None,
-) -> dict[Node, Any]:
-    """Return {node: gradient} for every leaf below `outputs` (or only for the nodes `wanted`).
+    outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool = False,
+    wanted: Sequence[Node] | None = None, inspect: Inspect | None = None,
+) -> dict[Node, Any]:  # fmt: skip
+    """Return {node: gradient} for every leaf below `outputs`, and for the nodes `wanted`.
 
     `cotangents` are the gradients of the outputs. Unless `retain_graph`, each node is consumed as
-    it is passed: the arrays that its vjp held are freed then and there. `inspect` sees the
-    gradients that each node produced (anomaly detection).
+    it is passed: the arrays that its vjp held are freed then and there.
     """
     grads: dict[Node, Any] = {}  # of nodes that are known but not yet taken
     owned: set[Node] = set()  # whose entry in grads is our own sum, free to be added to in place
@@ -110,36 +95,32 @@ def walk(
             node = heapq.heappop(heap)[1]
             grad = grads.pop(node)
             owned.discard(node)
-            if node.hooks:
-                for hook in tuple(node.hooks.values()):
-                    grad = check_gradient(hook(grad), node, "a hook on", node.name)
+            for hook in tuple((node.hooks or {}).values()):
+                grad = checked(hook(grad), node, "a hook on", node.name)
             if node.vjp is None or node.keep_grad or (wanted is not None and node in wanted):
                 found[node] = grad
             if node.vjp is None or node.time == oldest:
                 continue
             if node.vjp is used_up:
                 raise RuntimeError(
-                    f"backward reached {node.name!r} a second time, but the first backward has "
-                    "freed what it needs: pass retain_graph=True to the first, or run the forward "
-                    "again"
+                    f"backward reached {node.name!r} a second time, but the first time freed what "
+                    "it needs: pass retain_graph=True to the first, or run the forward again"
                 )
-            if node.time < last_change and any(map(changed_since(node.time), arrays_in(node.vjp))):
+            if node.time < last_change and changed_since(node.time, node.vjp):
                 raise RuntimeError(
                     f"backward of {node.name!r} needs a tensor that was changed in place after "
                     f"{node.name!r} had saved it: change a copy (clone()), or change it before"
                 )
             parts = node.vjp(grad)
-            if len(parts) != len(node.parents):
-                raise RuntimeError(
-                    f"vjp of {node.name!r} returned {len(parts)} gradients for "
-                    f"{len(node.parents)} inputs"
-                )
+            if len(parts) != (n := len(node.parents)):
+                got = f"vjp of {node.name!r} returned {len(parts)} gradients"
+                raise RuntimeError(f"{got} for {n} inputs")
             if inspect is not None:
                 inspect(node, parts)
             for parent, part in zip(node.parents, parts, strict=True):
                 if parent is not None and part is not None:
                     if part.shape != parent.shape or part.dtype != parent.dtype:
-                        check_gradient(part, parent, "vjp of", node.name)
+                        checked(part, parent, "vjp of", node.name)
                     add(parent, part)
             if not retain_graph:
                 node.vjp = used_up
@@ -148,55 +129,43 @@ def walk(
     return found
 
 
-def check_gradient(grad: Any, node: Node, who: str, name: str) -> Any:
-    """Return `grad` if it has the shape and dtype of `node`, else say which vjp or hook is wrong."""
+def checked(grad: Any, node: Node, who: str, name: str) -> Any:
+    """Return `grad` if its shape and dtype are those of `node`, else say which vjp is wrong."""
     if not isinstance(grad, np.ndarray | np.generic):
         raise TypeError(f"{who} {name!r} returned {type(grad).__name__}, expected an array")
-    if grad.shape != node.shape:
-        raise RuntimeError(
-            f"{who} {name!r} returned shape {grad.shape} for an input of shape {node.shape}"
-        )
-    if grad.dtype != node.dtype:
-        raise RuntimeError(
-            f"{who} {name!r} returned dtype {grad.dtype} for an input of dtype {node.dtype}"
-        )
+    for what in ("shape", "dtype"):
+        got, own = getattr(grad, what), getattr(node, what)
+        if got != own:
+            raise RuntimeError(f"{who} {name!r} returned {what} {got} for an input of {what} {own}")
     return grad
 
 
 def backward(
-    outputs: Sequence[Node],
-    cotangents: Sequence[Any],
-    retain_graph: bool = False,
-    inspect: Callable[[Node, Sequence[Any]], None] | None = None,
-) -> None:
-    """Add to `grad` of every leaf below `outputs`; written only once the whole walk has succeeded."""
+    outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool = False,
+    inspect: Inspect | None = None,
+) -> None:  # fmt: skip
+    """Add to `grad` of every leaf below `outputs`; written only after the whole walk succeeded."""
     found = walk(outputs, cotangents, retain_graph, inspect=inspect)
     while found:
         node, grad = found.popitem()
         if node.grad is not None and node.vjp is None:
             node.grad += grad
             note_change(node.grad)
-        elif (
-            isinstance(grad, np.ndarray)
-            and sys.getrefcount(grad) == 2  # `grad` and the call's argument: nobody else has it
-            and grad.base is None
-            and grad.flags.c_contiguous
-        ):
-            node.grad = grad
+        elif sys.getrefcount(grad) > 2 or grad.base is not None or not grad.flags.c_contiguous:
+            node.grad = np.array(grad, order="C")  # a copy: somebody else may have this memory
         else:
-            node.grad = np.array(grad, order="C")
+            node.grad = np.asarray(grad)
 
 
-# In-place changes. A change notes its time on the array that owns the memory; a vjp whose node is
-# older than a change of an array it saved would compute from the wrong numbers. Nodes younger than
-# the last change of anything (the usual case) are not even looked at.
+# In-place changes. A change notes its time; a vjp whose node is older than a change of memory it
+# saved would compute from wrong numbers. Nodes younger than any change are not even looked at.
 
 last_change = 0
 _changes: dict[int, tuple[weakref.ref[Array], int]] = {}  # id of the owner -> (owner, time)
 
 
 def owner(array: Array) -> Array:
-    """Return the array whose memory `array` is a view of."""
+    """The array whose memory `array` is a view of."""
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
@@ -207,17 +176,16 @@ def note_change(array: Array) -> None:
     global last_change
     array = owner(array)
     key = id(array)
-    known = _changes.get(key)
-    if known is None or known[0]() is not array:
-        forget = _changes.pop
-        known = (weakref.ref(array, lambda _, key=key: forget(key, None)), 0)  # type: ignore[misc]
+    ref = _changes[key][0] if key in _changes else None
+    if ref is None or ref() is not array:
+        ref = weakref.ref(array, lambda _, forget=_changes.pop: forget(key, None))  # type: ignore
     last_change = tick()
-    _changes[key] = (known[0], last_change)
+    _changes[key] = (ref, last_change)
 
 
-def changed_since(time: int) -> Callable[[Array], bool]:
-    """Return a test: was this array's memory changed after `time`?"""
-    return lambda array: _changes.get(id(owner(array)), (None, 0))[1] > time
+def changed_since(time: int, vjp: Vjp) -> bool:
+    """Tell whether memory that this vjp closes over was changed in place after `time`."""
+    return any(_changes.get(id(owner(a)), (None, 0))[1] > time for a in arrays_in(vjp))
 
 
 def arrays_in(value: Any) -> Iterator[Array]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import numpy as np
 
@@ -20,6 +20,8 @@ float16, float32, float64 = np.dtype("f2"), np.dtype("f4"), np.dtype("f8")
 uint8, int8, int16, int32, int64 = (np.dtype(k) for k in ("u1", "i1", "i2", "i4", "i8"))
 bool_ = np.dtype("?")
 complex128 = np.dtype("c16")
+
+T = TypeVar("T", bound="Tensor")
 
 # A dtype's category. Promotion goes to the highest category among the operands.
 CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
@@ -57,7 +59,7 @@ class Tensor:
     @property
     def shape(self) -> tuple[int, ...]:
         """The sizes of the axes."""
-        return self.data.shape
+        return cast("tuple[int, ...]", self.data.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -100,7 +102,7 @@ class Tensor:
     def __len__(self) -> int:
         if not self.data.ndim:
             raise TypeError("len() of a 0-d tensor")
-        return self.data.shape[0]
+        return int(self.data.shape[0])
 
     def __bool__(self) -> bool:
         if self.data.size != 1:
@@ -141,7 +143,9 @@ class Tensor:
 
     def __repr__(self) -> str:
         text = np.array2string(self.data, separator=", ", prefix="tensor(", precision=4)
-        if self.dtype not in PYTHON_DTYPE.values() or (not self.data.size and self.dtype != float32):
+        if self.dtype not in PYTHON_DTYPE.values() or (
+            not self.data.size and self.dtype != float32
+        ):
             text += f", dtype={self.dtype}"
         if self.node is None:
             return f"tensor({text})"
@@ -160,9 +164,9 @@ class Tensor:
         if not self.is_leaf:
             raise RuntimeError("only leaf tensors can be copied or pickled: detach() it first")
         memo[id(self)] = copy = rebuild(type(self), self.data.copy(), self.requires_grad)
-        if self.node is not None and self.node.grad is not None:
-            copy.node.grad = self.node.grad.copy()
-        return copy  # type: ignore[no-any-return]
+        if self.grad is not None:
+            copy.grad = wrap(self.grad.data.copy())
+        return copy
 
     # The tape.
 
@@ -225,9 +229,7 @@ class Tensor:
             )
         self.node.grad = value.data
 
-    def backward(
-        self, gradient: Tensor | Array | None = None, retain_graph: bool = False
-    ) -> None:
+    def backward(self, gradient: Tensor | Array | None = None, retain_graph: bool = False) -> None:
         """Add the gradient of this tensor to `.grad` of every leaf it was computed from.
 
         Args:
@@ -245,7 +247,7 @@ class Tensor:
         self.node.keep_grad = True
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-        """Call `hook(gradient)` in backward; what it returns, if not None, replaces the gradient."""
+        """Call `hook(gradient)` in backward; a tensor it returns replaces the gradient."""
         if self.node is None:
             raise RuntimeError("register_hook() on a tensor that does not require grad")
 
@@ -315,7 +317,7 @@ def wrap(data: Any, node: Node | None = None, base: Tensor | None = None) -> Ten
     return out
 
 
-def rebuild(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
+def rebuild(kind: type[T], data: Array, requires_grad: bool) -> T:
     """Unpickle a leaf."""
     out = kind.__new__(kind)
     out.data, out.node, out.base = data, None, None
@@ -419,7 +421,7 @@ def operand(x: Any, floating: bool = False) -> Array:
         if not floating or x.data.dtype.kind in "fc":
             return x.data
         return x.data.astype(float32)
-    return operands(x, floating=floating)[0]  # type: ignore[no-any-return]
+    return cast(Array, operands(x, floating=floating)[0])
 
 
 Pair = tuple[Any, Callable[[Any], Any]]

@@ -96,7 +96,7 @@ def random_split(
     n = len(dataset)
     if any(part < 0 for part in lengths):
         raise ValueError(f"random_split: lengths must not be negative, got {list(lengths)}")
-    if math.isclose(sum(lengths), 1) and any(part != int(part) for part in lengths) or (
+    if (math.isclose(sum(lengths), 1) and any(part != int(part) for part in lengths)) or (
         list(lengths) == [1.0] and isinstance(lengths[0], float)
     ):
         sizes = [math.floor(n * part) for part in lengths]
@@ -111,9 +111,7 @@ def random_split(
             )
     order = (generator() if seed is None else np.random.default_rng(seed)).permutation(n)
     ends = np.cumsum(sizes)
-    return [
-        Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)
-    ]
+    return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
 
 
 class DataLoader:

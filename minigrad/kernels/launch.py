@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from . import _before_parallel, get_num_threads
-from .numpy_kernels import Array
+from .arrays import Array
 
 # Sums may be reordered into vector lanes; NaN and inf keep their meaning (never fastmath=True).
 FLAGS = {"reassoc", "contract", "nsz", "arcp"}
@@ -24,6 +24,7 @@ PARALLEL_FROM = 1 << 16  # elements; below, starting threads costs more than the
 
 # nogil: threads of the user may run while a kernel does. Nothing compiles before it is called.
 fast = njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
+contracted = njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 exact = njit(cache=True, nogil=True, error_model="numpy")
 threaded = njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 
@@ -70,3 +71,11 @@ def ready(a: Array, dtype: np.dtype[Any]) -> Array:
 def vector(a: Array | None, dtype: np.dtype[Any]) -> Array:
     """A parameter as an array; an empty one stands for None."""
     return np.empty(0, dtype) if a is None else ready(a, dtype)
+
+
+def checked(index: Array, size: int, what: str) -> Array:
+    """index as int64: compiled code would read or write outside the array without a word."""
+    index = ready(index, np.dtype(np.int64))
+    if index.size and (index.min() < 0 or index.max() >= size):
+        raise IndexError(f"{what} out of range for {size}: {index.min()} to {index.max()}")
+    return index

@@ -6,8 +6,10 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from .arrays import Array, Pair
 from .launch import exact, ready, run, threaded
-from .numpy_kernels import Array, Pair, _divisor, _output
+from .memory import empty
+from .numpy_images import divisors, output_size
 
 # ---------------------------------------------------------------------------- convolution
 # A task is one plane: an image's channel. Its KH·KW rows of cols are copies of shifted windows.
@@ -94,20 +96,18 @@ def _columns(
     N, C, H, W = x.shape
     if kernel == (1, 1) and stride == (1, 1) and padding == (0, 0):
         return ready(x, x.dtype)
-    cols = np.empty((N * C, kernel[0] * kernel[1], *size), x.dtype)
+    cols = empty((N * C, kernel[0] * kernel[1], *size), x.dtype)
     where = _where(kernel, stride, padding, dilation)
     args = (ready(x, x.dtype).reshape(N * C, H, W), where, cols)
     run(_image_to_columns, _image_to_columns_p, N * C, cols.size, *args)
     return cols
 
 
-def conv2d(
-    x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
+def conv2d(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
     """Cross-correlate x (N, C, H, W) with w (O, C/groups, KH, KW): (N, O, OH, OW), (12)."""
     (N, C, H, W), (O, Cg, KH, KW) = x.shape, w.shape
-    OH = _output(H, KH, stride[0], padding[0], dilation[0])
-    OW = _output(W, KW, stride[1], padding[1], dilation[1])
+    OH = output_size(H, KH, stride[0], padding[0], dilation[0])
+    OW = output_size(W, KW, stride[1], padding[1], dilation[1])
     cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW))
     cols = cols.reshape(N, groups, C // groups * KH * KW, OH * OW)
     return (w.reshape(groups, O // groups, Cg * KH * KW) @ cols).reshape(N, O, OH, OW)
@@ -253,7 +253,7 @@ def max_pool2d(
 ) -> tuple[Array, Array]:
     """Maxima (N, C, OH, OW) of x (N, C, H, W) and where each came from, as h·W + w, int64."""
     (N, C, H, W), (OH, OW) = x.shape, out_size
-    y = np.empty((N * C, OH, OW), x.dtype)
+    y = empty((N * C, OH, OW), x.dtype)
     index = np.empty((N * C, OH, OW), np.int64)
     where = _where(kernel, stride, padding, dilation)
     image = ready(x, x.dtype).reshape(N * C, H, W)
@@ -283,10 +283,10 @@ def avg_pool2d(
 ) -> Array:
     """Averages (N, C, OH, OW) of the windows of x (N, C, H, W)."""
     (N, C, H, W), (OH, OW) = x.shape, out_size
-    divisor = _divisor(
+    divisor = divisors(
         (H, W), kernel, stride, padding, out_size, count_include_pad, divisor_override
     )
-    y = np.empty((N * C, OH, OW), x.dtype)
+    y = empty((N * C, OH, OW), x.dtype)
     image = ready(x, x.dtype).reshape(N * C, H, W)
     elements = y.size * kernel[0] * kernel[1]
     run(_avg_pool, _avg_pool_p, N * C, elements, image, _where(kernel, stride, padding), divisor, y)
@@ -305,7 +305,7 @@ def avg_pool2d_backward(
 ) -> Array:
     """Spread each element of g (N, C, OH, OW) evenly over its window: dx of shape x_shape."""
     (N, C, H, W), (OH, OW) = x_shape, out_size
-    divisor = _divisor(
+    divisor = divisors(
         (H, W), kernel, stride, padding, out_size, count_include_pad, divisor_override
     )
     dx = np.zeros((N * C, H, W), g.dtype)

@@ -5,31 +5,24 @@ functions that call each other stay together. Nothing is compiled before it is c
 compiled is kept on disk (NUMBA_CACHE_DIR moves it).
 """
 
-from .numba_images import (
-    avg_pool2d,
-    avg_pool2d_backward,
-    conv2d,
-    conv2d_input_grad,
-    conv2d_weight_grad,
-    max_pool2d,
-    max_pool2d_backward,
-)
-from .numba_norm import (
-    batch_norm,
-    batch_norm_backward,
-    layer_norm,
-    layer_norm_backward,
-    moments,
-    normalize,
-    normalize_backward,
-    rms_norm,
-    rms_norm_backward,
-)
-from .numba_rows import (
-    adam_step_,
-    add_at_,
-    cross_entropy,
-    cross_entropy_backward,
-    sgd_step_,
-)
-from .numpy_kernels import __all__ as __all__
+from .numba_images import avg_pool2d as avg_pool2d
+from .numba_images import avg_pool2d_backward as avg_pool2d_backward
+from .numba_images import conv2d as conv2d
+from .numba_images import conv2d_input_grad as conv2d_input_grad
+from .numba_images import conv2d_weight_grad as conv2d_weight_grad
+from .numba_images import max_pool2d as max_pool2d
+from .numba_images import max_pool2d_backward as max_pool2d_backward
+from .numba_norm import batch_norm as batch_norm
+from .numba_norm import batch_norm_backward as batch_norm_backward
+from .numba_norm import moments as moments
+from .numba_norm import normalize as normalize
+from .numba_norm import normalize_backward as normalize_backward
+from .numba_rows import cross_entropy as cross_entropy
+from .numba_rows import cross_entropy_backward as cross_entropy_backward
+from .numba_rows import layer_norm as layer_norm
+from .numba_rows import layer_norm_backward as layer_norm_backward
+from .numba_rows import rms_norm as rms_norm
+from .numba_rows import rms_norm_backward as rms_norm_backward
+from .numba_steps import adam_step_ as adam_step_
+from .numba_steps import add_at_ as add_at_
+from .numba_steps import sgd_step_ as sgd_step_

@@ -1,4 +1,4 @@
-"""Compiled normalisation: batch norm in its two layouts, layer norm, rms norm.
+"""Compiled batch normalisation, for each of the two layouts of x.
 
 Equation numbers are those of numpy_kernels. What differs is that the values are read once for the
 statistics and once for the result. In float32, sums run in float32 over short stretches that are
@@ -18,11 +18,12 @@ import numpy as np
 from numba import prange
 
 from . import numpy_kernels
-from .launch import exact, fast, ready, run, threaded, vector
-from .numpy_kernels import Array
+from .arrays import Array
+from .launch import contracted, exact, fast, ready, run, threaded, vector
+from .memory import empty
 
 STRETCH = 4096  # elements of one float32 partial sum
-COLUMNS = 128  # features of one task where features are contiguous
+COLUMNS = 256  # features of one task where features are contiguous
 ROWS = 64  # rows of one float32 partial sum there
 F64 = np.dtype(np.float64)
 
@@ -30,6 +31,15 @@ F64 = np.dtype(np.float64)
 @exact
 def _sub(a, b):
     return a - b
+
+
+@exact
+def _usable(q, m):
+    """Whether a sum of m squares neither overflowed nor drowned in the bottom of float32.
+
+    A comparison, because np.isfinite(q) asks for q - q, which `fast` code takes to be 0.
+    """
+    return m * 1e-30 < q < np.inf
 
 
 @fast
@@ -100,10 +110,10 @@ def _feature_moments(x, c):
                 ds, dq = _sum2(row[i : i + STRETCH], guess)
                 s += ds
                 q += dq
-        if q == 0.0:
+        if s == 0.0 and q == 0.0:
             return np.float64(guess), 0.0
-        if not np.isfinite(q):
-            break  # NaN or inf among the values, or an overflow of float32
+        if not _usable(q, m):
+            break
         shift = s / m
         var = q / m - shift * shift
         if shift * shift <= var:
@@ -120,10 +130,24 @@ def _moments_s(lo, hi, x, mean, var):
         mean[c], var[c] = _feature_moments(x, c)
 
 
-@fast
-def _affine(row, y, mean, scale, beta):
+@exact
+def _ordinary(v):
+    """Whether v fits float32 with room to spare; what is not finite comes out so either way."""
+    return v == 0.0 or 1e-25 < abs(v) < 1e25 or not abs(v) < np.inf
+
+
+@contracted
+def _affine(row, y, centre, scale, rest, shift):
+    """(5) with scale + rest = gamma·inv_std and centre ~ mean, split so that float32 will do."""
     for i in range(row.size):
-        y[i] = (row[i] - mean) * scale + beta
+        d = row[i] - centre
+        y[i] = d * scale + (d * rest + shift)
+
+
+@contracted
+def _affine_wide(row, y, mean, scale, shift):
+    for i in range(row.size):
+        y[i] = (row[i] - mean) * scale + shift
 
 
 @fast
@@ -131,8 +155,15 @@ def _normalize_s(lo, hi, x, mean, inv_std, gamma, beta, y):
     for c in range(lo, hi):
         scale = inv_std[c] * gamma[c] if gamma.size else inv_std[c]
         shift = np.float64(beta[c]) if beta.size else 0.0
-        for n in range(x.shape[0]):
-            _affine(x[n, c], y[n, c], mean[c], scale, shift)
+        if _ordinary(scale) and _ordinary(inv_std[c]) and _ordinary(mean[c]):
+            centre, scale_x = x.dtype.type(mean[c]), x.dtype.type(scale)
+            rest = x.dtype.type(_sub(scale, scale_x))
+            shift_x = x.dtype.type(shift - _sub(mean[c], centre) * scale)
+            for n in range(x.shape[0]):
+                _affine(x[n, c], y[n, c], centre, scale_x, rest, shift_x)
+        else:
+            for n in range(x.shape[0]):
+                _affine_wide(x[n, c], y[n, c], mean[c], scale, shift)
 
 
 @fast
@@ -155,10 +186,11 @@ def _gradient_sums(g, x, c, mean):
     return s, q
 
 
-@fast
-def _three_terms(g, row, dx, mean, a, b, c):
+@contracted
+def _three_terms(g, row, dx, centre, a, b, k):
+    """(8) as a·g + b·(x - centre) + k, in the dtype of the coefficients."""
     for i in range(row.size):
-        dx[i] = a * g[i] + b * (row[i] - mean) + c
+        dx[i] = a * g[i] + (b * (row[i] - centre) + k)
 
 
 @fast
@@ -176,19 +208,21 @@ def _backward_s(lo, hi, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
                 s += ds
                 q += dq
         q -= s * (mean[c] - centre)
-        if not (np.isfinite(s) and np.isfinite(q)):
+        if not (abs(s) < np.inf and abs(q) < np.inf):
             s, q = _gradient_sums(g, x, c, mean[c])
         dbeta[c] = s
         dgamma[c] = q * inv_std[c]
         a = inv_std[c] * gamma[c] if gamma.size else inv_std[c]
-        b = -a * inv_std[c] * dgamma[c] / m if batch else 0.0  # (8), x_hat written out
+        b = -a * inv_std[c] * dgamma[c] / m if batch else 0.0
         k = -a * s / m if batch else 0.0
-        if batch:
+        k_x = k - b * _sub(mean[c], centre)
+        if _ordinary(a) and _ordinary(b) and _ordinary(k_x) and _ordinary(mean[c]):
+            a_x, b_x, k_x = x.dtype.type(a), x.dtype.type(b), x.dtype.type(k_x)
             for n in range(N):
-                _three_terms(g[n, c], x[n, c], dx[n, c], mean[c], a, b, k)
+                _three_terms(g[n, c], x[n, c], dx[n, c], centre, a_x, b_x, k_x)
         else:
             for n in range(N):
-                _affine(g[n, c], dx[n, c], 0.0, a, 0.0)
+                _three_terms(g[n, c], x[n, c], dx[n, c], mean[c], a, b, k)
 
 
 # The same for x (N, C), features contiguous: loops run along rows, a task is a block of columns.
@@ -207,6 +241,15 @@ def _add_row2(row, c, s, q):
         d = _sub(row[j], c[j])
         s[j] += d
         q[j] += d * d
+
+
+@fast
+def _add_rows2(r0, r1, r2, r3, c, s, q):
+    """Four rows at once: s and q are loaded and stored once for all of them."""
+    for j in range(c.size):
+        d0, d1, d2, d3 = _sub(r0[j], c[j]), _sub(r1[j], c[j]), _sub(r2[j], c[j]), _sub(r3[j], c[j])
+        s[j] += (d0 + d1) + (d2 + d3)
+        q[j] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
 
 
 @fast
@@ -230,7 +273,12 @@ def _moments_block(x, j0, j1, mean, var):
         guess[j] += part_s[j] / few
         part_s[j] = 0
     for n0 in range(0, N, ROWS):
-        for n in range(n0, min(n0 + ROWS, N)):
+        n1 = min(n0 + ROWS, N)
+        n4 = n1 - (n1 - n0) % 4
+        for n in range(n0, n4, 4):
+            r0, r1, r2, r3 = x[n, j0:j1], x[n + 1, j0:j1], x[n + 2, j0:j1], x[n + 3, j0:j1]
+            _add_rows2(r0, r1, r2, r3, guess, part_s, part_q)
+        for n in range(n4, n1):
             _add_row2(x[n, j0:j1], guess, part_s, part_q)
         _flush(part_s, s)
         _flush(part_q, q)
@@ -238,9 +286,9 @@ def _moments_block(x, j0, j1, mean, var):
         shift = s[j] / N
         var[j] = q[j] / N - shift * shift
         mean[j] = guess[j] + shift
-        if q[j] == 0.0:
+        if s[j] == 0.0 and q[j] == 0.0:
             var[j] = 0.0
-        elif not (np.isfinite(q[j]) and shift * shift <= 4 * var[j]):
+        elif not (_usable(q[j], N) and shift * shift <= 4 * var[j]):
             mean[j], var[j] = _statistics(x.reshape(N, x.shape[1], 1), j0 + j)
 
 
@@ -251,23 +299,36 @@ def _moments_c(lo, hi, x, mean, var):
         _moments_block(x, j0, j1, mean[j0:j1], var[j0:j1])
 
 
-@fast
-def _affine_row(row, y, mean, scale, beta):
-    for j in range(row.size):
-        y[j] = (row[j] - mean[j]) * scale[j] + beta[j]
+@contracted
+def _affine_c(x, y, j0, j1, table):
+    """_affine for columns j0..j1-1. One table of coefficients: fewer arrays that might overlap."""
+    for n in range(x.shape[0]):
+        row, out = x[n, j0:j1], y[n, j0:j1]
+        centre, scale, rest, shift = table[0], table[1], table[2], table[3]
+        for j in range(row.size):
+            d = row[j] - centre[j]
+            out[j] = d * scale[j] + (d * rest[j] + shift[j])
 
 
 @fast
 def _normalize_c(lo, hi, x, mean, inv_std, gamma, beta, y):
     for t in range(lo, hi):
         j0, j1 = t * COLUMNS, min((t + 1) * COLUMNS, x.shape[1])
-        scale, shift = inv_std[j0:j1].copy(), np.zeros(j1 - j0)
-        if gamma.size:
-            scale *= gamma[j0:j1]
-        if beta.size:
-            shift += beta[j0:j1]
-        for n in range(x.shape[0]):
-            _affine_row(x[n, j0:j1], y[n, j0:j1], mean[j0:j1], scale, shift)
+        table, wide = np.empty((4, j1 - j0), x.dtype), np.zeros((4, j1 - j0))
+        ordinary = True
+        for j in range(j1 - j0):
+            mu, r = mean[j0 + j], inv_std[j0 + j]
+            scale = r * gamma[j0 + j] if gamma.size else r
+            shift = np.float64(beta[j0 + j]) if beta.size else 0.0
+            table[0, j], table[1, j] = mu, scale
+            table[2, j] = _sub(scale, table[1, j])
+            table[3, j] = shift - _sub(mu, table[0, j]) * scale
+            wide[0, j], wide[1, j], wide[3, j] = mu, scale, shift
+            ordinary &= _ordinary(scale) and _ordinary(r) and _ordinary(mu)
+        if ordinary:
+            _affine_c(x, y, j0, j1, table)
+        else:
+            _affine_c(x, y, j0, j1, wide)
 
 
 @fast
@@ -288,9 +349,42 @@ def _add_row_g(g, row, c, s, q):
 
 
 @fast
-def _three_terms_row(g, row, dx, mean, a, b, c):
-    for j in range(row.size):
-        dx[j] = a[j] * g[j] + b[j] * (row[j] - mean[j]) + c[j]
+def _add_rows_g(g0, g1, r0, r1, c, s, q):
+    """Two rows at once."""
+    for j in range(c.size):
+        s[j] += g0[j] + g1[j]
+        q[j] += g0[j] * _sub(r0[j], c[j]) + g1[j] * _sub(r1[j], c[j])
+
+
+@contracted
+def _three_terms_c(g, x, dx, j0, j1, table):
+    for n in range(x.shape[0]):
+        g_row, row, out = g[n, j0:j1], x[n, j0:j1], dx[n, j0:j1]
+        centre, a, b, k = table[0], table[1], table[2], table[3]
+        for j in range(row.size):
+            out[j] = a[j] * g_row[j] + (b[j] * (row[j] - centre[j]) + k[j])
+
+
+@fast
+def _sums_block(g, x, j0, j1, mean, centre, s, q):
+    """(6) and Σ g·(x - mean), for one block of columns."""
+    N, C = x.shape
+    part_s, part_q = np.zeros(j1 - j0, x.dtype), np.zeros(j1 - j0, x.dtype)
+    for n0 in range(0, N, ROWS):
+        n1 = min(n0 + ROWS, N)
+        n2 = n1 - (n1 - n0) % 2
+        for n in range(n0, n2, 2):
+            g0, g1, r0, r1 = g[n, j0:j1], g[n + 1, j0:j1], x[n, j0:j1], x[n + 1, j0:j1]
+            _add_rows_g(g0, g1, r0, r1, centre, part_s, part_q)
+        for n in range(n2, n1):
+            _add_row_g(g[n, j0:j1], x[n, j0:j1], centre, part_s, part_q)
+        _flush(part_s, s)
+        _flush(part_q, q)
+    for j in range(j1 - j0):
+        q[j] -= s[j] * _sub(mean[j], centre[j])
+        if not (abs(s[j]) < np.inf and abs(q[j]) < np.inf):
+            wide = g.reshape(N, C, 1), x.reshape(N, C, 1)
+            s[j], q[j] = _gradient_sums(wide[0], wide[1], j0 + j, mean[j])
 
 
 @fast
@@ -298,104 +392,24 @@ def _backward_c(lo, hi, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
     N, C = x.shape
     for t in range(lo, hi):
         j0, j1 = t * COLUMNS, min((t + 1) * COLUMNS, C)
-        w = j1 - j0
-        s, q = np.zeros(w), np.zeros(w)
-        part_s, part_q = np.zeros(w, x.dtype), np.zeros(w, x.dtype)
-        centre = mean[j0:j1].astype(x.dtype)
-        for n0 in range(0, N, ROWS):
-            for n in range(n0, min(n0 + ROWS, N)):
-                _add_row_g(g[n, j0:j1], x[n, j0:j1], centre, part_s, part_q)
-            _flush(part_s, s)
-            _flush(part_q, q)
-        a, b, k = inv_std[j0:j1].copy(), np.zeros(w), np.zeros(w)
-        if gamma.size:
-            a *= gamma[j0:j1]
-        for j in range(w):
-            q[j] -= s[j] * (mean[j0 + j] - centre[j])
-            if not (np.isfinite(s[j]) and np.isfinite(q[j])):
-                s[j], q[j] = _gradient_sums(
-                    g.reshape(N, C, 1), x.reshape(N, C, 1), j0 + j, mean[j0 + j]
-                )
-            r = inv_std[j0 + j]
-            dbeta[j0 + j] = s[j]
+        s, q, centre = dbeta[j0:j1], np.zeros(j1 - j0), mean[j0:j1].astype(x.dtype)
+        _sums_block(g, x, j0, j1, mean[j0:j1], centre, s, q)
+        table, wide = np.empty((4, j1 - j0), x.dtype), np.empty((4, j1 - j0))
+        ordinary = True
+        for j in range(j1 - j0):
+            mu, r = mean[j0 + j], inv_std[j0 + j]
             dgamma[j0 + j] = q[j] * r
-            if batch:
-                b[j] = -a[j] * r * r * q[j] / N
-                k[j] = -a[j] * s[j] / N
-        for n in range(N):
-            if batch:
-                _three_terms_row(g[n, j0:j1], x[n, j0:j1], dx[n, j0:j1], mean[j0:j1], a, b, k)
-            else:
-                _affine_row(g[n, j0:j1], dx[n, j0:j1], k, a, k)
-
-
-# Rows of x (N, D) are independent in layer norm and rms norm; a task is a row on the way forward.
-# On the way back it is one of at most BLOCKS blocks of rows, because dgamma and dbeta are sums over
-# rows: every block has its own, and they are added up in order.
-
-BLOCKS = 16
-
-
-@fast
-def _layer_norm(lo, hi, x, gamma, beta, eps, y, mean, inv_std):
-    D = x.shape[1]
-    for n in range(lo, hi):
-        row, out = x[n], y[n]
-        x0 = np.float64(row[0])
-        s = 0.0
-        for j in range(D):
-            s += _sub(row[j], x0)
-        shift = s / D
-        q = 0.0
-        for j in range(D):
-            d = _sub(row[j], x0) - shift
-            q += d * d
-        r = 1 / np.sqrt(q / D + eps)
-        mean[n], inv_std[n] = x0 + shift, r
-        for j in range(D):
-            z = (row[j] - mean[n]) * r
-            if gamma.size:
-                z *= gamma[j]
-            out[j] = z + beta[j] if beta.size else z
-
-
-@fast
-def _layer_norm_backward(lo, hi, g, x, mean, inv_std, gamma, dx, dgamma, dbeta):
-    """mean has no elements for rms norm, which subtracts none (11)."""
-    N, D = x.shape
-    for t in range(lo, hi):
-        dg, db = dgamma[t], dbeta[t]
-        for n in range(t * N // dgamma.shape[0], (t + 1) * N // dgamma.shape[0]):
-            row, g_row, out = x[n], g[n], dx[n]
-            mu, r = mean[n] if mean.size else 0.0, inv_std[n]
-            s = 0.0
-            q = 0.0
-            for j in range(D):
-                x_hat = (row[j] - mu) * r
-                gh = g_row[j] * np.float64(gamma[j]) if gamma.size else np.float64(g_row[j])
-                s += gh
-                q += gh * x_hat
-                dg[j] += g_row[j] * x_hat
-                db[j] += g_row[j]
-            s = s / D if mean.size else 0.0
-            q = q / D
-            for j in range(D):
-                gh = g_row[j] * np.float64(gamma[j]) if gamma.size else np.float64(g_row[j])
-                out[j] = r * (gh - s - (row[j] - mu) * r * q)
-
-
-@fast
-def _rms_norm(lo, hi, x, gamma, eps, y, inv_rms):
-    D = x.shape[1]
-    for n in range(lo, hi):
-        row, out = x[n], y[n]
-        q = 0.0
-        for j in range(D):
-            q += np.float64(row[j]) * np.float64(row[j])
-        r = 1 / np.sqrt(q / D + eps)
-        inv_rms[n] = r
-        for j in range(D):
-            out[j] = row[j] * r * gamma[j] if gamma.size else row[j] * r
+            a = r * gamma[j0 + j] if gamma.size else r
+            b = -a * r * r * q[j] / N if batch else 0.0
+            k = -a * s[j] / N if batch else 0.0
+            k_x = k - b * _sub(mu, centre[j])
+            table[0, j], table[1, j], table[2, j], table[3, j] = centre[j], a, b, k_x
+            wide[0, j], wide[1, j], wide[2, j], wide[3, j] = mu, a, b, k
+            ordinary &= _ordinary(a) and _ordinary(b) and _ordinary(k_x) and _ordinary(mu)
+        if ordinary:
+            _three_terms_c(g, x, dx, j0, j1, table)
+        else:
+            _three_terms_c(g, x, dx, j0, j1, wide)
 
 
 # The parallel twins.
@@ -449,42 +463,22 @@ def _backward_c_p(tasks, *args):
         _backward_c(t, t + 1, *args)
 
 
-@threaded
-def _layer_norm_p(tasks, *args):
-    for t in prange(tasks):
-        _layer_norm(t, t + 1, *args)
-
-
-@threaded
-def _layer_norm_backward_p(tasks, *args):
-    for t in prange(tasks):
-        _layer_norm_backward(t, t + 1, *args)
-
-
-@threaded
-def _rms_norm_p(tasks, *args):
-    for t in prange(tasks):
-        _rms_norm(t, t + 1, *args)
-
-
-def _flat(x: Array) -> tuple[Array, int]:
-    """x (N, C, S) as the kernels take it, (N, C) if S is 1, and the number of tasks."""
+def _flat(x: Array) -> Array:
+    """x (N, C, S) as the kernels take it: (N, C) if S is 1."""
     N, C, S = x.shape
-    if S == 1:
-        return ready(x.reshape(N, C), x.dtype), -(-C // COLUMNS)
-    return ready(x, x.dtype), C
+    return ready(x.reshape(N, C) if S == 1 else x, x.dtype)
 
 
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance (C,) of x (N, C, S) over N and S, in float64."""
     if not x.size:
         return numpy_kernels.moments(x)
-    C, (a, tasks) = x.shape[1], _flat(x)
+    C, a = x.shape[1], _flat(x)
     mean, var = np.empty(C), np.empty(C)
     if a.ndim == 2:
-        run(_moments_c, _moments_c_p, tasks, x.size, a, mean, var)
+        run(_moments_c, _moments_c_p, -(-C // COLUMNS), x.size, a, mean, var)
     else:
-        run(_moments_s, _moments_s_p, tasks, x.size, a, mean, var)
+        run(_moments_s, _moments_s_p, C, x.size, a, mean, var)
     return mean, var
 
 
@@ -494,13 +488,13 @@ def batch_norm(
     """Normalise x (N, C, S) per feature, (1) to (5): y and mean, var, inv_std (C,)."""
     if not x.size:
         return numpy_kernels.batch_norm(x, gamma, beta, eps)
-    C, (a, tasks) = x.shape[1], _flat(x)
-    y, mean, var, inv_std = np.empty(a.shape, x.dtype), np.empty(C), np.empty(C), np.empty(C)
+    C, a = x.shape[1], _flat(x)
+    y, mean, var, inv_std = empty(a.shape, x.dtype), np.empty(C), np.empty(C), np.empty(C)
     args = (a, vector(gamma, x.dtype), vector(beta, x.dtype), float(eps), y, mean, var, inv_std)
     if a.ndim == 2:
-        run(_batch_norm_c, _batch_norm_c_p, tasks, x.size, *args)
+        run(_batch_norm_c, _batch_norm_c_p, -(-C // COLUMNS), x.size, *args)
     else:
-        run(_batch_norm_s, _batch_norm_s_p, tasks, x.size, *args)
+        run(_batch_norm_s, _batch_norm_s_p, C, x.size, *args)
     return y.reshape(x.shape), mean, var, inv_std
 
 
@@ -508,13 +502,13 @@ def normalize(
     x: Array, mean: Array, inv_std: Array, gamma: Array | None, beta: Array | None
 ) -> Array:
     """Equations (4) and (5) for x (N, C, S) with statistics (C,) that are given."""
-    a, tasks = _flat(x)
-    y = np.empty(a.shape, x.dtype)
+    C, a = x.shape[1], _flat(x)
+    y = empty(a.shape, x.dtype)
     args = (ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype), vector(beta, x.dtype))
     if a.ndim == 2:
-        run(_normalize_c, _normalize_c_p, tasks, x.size, a, *args, y)
+        run(_normalize_c, _normalize_c_p, -(-C // COLUMNS), x.size, a, *args, y)
     else:
-        run(_normalize_s, _normalize_s_p, tasks, x.size, a, *args, y)
+        run(_normalize_s, _normalize_s_p, C, x.size, a, *args, y)
     return y.reshape(x.shape)
 
 
@@ -524,15 +518,15 @@ def _norm_backward(
     C = x.shape[1]
     dgamma, dbeta = np.zeros(C), np.zeros(C)
     if not x.size:
-        return np.empty(x.shape, x.dtype), dgamma, dbeta
-    a, tasks = _flat(x)
-    dx = np.empty(a.shape, x.dtype)
+        return empty(x.shape, x.dtype), dgamma, dbeta
+    C, a = x.shape[1], _flat(x)
+    dx = empty(a.shape, x.dtype)
     args: tuple[Any, ...] = (ready(g.reshape(a.shape), x.dtype), a)
     args += (ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype), batch)
     if a.ndim == 2:
-        run(_backward_c, _backward_c_p, tasks, x.size, *args, dx, dgamma, dbeta)
+        run(_backward_c, _backward_c_p, -(-C // COLUMNS), x.size, *args, dx, dgamma, dbeta)
     else:
-        run(_backward_s, _backward_s_p, tasks, x.size, *args, dx, dgamma, dbeta)
+        run(_backward_s, _backward_s_p, C, x.size, *args, dx, dgamma, dbeta)
     return dx.reshape(x.shape), dgamma, dbeta
 
 
@@ -548,47 +542,3 @@ def normalize_backward(
 ) -> tuple[Array, Array, Array]:
     """(6), (7) and dx = gamma·inv_std·g: constant statistics pass no gradient back to x."""
     return _norm_backward(g, x, mean, inv_std, gamma, False)
-
-
-def layer_norm(
-    x: Array, gamma: Array | None, beta: Array | None, eps: float
-) -> tuple[Array, Array, Array]:
-    """Normalise each row of x (N, D), gamma and beta (D,): y, mean (N,), inv_std (N,)."""
-    if not x.size:
-        return numpy_kernels.layer_norm(x, gamma, beta, eps)
-    N, a = len(x), ready(x, x.dtype)
-    y, mean, inv_std = np.empty(a.shape, x.dtype), np.empty(N), np.empty(N)
-    args = (a, vector(gamma, x.dtype), vector(beta, x.dtype), float(eps), y, mean, inv_std)
-    run(_layer_norm, _layer_norm_p, N, x.size, *args)
-    return y, mean, inv_std
-
-
-def layer_norm_backward(
-    g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None
-) -> tuple[Array, Array, Array]:
-    """Equations (9) and (10): dx (N, D), dgamma (D,), dbeta (D,)."""
-    (N, D), tasks = x.shape, max(1, min(BLOCKS, len(x) // 16))
-    dx, dgamma, dbeta = np.empty((N, D), x.dtype), np.zeros((tasks, D)), np.zeros((tasks, D))
-    args: tuple[Any, ...] = (ready(g, x.dtype), ready(x, x.dtype), ready(mean, F64))
-    args += (ready(inv_std, F64), vector(gamma, x.dtype), dx, dgamma, dbeta)
-    run(_layer_norm_backward, _layer_norm_backward_p, tasks, x.size, *args)
-    return dx, dgamma.sum(0), dbeta.sum(0)
-
-
-def rms_norm(x: Array, gamma: Array | None, eps: float) -> tuple[Array, Array]:
-    """Divide each row of x (N, D) by its root mean square, gamma (D,): y and inv_rms (N,)."""
-    if not x.size:
-        return numpy_kernels.rms_norm(x, gamma, eps)
-    N, a = len(x), ready(x, x.dtype)
-    y, inv_rms = np.empty(a.shape, x.dtype), np.empty(N)
-    args = (a, vector(gamma, x.dtype), float(eps), y, inv_rms)
-    run(_rms_norm, _rms_norm_p, N, x.size, *args)
-    return y, inv_rms
-
-
-def rms_norm_backward(
-    g: Array, x: Array, inv_rms: Array, gamma: Array | None
-) -> tuple[Array, Array]:
-    """Equation (11): dx (N, D) and dgamma (D,)."""
-    dx, dgamma, _ = layer_norm_backward(g, x, np.empty(0), inv_rms, gamma)
-    return dx, dgamma

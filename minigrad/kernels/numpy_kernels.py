@@ -18,41 +18,17 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
-# In the order of the chapters below.
-__all__ = [
-    "moments",
-    "batch_norm",
-    "normalize",
-    "batch_norm_backward",
-    "normalize_backward",
-    "layer_norm",
-    "layer_norm_backward",
-    "rms_norm",
-    "rms_norm_backward",
-    "conv2d",
-    "conv2d_input_grad",
-    "conv2d_weight_grad",
-    "max_pool2d",
-    "max_pool2d_backward",
-    "avg_pool2d",
-    "avg_pool2d_backward",
-    "cross_entropy",
-    "cross_entropy_backward",
-    "sgd_step_",
-    "adam_step_",
-    "add_at_",
-]
-
-Array = np.ndarray[Any, np.dtype[Any]]
-Pair = tuple[int, int]
+from .arrays import Array, accumulator
+from .numpy_images import avg_pool2d as avg_pool2d
+from .numpy_images import avg_pool2d_backward as avg_pool2d_backward
+from .numpy_images import conv2d as conv2d
+from .numpy_images import conv2d_input_grad as conv2d_input_grad
+from .numpy_images import conv2d_weight_grad as conv2d_weight_grad
+from .numpy_images import max_pool2d as max_pool2d
+from .numpy_images import max_pool2d_backward as max_pool2d_backward
 
 BLOCK = 1 << 16  # elements of one temporary: 512 KiB of float64 stay in the second-level cache
-
-
-def _accumulator(*arrays: Array | None) -> np.dtype[Any]:
-    return np.result_type(np.float64, *(a for a in arrays if a is not None))
 
 
 def _like(x: Array, *others: Array | None) -> np.dtype[Any]:
@@ -92,7 +68,7 @@ def _centred(x: Array, acc: np.dtype[Any]) -> tuple[Array, Array, Array]:
 
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance (C,) of x (N, C, S) over N and S, in the accumulator dtype."""
-    acc, C = _accumulator(x), x.shape[1]
+    acc, C = accumulator(x), x.shape[1]
     mean, var = np.full(C, np.nan, acc), np.full(C, np.nan, acc)  # what no values at all give
     if x.size:
         with np.errstate(all="ignore"):  # inf - inf: that feature becomes NaN, as it should
@@ -105,7 +81,7 @@ def batch_norm(
     x: Array, gamma: Array | None, beta: Array | None, eps: float
 ) -> tuple[Array, Array, Array, Array]:
     """Normalise x (N, C, S) per feature, (1) to (5): y and mean, var, inv_std (C,)."""
-    acc, C = _accumulator(x), x.shape[1]
+    acc, C = accumulator(x), x.shape[1]
     y = np.empty(x.shape, _like(x, gamma, beta))
     mean, var = np.full(C, np.nan, acc), np.full(C, np.nan, acc)
     inv_std = np.full(C, np.nan, acc)
@@ -125,7 +101,7 @@ def normalize(
     x: Array, mean: Array, inv_std: Array, gamma: Array | None, beta: Array | None
 ) -> Array:
     """Equations (4) and (5) for x (N, C, S) with statistics (C,) that are given."""
-    acc = _accumulator(x, mean)
+    acc = accumulator(x, mean)
     y = np.empty(x.shape, _like(x, mean, inv_std, gamma, beta))
     with np.errstate(all="ignore"):
         for c in _feature_blocks(x):
@@ -140,7 +116,7 @@ def _norm_backward(
     g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None, batch: bool
 ) -> tuple[Array, Array, Array]:
     """(6) and (7), then (8) if the statistics came from this batch, else dx = gamma·inv_std·g."""
-    acc, C = _accumulator(g, x, mean, inv_std), x.shape[1]
+    acc, C = accumulator(g, x, mean, inv_std), x.shape[1]
     m = x.shape[0] * x.shape[2]
     dx = np.empty(x.shape, _like(x, g, mean, inv_std, gamma))
     dgamma, dbeta = np.zeros(C, acc), np.zeros(C, acc)
@@ -185,7 +161,7 @@ def layer_norm(
     x: Array, gamma: Array | None, beta: Array | None, eps: float
 ) -> tuple[Array, Array, Array]:
     """Normalise each row of x (N, D), gamma and beta (D,): y, mean (N,), inv_std (N,)."""
-    acc, (N, D) = _accumulator(x), x.shape
+    acc, (N, D) = accumulator(x), x.shape
     if not x.size:
         nothing = np.full(N, np.nan, acc)
         return np.empty(x.shape, _like(x, gamma, beta)), nothing, nothing.copy()
@@ -205,14 +181,14 @@ def layer_norm_backward(
     g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None
 ) -> tuple[Array, Array, Array]:
     """Equations (9) and (10): dx (N, D), dgamma (D,), dbeta (D,)."""
-    acc, D = _accumulator(g, x, mean), max(1, x.shape[1])
+    acc, D = accumulator(g, x, mean), max(1, x.shape[1])
     with np.errstate(all="ignore"):
         x_hat = (x - mean[:, None]) * inv_std[:, None]
-        gh = g.astype(acc) if gamma is None else g * gamma.astype(_accumulator(gamma))
+        gh = g.astype(acc) if gamma is None else g * gamma.astype(accumulator(gamma))
         sum_g = np.einsum("nd->n", gh)[:, None]
         sum_gx = np.einsum("nd,nd->n", gh, x_hat)[:, None]
         dx = inv_std[:, None] * (gh - sum_g / D - x_hat * (sum_gx / D))
-        dgamma, dbeta = np.einsum("nd,nd->d", g, x_hat), g.sum(0, dtype=_accumulator(g))
+        dgamma, dbeta = np.einsum("nd,nd->d", g, x_hat), g.sum(0, dtype=accumulator(g))
     return dx.astype(_like(x, g, mean, gamma), copy=False), dgamma, dbeta
 
 
@@ -222,7 +198,7 @@ def layer_norm_backward(
 
 def rms_norm(x: Array, gamma: Array | None, eps: float) -> tuple[Array, Array]:
     """Divide each row of x (N, D) by its root mean square, gamma (D,): y and inv_rms (N,)."""
-    acc, D = _accumulator(x), max(1, x.shape[1])
+    acc, D = accumulator(x), max(1, x.shape[1])
     with np.errstate(all="ignore"):
         d = x.astype(acc)
         inv_rms = 1 / np.sqrt(np.einsum("nd,nd->n", d, d) / D + eps)
@@ -235,220 +211,14 @@ def rms_norm_backward(
     g: Array, x: Array, inv_rms: Array, gamma: Array | None
 ) -> tuple[Array, Array]:
     """Equation (11): dx (N, D) and dgamma (D,)."""
-    acc, D = _accumulator(g, x, inv_rms), max(1, x.shape[1])
+    acc, D = accumulator(g, x, inv_rms), max(1, x.shape[1])
     with np.errstate(all="ignore"):
         x_hat = x * inv_rms[:, None]
-        gh = g.astype(acc) if gamma is None else g * gamma.astype(_accumulator(gamma))
+        gh = g.astype(acc) if gamma is None else g * gamma.astype(accumulator(gamma))
         sum_gx = np.einsum("nd,nd->n", gh, x_hat)[:, None]
         dx = inv_rms[:, None] * (gh - x_hat * (sum_gx / D))
         dgamma = np.einsum("nd,nd->d", g, x_hat)
     return dx.astype(_like(x, g, inv_rms, gamma), copy=False), dgamma
-
-
-# ---------------------------------------------------------------------------- convolution
-# With cols (N, C·KH·KW, L) holding every window of x as a column, L = OH·OW:
-#   (12) y = w @ cols      (13) dcols = wᵀ @ g, added back window by window
-#   (14) dw = Σ_n g @ colsᵀ
-# Channels fall into groups that do not mix, an axis G right after N.
-
-
-def _output(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-
-
-def _pad(x: Array, padding: Pair, value: float = 0.0, end: Pair = (0, 0)) -> Array:
-    """x (N, C, H, W) with padding on both sides of H and W, and `end` more after them."""
-    (ph, pw), (N, C, H, W) = padding, x.shape
-    if not (ph or pw or end[0] or end[1]):
-        return x
-    out = np.full((N, C, H + 2 * ph + end[0], W + 2 * pw + end[1]), value, x.dtype)
-    out[:, :, ph : ph + H, pw : pw + W] = x
-    return out
-
-
-def _window(a: int, b: int, size: Pair, stride: Pair, dilation: Pair) -> tuple[Any, ...]:
-    """Index of the pixels that tap (a, b) of the kernel meets, one for each output pixel."""
-    (OH, OW), (sh, sw), h, w = size, stride, a * dilation[0], b * dilation[1]
-    return (..., slice(h, h + (OH - 1) * sh + 1, sh), slice(w, w + (OW - 1) * sw + 1, sw))
-
-
-def _columns(
-    x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
-    """Every window of x (N, C, H, W) as a column: (N, G, C/G·KH·KW, L)."""
-    (KH, KW), (dh, dw), (sh, sw) = kernel, dilation, stride
-    span = (dh * (KH - 1) + 1, dw * (KW - 1) + 1)
-    v = sliding_window_view(_pad(x, padding), span, axis=(2, 3))
-    v = v[:, :, ::sh, ::sw, ::dh, ::dw].transpose(0, 1, 4, 5, 2, 3)  # (N, C, KH, KW, OH, OW)
-    N, C, _, _, OH, OW = v.shape
-    return v.reshape(N, groups, C // groups * KH * KW, OH * OW)
-
-
-def conv2d(
-    x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
-    """Cross-correlate x (N, C, H, W) with w (O, C/groups, KH, KW): (N, O, OH, OW), (12)."""
-    (N, _, H, W), (O, _, KH, KW) = x.shape, w.shape
-    OH = _output(H, KH, stride[0], padding[0], dilation[0])
-    OW = _output(W, KW, stride[1], padding[1], dilation[1])
-    cols = _columns(x, (KH, KW), stride, padding, dilation, groups)
-    return (w.reshape(groups, O // groups, -1) @ cols).reshape(N, O, OH, OW)
-
-
-def conv2d_input_grad(
-    g: Array,
-    w: Array,
-    x_shape: tuple[int, ...],
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-) -> Array:
-    """Equation (13): dx of shape x_shape from g (N, O, OH, OW)."""
-    (N, C, H, W), (O, Cg, KH, KW), (OH, OW) = x_shape, w.shape, g.shape[2:]
-    wt = w.reshape(groups, O // groups, Cg * KH * KW).swapaxes(1, 2)
-    dcols = wt @ g.reshape(N, groups, O // groups, OH * OW)
-    dcols = dcols.reshape(N, C, KH, KW, OH, OW)
-    (ph, pw) = padding
-    dx = np.zeros((N, C, H + 2 * ph, W + 2 * pw), dcols.dtype)
-    for a in range(KH):
-        for b in range(KW):
-            dx[_window(a, b, (OH, OW), stride, dilation)] += dcols[:, :, a, b]
-    return dx[:, :, ph : ph + H, pw : pw + W]
-
-
-def conv2d_weight_grad(
-    g: Array,
-    x: Array,
-    w_shape: tuple[int, ...],
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-) -> Array:
-    """Equation (14): dw of shape w_shape from g (N, O, OH, OW) and x (N, C, H, W)."""
-    N, O, OH, OW = g.shape
-    # The forward stride drops rows that no window reaches; cols and g agree on OH, OW.
-    cols = _columns(x, (w_shape[2], w_shape[3]), stride, padding, dilation, groups)
-    gs = g.reshape(N, groups, O // groups, OH * OW)
-    return (gs @ cols.swapaxes(2, 3)).sum(0).reshape(w_shape)
-
-
-# ---------------------------------------------------------------------------- pooling
-# Output sizes come from the caller, so in ceil mode the last windows may overhang the end.
-
-
-def _overhang(size: int, out: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    return max(0, (out - 1) * stride + dilation * (kernel - 1) + 1 - size - 2 * padding)
-
-
-def max_pool2d(
-    x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, out_size: Pair
-) -> tuple[Array, Array]:
-    """Maxima (N, C, OH, OW) of x (N, C, H, W) and where each came from, as h·W + w, int64."""
-    (N, C, H, W), (OH, OW) = x.shape, out_size
-    end = (
-        _overhang(H, OH, kernel[0], stride[0], padding[0], dilation[0]),
-        _overhang(W, OW, kernel[1], stride[1], padding[1], dilation[1]),
-    )
-    lowest: float = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else -np.inf
-    padded = _pad(x, padding, lowest, end)
-    y = np.full((N, C, OH, OW), lowest, x.dtype)
-    index = np.full((N, C, OH, OW), -1, np.int64)  # -1: no element yet
-    for a in range(kernel[0]):
-        h = np.arange(OH)[:, None] * stride[0] - padding[0] + a * dilation[0]
-        for b in range(kernel[1]):
-            w = np.arange(OW) * stride[1] - padding[1] + b * dilation[1]
-            inside = (h >= 0) & (h < H) & (w >= 0) & (w < W)
-            v = padded[_window(a, b, out_size, stride, dilation)]
-            # The first maximum wins (>), any NaN wins, and -inf is taken if there is nothing else.
-            take = ((v.real > y.real) | (v.real != v.real) | (index < 0)) & inside
-            np.copyto(y, v, where=take)
-            np.copyto(index, h * W + w, where=take)
-    return y, index
-
-
-def max_pool2d_backward(g: Array, index: Array, x_shape: tuple[int, ...]) -> Array:
-    """Send each element of g (N, C, OH, OW) to the element that was the maximum."""
-    N, C, H, W = x_shape
-    dx = np.zeros(N * C * H * W, g.dtype)
-    plane = np.arange(N * C).reshape(N, C, 1, 1) * (H * W)
-    inside = index >= 0  # a wide dilation can leave a window without any element
-    np.add.at(dx, (index + plane)[inside], g[inside])
-    return dx.reshape(x_shape)
-
-
-def _divisor(
-    size: Pair,
-    kernel: Pair,
-    stride: Pair,
-    padding: Pair,
-    out_size: Pair,
-    count_include_pad: bool,
-    override: int | None,
-) -> Array:
-    """How many elements each average counts, (OH, OW): windows end at H + padding at most."""
-    if override is not None:
-        return np.full(out_size, float(override))
-    counts = []
-    for n, k, s, p, out in zip(size, kernel, stride, padding, out_size, strict=True):
-        start = np.arange(out) * s - p
-        stop = np.minimum(start + k, n + p)
-        if not count_include_pad:
-            start, stop = np.maximum(start, 0), np.minimum(stop, n)
-        counts.append(np.maximum(stop - start, 0))
-    return np.maximum(np.outer(*counts), 1).astype(np.float64)
-
-
-def avg_pool2d(
-    x: Array,
-    kernel: Pair,
-    stride: Pair,
-    padding: Pair,
-    out_size: Pair,
-    count_include_pad: bool,
-    divisor_override: int | None,
-) -> Array:
-    """Averages (N, C, OH, OW) of the windows of x (N, C, H, W)."""
-    (N, C, H, W), (OH, OW) = x.shape, out_size
-    end = (
-        _overhang(H, OH, kernel[0], stride[0], padding[0], 1),
-        _overhang(W, OW, kernel[1], stride[1], padding[1], 1),
-    )
-    padded = _pad(x, padding, 0.0, end)
-    total = np.zeros((N, C, OH, OW), _accumulator(x))
-    for a in range(kernel[0]):
-        for b in range(kernel[1]):
-            total += padded[_window(a, b, out_size, stride, (1, 1))]
-    total /= _divisor(
-        (H, W), kernel, stride, padding, out_size, count_include_pad, divisor_override
-    )
-    return total.astype(x.dtype, copy=False)
-
-
-def avg_pool2d_backward(
-    g: Array,
-    x_shape: tuple[int, ...],
-    kernel: Pair,
-    stride: Pair,
-    padding: Pair,
-    out_size: Pair,
-    count_include_pad: bool,
-    divisor_override: int | None,
-) -> Array:
-    """Spread each element of g (N, C, OH, OW) evenly over its window: dx of shape x_shape."""
-    N, C, H, W = x_shape
-    (ph, pw), (OH, OW) = padding, out_size
-    share = g / _divisor(
-        (H, W), kernel, stride, padding, out_size, count_include_pad, divisor_override
-    )
-    height = H + 2 * ph + _overhang(H, OH, kernel[0], stride[0], ph, 1)
-    width = W + 2 * pw + _overhang(W, OW, kernel[1], stride[1], pw, 1)
-    dx = np.zeros((N, C, height, width), share.dtype)
-    for a in range(kernel[0]):
-        for b in range(kernel[1]):
-            dx[_window(a, b, out_size, stride, (1, 1))] += share
-    return dx[:, :, ph : ph + H, pw : pw + W].astype(g.dtype)
 
 
 # ---------------------------------------------------------------------------- losses
@@ -459,7 +229,7 @@ def cross_entropy(x: Array, target: Array) -> tuple[Array, Array]:
     """(15) per row of x (N, C), target (N,): loss and log Σ exp, both (N,) accumulators."""
     top = x.real.max(1, initial=-np.inf)  # exp of what is left cannot overflow
     with np.errstate(all="ignore"):
-        z = np.subtract(x, top[:, None], dtype=_accumulator(x))
+        z = np.subtract(x, top[:, None], dtype=accumulator(x))
         log_sum = np.log(np.exp(z).sum(1))
         loss = log_sum - z[np.arange(len(x)), target]
     return loss, log_sum + top

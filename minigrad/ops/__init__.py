@@ -45,7 +45,7 @@ METHODS = {
 ALIASES = {
     "subtract": arithmetic.sub, "multiply": arithmetic.mul, "divide": arithmetic.div,
     "true_divide": arithmetic.div, "negative": arithmetic.neg, "absolute": arithmetic.abs,
-    "clip": arithmetic.clamp, "softmax_": None, "where": None,
+    "clip": arithmetic.clamp, "where": lambda x, condition, y: arithmetic.where(condition, x, y),
 }  # fmt: skip
 
 
@@ -60,6 +60,10 @@ OPERATORS = {
     "matmul": linear.matmul, "and": arithmetic.bitwise_and, "or": arithmetic.bitwise_or,
     "xor": arithmetic.bitwise_xor,
 }  # fmt: skip
+UNARY = {
+    "neg": arithmetic.neg, "pos": arithmetic.positive, "abs": arithmetic.abs,
+    "invert": arithmetic.bitwise_not, "getitem": indexing.getitem, "setitem": indexing.setitem,
+}  # fmt: skip
 IN_PLACE = {
     "add": inplace.add_, "sub": inplace.sub_, "mul": inplace.mul_, "truediv": inplace.div_,
     "pow": inplace.pow_, "floordiv": inplace.floor_divide_, "mod": inplace.remainder_,
@@ -67,12 +71,12 @@ IN_PLACE = {
 
 
 def _install() -> None:
+    op: Any
     for chapter, names in METHODS.items():
         for name in names.split():
             setattr(Tensor, name, getattr(chapter, name))
     for name, op in ALIASES.items():
-        if op is not None:
-            setattr(Tensor, name, op)
+        setattr(Tensor, name, op)
     for name, op in OPERATORS.items():
         setattr(Tensor, f"__{name}__", op)
         setattr(Tensor, f"__r{name}__", reflected(op))
@@ -80,13 +84,8 @@ def _install() -> None:
         setattr(Tensor, f"__i{name}__", op)
     for name in ("eq", "ne", "lt", "le", "gt", "ge"):
         setattr(Tensor, f"__{name}__", getattr(arithmetic, name))
-    for name, op in (
-        ("neg", arithmetic.neg), ("pos", arithmetic.positive), ("abs", arithmetic.abs),
-        ("invert", arithmetic.bitwise_not), ("getitem", indexing.getitem),
-        ("setitem", indexing.setitem),
-    ):  # fmt: skip
+    for name, op in UNARY.items():
         setattr(Tensor, f"__{name}__", op)
-    Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
     Tensor.T = property(lambda x: shape.permute(x, *range(x.ndim)[::-1]))  # type: ignore[attr-defined]
     Tensor.mT = property(lambda x: shape.transpose(x, -1, -2))  # type: ignore[attr-defined]
 

@@ -1,4 +1,7 @@
-"""Activations, and softmax. Kinks as in PyTorch: relu'(0) = 0, leaky_relu'(0) = the slope, elu'(0) = 1."""
+"""Activations, and softmax.
+
+Kinks as in PyTorch: relu'(0) = 0, leaky_relu'(0) = the slope, elu'(0) = 1, hardtanh'(bound) = 0.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.arithmetic import quiet
-from minigrad.tensor import Tensor, axis_of, elementwise, operand, record, wrap
+from minigrad.ops.arithmetic import add, div, mul, quiet
+from minigrad.tensor import Tensor, axis_of, elementwise, operand, record
 
 
 def relu(x: Any, inplace: bool = False) -> Tensor:
@@ -130,7 +133,7 @@ def mish(x: Any, inplace: bool = False) -> Tensor:
 
 @quiet
 def gelu(x: Any, approximate: str = "none") -> Tensor:
-    """x·Φ(x), Φ the normal distribution function; "tanh" takes Hendrycks & Gimpel's approximation."""
+    """x·Φ(x), Φ the normal distribution function; "tanh": the paper's approximation (2016)."""
     a = operand(x, floating=True)
     if approximate == "none":
         # dL/dx = g·(Φ(x) + x·φ(x))
@@ -178,7 +181,7 @@ def _rational(p: tuple[float, ...], q: tuple[float, ...], t: Any) -> Any:
 
 
 def erf_of(a: Any) -> Any:
-    """erf of an array in float64; of complex ones erf(a) + ib·erf'(a), which carries a derivative."""
+    """erf in float64; of complex numbers erf(a) + ib·erf'(a), which carries a derivative."""
     x = a.real.astype(np.float64)
     y = np.abs(x)
     small = np.minimum(y, 0.46875)
@@ -197,9 +200,7 @@ def erf_of(a: Any) -> Any:
     return out
 
 
-def hardtanh(
-    x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Tensor:
+def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """x limited to [min_val, max_val]; derivative 0 at the bounds."""
     # dL/dx = g strictly inside, else 0
     if min_val > max_val:
@@ -217,12 +218,12 @@ def relu6(x: Any, inplace: bool = False) -> Tensor:
 
 def hardsigmoid(x: Any, inplace: bool = False) -> Tensor:
     """relu6(x + 3)/6."""
-    return hardtanh(x + 3.0, 0.0, 6.0) / 6.0
+    return div(hardtanh(add(x, 3.0), 0.0, 6.0), 6.0)
 
 
 def hardswish(x: Any, inplace: bool = False) -> Tensor:
     """x·relu6(x + 3)/6."""
-    return x * hardsigmoid(x)
+    return mul(x, hardsigmoid(x))
 
 
 def softsign(x: Any) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.tensor import Tensor, as_array, elementwise, needs_grad, operand, operands, wrap
+from minigrad.tensor import Tensor, as_array, elementwise, operand, operands, wrap
 
 quiet = np.errstate(all="ignore")
 
@@ -31,7 +31,7 @@ def sub(x: Any, y: Any, *, alpha: float = 1) -> Tensor:
     if alpha != 1:
         y = mul(y, alpha)
     a, b = operands(x, y)
-    if getattr(a, "dtype", None) == bool:
+    if np.result_type(a, b).kind == "b":
         raise TypeError("sub: bool tensors cannot be subtracted: use logical_xor or convert them")
     return elementwise("sub", a - b, (x, lambda g: g), (y, lambda g: -g))
 
@@ -58,9 +58,9 @@ def div(x: Any, y: Any, *, rounding_mode: str | None = None) -> Tensor:
             _refuse_zero("div", b)
             out = np.floor_divide(np.abs(a), np.abs(b)) * (np.sign(a) * np.sign(b))
             return wrap(out.astype(np.result_type(a, b)))
-        with quiet:
+        with np.errstate(all="ignore"):
             return elementwise("div", np.trunc(a / b), (x, np.zeros_like), (y, np.zeros_like))
-    with quiet:
+    with np.errstate(all="ignore"):
         out = a / b
     return elementwise("div", out, (x, lambda g: g / b), (y, lambda g: -g * (a / b) / b))
 
@@ -75,7 +75,7 @@ def floor_divide(x: Any, y: Any) -> Tensor:
     a, b = operands(x, y)
     if np.result_type(a, b).kind in "iub":
         _refuse_zero("floor_divide", b)
-    with quiet:
+    with np.errstate(all="ignore"):
         out = np.floor_divide(a, b)
     return elementwise("floor_divide", out, (x, np.zeros_like), (y, np.zeros_like))
 
@@ -86,7 +86,7 @@ def remainder(x: Any, y: Any) -> Tensor:
     a, b = operands(x, y)
     if np.result_type(a, b).kind in "iub":
         _refuse_zero("remainder", b)
-    with quiet:
+    with np.errstate(all="ignore"):
         out, whole = np.remainder(a, b), np.floor_divide(a, b)
     return elementwise("remainder", out, (x, lambda g: g), (y, lambda g: -g * whole))
 
@@ -106,14 +106,14 @@ def positive(x: Any) -> Tensor:
 
 def pow(x: Any, y: Any) -> Tensor:
     """x**y."""
-    # y = a^b        dL/da = g·b·a^(b-1)  (0 where b = 0)        dL/db = g·a^b·log a  (0 at 0^b, b >= 0)
+    # y = a^b    dL/da = g·b·a^(b-1)  (0 where b = 0)    dL/db = g·a^b·log a  (0 at 0^b, b >= 0)
     a, b = operands(x, y)
     kind = np.result_type(a, b).kind
     if kind in "iub" and np.any(np.less(b, 0)):
         raise ValueError("pow: integers cannot be raised to negative powers: use a floating dtype")
     if isinstance(b, int | float) and b == 2:
         return elementwise("pow", a * a, (x, lambda g: g * (2 * a)))
-    with quiet:
+    with np.errstate(all="ignore"):
         out = np.power(a, b)
     if isinstance(b, int | float):
         if b == 0:
@@ -291,12 +291,15 @@ def _extremum(name: str, x: Any, y: Any, a: Any, b: Any, first: Any) -> Tensor:
         return np.where(taken | nan, g, np.where(lost, 0, g * 0.5))
 
     return elementwise(
-        name, out, (x, lambda g: half(g, first, second)), (y, lambda g: half(g, second & ~nan, first))
+        name,
+        out,
+        (x, lambda g: half(g, first, second)),
+        (y, lambda g: half(g, second & ~nan, first)),
     )
 
 
 def clamp(x: Any, min: Any = None, max: Any = None) -> Tensor:
-    """Limit x to [min, max] (numbers or tensors, either may be None); derivative 1 at both bounds."""
+    """Limit x to [min, max], numbers, tensors or None; derivative 1 at both bounds."""
     if min is None and max is None:
         raise ValueError("clamp: at least one of min and max is needed")
     values = [v for v in (x, min, max) if v is not None]
@@ -323,7 +326,7 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Tensor:
 
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    """x where the condition holds, y elsewhere; with one argument, the indices of the true elements."""
+    """x where the condition holds, else y; with one argument, the indices of the true elements."""
     # dL/dx = g where the condition holds, else 0        dL/dy = the other way round
     mask = as_array(condition)
     if mask.dtype != bool and (x is not None or mask.dtype.kind not in "iufb"):
@@ -438,7 +441,9 @@ def isfinite(x: Any) -> Tensor:
     return wrap(np.isfinite(as_array(x)))
 
 
-def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+def isclose(
+    x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Tensor:
     """|x - y| <= atol + rtol·|y|, elementwise."""
     return wrap(np.isclose(as_array(x), as_array(y), rtol, atol, equal_nan))
 
@@ -453,4 +458,3 @@ def allclose(
 def equal(x: Any, y: Any) -> builtins.bool:
     """Whether two tensors have the same shape and elements."""
     return bool(np.array_equal(as_array(x), as_array(y)))
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from minigrad.ops.shape import clone
 from minigrad.tensor import Tensor, elementwise
 
 
-def to(x: Tensor, *args: Any, dtype: Any = None, copy: bool = False) -> Tensor:
+def to(x: Tensor, *args: Any, dtype: Any = None, copy: builtins.bool = False) -> Tensor:
     """Convert to a dtype (or to another tensor's); "cpu", the only device, changes nothing."""
     # dL/dx = g in x's dtype
     for arg in args:

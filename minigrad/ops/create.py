@@ -35,7 +35,9 @@ def _new(array: Any, requires_grad: bool) -> Tensor:
 
 def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros."""
-    return _new(np.zeros(sizes_of("zeros", size), float32 if dtype is None else dtype), requires_grad)
+    return _new(
+        np.zeros(sizes_of("zeros", size), float32 if dtype is None else dtype), requires_grad
+    )
 
 
 def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -45,7 +47,9 @@ def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
 
 def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Memory as it comes: write before reading."""
-    return _new(np.empty(sizes_of("empty", size), float32 if dtype is None else dtype), requires_grad)
+    return _new(
+        np.empty(sizes_of("empty", size), float32 if dtype is None else dtype), requires_grad
+    )
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -124,4 +128,3 @@ def new_ones(x: Tensor, *size: Any) -> Tensor:
 def is_tensor(x: Any) -> bool:
     """Whether x is a Tensor."""
     return isinstance(x, Tensor)
-

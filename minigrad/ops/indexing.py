@@ -43,7 +43,9 @@ def _key(index: Any, shape: tuple[int, ...]) -> tuple[Any, bool]:
         elif isinstance(item, bool | np.bool_):
             basic = False
         elif isinstance(item, slice):
-            item = slice(*(None if v is None else int(v) for v in (item.start, item.stop, item.step)))
+            item = slice(
+                *(None if v is None else int(v) for v in (item.start, item.stop, item.step))
+            )
             if item.step is not None and item.step <= 0:
                 raise ValueError(f"index: slice steps must be positive, got {item.step}: use flip")
         elif item is not None and item is not Ellipsis:
@@ -240,7 +242,9 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     if m.dtype != bool:
         raise RuntimeError(f"masked_fill: the mask must be bool, got dtype {m.dtype}")
     if v.ndim:
-        raise RuntimeError(f"masked_fill: value must be a number or 0-d tensor, got shape {v.shape}")
+        raise RuntimeError(
+            f"masked_fill: value must be a number or 0-d tensor, got shape {v.shape}"
+        )
     out = np.where(m, v.astype(a.dtype), a)
     return elementwise(
         "masked_fill",
@@ -282,7 +286,9 @@ def one_hot(x: Any, num_classes: int = -1) -> Tensor:
             raise RuntimeError("one_hot: give num_classes for an empty tensor")
         num_classes = int(i.max()) + 1
     if i.size and (i.min() < 0 or i.max() >= num_classes):
-        raise RuntimeError(f"one_hot: class {_worst(i, num_classes)} is not in 0 to {num_classes - 1}")
+        raise RuntimeError(
+            f"one_hot: class {_worst(i, num_classes)} is not in 0 to {num_classes - 1}"
+        )
     return wrap((i[..., None] == np.arange(num_classes)).astype(int64))
 
 

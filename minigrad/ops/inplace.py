@@ -1,5 +1,8 @@
-"""In-place changes. All go through `overwrite`: recorded if a gradient is needed, and noted, so that
-a backward that needs the old numbers refuses to run."""
+"""In-place changes.
+
+All go through `overwrite`: recorded if a gradient is needed, and noted, so that a backward that
+needs the old numbers refuses to run.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def overwrite(name: str, x: Tensor, write: Callable[[Any], None], *pairs: Pair) 
                 f"{name}: this is a view of another tensor and part of a graph: assign to the "
                 "other tensor by index (y[0] = y[0] + 1), or change a clone()"
             )
-    if not x.data.flags.writeable or 0 in x.data.strides and x.data.size > 1:
+    if not x.data.flags.writeable or (0 in x.data.strides and x.data.size > 1):
         raise RuntimeError(
             f"{name}: the memory of this tensor (shape {x.shape}) is read-only or repeated by "
             "expand: change a clone()"

@@ -6,6 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.ops.arithmetic import clamp, div, mul
+from minigrad.ops.reductions import norm
+from minigrad.ops.reductions import sum as total
+from minigrad.ops.shape import reshape
 from minigrad.tensor import Tensor, as_array, fit, needs_grad, record
 
 
@@ -61,7 +65,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def matmul(x: Any, y: Any) -> Tensor:
     """The matrix product in all ranks: vectors, matrices, and stacks of matrices that broadcast."""
-    # Y = A·B        dL/dA = g·Bᵀ        dL/dB = Aᵀ·g        (a vector is a row left, a column right)
+    # Y = A·B        dL/dA = g·Bᵀ        dL/dB = Aᵀ·g        (a vector: row left, column right)
     a, b = matrices("matmul", x, y)
     if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise RuntimeError(f"matmul: shapes {a.shape} and {b.shape} cannot be multiplied")
@@ -71,7 +75,8 @@ def matmul(x: Any, y: Any) -> Tensor:
         raise RuntimeError(f"matmul: the stacks {a.shape} and {b.shape} do not broadcast") from None
     rows = a if a.ndim > 1 else a[None]
     columns = b if b.ndim > 1 else b[:, None]
-    shape = (*np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2]), rows.shape[-2], columns.shape[-1])  # fmt: skip
+    stack = np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2])
+    shape = (*stack, rows.shape[-2], columns.shape[-1])
     need_a, need_b = needs_grad(x), needs_grad(y)
     a_shape, b_shape, a_dtype, b_dtype = a.shape, b.shape, a.dtype, b.dtype
     kept_b = columns if need_a else None
@@ -130,7 +135,7 @@ def dot(x: Any, y: Any) -> Tensor:
 def outer(x: Any, y: Any) -> Tensor:
     """The outer product of two vectors."""
     _ranked("outer", x, y, 1)
-    return x.reshape(-1, 1) * y  # type: ignore[no-any-return]
+    return mul(reshape(x, -1, 1), y)
 
 
 def addmm(x: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
@@ -223,20 +228,18 @@ def _letters(equation: str, arrays: Any) -> tuple[list[str], str]:
         result = (dots if "..." in left else "") + "".join(once)
     for c in result:
         if result.count(c) > 1 or not any(c in s for s in spelt):
-            raise RuntimeError(f"einsum: output letter {c!r} of {equation!r} is repeated or unknown")
+            raise RuntimeError(
+                f"einsum: output letter {c!r} of {equation!r} is repeated or unknown"
+            )
     return spelt, result
 
 
 def cosine_similarity(x: Tensor, y: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x·y/(|x|·|y|) along `dim`, each norm at least eps."""
-    from minigrad.ops.reductions import norm
-
-    lengths = norm(x, 2, dim).clamp(min=eps) * norm(y, 2, dim).clamp(min=eps)
-    return (x * y).sum(dim) / lengths  # type: ignore[no-any-return]
+    lengths = clamp(norm(x, 2, dim), min=eps) * clamp(norm(y, 2, dim), min=eps)
+    return div(total(x * y, dim), lengths)
 
 
 def normalize(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """x divided by its p-norm along `dim`, at least eps."""
-    from minigrad.ops.reductions import norm
-
-    return x / norm(x, p, dim, keepdim=True).clamp(min=eps)
+    return div(x, clamp(norm(x, p, dim, keepdim=True), min=eps))

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
-from minigrad.ops import arithmetic as A
 from minigrad.ops.activations import log_softmax, sigmoid_of
+from minigrad.ops.reductions import mean
+from minigrad.ops.reductions import sum as total
 from minigrad.tensor import Tensor, as_array, elementwise, operand, operands, record, wrap
 
 
 def _reduced(loss: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return loss
-    return loss.mean() if reduction == "mean" else loss.sum()  # type: ignore[no-any-return]
+    return mean(loss) if reduction == "mean" else total(loss)
 
 
 def _check_reduction(name: str, reduction: str) -> None:
@@ -53,16 +54,14 @@ def l1_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     return _weighted("l1_loss", x, target, d * sign, lambda: sign, reduction)
 
 
-def _weighted(
-    name: str, x: Any, target: Any, loss: Any, slope: Any, reduction: str
-) -> Tensor:
+def _weighted(name: str, x: Any, target: Any, loss: Any, slope: Any, reduction: str) -> Tensor:
     """A loss of x - target with its derivative: reduced and recorded in one node."""
     if reduction == "none":
         s = slope()
         return elementwise(name, loss, (x, lambda g: g * s), (target, lambda g: -g * s))
     n = loss.size if reduction == "mean" else 1
     acc = np.result_type(loss.dtype, np.float64)
-    with A.quiet:
+    with np.errstate(all="ignore"):
         out = np.asarray(loss.sum(dtype=acc) / np.float64(n)).astype(loss.dtype)
         s = slope() / n if n != 1 else slope()
     return elementwise(name, out, (x, lambda g: g * s), (target, lambda g: -g * s))
@@ -100,16 +99,17 @@ def binary_cross_entropy(
     x: Any, target: Any, weight: Any = None, reduction: str = "mean"
 ) -> Tensor:
     """-(t·log x + (1-t)·log(1-x)) for probabilities x; logarithms are limited to -100."""
-    # dL/dx = g·(x - t)/(x·(1 - x)), the denominator at least 1e-12        dL/dt = g·(log(1-x) - log x)
+    # dL/dx = g·(x - t)/(x·(1 - x)), the denominator at least 1e-12
+    # dL/dt = g·(log(1-x) - log x)
     name = "binary_cross_entropy"
     _same_shape(name, x, target, reduction)
     p, t = (np.asarray(v) for v in operands(x, target))
-    if p.size and not (0 <= p.real.min() and p.real.max() <= 1):
+    if p.size and not (p.real.min() >= 0 and p.real.max() <= 1):
         raise RuntimeError(
             f"{name}: the input must be probabilities in [0, 1], got {p.real.min()} to "
             f"{p.real.max()}: use binary_cross_entropy_with_logits for raw scores"
         )
-    with A.quiet:
+    with np.errstate(all="ignore"):
         log_p, log_q = np.log(p), np.log1p(-p)
         log_p = np.where(log_p.real < -100, -100, log_p).astype(p.dtype)
         log_q = np.where(log_q.real < -100, -100, log_q).astype(p.dtype)
@@ -117,7 +117,10 @@ def binary_cross_entropy(
     spread = p * (1 - p)
     denominator = np.where(spread.real < 1e-12, 1e-12, spread).astype(p.dtype)
     out = elementwise(
-        name, loss, (x, lambda g: g * (p - t) / denominator), (target, lambda g: g * (log_q - log_p))
+        name,
+        loss,
+        (x, lambda g: g * (p - t) / denominator),
+        (target, lambda g: g * (log_q - log_p)),
     )
     return _reduced(out if weight is None else out * weight, reduction)
 
@@ -132,7 +135,7 @@ def binary_cross_entropy_with_logits(
     _same_shape(name, x, target, reduction)
     a, t = (np.asarray(v) for v in operands(x, target, floating=True))
     pos = None if pos_weight is None else as_array(pos_weight).astype(a.dtype, copy=False)
-    with A.quiet:
+    with np.errstate(all="ignore"):
         soft = np.where(a.real < 0, -a, 0) + np.log1p(np.exp(np.where(a.real < 0, a, -a)))
         s_neg = sigmoid_of(-a)
     soft = soft.astype(a.dtype, copy=False)
@@ -144,9 +147,9 @@ def binary_cross_entropy_with_logits(
         if reduction == "none":
             return elementwise(name, loss, (x, lambda g: g * slope), (target, lambda g: g * along))
         n = loss.size if reduction == "mean" else 1
-        with A.quiet:
-            total = loss.sum(dtype=np.result_type(loss.dtype, np.float64)) / np.float64(n)
-        out = np.asarray(total).astype(loss.dtype)
+        with np.errstate(all="ignore"):
+            sum_ = loss.sum(dtype=np.result_type(loss.dtype, np.float64)) / np.float64(n)
+        out = np.asarray(sum_).astype(loss.dtype)
         return elementwise(
             name, out, (x, lambda g: g / n * slope), (target, lambda g: g / n * along)
         )
@@ -162,18 +165,19 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
         _check_reduction(name, reduction)
     _same_shape(name, x, target, "mean")
     a, t = (np.asarray(v) for v in operands(x, target))
-    with A.quiet:
+    with np.errstate(all="ignore"):
         if log_target:
             p = np.exp(t)
             loss = p * (t - a)
-            out = elementwise(name, loss, (x, lambda g: -g * p), (target, lambda g: g * (loss + p)))
+            slope = loss + p
+            out = elementwise(name, loss, (x, lambda g: -g * p), (target, lambda g: g * slope))
         else:
             log_t = np.log(np.where(t.real > 0, t, 1))
             loss = np.where(t.real > 0, t * log_t, np.where(np.isnan(t), t, 0)) - t * a
             slope = np.where(t.real > 0, log_t + 1, 0) - a
             out = elementwise(name, loss, (x, lambda g: -g * t), (target, lambda g: g * slope))
     if reduction == "batchmean":
-        return out.sum() / max(a.shape[0] if a.ndim else 1, 1)
+        return total(out) / max(a.shape[0] if a.ndim else 1, 1)
     return _reduced(out, reduction)
 
 
@@ -188,7 +192,7 @@ def nll_loss(
     a, t, w = _classes(name, x, target, weight, ignore_index)
     axis = 1 if a.ndim > 1 else 0
     index = np.expand_dims(np.where(t == ignore_index, 0, t), axis)
-    total: Any = w.sum(dtype=np.float64) if reduction == "mean" else None
+    weights: Any = w.sum(dtype=np.float64) if reduction == "mean" else None
     picked = np.take_along_axis(a, index, axis).squeeze(axis)
     loss = np.where(w == 0, 0, -picked * w).astype(a.dtype)
     shape, dtype = a.shape, a.dtype
@@ -200,10 +204,10 @@ def nll_loss(
 
     if reduction == "none":
         return elementwise(name, loss, (x, scatter))
-    with A.quiet:
+    with np.errstate(all="ignore"):
         out = np.asarray(loss.sum(dtype=np.result_type(dtype, np.float64)))
-        out = out / total if reduction == "mean" else out
-        scale = 1 / total if reduction == "mean" else 1.0
+        out = out / weights if reduction == "mean" else out
+        scale = 1 / weights if reduction == "mean" else 1.0
     return elementwise(name, np.asarray(out).astype(dtype), (x, lambda g: scatter(g * scale)))
 
 
@@ -220,7 +224,7 @@ def _classes(
     expected = a.shape[:axis] + a.shape[axis + 1 :]
     if not a.ndim or t.shape != expected:
         raise ValueError(
-            f"{name}: target of shape {t.shape}, expected {expected} for an input of shape {a.shape}"
+            f"{name}: target of shape {t.shape}, expected {expected} for input shape {a.shape}"
         )
     classes = a.shape[axis]
     known = t != ignore_index
@@ -241,8 +245,8 @@ def cross_entropy(
 ) -> Tensor:  # fmt: skip
     """-log softmax(x)[target] for scores x (N, C, …) or (C,).
 
-    target: classes (N, …), or probabilities in the shape of x. `weight` (C,) scales classes, and the
-    mean is over the weights; `label_smoothing` mixes in the uniform distribution.
+    target: classes (N, …), or probabilities in the shape of x. `weight` (C,) scales classes,
+    and the mean is over the weights; `label_smoothing` mixes in the uniform distribution.
     """
     name = "cross_entropy"
     _check_reduction(name, reduction)
@@ -266,11 +270,11 @@ def cross_entropy(
     scores = logp
     if weight is not None:
         scores = logp * wrap(as_array(weight).reshape(-1, *[1] * (x.ndim - axis - 1)))
-    uniform = -scores.sum(axis) * kept
+    uniform = -total(scores, axis) * kept
     if reduction == "mean":
-        uniform = uniform.sum() / float(w.sum())
+        uniform = total(uniform) / float(w.sum())
     elif reduction == "sum":
-        uniform = uniform.sum()
+        uniform = total(uniform)
     return hard * (1 - label_smoothing) + uniform * (label_smoothing / x.shape[axis])
 
 
@@ -280,12 +284,12 @@ def _fused_cross_entropy(x: Tensor, t: Any, ignore_index: int, reduction: str) -
     kernel = kernels.current(a)
     rows = np.ascontiguousarray(np.where(w == 0, 0, t), np.int64)
     loss, log_sum_exp = kernel.cross_entropy(a, rows)
-    with A.quiet:
+    with np.errstate(all="ignore"):
         scale = w / w.sum(dtype=np.float64) if reduction == "mean" else w
-        total = (loss * scale).sum(dtype=np.result_type(a.dtype, np.float64))
-        if not w.all():  # an ignored row may hold anything, nan too
-            total = (loss * scale)[w != 0].sum(dtype=np.result_type(a.dtype, np.float64))
-            total = total if reduction == "sum" or w.any() else np.nan
+        kept = w != 0  # an ignored row may hold anything, NaN too
+        out = (loss * scale)[kept].sum(dtype=np.result_type(a.dtype, np.float64))
+        if reduction == "mean" and not kept.any():
+            out = np.nan  # the mean of nothing
     scale = scale.astype(a.real.dtype)
 
     def vjp(g: Any) -> Any:
@@ -293,7 +297,7 @@ def _fused_cross_entropy(x: Tensor, t: Any, ignore_index: int, reduction: str) -
         return (np.where((scale == 0)[:, None], 0, dx) if ignored else dx,)
 
     ignored = not w.all()
-    return record("cross_entropy", np.asarray(total).astype(a.dtype), (x,), vjp)
+    return record("cross_entropy", np.asarray(out).astype(a.dtype), (x,), vjp)
 
 
 def _soft_cross_entropy(
@@ -307,7 +311,7 @@ def _soft_cross_entropy(
     scores = log_softmax(x, axis)
     if weight is not None:
         scores = scores * wrap(as_array(weight).reshape(-1, *[1] * (x.ndim - axis - 1)))
-    loss = -(scores * t).sum(axis)
+    loss = -total(scores * t, axis)
     if reduction == "mean":
-        return loss.sum() / max(x.numel() // max(classes, 1), 1)
+        return total(loss) / max(x.numel() // max(classes, 1), 1)
     return _reduced(loss, reduction)

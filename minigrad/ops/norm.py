@@ -16,7 +16,7 @@ them; eps is added to the variance, inside the root.
 through the mean (Ioffe & Szegedy 2015, section 3):
 
                 dvar = Σ dx_hat_i·(x_i - mean)·(-½)·inv_std³ = -½·inv_std²·Σ dx_hat_i·x_hat_i  (8)
-                dmean = -inv_std·Σ dx_hat_i              (its path through var: Σ (x_i - mean) = 0)  (9)
+                dmean = -inv_std·Σ dx_hat_i              (through var: Σ (x_i - mean) = 0)   (9)
                 dx_i = dx_hat_i·inv_std + dvar·2·(x_i - mean)/m + dmean/m                   (10)
 
 Put (7) to (9) into (10), and use (5) and (6):

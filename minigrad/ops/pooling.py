@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from minigrad import kernels
 from minigrad.ops.conv import ints
+from minigrad.ops.reductions import mean
 from minigrad.ops.shape import squeeze, unsqueeze
 from minigrad.tensor import Tensor, needs_grad, record, wrap
 
@@ -94,9 +95,9 @@ def max_pool1d(
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """`max_pool2d` over (N, C, L) or (C, L), as one row."""
-    flat = [_row("max_pool1d", "kernel_size", kernel_size, 1), _row("max_pool1d", "stride", stride, 1)]
     out = max_pool2d(
-        unsqueeze(x, -2), *flat, _row("max_pool1d", "padding", padding, 0),
+        unsqueeze(x, -2), _row("max_pool1d", "kernel_size", kernel_size, 1),
+        _row("max_pool1d", "stride", stride, 1), _row("max_pool1d", "padding", padding, 0),
         _row("max_pool1d", "dilation", dilation, 1), ceil_mode, return_indices,
     )  # fmt: skip
     return tuple(squeeze(o, -2) for o in out) if return_indices else squeeze(out, -2)
@@ -107,10 +108,10 @@ def avg_pool1d(
     count_include_pad: bool = True,
 ) -> Tensor:  # fmt: skip
     """`avg_pool2d` over (N, C, L) or (C, L), as one row."""
-    flat = [_row("avg_pool1d", "kernel_size", kernel_size, 1), _row("avg_pool1d", "stride", stride, 1)]
     out = avg_pool2d(
-        unsqueeze(x, -2), *flat, _row("avg_pool1d", "padding", padding, 0), ceil_mode,
-        count_include_pad,
+        unsqueeze(x, -2), _row("avg_pool1d", "kernel_size", kernel_size, 1),
+        _row("avg_pool1d", "stride", stride, 1), _row("avg_pool1d", "padding", padding, 0),
+        ceil_mode, count_include_pad,
     )  # fmt: skip
     return squeeze(out, -2)
 
@@ -131,7 +132,7 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Any) -> Tensor:
     height, width = ints(name, "output_size", wanted, 2, 0)
     h, w = x.shape[-2:]
     if height == width == 1:
-        return x.mean(dim=(-2, -1), keepdim=True)  # type: ignore[no-any-return]
+        return mean(x, (-2, -1), keepdim=True)
     if height and width and h % height == 0 and w % width == 0:
         return avg_pool2d(x, (h // height, w // width))
     # y = R·x·Cᵀ, where the rows of R and C average the cells of their axis
@@ -160,7 +161,7 @@ def adaptive_max_pool2d(x: Tensor, output_size: Any) -> Tensor:
     height, width = ints(name, "output_size", wanted, 2, 1)
     h, w = x.shape[-2:]
     if h % height == 0 and w % width == 0:
-        return max_pool2d(x, (h // height, w // width))  # type: ignore[no-any-return]
+        return cast(Tensor, max_pool2d(x, (h // height, w // width)))
 
     def cell(i: int, n: int, cells: int) -> slice:
         return slice(i * n // cells, -(-(i + 1) * n // cells))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -65,7 +64,9 @@ def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None) 
         low, high, size = 0, low, high
     if high <= low:
         raise RuntimeError(f"randint: expected low < high, got {low} and {high}")
-    return wrap(_generator.integers(low, high, tuple(size)).astype(int64 if dtype is None else dtype))
+    return wrap(
+        _generator.integers(low, high, tuple(size)).astype(int64 if dtype is None else dtype)
+    )
 
 
 def randperm(n: int) -> Tensor:
@@ -95,9 +96,11 @@ def bernoulli(x: Any, p: float | None = None) -> Tensor:
     """1 with the probability that each element gives, else 0."""
     a = as_array(x)
     chance = a if p is None else p
-    if p is None and a.size and not (0 <= a.min() and a.max() <= 1):
-        raise RuntimeError(f"bernoulli: probabilities must be in [0, 1], got {a.min()} to {a.max()}")
-    return wrap((_generator.random(a.shape) < chance).astype(a.dtype))
+    if p is None and a.size and not (a.min() >= 0 and a.max() <= 1):
+        raise RuntimeError(
+            f"bernoulli: probabilities must be in [0, 1], got {a.min()} to {a.max()}"
+        )
+    return wrap(np.asarray(_generator.random(a.shape) < chance).astype(a.dtype))
 
 
 def multinomial(x: Any, num_samples: int, replacement: bool = False) -> Tensor:
@@ -130,7 +133,9 @@ def dropout2d(x: Any, p: float = 0.5, training: bool = True, inplace: bool = Fal
 def _channel_dropout(name: str, x: Any, p: float, training: bool, spatial: int) -> Tensor:
     shape = as_array(x).shape
     if len(shape) - spatial not in (1, 2):
-        raise RuntimeError(f"{name}: expected {spatial + 1} or {spatial + 2} axes, got shape {shape}")
+        raise RuntimeError(
+            f"{name}: expected {spatial + 1} or {spatial + 2} axes, got shape {shape}"
+        )
     return _dropped(name, x, p, training, shape[:-spatial] + (1,) * spatial)
 
 
@@ -144,5 +149,5 @@ def _dropped(name: str, x: Any, p: float, training: bool, shape: tuple[int, ...]
     scale = np.zeros(shape, a.real.dtype)
     if p < 1:
         kind = scale.dtype if scale.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-        scale[...] = (_generator.random(shape, kind) >= p) / (1 - p) if math.prod(shape) else 0
+        scale[...] = np.asarray(_generator.random(shape, kind) >= p) / (1 - p)
     return elementwise(name, a * scale, (x, lambda g: g * scale))

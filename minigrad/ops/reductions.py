@@ -86,7 +86,7 @@ def mean(
         raise RuntimeError(f"mean: expected a floating tensor, got dtype {a.dtype}: use .float()")
     axes = axes_of("mean", dim, a.ndim)
     n = math.prod(a.shape[i] for i in axes)
-    with quiet:
+    with np.errstate(all="ignore"):
         total = a.sum(axis=axes, keepdims=keepdim, dtype=_accumulator(a.dtype))
         out = np.asarray(total / np.float64(n)).astype(a.dtype)
     shape, kept = a.shape, _kept(a.shape, axes)
@@ -97,7 +97,7 @@ def var(
     x: Any, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *,
     correction: float | None = None, axis: Dim = None, keepdims: bool | None = None,
 ) -> Tensor:  # fmt: skip
-    """The variance over `dim`: Σ (x - mean)²/(n - correction), correction 1 (unbiased) by default."""
+    """The variance over `dim`: Σ (x - mean)²/(n - correction); correction is 1 by default."""
     # dL/dx = g·2·(x - mean)/(n - correction)        (the mean's own term sums to zero)
     a, centred, divisor, out, kept = _variance(
         "var", x, dim, unbiased, keepdim, correction, axis, keepdims
@@ -117,7 +117,7 @@ def std(
     a, centred, divisor, out, kept = _variance(
         "std", x, dim, unbiased, keepdim, correction, axis, keepdims
     )
-    with quiet:
+    with np.errstate(all="ignore"):
         dtype, root = a.dtype, np.sqrt(out)
         constant = root.real == 0
         scale = (np.where(constant, 0, 1) / np.where(constant, 1, root) / divisor).reshape(kept)
@@ -143,7 +143,7 @@ def _variance(
     axes = axes_of(name, dim, a.ndim)
     acc = _accumulator(a.dtype)
     n = math.prod(a.shape[i] for i in axes)
-    with quiet:
+    with np.errstate(all="ignore"):
         mean = a.sum(axis=axes, keepdims=True, dtype=acc) / np.float64(n)
         centred = a - mean
         divisor = np.float64(builtins.max(n - correction, 0))
@@ -251,12 +251,16 @@ def _take(name: str, x: Any, a: Any, index: Any, axis: int, keepdim: bool) -> tu
     return elementwise(name, values, (x, scatter)), wrap(shown)
 
 
-def argmax(x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Tensor:
+def argmax(
+    x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None
+) -> Tensor:
     """The position of the largest value along `dim`, of the flattened tensor if None."""
     return _position("argmax", x, dim if axis is None else axis, keepdim)
 
 
-def argmin(x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Tensor:
+def argmin(
+    x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None
+) -> Tensor:
     """The position of the smallest value along `dim`, of the flattened tensor if None."""
     return _position("argmin", x, dim if axis is None else axis, keepdim)
 
@@ -314,7 +318,8 @@ def prod(
     if a.dtype.kind in "iub":
         a = a.astype(int64)
     if dim is None:
-        flat, position, kept = a.reshape(-1), 0, (1,)
+        flat, position = a.reshape(-1), 0
+        kept: tuple[int, ...] = (1,)
     else:
         position = axis_of("prod", dim, a.ndim)
         flat = a if a.ndim else a.reshape(1)
@@ -408,13 +413,15 @@ def norm(x: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
     axes = axes_of("norm", dim, a.ndim)
     sign = np.sign(a.real)
     size = a * sign
-    with quiet:
+    with np.errstate(all="ignore"):
         y = (size**p).sum(axis=axes, keepdims=True, dtype=_accumulator(a.dtype)) ** (1 / p)
         zero = y.real == 0
     dtype, kept = a.dtype, y.shape
 
     def dx(g: Any) -> Any:
-        slope = sign * np.where(size.real == 0, float(p == 1), (size / np.where(zero, 1, y)) ** (p - 1))
+        slope = sign * np.where(
+            size.real == 0, float(p == 1), (size / np.where(zero, 1, y)) ** (p - 1)
+        )
         return np.where(zero, 0, g.reshape(kept) * slope).astype(dtype)
 
     out = y if keepdim else y.reshape([n for i, n in enumerate(a.shape) if i not in axes])
@@ -469,4 +476,6 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
             f"bincount: expected one axis of non-negative integers, got shape {a.shape}, {a.dtype}"
         )
     out = np.bincount(a, None if weights is None else as_array(weights), minlength)
-    return wrap(out.astype(float32) if weights is not None and as_array(weights).dtype == float32 else out)
+    return wrap(
+        out.astype(float32) if weights is not None and as_array(weights).dtype == float32 else out
+    )

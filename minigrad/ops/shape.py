@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -47,7 +47,9 @@ def reshape(x: Any, *shape: Any) -> Tensor:
         a.size == known if not unknown else known > 0 and a.size % known == 0
     )  # fmt: skip
     if not fits:
-        raise RuntimeError(f"reshape: shape {sizes} is invalid for {a.size} elements of shape {old}")
+        raise RuntimeError(
+            f"reshape: shape {sizes} is invalid for {a.size} elements of shape {old}"
+        )
     return _view("reshape", x, a.reshape(sizes), lambda g: g.reshape(old))
 
 
@@ -82,7 +84,7 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if first > last:
         raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     if first == last and a.ndim:
-        return x  # type: ignore[no-any-return]
+        return cast(Tensor, x)
     merged = math.prod(a.shape[first : last + 1])
     return reshape(x, a.shape[:first] + (merged,) + a.shape[last + 1 :])
 
@@ -143,7 +145,7 @@ def t(x: Any) -> Tensor:
     a = operand(x)
     if a.ndim > 2:
         raise RuntimeError(f"t: expected at most 2 axes, got shape {a.shape}: use permute")
-    return transpose(x, 0, 1) if a.ndim == 2 else x  # type: ignore[no-any-return]
+    return transpose(x, 0, 1) if a.ndim == 2 else cast(Tensor, x)
 
 
 def squeeze(x: Any, dim: Any = None) -> Tensor:
@@ -153,7 +155,8 @@ def squeeze(x: Any, dim: Any = None) -> Tensor:
     if dim is None:
         dims = tuple(range(a.ndim))
     else:
-        dims = tuple(axis_of("squeeze", d, a.ndim) for d in (dim if isinstance(dim, tuple | list) else (dim,)))  # fmt: skip
+        given = dim if isinstance(dim, tuple | list) else (dim,)
+        dims = tuple(axis_of("squeeze", d, a.ndim) for d in given)
     shape = tuple(n for i, n in enumerate(old) if i not in dims or n != 1)
     return _view("squeeze", x, a.reshape(shape), lambda g: g.reshape(old))
 
@@ -186,7 +189,9 @@ def broadcast_to(x: Any, shape: Sequence[int], name: str = "broadcast_to") -> Te
     try:
         out = np.broadcast_to(a, tuple(shape))
     except ValueError:
-        raise RuntimeError(f"{name}: shape {a.shape} does not broadcast to {tuple(shape)}") from None
+        raise RuntimeError(
+            f"{name}: shape {a.shape} does not broadcast to {tuple(shape)}"
+        ) from None
     result = elementwise(name, out, (x, lambda g: g))
     result.base = (x.base or x) if isinstance(x, Tensor) else None
     return result
@@ -219,7 +224,9 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Ten
     if not tensors:
         raise RuntimeError("cat: expected at least one tensor")
     arrays = [as_array(x) for x in tensors]
-    kept = [i for i, a in enumerate(arrays) if a.shape != (0,)] or [0]  # as torch: skip legacy empties
+    kept = [i for i, a in enumerate(arrays) if a.shape != (0,)] or [
+        0
+    ]  # as torch: skip legacy empties
     first = arrays[kept[0]]
     if first.ndim == 0:
         raise RuntimeError("cat: 0-d tensors cannot be joined: use stack")
@@ -227,7 +234,9 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Ten
     for i in kept:
         a = arrays[i]
         if a.ndim != first.ndim or any(
-            m != n for d, (m, n) in enumerate(zip(a.shape, first.shape, strict=True)) if d != position
+            m != n
+            for d, (m, n) in enumerate(zip(a.shape, first.shape, strict=True))
+            if d != position
         ):
             raise RuntimeError(
                 f"cat: tensor {i} has shape {a.shape}, expected {first.shape} except along "
@@ -259,7 +268,9 @@ def stack(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> T
         raise RuntimeError("stack: expected at least one tensor")
     for i, x in enumerate(tensors):
         if x.shape != tensors[0].shape:
-            raise RuntimeError(f"stack: tensor {i} has shape {x.shape}, expected {tensors[0].shape}")
+            raise RuntimeError(
+                f"stack: tensor {i} has shape {x.shape}, expected {tensors[0].shape}"
+            )
     position = axis_of("stack", dim if axis is None else axis, tensors[0].ndim + 1)
     return cat([unsqueeze(x, position) for x in tensors], position)
 
@@ -314,7 +325,7 @@ def narrow(x: Any, dim: int, start: int, length: int) -> Tensor:
     """`length` elements from `start` along `dim`."""
     a = operand(x)
     axis = axis_of("narrow", dim, a.ndim)
-    if not (0 <= start and 0 <= length and start + length <= a.shape[axis]):
+    if not (start >= 0 and length >= 0 and start + length <= a.shape[axis]):
         raise RuntimeError(f"narrow: {start}:{start + length} is outside axis {axis} of {a.shape}")
     return _slice("narrow", x, (slice(None),) * axis + (slice(start, start + length),))
 
@@ -454,7 +465,9 @@ def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float | None 
     if mode != "constant":
         return _pad_from_inside(x, pairs, mode)
     grown = [(max(b, 0), max(e, 0)) for b, e in pairs]
-    crop = tuple(slice(max(-b, 0), n - max(-e, 0)) for n, (b, e) in zip(a.shape, pairs, strict=True))
+    crop = tuple(
+        slice(max(-b, 0), n - max(-e, 0)) for n, (b, e) in zip(a.shape, pairs, strict=True)
+    )
     out = np.pad(a[crop], grown, constant_values=0 if value is None else value)
     inner = tuple(slice(b, n - e) for n, (b, e) in zip(out.shape, grown, strict=True))
     shape = a.shape
@@ -491,7 +504,7 @@ def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Tensor:
                 f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode!r}"
             )
         x = index_select(x, axis, i)
-    return x  # type: ignore[no-any-return]
+    return cast(Tensor, x)
 
 
 def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:

@@ -1,1 +1,217 @@
-"""Learning-rate schedules."""
+"""Learning-rate schedules: `scheduler.step()` after every epoch, as in PyTorch.
+
+Here are the two that look at something else than the epoch: other schedules, or a measurement.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any
+
+from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.schedules import (
+    ConstantLR,
+    CosineAnnealingLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    StepLR,
+    check_optimizer,
+)
+
+__all__ = [
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+]
+
+
+class SequentialLR(LRScheduler):
+    """One schedule after another: number i starts at epoch milestones[i - 1].
+
+    Args:
+        optimizer: whose rates are set.
+        schedulers: schedules of this optimiser.
+        milestones: the epochs at which the next one takes over.
+        last_epoch: the last epoch when resuming, else -1.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        schedulers: Sequence[LRScheduler],
+        milestones: Sequence[int],
+        last_epoch: int = -1,
+    ) -> None:
+        check_optimizer("SequentialLR", optimizer)
+        for i, scheduler in enumerate(schedulers):
+            if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
+                raise TypeError(
+                    f"SequentialLR: schedule {i} is a {type(scheduler).__name__}; expected a "
+                    "schedule whose step() takes no argument"
+                )
+            if scheduler.optimizer is not optimizer:
+                raise ValueError(f"SequentialLR: schedule {i} belongs to another optimiser")
+        if not schedulers or len(milestones) != len(schedulers) - 1:
+            raise ValueError(
+                f"SequentialLR: expected one schedule more than milestones, got {len(schedulers)} "
+                f"and {len(milestones)}"
+            )
+        self.schedulers, self.milestones = list(schedulers), list(milestones)
+        self.optimizer = optimizer
+        self.last_epoch = last_epoch + 1
+        # Each schedule has set its own first rates already: take that back, start the right one.
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"]
+        self.rewind()
+        first = self.schedulers[bisect_right(self.milestones, 0)]
+        first.start()
+        self._last_lr = first.get_last_lr()
+
+    def rewind(self) -> None:
+        """Take the first step of every schedule back."""
+        for scheduler in self.schedulers:
+            if isinstance(scheduler, SequentialLR):
+                scheduler.rewind()
+            else:
+                scheduler.last_epoch -= 1
+
+    def start(self) -> None:
+        """Set the rates of the first epoch."""
+        self.step()
+
+    def restart(self) -> None:
+        """Go to epoch 0 of the schedule, whatever the rates are now."""
+        self.last_epoch = 0
+        first = self.schedulers[bisect_right(self.milestones, 0)]
+        first.restart()
+        self._last_lr = first.get_last_lr()
+
+    def step(self) -> None:
+        """Set the rates of the next epoch."""
+        self.last_epoch += 1
+        index = bisect_right(self.milestones, self.last_epoch)
+        scheduler = self.schedulers[index]
+        if index and self.milestones[index - 1] == self.last_epoch:
+            scheduler.restart()
+        else:
+            scheduler.step()
+        self._last_lr = scheduler.get_last_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimiser."""
+        state = super().state_dict()
+        state["schedulers"] = [scheduler.state_dict() for scheduler in self.schedulers]
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned; load the optimiser's state, too."""
+        self._check_state(state_dict)
+        states = state_dict["schedulers"]
+        if len(states) != len(self.schedulers):
+            raise ValueError(
+                f"SequentialLR.load_state_dict: expected {len(self.schedulers)} schedules, got "
+                f"{len(states)}"
+            )
+        for scheduler, state in zip(self.schedulers, states, strict=True):
+            scheduler._check_state(state)
+        for scheduler, state in zip(self.schedulers, states, strict=True):
+            scheduler.load_state_dict(state)
+        vars(self).update({k: v for k, v in state_dict.items() if k != "schedulers"})
+
+
+class ReduceLROnPlateau(LRScheduler):
+    """lr ← factor·lr when a measurement has not improved for more than `patience` epochs.
+
+    Args:
+        optimizer: whose rates are set.
+        mode: "min" if smaller is better, "max" if larger.
+        factor: below 1.
+        patience: epochs without improvement that are put up with.
+        threshold: how much better counts as improvement, relative or absolute by threshold_mode.
+        threshold_mode: "rel" or "abs".
+        cooldown: epochs after a reduction in which none is counted as bad.
+        min_lr: a lower bound, for all groups or one for each.
+        eps: smaller reductions are not made.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float | Sequence[float] = 0,
+        eps: float = 1e-8,
+    ) -> None:
+        name = "ReduceLROnPlateau"
+        self.optimizer = check_optimizer(name, optimizer)
+        if factor >= 1:
+            raise ValueError(f"{name}: factor must be below 1, got {factor}")
+        for argument, value, known in (
+            ("mode", mode, ("min", "max")),
+            ("threshold_mode", threshold_mode, ("rel", "abs")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name}: {argument} must be one of {known}, got {value!r}")
+        groups = len(optimizer.param_groups)
+        self.min_lrs = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * groups
+        if len(self.min_lrs) != groups:
+            raise ValueError(
+                f"{name}: expected one min_lr or {groups}, one for each group, got "
+                f"{len(self.min_lrs)}"
+            )
+        self.mode, self.factor, self.patience = mode, factor, patience
+        self.threshold, self.threshold_mode = threshold, threshold_mode
+        self.cooldown, self.eps = cooldown, eps
+        self.best = math.inf if mode == "min" else -math.inf
+        self.cooldown_counter = self.num_bad_epochs = self.last_epoch = 0
+        self._last_lr = self.rates()
+
+    def step(self, metrics: Any) -> None:  # type: ignore[override]
+        """Look at this epoch's measurement (a number or a tensor of one element)."""
+        current = float(metrics)
+        self.last_epoch += 1
+        if self._is_better(current):
+            self.best, self.num_bad_epochs = current, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            self._reduce()
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+        self._last_lr = self.rates()
+
+    def _is_better(self, current: float) -> bool:
+        sign = 1 if self.mode == "min" else -1
+        if self.threshold_mode == "rel":
+            return sign * current < sign * self.best * (1 - sign * self.threshold)
+        return sign * current < sign * self.best - self.threshold
+
+    def _reduce(self) -> None:
+        groups = self.optimizer.param_groups
+        if len(groups) != len(self.min_lrs):
+            raise RuntimeError(
+                f"ReduceLROnPlateau: the optimiser has {len(groups)} groups now, min_lrs is for "
+                f"{len(self.min_lrs)}: extend scheduler.min_lrs"
+            )
+        for group, low in zip(groups, self.min_lrs, strict=True):
+            rate = max(float(group["lr"]) * self.factor, low)
+            if group["lr"] - rate > self.eps:
+                group["lr"] = rate

@@ -114,7 +114,7 @@ class Optimizer:
                 UserWarning,
                 stacklevel=5,
             )
-        if self.param_groups and ("param_names" in group) != ("param_names" in self.param_groups[0]):
+        if any(("param_names" in group) != ("param_names" in other) for other in self.param_groups):
             raise ValueError(f"{name}: either all parameter groups have names or none has")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -164,18 +164,16 @@ class Optimizer:
                 grad.shape != data.shape
                 or grad.dtype != data.dtype
                 or not data.flags.writeable
-                or p in self.state
-                and not self._fits(p)
+                or not self._fits(p, data.shape)
             ):
                 raise RuntimeError(self._misfit(group, index, p, grad))
             entries.append((p, data, grad))
         return entries
 
-    def _fits(self, p: Tensor) -> bool:
+    def _fits(self, p: Tensor, shape: tuple[int, ...]) -> bool:
         """Whether what is remembered about p has p's shape."""
-        shape = p.data.shape
-        for key, value in self.state[p].items():
-            if key not in self.state_dtypes and isinstance(value, Tensor) and value.shape != shape:
+        for key, value in self.state.get(p, {}).items():
+            if type(value) is Tensor and value.data.shape != shape and key not in self.state_dtypes:
                 return False
         return True
 

@@ -1,0 +1,88 @@
+"""What a bug report needs, and compiling ahead."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from importlib import metadata
+
+import numpy as np
+
+from minigrad import kernels
+
+
+def show_config() -> str:
+    """Return a description of the installation and the machine, one fact a line.
+
+    Versions, which kernels are chosen, threads, and the BLAS library with the core type it picked.
+    """
+    lines = [
+        f"minigrad  {_version('minigrad')}",
+        f"python    {platform.python_version()} on {platform.system()} {platform.machine()}",
+        f"numpy     {np.__version__}",
+        f"numba     {_version('numba')}",
+        f"kernels   {kernels.kernels_in_use()}",
+        f"threads   {kernels.get_num_threads()} of {os.cpu_count()} processors",
+    ]
+    try:
+        import threadpoolctl
+    except ImportError:
+        lines.append("blas      unknown (install threadpoolctl)")
+        return "\n".join(lines)
+    for pool in threadpoolctl.threadpool_info():
+        if pool["user_api"] == "blas":
+            core = pool.get("architecture", "unknown core")
+            lines.append(
+                f"blas      {pool['internal_api']} {pool['version']}, {core} kernels, "
+                f"{pool['num_threads']} threads"
+            )
+            if pool["internal_api"] == "openblas" and core in ("Zen", "Haswell") and _has_avx512():
+                lines.append(
+                    "          this processor has AVX-512, but BLAS uses AVX2: starting Python "
+                    "with OPENBLAS_CORETYPE=SkylakeX may nearly double the rate of matrix products"
+                )
+    return "\n".join(lines)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _has_avx512() -> bool:
+    try:
+        from numpy._core._multiarray_umath import __cpu_features__  # type: ignore[import-not-found]
+    except ImportError:
+        return False
+    return bool(__cpu_features__.get("AVX512F"))
+
+
+def warmup(verbose: bool = False) -> float:
+    """Compile (or load from the cache) the numba kernels that networks use; return the seconds.
+
+    Without it each kernel compiles when it is first called.
+    """
+    from minigrad import nn, optim
+    from minigrad.nn import functional as F
+    from minigrad.ops.create import zeros
+    from minigrad.ops.random import get_rng_state, randn, set_rng_state
+
+    start = time.perf_counter()
+    state = get_rng_state()
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(16, 3), nn.BatchNorm1d(3),
+    )  # fmt: skip
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    F.cross_entropy(model(randn(4, 1, 4, 4)), zeros(4).long()).backward()
+    optimizer.step()
+    model.eval()(randn(4, 1, 4, 4))
+    set_rng_state(state)
+    seconds = time.perf_counter() - start
+    if verbose:
+        print(f"kernels ready after {seconds:.1f} s", file=sys.stderr)
+    return seconds

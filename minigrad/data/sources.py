@@ -1,0 +1,210 @@
+"""Where the examples' data come from. Nothing is downloaded unless `mnist` finds it nowhere."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigrad.tape import Array
+
+Pair = tuple[Array, Array]
+Location = str | os.PathLike[str]
+
+# The compressed files as the mirrors hold them.
+MNIST_MD5 = {
+    "train-images-idx3-ubyte": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte": "d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
+}
+MNIST_MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+IDX_BYTES = 0x08  # the type code of unsigned bytes
+
+
+def digits() -> Pair:
+    """scikit-learn's handwritten digits: images (1797, 1, 8, 8) in [0, 1], float32, and labels.
+
+    Source: E. Alpaydin and C. Kaynak, Optical recognition of handwritten digits, UCI, 1998; comes
+    with scikit-learn.
+    """
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    return (images / 16).astype(np.float32).reshape(-1, 1, 8, 8), labels.astype(np.int64)
+
+
+def mnist(path: Location | None = None) -> tuple[Pair, Pair]:
+    """MNIST: (images, labels) for training (60,000) and for testing (10,000).
+
+    Images are (N, 1, 28, 28) in [0, 1], float32; labels int64.
+
+    Args:
+        path: a folder with the four IDX files, compressed or not, or with a folder `mnist` that
+            holds them. Without it: the folder that the environment variable MINIGRAD_DATA names, or
+            else the cache, into which mirrors are asked for the files (needs pooch and a network).
+
+    Raises:
+        FileNotFoundError: the folder or a file in it is missing.
+        ValueError: a file is truncated or corrupt.
+
+    Source: LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document
+    recognition, 1998.
+    """
+    folder = path if path is not None else os.environ.get("MINIGRAD_DATA") or None
+    train, test = (
+        _images_and_labels(_mnist_file(folder, f"{part}-images-idx3-ubyte"),
+                           _mnist_file(folder, f"{part}-labels-idx1-ubyte"))
+        for part in ("train", "t10k")
+    )  # fmt: skip
+    return train, test
+
+
+def _mnist_file(folder: Location | None, name: str) -> Path:
+    if folder is None:
+        return _download(name)
+    tried = []
+    for base in (Path(folder), Path(folder) / "mnist"):
+        for spelling in (name, name.replace("-idx", ".idx")):
+            for file in (base / f"{spelling}.gz", base / spelling):
+                if file.is_file():
+                    return file
+        tried.append(str(base))
+    raise FileNotFoundError(f"mnist: found neither {name}.gz nor {name} in {' or '.join(tried)}")
+
+
+def _download(name: str) -> Path:
+    try:
+        import pooch
+    except ImportError:
+        raise FileNotFoundError(
+            "mnist: downloading needs the package pooch; install it, or pass the folder with the "
+            "four IDX files as path or in the environment variable MINIGRAD_DATA"
+        ) from None
+    failures = []
+    for mirror in MNIST_MIRRORS:
+        try:
+            found = pooch.retrieve(
+                f"{mirror}{name}.gz",
+                known_hash=f"md5:{MNIST_MD5[name]}",
+                fname=f"{name}.gz",
+                path=pooch.os_cache("minigrad") / "mnist",
+            )
+            return Path(found)
+        except (OSError, ValueError) as error:  # no network, or another checksum
+            failures.append(f"{mirror}: {error}")
+    raise FileNotFoundError(
+        f"mnist: {name}.gz could not be downloaded; pass the folder with the four IDX files as "
+        "path or in the environment variable MINIGRAD_DATA\n  " + "\n  ".join(failures)
+    )
+
+
+def _images_and_labels(image_file: Path, label_file: Path) -> Pair:
+    images, labels = read_idx(image_file), read_idx(label_file)
+    if images.ndim != 3:
+        raise ValueError(f"{image_file}: expected images (N, H, W), got shape {images.shape}")
+    if labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"{label_file}: expected {len(images)} labels for the images of {image_file.name}, got "
+            f"shape {labels.shape}"
+        )
+    return (images / np.float32(255))[:, None], labels.astype(np.int64)
+
+
+def read_idx(file: Location) -> Array:
+    """Read an IDX file of unsigned bytes, gzip-compressed or not.
+
+    Raises:
+        ValueError: the file is truncated, corrupt or of another kind.
+    """
+    data = Path(file).read_bytes()
+    if data[:2] == b"\x1f\x8b":  # what every gzip file starts with
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(f"{file}: truncated or corrupt gzip file ({error})") from None
+    # two zero bytes, the type code, the number of axes, the sizes (4 bytes each, big-endian), data
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != IDX_BYTES:
+        raise ValueError(f"{file}: not an IDX file of bytes, it starts with {data[:4].hex()!r}")
+    ndim = data[3]
+    start = 4 + 4 * ndim
+    if len(data) < start:
+        raise ValueError(f"{file}: truncated in its header, {len(data)} bytes")
+    shape = struct.unpack(f">{ndim}I", data[4:start])
+    expected = start + math.prod(shape)
+    if len(data) != expected:
+        problem = "truncated" if len(data) < expected else "corrupt"
+        raise ValueError(
+            f"{file}: {problem}: expected {expected} bytes for shape {shape}, got {len(data)}"
+        )
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def titanic(
+    path: Location | None = None, columns: Sequence[str] = ("Pclass", "Fare", "Age")
+) -> Pair:
+    """The Titanic's passengers: features (891, columns), float32, and survived (891,), 0 or 1.
+
+    Missing values (177 ages) are NaN.
+
+    Args:
+        path: the CSV file with a header line, or a folder that holds `titanic.csv`; without it, the
+            folder that the environment variable MINIGRAD_DATA names. Two public files of 891 rows
+            have it: the one with `PassengerId` first, and seaborn-data's, in small letters.
+        columns: names of numerical columns, in the order wanted; case does not matter.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a column is missing or not numerical, a line is cut off, or the file is empty.
+    """
+    file = Path(path if path is not None else os.environ.get("MINIGRAD_DATA") or "titanic.csv")
+    if file.is_dir():
+        file = file / "titanic.csv"
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"titanic: {file} does not exist; pass the CSV file, or a folder with titanic.csv, as "
+            "path or in the environment variable MINIGRAD_DATA"
+        )
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.reader(stream, strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"titanic: {file} is truncated or not a CSV file ({error})") from None
+    if len(rows) < 2:
+        raise ValueError(f"titanic: {file} has no passengers")
+    header = [name.strip().lower() for name in rows[0]]
+    wanted = []
+    for name in ("Survived", *columns):
+        if name.lower() not in header:
+            raise ValueError(f"titanic: {file} has no column {name!r}, expected one of {rows[0]}")
+        wanted.append((name, header.index(name.lower())))
+    table = np.empty((len(rows) - 1, len(wanted)))
+    for i, row in enumerate(rows[1:]):
+        if len(row) != len(header):
+            raise ValueError(
+                f"titanic: {file}, passenger {i + 1}: expected {len(header)} fields, got {len(row)}"
+            )
+        for j, (name, column) in enumerate(wanted):
+            table[i, j] = _number(row[column], f"titanic: {file}, passenger {i + 1}, {name}")
+    survived = table[:, 0]
+    if not np.isin(survived, (0, 1)).all():
+        raise ValueError(f"titanic: {file}: Survived must be 0 or 1")
+    return table[:, 1:].astype(np.float32), survived.astype(np.int64)
+
+
+def _number(text: str, where: str) -> Any:
+    try:
+        return float(text) if text.strip() else math.nan
+    except ValueError:
+        raise ValueError(f"{where}: expected a number, got {text!r}") from None

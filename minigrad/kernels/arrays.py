@@ -1,0 +1,15 @@
+"""The words that the kernels share for arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Pair = tuple[int, int]  # (height, width)
+
+
+def accumulator(*arrays: Array | None) -> np.dtype[Any]:
+    """The dtype to sum in: float64, or complex128 if an array is complex."""
+    return np.result_type(np.float64, *(a for a in arrays if a is not None))

@@ -1,0 +1,119 @@
+"""Compiled steps of the optimisers, and scatter."""
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+
+from . import numpy_kernels
+from .arrays import Array
+from .launch import checked, exact, ready
+
+# ---------------------------------------------------------------------------- optimisers
+# Compiled without any flag, with scalars in the dtype of p: the floats are those of the formula.
+
+
+@exact
+def _sgd(p, g, buf, lr, momentum, rest, weight_decay, nesterov, maximize):
+    for i in range(p.size):
+        d = -g[i] if maximize else g[i]
+        if weight_decay != 0:
+            d = d + weight_decay * p[i]
+        if buf.size:
+            b = buf[i] * momentum + rest * d
+            buf[i] = b
+            d = d + momentum * b if nesterov else b
+        p[i] -= lr * d
+
+
+@exact
+def _adam(p, g, m, v, shrink, a1, b2, a2, eps, weight_decay, root, rate, maximize):
+    for i in range(p.size):
+        d = -g[i] if maximize else g[i]
+        q = p[i] * shrink
+        d = d + weight_decay * q
+        m[i] += a1 * (d - m[i])
+        v[i] = v[i] * b2 + a2 * d * d
+        p[i] = q - rate * m[i] / (np.sqrt(v[i]) / root + eps)
+
+
+def _in_place(p: Array, *arrays: Array | None) -> bool:
+    """Whether the compiled loop can run over these arrays as they lie in memory."""
+    return p.flags.carray and all(
+        a is None or (a.flags.carray and a.dtype == p.dtype and a.shape == p.shape) for a in arrays
+    )
+
+
+def sgd_step_(
+    p: Array,
+    g: Array,
+    buf: Array | None,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    maximize: bool,
+) -> None:
+    """One step of SGD, in place in p and buf: buf = momentum·buf + (1 - dampening)·g."""
+    g = ready(g, p.dtype)
+    if not _in_place(p, g, buf):
+        numpy_kernels.sgd_step_(
+            p, g, buf, lr, momentum, dampening, weight_decay, nesterov, maximize
+        )
+        return
+    f = p.dtype.type
+    b = np.empty(0, p.dtype) if buf is None else buf.reshape(-1)
+    scalars = (f(lr), f(momentum), f(1 - dampening), f(weight_decay))
+    _sgd(p.reshape(-1), g.reshape(-1), b, *scalars, bool(nesterov), bool(maximize))
+
+
+def adam_step_(
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    step: int,
+    decoupled: bool,
+    maximize: bool,
+) -> None:
+    """Step number `step` (from 1) of Adam, or AdamW if decoupled, in place in p, m and v."""
+    g = ready(g, p.dtype)
+    if not _in_place(p, g, m, v):
+        numpy_kernels.adam_step_(
+            p, g, m, v, lr, beta1, beta2, eps, weight_decay, step, decoupled, maximize
+        )
+        return
+    f = p.dtype.type
+    shrink = f(1 - lr * weight_decay) if decoupled else f(1)
+    decay = f(0) if decoupled else f(weight_decay)
+    root, rate = f(sqrt(1 - beta2**step)), f(lr / (1 - beta1**step))
+    scalars = (shrink, f(1 - beta1), f(beta2), f(1 - beta2), f(eps), decay, root, rate)
+    flat = (p.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1))
+    _adam(*flat, *scalars, bool(maximize))
+
+
+# ---------------------------------------------------------------------------- scatter
+
+
+@exact
+def _add_at(out, index, rows):
+    for k in range(index.size):
+        target, row = out[index[k]], rows[k]
+        for j in range(row.size):
+            target[j] += row[j]
+
+
+def add_at_(out: Array, index: Array, rows: Array) -> None:
+    """out[index[k]] += rows[k] in order; out (V, D), index (K,), rows (K, D)."""
+    if not out.flags.carray:
+        numpy_kernels.add_at_(out, index, rows)
+        return
+    _add_at(out, checked(index, len(out), "index"), ready(rows, out.dtype))

@@ -1,0 +1,517 @@
+"""Module: a tree of layers, and what can be done to all of it at once.
+
+A module's parameters, buffers and submodules are ordinary attributes. Three ordered registries of
+names say which attribute is which; assigning a Parameter or a Module enters its name there.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from minigrad.tape import note_change
+from minigrad.tensor import CATEGORY, RemovableHandle, Tensor, as_array, wrap
+
+
+class Parameter(Tensor):
+    """A tensor that becomes a module's parameter when it is assigned to one.
+
+    Args:
+        data: a Tensor, whose memory is shared, or what `Tensor(data)` takes, which is copied.
+        requires_grad: False makes a parameter that training leaves alone.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        self.data = data.data if isinstance(data, Tensor) else np.array(as_array(data))
+        self.node = None
+        self.base = None
+        self.requires_grad = requires_grad
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"
+
+
+class IncompatibleKeys(NamedTuple):
+    """What a state dict lacked, and what it had too much."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return (
+            f"IncompatibleKeys(missing_keys={self.missing_keys}, "
+            f"unexpected_keys={self.unexpected_keys})"
+        )
+
+
+class Module:
+    """The base class of all layers and networks: write `__init__` and `forward`.
+
+    `__init__` begins with `super().__init__()`; parameters, buffers and modules assigned to
+    attributes from then on belong to the tree.
+    """
+
+    training: bool
+
+    def __init__(self) -> None:
+        self.training = True
+        self._parameter_names: dict[str, None] = {}  # dicts, because they keep their order
+        self._buffer_names: dict[str, bool] = {}  # name -> is it part of the state dict?
+        self._module_names: dict[str, None] = {}
+        self._forward_hooks: dict[int, Callable[..., Any]] = {}
+        self._forward_pre_hooks: dict[int, Callable[..., Any]] = {}
+
+    # Running it.
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output; every layer and network writes its own."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward(): define it")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            if self._forward_hooks or self._forward_pre_hooks:
+                return self._call_hooked(args, kwargs)
+            return self.forward(*args, **kwargs)
+        except Exception as error:
+            _note_path(error, self)
+            raise
+
+    def _call_hooked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for pre_hook in tuple(self._forward_pre_hooks.values()):
+            changed = pre_hook(self, args)
+            if changed is not None:
+                args = changed if isinstance(changed, tuple) else (changed,)
+        output = self.forward(*args, **kwargs)
+        for hook in tuple(self._forward_hooks.values()):
+            changed = hook(self, args, output)
+            if changed is not None:
+                output = changed
+        return output
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, args, output)` after forward; what it returns replaces the output."""
+        return RemovableHandle(self._forward_hooks, hook)
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, args)` before forward; what it returns replaces the arguments."""
+        return RemovableHandle(self._forward_pre_hooks, hook)
+
+    # Its attributes.
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter):
+            self._register(self._names("_parameter_names"), name, value)
+        elif isinstance(value, Module):
+            self._register(self._names("_module_names"), name, value)
+        elif value is None or (known := self._kind(name)) is None:
+            object.__setattr__(self, name, value)
+        elif known == "buffer" and isinstance(value, Tensor):
+            object.__setattr__(self, name, value)
+        else:
+            wanted = {"parameter": "a Parameter", "buffer": "a Tensor", "module": "a Module"}[known]
+            raise TypeError(
+                f"{type(self).__name__}: {name!r} is a {known}, so it can only be set to {wanted} or "
+                f"None, got {type(value).__name__}"
+            )
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        for registry in (self._parameter_names, self._buffer_names, self._module_names):
+            registry.pop(name, None)
+
+    def __getattr__(self, name: str) -> Any:  # called only for what is not there
+        kind = type(self).__name__
+        if "_parameter_names" not in self.__dict__:
+            raise AttributeError(
+                f"{kind} has no attribute {name!r}: its __init__ must call super().__init__() first"
+            )
+        own = [n for n in self.__dict__ if not n.startswith("_") and n != "training"]
+        raise AttributeError(
+            f"{kind} has no attribute {name!r}; it has {', '.join(own) or 'none of its own'}",
+            name=name,
+            obj=self,
+        )
+
+    def _names(self, registry: str) -> dict[str, Any]:
+        try:
+            return self.__dict__[registry]  # type: ignore[no-any-return]
+        except KeyError:
+            raise AttributeError(
+                f"{type(self).__name__}: __init__ must call super().__init__() before it assigns "
+                "parameters and modules"
+            ) from None
+
+    def _kind(self, name: str) -> str | None:
+        own = self.__dict__
+        if name in own.get("_parameter_names", ()):
+            return "parameter"
+        if name in own.get("_buffer_names", ()):
+            return "buffer"
+        return "module" if name in own.get("_module_names", ()) else None
+
+    def _register(
+        self, registry: dict[str, Any], name: str, value: Any, entry: bool | None = None
+    ) -> None:
+        object.__setattr__(self, name, value)
+        for other in (self._parameter_names, self._buffer_names, self._module_names):
+            if other is not registry:
+                other.pop(name, None)
+        registry[name] = entry
+
+    def _register_new(
+        self, registry: dict[str, Any], kind: type, name: str, value: Any, entry: bool | None = None
+    ) -> None:
+        who = f"{type(self).__name__}: "
+        if not isinstance(name, str):
+            raise TypeError(f"{who}a name must be a string, got {name!r}")
+        if not name or "." in name:
+            raise ValueError(f"{who}a name must not be empty nor contain a dot, got {name!r}")
+        if name not in registry and hasattr(self, name):
+            raise ValueError(f"{who}the attribute {name!r} already exists: choose another name")
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(
+                f"{who}{name!r} must be a {kind.__name__} or None, got {_described(value)}"
+            )
+        self._register(registry, name, value, entry)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter, or with None the place for one."""
+        self._register_new(self._names("_parameter_names"), Parameter, name, param)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that belongs to the state but is not trained, such as running statistics.
+
+        Args:
+            name: the attribute's name.
+            tensor: the buffer, or None for the place of one.
+            persistent: whether it is part of the state dict.
+        """
+        names = self._names("_buffer_names")
+        self._register_new(names, Tensor, name, tensor, bool(persistent))
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Add a submodule under a name."""
+        self._register_new(self._names("_module_names"), Module, name, module)
+
+    add_module = register_module
+
+    # Walking the tree.
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The direct submodules with their names, each once."""
+        seen = set()
+        for name in self._module_names:
+            module = self.__dict__[name]
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The direct submodules, each once."""
+        return (module for _, module in self.named_children())
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all below it with their paths, each once."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name in self._module_names:
+            module = self.__dict__[name]
+            if module is not None:
+                yield from module.named_modules(memo, _join(prefix, name), remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def _named_tensors(
+        self, registry: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        seen = set()
+        modules = (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
+        )
+        for path, module in modules:
+            for name in module.__dict__[registry]:
+                tensor = module.__dict__[name]
+                if tensor is None or tensor in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(tensor)
+                yield _join(path, name), tensor
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """The parameters with their paths, each once."""
+        return self._named_tensors("_parameter_names", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters, each once, in the order in which they were assigned."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The buffers with their paths, each once."""
+        return self._named_tensors("_buffer_names", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers, each once."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The module at a path such as "body.0"; the empty path is this module."""
+        module = self
+        for name in target.split(".") if target else ():
+            child = getattr(module, name)
+            if not isinstance(child, Module):
+                raise AttributeError(f"{type(module).__name__}: {name!r} is not a module")
+            module = child
+        return module
+
+    def _get_tensor(self, registry: str, what: str, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        value = getattr(module, name)
+        if name not in module.__dict__[registry]:
+            raise AttributeError(f"{type(module).__name__}: {name!r} is not a {what}")
+        return value
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a path such as "body.0.weight"."""
+        return self._get_tensor("_parameter_names", "parameter", target)  # type: ignore[no-any-return]
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a path such as "body.1.running_mean"."""
+        return self._get_tensor("_buffer_names", "buffer", target)  # type: ignore[no-any-return]
+
+    # Its state.
+
+    def _named_state(self, prefix: str) -> Iterator[tuple[str, Tensor]]:
+        """Everything a state dict holds, with what is shared under each of its names."""
+        own = self.__dict__
+        persistent = [name for name, kept in self._buffer_names.items() if kept]
+        for name in [*self._parameter_names, *persistent]:
+            if own[name] is not None:
+                yield prefix + name, own[name]
+        for name in self._module_names:
+            if own[name] is not None:
+                yield from own[name]._named_state(f"{prefix}{name}.")
+
+    def state_dict(self, *, prefix: str = "") -> OrderedDict[str, Tensor]:
+        """All parameters and persistent buffers by path; the tensors share the module's memory."""
+        return OrderedDict((name, wrap(t.data, base=t)) for name, t in self._named_state(prefix))
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True
+    ) -> IncompatibleKeys:
+        """Copy a state dict's values into the parameters and buffers; all of it or nothing.
+
+        Args:
+            state_dict: tensors or arrays by path, as `state_dict()` returns them.
+            strict: refuse missing and unexpected keys. `num_batches_tracked` may be missing.
+
+        Raises:
+            RuntimeError: naming every missing, unexpected and unfit entry; nothing has changed then.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"load_state_dict: expected a dict, got {type(state_dict).__name__}")
+        targets = dict(self._named_state(""))
+        missing = [
+            key for key in targets if key not in state_dict and not _may_be_missing(key)
+        ]  # fmt: skip
+        unexpected = [key for key in state_dict if key not in targets]
+        shared = [key for key in targets if key in state_dict]
+        problems = []
+        if strict and missing:
+            problems.append(f"Missing key(s) in state_dict: {_quoted(missing)}.")
+        if strict and unexpected:
+            problems.append(f"Unexpected key(s) in state_dict: {_quoted(unexpected)}.")
+        problems += [
+            f"{problem[0]} for {key}: {problem[1]}"
+            for key in shared
+            if (problem := _misfit(targets[key], state_dict[key]))
+        ]
+        if problems:
+            raise RuntimeError(
+                "\n\t".join([f"Error(s) in loading state_dict for {type(self).__name__}:", *problems])
+            )
+        for key in shared:
+            np.copyto(targets[key].data, _array(state_dict[key]), casting="same_kind")
+            note_change(targets[key].data)
+        return IncompatibleKeys(missing, unexpected)
+
+    # Changing all of it.
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode here and below: what batch normalisation and dropout behave by."""
+        if not isinstance(mode, bool):
+            raise ValueError(f"train: mode must be True or False, got {mode!r}")
+        self.training = mode
+        for module in self.children():
+            module.train(mode)
+        return self
+
+    def eval(self) -> Self:
+        """Leave training mode: `train(False)`."""
+        return self.train(False)
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call `fn` with every module below, children first, and with this one."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set `requires_grad` of every parameter."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop every parameter's gradient, or with `set_to_none=False` fill it with zeros."""
+        for parameter in self.parameters():
+            if parameter.node is None or parameter.node.grad is None:
+                continue
+            if set_to_none:
+                parameter.node.grad = None
+            else:
+                parameter.node.grad.fill(0)
+                note_change(parameter.node.grad)
+
+    def to(self, *args: Any, dtype: Any = None) -> Self:
+        """Convert all floating parameters and buffers to a dtype; "cpu" changes nothing."""
+        for arg in args:
+            if isinstance(arg, Tensor):
+                dtype = arg.dtype
+            elif not (isinstance(arg, str) and arg.split(":")[0] == "cpu"):
+                dtype = arg
+        if dtype is not None:
+            try:
+                dtype = np.dtype(dtype)
+            except TypeError:
+                raise TypeError(f"to: expected a dtype or 'cpu', got {dtype!r}") from None
+            if dtype.kind != "f":
+                raise TypeError(f"to: a module takes a floating dtype, got {dtype}")
+            for tensor in [*self.parameters(), *self.buffers()]:
+                _convert(tensor, dtype)
+        return self
+
+    def float(self) -> Self:
+        """Convert to float32."""
+        return self.to(np.float32)
+
+    def double(self) -> Self:
+        """Convert to float64."""
+        return self.to(np.float64)
+
+    # Its text.
+
+    def extra_repr(self) -> str:
+        """What `repr` shows between the parentheses; layers write their own."""
+        return ""
+
+    def _child_lines(self) -> list[str]:
+        return [
+            f"({name}): " + repr(self.__dict__[name]).replace("\n", "\n  ")
+            for name in self._module_names
+        ]
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        children = self._child_lines()
+        lines = extra.split("\n") if extra else []
+        if not children and len(lines) <= 1:
+            return f"{type(self).__name__}({extra})"
+        body = "\n  ".join(lines + children)
+        return f"{type(self).__name__}(\n  {body}\n)"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}: add parentheses, {value.__name__}(...)"
+    return type(value).__name__
+
+
+def _quoted(keys: list[str]) -> str:
+    return ", ".join(f'"{key}"' for key in keys)
+
+
+def _may_be_missing(key: str) -> bool:
+    # Batch normalisation of before the counter was introduced has none in its checkpoints.
+    return key.rpartition(".")[2] == "num_batches_tracked"
+
+
+def _array(value: Any) -> Any:
+    return value.data if isinstance(value, Tensor) else value
+
+
+def _misfit(target: Tensor, value: Any) -> tuple[str, str] | None:
+    """Why a state dict's value cannot be copied into `target`, if so."""
+    array = _array(value)
+    if not isinstance(array, np.ndarray | np.generic):
+        return "wrong type", f"expected a tensor or an array, got {type(value).__name__}"
+    if array.shape != target.shape:
+        return (
+            "size mismatch",
+            f"copying a param with shape {array.shape} from checkpoint, the shape in current model "
+            f"is {target.shape}.",
+        )
+    if CATEGORY.get(array.dtype.kind, 9) > CATEGORY[target.dtype.kind]:
+        return "dtype mismatch", f"{array.dtype} from checkpoint does not fit {target.dtype}."
+    if not target.data.flags.writeable:
+        return "read-only memory", "the current model's array cannot be written."
+    return None
+
+
+def _convert(tensor: Tensor, dtype: np.dtype[Any]) -> None:
+    if tensor.data.dtype.kind != "f" or tensor.data.dtype == dtype:
+        return
+    grad, needed = tensor.grad, tensor.requires_grad
+    tensor.requires_grad = False  # a node knows its dtype, so the leaf needs a new one
+    tensor.data = tensor.data.astype(dtype)
+    tensor.requires_grad = needed
+    if grad is not None:
+        tensor.grad = wrap(grad.data.astype(dtype))
+
+
+def _note_path(error: Exception, module: Module) -> None:
+    """Add to an error a note that says in which module it arose, such as "in Net.body.2 (ReLU())".
+
+    The innermost module writes the note; each module that the error passes through on its way out
+    and that knows the one before it puts its own name in front.
+    """
+    inner, path, text = getattr(error, "_raised_in", (None, "", ""))
+    if inner is None:
+        leaf = not module._module_names
+        text = f" ({module!r})" if leaf and module.extra_repr() else ""
+        note = f"in {type(module).__name__}" if not text else f"in {module!r}"
+    else:
+        found = next((name for name, m in module.named_modules() if m is inner), None)
+        if found is None:
+            return
+        path = ".".join(part for part in (found, path) if part)
+        note = f"in {type(module).__name__}.{path}{text}"
+        error.__notes__.pop()
+    error._raised_in = (module, path, text)  # type: ignore[attr-defined]
+    error.add_note(note)

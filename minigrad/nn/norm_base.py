@@ -1,0 +1,217 @@
+"""What normalisation layers with running statistics share.
+
+The statistics move last, in one place (`NormBase.store`), and only after everything else has
+succeeded. So an error, an empty batch, a gradient check or a block `with frozen_stats(model):`
+leaves them, and the counter, as they were.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minigrad import modes, tape
+from minigrad.nn.module import Module, Parameter
+from minigrad.tape import Array
+from minigrad.tensor import Tensor, float32, int64, wrap
+
+_held: ContextVar[frozenset[int]] = ContextVar("held_statistics", default=frozenset())
+
+
+@contextmanager
+def frozen_stats(model: Module) -> Iterator[None]:
+    """Run `model` without moving the running statistics of its layers, or their counters.
+
+    In training mode the layers still normalise by the batch. For this thread or task only. To
+    normalise by the running statistics instead, use `BatchNorm1d.freeze`.
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"frozen_stats: expected a Module, got {type(model).__name__}")
+    token = _held.set(_held.get() | {id(module) for module in model.modules()})
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
+def stats_move(layer: Module) -> bool:
+    """Whether a forward pass in training mode may move this layer's running statistics."""
+    return not modes.probing.get() and id(layer) not in _held.get()
+
+
+def _vector(n: int, value: float, dtype: Any) -> Tensor:
+    return wrap(np.full(n, value, float32 if dtype is None else np.dtype(dtype)))
+
+
+def fill(tensor: Tensor | None, value: float) -> None:
+    """Set every element, in place."""
+    if tensor is not None:
+        tensor.data[...] = value
+        tape.note_change(tensor.data)
+
+
+def check_eps(name: str, eps: float) -> None:
+    """Refuse a negative eps, or NaN."""
+    if not eps >= 0:
+        raise ValueError(f"{name}: eps must not be negative, got {eps}")
+
+
+def check_floating_dtype(layer: str, dtype: Any) -> None:
+    """Refuse a dtype that parameters cannot have."""
+    if dtype is not None and np.dtype(dtype).kind != "f":
+        raise TypeError(f"{layer}: expected a floating dtype, got {np.dtype(dtype)}")
+
+
+def sizes_of(name: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+    """normalized_shape as a tuple."""
+    given = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+    if not given or any(isinstance(n, bool) or not isinstance(n, int | np.integer) for n in given):
+        raise TypeError(
+            f"{name}: normalized_shape must be one or more integers, got {normalized_shape!r}"
+        )
+    return tuple(int(n) for n in given)
+
+
+def affine_parameters(
+    name: str, shape: tuple[int, ...], affine: bool, bias: bool, dtype: Any
+) -> tuple[Tensor | None, Tensor | None]:
+    """gamma = 1 and beta = 0, or None where there is none."""
+    check_floating_dtype(name, dtype)
+    kind = float32 if dtype is None else np.dtype(dtype)
+    weight = Parameter(wrap(np.ones(shape, kind))) if affine else None
+    return weight, Parameter(wrap(np.zeros(shape, kind))) if affine and bias else None
+
+
+class NormBase(Module):
+    """Parameters and running statistics per channel, shared by batch and instance norm."""
+
+    # input ranks and how a user sees them
+    ranks: ClassVar[dict[int, str]] = {}
+
+    weight: Tensor | None
+    bias: Tensor | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        dtype: Any,
+        bias: bool,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if isinstance(num_features, bool) or not isinstance(num_features, int | np.integer):
+            raise TypeError(f"{name}: num_features must be an integer, got {num_features!r}")
+        if num_features < 1:
+            raise ValueError(f"{name}: num_features must be at least 1, got {num_features}")
+        check_eps(name, eps)
+        if momentum is not None and not 0 <= momentum <= 1:
+            raise ValueError(f"{name}: momentum must be None or in [0, 1], got {momentum}")
+        self.num_features = int(num_features)
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        self._warned = False
+        n = self.num_features
+        self.weight, self.bias = affine_parameters(name, (n,), affine, bias, dtype)
+        track = track_running_stats
+        self.register_buffer("running_mean", _vector(n, 0, dtype) if track else None)
+        self.register_buffer("running_var", _vector(n, 1, dtype) if track else None)
+        self.register_buffer("num_batches_tracked", wrap(np.zeros((), int64)) if track else None)
+
+    def reset_running_stats(self) -> None:
+        """Forget the running statistics: mean 0, variance 1, no batches."""
+        fill(self.running_mean, 0)
+        fill(self.running_var, 1)
+        fill(self.num_batches_tracked, 0)
+
+    def reset_parameters(self) -> None:
+        """Start again: weight 1, bias 0, no statistics."""
+        self.reset_running_stats()
+        fill(self.weight, 1)
+        fill(self.bias, 0)
+
+    def check_channels(self, x: Tensor, axis: int) -> None:
+        """Refuse another number of channels."""
+        if x.shape[axis] != self.num_features:
+            raise ValueError(
+                f"{type(self).__name__}({self.num_features}): expected {self.num_features} "
+                f"channels (axis {axis}), got {x.shape[axis]} in an input of shape {x.shape}"
+            )
+
+    def check_dtype(self, x: Tensor) -> None:
+        """Refuse an input of another dtype than the layer's."""
+        name = f"{type(self).__name__}({self.num_features})"
+        if x.dtype.kind not in "fc":
+            raise TypeError(
+                f"{name}: expected a floating input, got dtype {x.dtype}: convert it with .float()"
+            )
+        own = self.running_mean if self.weight is None else self.weight
+        # while a function is probed, any of the two may stand for a derivative and be complex
+        if own is not None and own.dtype != x.dtype and not modes.probing.get():
+            raise RuntimeError(
+                f"{name}: expected an input of the layer's dtype {own.dtype}, got {x.dtype}: "
+                f"convert the layer or the input with .to({x.dtype}) or .to({own.dtype})"
+            )
+
+    def check_rank(self, x: Tensor) -> None:
+        """Refuse another number of axes."""
+        name = f"{type(self).__name__}({self.num_features})"
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}: expected a Tensor, got {type(x).__name__}")
+        if x.ndim not in self.ranks:
+            expected = " or ".join(self.ranks.values())
+            hint = ": reshape or flatten it" if x.ndim > max(self.ranks) else ""
+            raise ValueError(f"{name}: expected an input {expected}, got shape {x.shape}{hint}")
+
+    def store(self, mean: Array, var: Array, count: bool) -> None:
+        """Replace the running statistics, except those that would not be finite."""
+        assert self.running_mean is not None and self.running_var is not None  # the caller checked
+        old_mean, old_var = self.running_mean.data, self.running_var.data
+        with np.errstate(all="ignore"):  # float64 statistics may not fit float32: seen below
+            mean, var = mean.astype(old_mean.dtype), var.astype(old_var.dtype)
+        finite = np.isfinite(mean) & np.isfinite(var)
+        if not finite.all():
+            self._warn_not_finite(np.flatnonzero(~finite))
+            mean, var = np.where(finite, mean, old_mean), np.where(finite, var, old_var)
+        old_mean[...] = mean
+        old_var[...] = var
+        tape.note_change(old_mean)
+        tape.note_change(old_var)
+        if count and self.num_batches_tracked is not None:
+            self.num_batches_tracked.data[...] += 1
+            tape.note_change(self.num_batches_tracked.data)
+
+    def _warn_not_finite(self, channels: Array) -> None:
+        if self._warned:
+            return
+        batches = 0 if self.num_batches_tracked is None else int(self.num_batches_tracked.data)
+        which = ", ".join(map(str, channels[:8])) + (", …" if len(channels) > 8 else "")
+        warnings.warn(
+            f"{self!r}: after {batches} batches, the input has NaN, infinite or too large values "
+            f"in channel {which}: its output shows them, its running statistics keep their last "
+            "finite values; said once for this layer",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+        self._warned = True
+
+    def extra_repr(self) -> str:
+        """The arguments, as PyTorch prints them."""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
+        )

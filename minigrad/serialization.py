@@ -1,0 +1,250 @@
+"""Save and load nested data: state dicts, optimiser states, results.
+
+A file is a zip archive: `manifest.json` describes the structure, and every tensor and array is one
+.npy member (numpy.load opens it, too). There is no pickle in it, so loading a file from a stranger
+cannot run code, and members are stored uncompressed, so a small file cannot fill the memory.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from minigrad.tape import Array
+from minigrad.tensor import CATEGORY, Tensor, wrap
+
+FORMAT = "minigrad"
+VERSION = 1
+MANIFEST = "manifest.json"
+
+File = str | os.PathLike[str] | BinaryIO
+
+
+def save(obj: Any, f: File) -> None:
+    """Write numbers, strings, tensors, arrays, and nested dicts, lists and tuples of them.
+
+    Args:
+        obj: what to save. Kept: dtype, shape, requires_grad, the kinds of containers, keys that are
+            numbers or tuples.
+        f: a path, or a file opened for writing bytes. A file at that path is replaced only once all
+            has been written, so an interrupted save loses nothing.
+
+    Raises:
+        TypeError: something of another kind; the message says where. Nothing is written then.
+        ValueError: a container that contains itself.
+        RuntimeError: a tensor that was computed with gradients: detach() it.
+    """
+    arrays: list[Array] = []
+    try:
+        content = _encode(obj, "the object", arrays, set())
+        manifest = json.dumps({"format": FORMAT, "version": VERSION, "content": content})
+    except RecursionError:
+        raise ValueError("save: the object is nested too deeply") from None
+    if isinstance(f, str | os.PathLike):
+        with _replacing(os.fspath(f)) as file:
+            _write(file, manifest, arrays)
+    elif hasattr(f, "write"):
+        _write(f, manifest, arrays)
+    else:
+        raise TypeError(f"save: expected a path or a file, got {type(f).__name__}")
+
+
+def load(f: File) -> Any:
+    """Read what `save` wrote.
+
+    Args:
+        f: a path, or a file opened for reading bytes.
+
+    Raises:
+        ValueError: the file is truncated or corrupt, was not written by `save`, or by a newer
+            version of it.
+        FileNotFoundError: there is no such file.
+    """
+    name = os.fspath(f) if isinstance(f, str | os.PathLike) else getattr(f, "name", "the file")
+    if not isinstance(f, str | os.PathLike) and not hasattr(f, "read"):
+        raise TypeError(f"load: expected a path or a file, got {type(f).__name__}")
+    try:
+        with zipfile.ZipFile(f) as archive:
+            return _read(archive)
+    except OSError:
+        raise
+    except _NewerError as error:
+        raise ValueError(f"load: {name} {error}") from None
+    except (zipfile.BadZipFile, _CorruptError) as error:
+        raise ValueError(
+            f"load: {name} is truncated, corrupt or was not written by save ({error})"
+        ) from None
+    except Exception as error:  # a damaged archive can make zipfile, json and numpy raise anything
+        raise ValueError(f"load: {name} is corrupt ({type(error).__name__}: {error})") from error
+
+
+class _CorruptError(Exception):
+    pass
+
+
+class _NewerError(Exception):
+    pass
+
+
+# ---------------------------------------------------------------------------- writing
+# JSON's own null, booleans, strings, integers and finite floats stand for themselves; everything
+# else is an object with one key, its kind.
+
+
+def _encode(obj: Any, where: str, arrays: list[Array], inside: set[int]) -> Any:
+    kind = type(obj)
+    if obj is None or kind in (bool, str, int):
+        return obj
+    if kind is float:
+        return obj if math.isfinite(obj) else {"float": repr(obj)}
+    if kind is complex:
+        return {"complex": [repr(obj.real), repr(obj.imag)]}
+    if isinstance(obj, Tensor):
+        if not obj.is_leaf:
+            raise RuntimeError(
+                f"save: {where} is a tensor with a graph (the result of "
+                f"{obj.node and obj.node.name!r}): detach() it"
+            )
+        return {"tensor": _member(obj.data, where, arrays), "requires_grad": obj.requires_grad}
+    if isinstance(obj, np.ndarray):
+        return {"array": _member(obj, where, arrays)}
+    if isinstance(obj, np.generic):
+        return {"scalar": _member(np.asarray(obj), where, arrays)}
+    if kind not in (list, tuple, dict, OrderedDict):
+        raise TypeError(
+            f"save: {where} is a {kind.__name__}; expected numbers, strings, tensors, arrays, or "
+            "dicts, lists and tuples of them"
+        )
+    if id(obj) in inside:
+        raise ValueError(f"save: {where} contains itself")
+    inside.add(id(obj))
+    if isinstance(obj, dict):
+        items: list[Any] = []
+        for key, value in obj.items():
+            at = f"{where}[{key!r}]"
+            encoded = _encode(key, f"a key of {where}", arrays, inside)
+            items.append([encoded, _encode(value, at, arrays, inside)])
+    else:
+        items = [_encode(v, f"{where}[{i}]", arrays, inside) for i, v in enumerate(obj)]
+    inside.discard(id(obj))
+    return {kind.__name__: items}
+
+
+def _member(array: Array, where: str, arrays: list[Array]) -> str:
+    if array.dtype.hasobject:
+        raise TypeError(f"save: {where} is an array of Python objects, expected numbers")
+    arrays.append(array)
+    return f"{len(arrays) - 1}.npy"
+
+
+def _write(file: Any, manifest: str, arrays: list[Array]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(MANIFEST, manifest)
+        for i, array in enumerate(arrays):
+            with archive.open(f"{i}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+
+@contextmanager
+def _replacing(path: str) -> Iterator[BinaryIO]:
+    """A new file in the same folder that takes the place of `path` once the block has succeeded."""
+    path = os.path.realpath(path)  # write through a symbolic link, not over it
+    temporary = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+# ---------------------------------------------------------------------------- reading
+
+
+def _read(archive: zipfile.ZipFile) -> Any:
+    members = {info.filename: info for info in archive.infolist()}
+    if MANIFEST not in members:
+        raise _CorruptError(f"no {MANIFEST} in it")
+    try:
+        manifest = json.loads(_bytes(archive, members.pop(MANIFEST)))
+    except (ValueError, RecursionError) as error:
+        raise _CorruptError(f"{MANIFEST}: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise _CorruptError(f"{MANIFEST} names another format")
+    version = manifest.get("version")
+    if not isinstance(version, int) or version < 1:
+        raise _CorruptError(f"version {version!r}")
+    if version > VERSION:
+        raise _NewerError(
+            f"has format version {version}, this release reads up to {VERSION}: update minigrad"
+        )
+    return _decode(manifest["content"], archive, members)
+
+
+def _bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise _CorruptError(f"{info.filename} is compressed")
+    return archive.read(info)  # compares the checksum
+
+
+def _decode(value: Any, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> Any:
+    if not isinstance(value, dict | list):
+        return value
+    if isinstance(value, list) or not value:
+        raise _CorruptError("a container without its kind")
+    kind, content = next(iter(value.items()))
+    if kind == "float":
+        return float(content)
+    if kind == "complex":
+        return complex(*map(float, content))
+    if kind in ("tensor", "array", "scalar"):
+        # each member serves once: a small manifest must not multiply a large array
+        if content not in members:
+            raise _CorruptError(f"{content!r} is missing")
+        array = _array(_bytes(archive, members.pop(content)), content)
+        if kind == "array":
+            return array
+        if kind == "scalar":
+            return array[()]
+        if array.dtype.kind not in CATEGORY:
+            raise _CorruptError(f"{content} has dtype {array.dtype}, no tensor's")
+        return wrap(array).requires_grad_(bool(value.get("requires_grad")))
+    if kind in ("list", "tuple"):
+        items = [_decode(item, archive, members) for item in content]
+        return items if kind == "list" else tuple(items)
+    if kind in ("dict", "OrderedDict"):
+        made: dict[Any, Any] = {} if kind == "dict" else OrderedDict()
+        for key, item in content:
+            made[_decode(key, archive, members)] = _decode(item, archive, members)
+        return made
+    raise _CorruptError(f"unknown kind {kind!r}")
+
+
+def _array(data: bytes, name: str) -> Array:
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else (np.lib.format.read_array_header_2_0)
+    )
+    shape, _, dtype = read(stream)
+    # before numpy allocates what the header promises
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - stream.tell():
+        raise _CorruptError(f"{name} does not hold what its header says")
+    stream.seek(0)
+    array: Array = np.lib.format.read_array(stream, allow_pickle=False)
+    return array
