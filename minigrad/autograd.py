@@ -115,7 +115,7 @@ def gradcheck(
     chosen ones, with a random cotangent; every element of every input that requires grad is checked
     (random directions where there are more than 400). Random numbers repeat from one evaluation to
     the next, running statistics do not move, and no `.grad` is written. Where complex numbers do
-    not carry the derivative (a function that is not analytic, such as an eigendecomposition), central
+    not carry the derivative (the function is not analytic: an eigendecomposition, say), central
     differences decide, to about 1e-6.
 
     Raises:

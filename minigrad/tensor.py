@@ -369,7 +369,7 @@ def result_dtype(*values: Any) -> np.dtype[Any]:
             if dtype.kind in CATEGORY:
                 dtype = (bool_, int64, float32, complex128)[CATEGORY[dtype.kind]]
         else:
-            rank, dtype = 2, PYTHON_DTYPE.get(type(value))  # type: ignore[assignment]
+            rank, dtype = 2, PYTHON_DTYPE.get(type(value))
         if dtype is None or dtype.kind not in CATEGORY:
             raise TypeError(f"expected tensors or numbers, got {type(value).__name__}")
         known = best[rank]

@@ -28,6 +28,7 @@ contracted = njit(cache=True, nogil=True, fastmath={"contract"}, error_model="nu
 exact = njit(cache=True, nogil=True, error_model="numpy")
 threaded = njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 
+_MOST = int(vars(numba.config)["NUMBA_NUM_THREADS"])  # read from the environment on import
 _lock = threading.Lock()  # some numba threading layers abort when two threads call them at once
 _forked = False  # a child's copy of the pool has no threads, so a child stays serial
 
@@ -44,7 +45,7 @@ if hasattr(os, "register_at_fork"):
 def run(kernel: Any, twin: Any, tasks: int, elements: int, *args: Any) -> None:
     """Run tasks 0..tasks-1: in parallel if that pays and nobody else is doing so, else serially."""
     if elements >= PARALLEL_FROM and tasks > 1 and not _forked:
-        n = min(get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+        n = min(get_num_threads(), _MOST)
         if n > 1 and _lock.acquire(blocking=False):
             try:
                 _before_parallel()

@@ -11,6 +11,7 @@ limit() bytes wait, the blocks that waited longest are freed first; set_limit(0)
 
 from __future__ import annotations
 
+import os
 import threading
 from math import prod
 from typing import Any
@@ -25,6 +26,15 @@ ALIGNMENT = 64  # a cache line
 _limit = 1 << 28
 _waiting: list[Array] = []  # longest waiting first
 _lock = threading.RLock()  # reentrant: collecting garbage may end a lease inside any line
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()  # another thread of the parent may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Lease:

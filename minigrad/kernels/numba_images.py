@@ -149,7 +149,9 @@ def conv2d_weight_grad(
     cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW))
     cols = cols.reshape(N, groups, Cg * KH * KW, OH * OW)
     gs = g.reshape(N, groups, O // groups, OH * OW)
-    return (gs @ cols.swapaxes(2, 3)).sum(0).reshape(w_shape)
+    per_image: Array = gs @ cols.swapaxes(2, 3)  # (N, G, O/G, C/G·KH·KW)
+    dw: Array = per_image.sum(0)
+    return dw.reshape(w_shape)
 
 
 # ---------------------------------------------------------------------------- pooling

@@ -93,7 +93,9 @@ def conv2d_weight_grad(
     # The forward stride drops rows that no window reaches; cols and g agree on OH, OW.
     cols = _columns(x, (w_shape[2], w_shape[3]), stride, padding, dilation, groups)
     gs = g.reshape(N, groups, O // groups, OH * OW)
-    return (gs @ cols.swapaxes(2, 3)).sum(0).reshape(w_shape)
+    per_image: Array = gs @ cols.swapaxes(2, 3)  # (N, G, O/G, C/G·KH·KW)
+    dw: Array = per_image.sum(0)
+    return dw.reshape(w_shape)
 
 
 # ---------------------------------------------------------------------------- pooling

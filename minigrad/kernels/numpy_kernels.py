@@ -238,7 +238,7 @@ def cross_entropy(x: Array, target: Array) -> tuple[Array, Array]:
 def cross_entropy_backward(g: Array, x: Array, log_sum_exp: Array, target: Array) -> Array:
     """Equation (16), g (N,) one number a row: dx (N, C)."""
     with np.errstate(all="ignore"):
-        dx = np.exp(x - log_sum_exp[:, None])
+        dx: Array = np.exp(x - log_sum_exp[:, None])
         dx[np.arange(len(x)), target] -= 1
         dx = dx * g[:, None]
     return dx.astype(_like(x, g, log_sum_exp), copy=False)

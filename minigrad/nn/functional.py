@@ -46,7 +46,7 @@ from minigrad.ops.pooling import (
     max_pool2d,
 )
 from minigrad.ops.random import dropout, dropout1d, dropout2d
-from minigrad.ops.shape import pad
+from minigrad.ops.joining import pad
 
 __all__ = [
     "adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool1d", "avg_pool2d", "batch_norm",

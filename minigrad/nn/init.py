@@ -11,7 +11,7 @@ import numpy as np
 from minigrad.modes import no_grad
 from minigrad.ops.inplace import copy_, fill_
 from minigrad.ops.random import generator
-from minigrad.tensor import Tensor, as_array
+from minigrad.tensor import Tensor
 
 
 def _filled(tensor: Tensor, values: Any) -> Tensor:
@@ -184,10 +184,10 @@ def orthogonal_(tensor: Tensor, gain: float = 1) -> Tensor:
         return tensor
     q, r = np.linalg.qr(generator().normal(size=(max(rows, columns), min(rows, columns))))
     q *= np.sign(np.diag(r))  # makes the distribution uniform, Mezzadri 2007
-    return _filled(tensor, gain * (q if rows >= columns else q.T).reshape(as_array(tensor).shape))
+    return _filled(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
 
 
-def _default_weight_and_bias_(weight: Tensor, bias: Tensor | None) -> None:
+def default_(weight: Tensor, bias: Tensor | None) -> None:
     """PyTorch's default for linear and convolution layers: both uniform on ±1/sqrt(fan_in).
 
     For the weight it is kaiming_uniform_ with a=sqrt(5): sqrt(3)·sqrt(2/(1 + 5))/sqrt(fan_in).

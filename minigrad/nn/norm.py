@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minigrad import tape
 from minigrad.nn.module import Module
 from minigrad.nn.norm_base import (
     NormBase,
@@ -21,6 +22,7 @@ from minigrad.nn.norm_base import (
 )
 from minigrad.ops import norm as ops
 from minigrad.ops.shape import squeeze, unsqueeze
+from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
 __all__ = [
@@ -140,21 +142,28 @@ class _BatchNorm(NormBase):
         if m == 1:
             raise ValueError(self._one_value(x))
         y, mean, var = ops.batch_norm_train(x, self.weight, self.bias, self.eps)
-        if m and running_mean is not None and running_var is not None and stats_move(self):
-            factor, old_mean, old_var = self._factor(), running_mean.data, running_var.data
-            with np.errstate(all="ignore"):  # what is not finite, _store sees
-                # (1 - f)·old + f·new, in float64 because the batch's statistics are
-                mean = old_mean + factor * (mean - old_mean)
-                var = old_var + factor * (var * (m / (m - 1)) - old_var)
-            self.store(mean, var, count=True)
+        if m and running_mean is not None and self.track_running_stats and stats_move(self):
+            self._move(mean, var, m)
         return y
 
-    def _factor(self) -> float:
-        if self.momentum is not None:
-            return self.momentum
-        # mean of k + 1 values = mean of k + (new - mean of k)/(k + 1)
-        assert self.num_batches_tracked is not None
-        return 1 / (int(self.num_batches_tracked.data) + 1)
+    def _move(self, mean: Array, var: Array, m: int) -> None:
+        """Move the running statistics towards those of a batch (float64), and count it."""
+        running_mean, running_var = self.running_mean, self.running_var
+        count, factor = self.num_batches_tracked, self.momentum
+        if running_mean is None or running_var is None or count is None:
+            raise RuntimeError(
+                f"{type(self).__name__}({self.num_features}): running_mean, running_var and "
+                "num_batches_tracked belong together, but one of them was set to None"
+            )
+        if factor is None:  # mean of k + 1 values = mean of k + (new - mean of k)/(k + 1)
+            factor = 1 / (int(count.data) + 1)
+        old_mean, old_var = running_mean.data, running_var.data
+        with np.errstate(all="ignore"):  # what is not finite, `store` sees
+            new_mean = old_mean + factor * (mean - old_mean)
+            new_var = old_var + factor * (var * (m / (m - 1)) - old_var)
+        self.store(running_mean, running_var, new_mean, new_var)
+        count.data[...] += 1
+        tape.note_change(count.data)
 
     def _one_value(self, x: Tensor) -> str:
         cause = "the batch has one sample (N=1)"
@@ -242,15 +251,15 @@ class _InstanceNorm(NormBase):
     def _normalise(self, x: Tensor) -> Tensor:
         mean, var = self.running_mean, self.running_var
         by_input = self.training or mean is None
-        moving = by_input and mean is not None and var is not None and stats_move(self)
-        if moving:  # move copies, to be stored when all has succeeded
-            mean, var = wrap(mean.data.copy()), wrap(var.data.copy())  # type: ignore[union-attr]
-        elif by_input:
-            mean = var = None
         momentum = 0.0 if self.momentum is None else self.momentum
-        y = ops.instance_norm(x, mean, var, self.weight, self.bias, by_input, momentum, self.eps)
-        if moving:
-            self.store(mean.data, var.data, count=False)  # type: ignore[union-attr]
+        affine = self.weight, self.bias
+        if not by_input:
+            return ops.instance_norm(x, mean, var, *affine, False, momentum, self.eps)
+        if mean is None or var is None or not stats_move(self):
+            return ops.instance_norm(x, None, None, *affine, True, momentum, self.eps)
+        new_mean, new_var = wrap(mean.data.copy()), wrap(var.data.copy())
+        y = ops.instance_norm(x, new_mean, new_var, *affine, True, momentum, self.eps)
+        self.store(mean, var, new_mean.data, new_var.data)
         return y
 
 

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from math import isfinite
 from typing import Any, ClassVar
 
 import numpy as np
@@ -153,46 +154,48 @@ class NormBase(Module):
 
     def check_dtype(self, x: Tensor) -> None:
         """Refuse an input of another dtype than the layer's."""
-        name = f"{type(self).__name__}({self.num_features})"
-        if x.dtype.kind not in "fc":
-            raise TypeError(
-                f"{name}: expected a floating input, got dtype {x.dtype}: convert it with .float()"
-            )
         own = self.running_mean if self.weight is None else self.weight
+        dtype = x.data.dtype
+        if own is not None and own.data.dtype is dtype:
+            return
+        name = f"{type(self).__name__}({self.num_features})"
+        if dtype.kind not in "fc":
+            raise TypeError(
+                f"{name}: expected a floating input, got dtype {dtype}: convert it with .float()"
+            )
         # while a function is probed, any of the two may stand for a derivative and be complex
-        if own is not None and own.dtype != x.dtype and not modes.probing.get():
+        if own is not None and own.dtype != dtype and not modes.probing.get():
             raise RuntimeError(
-                f"{name}: expected an input of the layer's dtype {own.dtype}, got {x.dtype}: "
-                f"convert the layer or the input with .to({x.dtype}) or .to({own.dtype})"
+                f"{name}: expected an input of the layer's dtype {own.dtype}, got {dtype}: "
+                f"convert the layer or the input with .to({dtype}) or .to({own.dtype})"
             )
 
     def check_rank(self, x: Tensor) -> None:
-        """Refuse another number of axes."""
+        """Refuse what is not a tensor, or has another number of axes."""
+        if isinstance(x, Tensor) and x.data.ndim in self.ranks:
+            return
         name = f"{type(self).__name__}({self.num_features})"
         if not isinstance(x, Tensor):
             raise TypeError(f"{name}: expected a Tensor, got {type(x).__name__}")
-        if x.ndim not in self.ranks:
-            expected = " or ".join(self.ranks.values())
-            hint = ": reshape or flatten it" if x.ndim > max(self.ranks) else ""
-            raise ValueError(f"{name}: expected an input {expected}, got shape {x.shape}{hint}")
+        expected = " or ".join(self.ranks.values())
+        hint = ": reshape or flatten it" if x.ndim > max(self.ranks) else ""
+        raise ValueError(f"{name}: expected an input {expected}, got shape {x.shape}{hint}")
 
-    def store(self, mean: Array, var: Array, count: bool) -> None:
-        """Replace the running statistics, except those that would not be finite."""
-        assert self.running_mean is not None and self.running_var is not None  # the caller checked
-        old_mean, old_var = self.running_mean.data, self.running_var.data
-        with np.errstate(all="ignore"):  # float64 statistics may not fit float32: seen below
-            mean, var = mean.astype(old_mean.dtype), var.astype(old_var.dtype)
-        finite = np.isfinite(mean) & np.isfinite(var)
-        if not finite.all():
-            self._warn_not_finite(np.flatnonzero(~finite))
-            mean, var = np.where(finite, mean, old_mean), np.where(finite, var, old_var)
-        old_mean[...] = mean
-        old_var[...] = var
-        tape.note_change(old_mean)
-        tape.note_change(old_var)
-        if count and self.num_batches_tracked is not None:
-            self.num_batches_tracked.data[...] += 1
-            tape.note_change(self.num_batches_tracked.data)
+    def store(self, mean: Tensor, var: Tensor, new_mean: Array, new_var: Array) -> None:
+        """Replace running statistics, except those of channels where they would not be finite."""
+        a, b = mean.data, var.data
+        with np.errstate(all="ignore"):  # float64 statistics may not fit float32
+            new_mean, new_var = new_mean.astype(a.dtype), new_var.astype(b.dtype)
+            suspicious = not isfinite(new_mean.dot(new_var))  # also if only their product is large
+        if suspicious:
+            finite = np.isfinite(new_mean) & np.isfinite(new_var)
+            if not finite.all():
+                self._warn_not_finite(np.flatnonzero(~finite))
+                new_mean, new_var = np.where(finite, new_mean, a), np.where(finite, new_var, b)
+        a[...] = new_mean
+        b[...] = new_var
+        tape.note_change(a)
+        tape.note_change(b)
 
     def _warn_not_finite(self, channels: Array) -> None:
         if self._warned:

@@ -8,15 +8,18 @@ from typing import Any
 from minigrad.ops import (
     activations,
     arithmetic,
+    compare,
     convert,
     create,
     indexing,
     inplace,
+    joining,
     linear,
     losses,
     norm,
     random,
     reductions,
+    search,
     shape,
 )
 from minigrad.tensor import Tensor
@@ -25,14 +28,17 @@ from minigrad.tensor import Tensor
 METHODS = {
     arithmetic: "add sub mul div floor_divide remainder neg positive pow square exp expm1 log log2 "
     "log10 log1p sqrt rsqrt reciprocal sin cos abs sign floor ceil trunc round maximum minimum "
-    "clamp lerp addcmul eq ne lt le gt ge logical_and logical_or logical_xor logical_not "
-    "bitwise_and bitwise_or bitwise_xor bitwise_not isnan isinf isfinite isclose allclose equal",
+    "clamp lerp addcmul",
+    compare: "eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and "
+    "bitwise_or bitwise_xor bitwise_not isnan isinf isfinite isclose allclose equal",
     activations: "relu sigmoid tanh erf softmax log_softmax",
-    reductions: "sum mean var std amax amin max min argmax argmin sort argsort topk prod cumsum "
-    "cumprod logsumexp norm any all count_nonzero median bincount",
+    reductions: "sum mean var std amax amin prod cumsum cumprod logsumexp norm any all "
+    "count_nonzero",
+    search: "max min argmax argmin sort argsort topk median bincount",
     shape: "reshape view view_as reshape_as flatten unflatten permute transpose swapaxes swapdims "
-    "movedim t squeeze unsqueeze expand expand_as broadcast_to contiguous clone split chunk unbind "
-    "narrow select diagonal diag flip roll tile repeat repeat_interleave triu tril",
+    "movedim t squeeze unsqueeze expand expand_as broadcast_to contiguous clone narrow select "
+    "diagonal diag triu tril",
+    joining: "split chunk unbind flip roll tile repeat repeat_interleave",
     convert: "to float double half long int bool type_as cpu",
     linear: "matmul mm bmm mv dot outer addmm",
     indexing: "gather scatter scatter_add index_select take take_along_dim masked_fill "
@@ -57,12 +63,12 @@ def reflected(op: Any) -> Any:
 OPERATORS = {
     "add": arithmetic.add, "sub": arithmetic.sub, "mul": arithmetic.mul, "pow": arithmetic.pow,
     "truediv": arithmetic.div, "floordiv": arithmetic.floor_divide, "mod": arithmetic.remainder,
-    "matmul": linear.matmul, "and": arithmetic.bitwise_and, "or": arithmetic.bitwise_or,
-    "xor": arithmetic.bitwise_xor,
+    "matmul": linear.matmul, "and": compare.bitwise_and, "or": compare.bitwise_or,
+    "xor": compare.bitwise_xor,
 }  # fmt: skip
 UNARY = {
     "neg": arithmetic.neg, "pos": arithmetic.positive, "abs": arithmetic.abs,
-    "invert": arithmetic.bitwise_not, "getitem": indexing.getitem, "setitem": indexing.setitem,
+    "invert": compare.bitwise_not, "getitem": indexing.getitem, "setitem": indexing.setitem,
 }  # fmt: skip
 IN_PLACE = {
     "add": inplace.add_, "sub": inplace.sub_, "mul": inplace.mul_, "truediv": inplace.div_,
@@ -83,7 +89,7 @@ def _install() -> None:
     for name, op in IN_PLACE.items():
         setattr(Tensor, f"__i{name}__", op)
     for name in ("eq", "ne", "lt", "le", "gt", "ge"):
-        setattr(Tensor, f"__{name}__", getattr(arithmetic, name))
+        setattr(Tensor, f"__{name}__", getattr(compare, name))
     for name, op in UNARY.items():
         setattr(Tensor, f"__{name}__", op)
     Tensor.T = property(lambda x: shape.permute(x, *range(x.ndim)[::-1]))  # type: ignore[attr-defined]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
+from minigrad.ops.joining import pad as pad_op
 from minigrad.ops.linear import matrices
-from minigrad.ops.shape import pad as pad_op
 from minigrad.ops.shape import squeeze, unsqueeze
 from minigrad.tensor import Tensor, needs_grad, record
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.arithmetic import clamp, div, mul
+from minigrad.ops.arithmetic import add, clamp, div, mul
 from minigrad.ops.reductions import norm
 from minigrad.ops.reductions import sum as total
 from minigrad.ops.shape import reshape
@@ -141,10 +141,10 @@ def outer(x: Any, y: Any) -> Tensor:
 def addmm(x: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta·x + alpha·(mat1 @ mat2)."""
     product = mm(mat1, mat2)
-    scaled = product if alpha == 1 else product * alpha
+    scaled = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
         return scaled
-    out = scaled + (x if beta == 1 else x * beta)
+    out = add(scaled, x if beta == 1 else mul(x, beta))
     if out.shape != product.shape:
         raise RuntimeError(f"addmm: input of shape {x.shape} does not expand to {product.shape}")
     return out

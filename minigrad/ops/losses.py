@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.ops.activations import log_softmax, sigmoid_of
+from minigrad.ops.arithmetic import mul
 from minigrad.ops.reductions import mean
 from minigrad.ops.reductions import sum as total
 from minigrad.tensor import Tensor, as_array, elementwise, operand, operands, record, wrap
@@ -153,8 +154,8 @@ def binary_cross_entropy_with_logits(
         return elementwise(
             name, out, (x, lambda g: g / n * slope), (target, lambda g: g / n * along)
         )
-    out = elementwise(name, loss, (x, lambda g: g * slope), (target, lambda g: g * along))
-    return _reduced(out * weight, reduction)
+    rows = elementwise(name, loss, (x, lambda g: g * slope), (target, lambda g: g * along))
+    return _reduced(mul(rows, weight), reduction)
 
 
 def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:

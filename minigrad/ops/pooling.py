@@ -152,7 +152,7 @@ def _averages(n: int, cells: int, dtype: Any) -> Tensor:
 
 def adaptive_max_pool2d(x: Tensor, output_size: Any) -> Tensor:
     """Maxima over a grid of output_size cells; see adaptive_avg_pool2d."""
-    from minigrad.ops.shape import stack
+    from minigrad.ops.joining import stack
 
     name = "adaptive_max_pool2d"
     _check(name, x)

@@ -10,12 +10,10 @@ import numpy as np
 
 from minigrad.tensor import (
     Tensor,
-    as_array,
     axis_of,
     elementwise,
     operand,
     record,
-    result_dtype,
     wrap,
 )
 
@@ -217,98 +215,6 @@ def clone(x: Any) -> Tensor:
     return elementwise("clone", np.array(operand(x), order="C"), (x, lambda g: g))
 
 
-def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Tensor:
-    """Tensors joined along an existing axis."""
-    # dL/dx_i = the piece of g that came from x_i
-    tensors = list(tensors)
-    if not tensors:
-        raise RuntimeError("cat: expected at least one tensor")
-    arrays = [as_array(x) for x in tensors]
-    kept = [i for i, a in enumerate(arrays) if a.shape != (0,)] or [
-        0
-    ]  # as torch: skip legacy empties
-    first = arrays[kept[0]]
-    if first.ndim == 0:
-        raise RuntimeError("cat: 0-d tensors cannot be joined: use stack")
-    position = axis_of("cat", dim if axis is None else axis, first.ndim)
-    for i in kept:
-        a = arrays[i]
-        if a.ndim != first.ndim or any(
-            m != n
-            for d, (m, n) in enumerate(zip(a.shape, first.shape, strict=True))
-            if d != position
-        ):
-            raise RuntimeError(
-                f"cat: tensor {i} has shape {a.shape}, expected {first.shape} except along "
-                f"dim {position}"
-            )
-    dtype = result_dtype(*tensors)
-    pieces = [arrays[i].astype(dtype, copy=False) for i in kept]
-    ends = np.cumsum([p.shape[position] for p in pieces])[:-1].tolist()
-    skipped = {i: a for i, a in enumerate(arrays) if i not in kept}
-    dtypes, count = [a.dtype for a in arrays], len(arrays)
-
-    def vjp(g: Any) -> Any:
-        parts = dict(zip(kept, np.split(g, ends, axis=position), strict=True))
-        return [
-            np.zeros(0, dtypes[i]) if i in skipped else parts[i].astype(dtypes[i], copy=False)
-            for i in range(count)
-        ]
-
-    return record("cat", np.concatenate(pieces, axis=position), tensors, vjp)
-
-
-concat = cat
-
-
-def stack(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Tensor:
-    """Tensors of one shape joined along a new axis."""
-    tensors = [x if isinstance(x, Tensor) else wrap(as_array(x)) for x in tensors]
-    if not tensors:
-        raise RuntimeError("stack: expected at least one tensor")
-    for i, x in enumerate(tensors):
-        if x.shape != tensors[0].shape:
-            raise RuntimeError(
-                f"stack: tensor {i} has shape {x.shape}, expected {tensors[0].shape}"
-            )
-    position = axis_of("stack", dim if axis is None else axis, tensors[0].ndim + 1)
-    return cat([unsqueeze(x, position) for x in tensors], position)
-
-
-def split(x: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Pieces of one size (the last may be smaller) or of the listed sizes along `dim`."""
-    a = operand(x)
-    axis = axis_of("split", dim, a.ndim)
-    n = a.shape[axis]
-    if isinstance(split_size_or_sections, int):
-        size = split_size_or_sections
-        if size < 0 or (size == 0 and n):
-            raise RuntimeError(f"split: the size must be positive, got {size}")
-        sections = [min(size, n - i) for i in range(0, n, size or 1)] or [0]
-    else:
-        sections = list(split_size_or_sections)
-        if sum(sections) != n or min(sections, default=0) < 0:
-            raise RuntimeError(f"split: sections {sections} do not add up to {n} (dim {axis})")
-    starts = np.cumsum([0, *sections]).tolist()
-    return tuple(narrow(x, axis, i, s) for i, s in zip(starts, sections, strict=False))
-
-
-def chunk(x: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most `chunks` pieces of equal size (the last may be smaller)."""
-    a = operand(x)
-    if chunks < 1:
-        raise RuntimeError(f"chunk: chunks must be positive, got {chunks}")
-    n = a.shape[axis_of("chunk", dim, a.ndim)]
-    return split(x, max(-(-n // chunks), 1), dim) if n else (narrow(x, dim, 0, 0),) * chunks
-
-
-def unbind(x: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """The slices along `dim`, without that axis."""
-    a = operand(x)
-    axis = axis_of("unbind", dim, a.ndim)
-    return tuple(select(x, axis, i) for i in range(a.shape[axis]))
-
-
 def _slice(name: str, x: Any, key: tuple[Any, ...]) -> Tensor:
     a = operand(x)
     shape = a.shape
@@ -368,68 +274,6 @@ def diag(x: Any, diagonal: int = 0) -> Tensor:
 _diagonal_of = diagonal
 
 
-def flip(x: Any, *dims: Any) -> Tensor:
-    """The order reversed along the given axes."""
-    a = operand(x)
-    axes = tuple(axis_of("flip", d, a.ndim) for d in sizes_of("flip", dims))
-    if len(set(axes)) != len(axes):
-        raise RuntimeError(f"flip: dims {dims} name an axis twice")
-    if not a.ndim:
-        return clone(x)
-    return elementwise("flip", np.flip(a, axes).copy(), (x, lambda g: np.flip(g, axes)))
-
-
-def roll(x: Any, shifts: Any, dims: Any = None) -> Tensor:
-    """Elements shifted along axes, coming in again at the other end."""
-    a = operand(x)
-    if dims is not None:
-        shifts, dims = np.atleast_1d(shifts).tolist(), np.atleast_1d(dims).tolist()
-        dims = [axis_of("roll", d, a.ndim) for d in dims]
-        if len(shifts) != len(dims):
-            raise RuntimeError(f"roll: {len(shifts)} shifts for {len(dims)} dims")
-        back = [-s for s in shifts]
-    else:
-        shifts = int(np.atleast_1d(shifts).item())
-        back = -shifts
-    return elementwise("roll", np.roll(a, shifts, dims), (x, lambda g: np.roll(g, back, dims)))
-
-
-def tile(x: Any, *dims: Any) -> Tensor:
-    """The tensor repeated dims[i] times along each axis; missing axes come in front."""
-    a, times = operand(x), sizes_of("tile", dims)
-    return repeat(x, (1,) * (a.ndim - len(times)) + times)
-
-
-def repeat(x: Any, *sizes: Any) -> Tensor:
-    """The tensor repeated sizes[i] times along each axis; sizes beyond its axes come in front."""
-    # dL/dx = g summed over the repetitions
-    a, times = operand(x), sizes_of("repeat", sizes)
-    if len(times) < a.ndim or min(times, default=0) < 0:
-        raise RuntimeError(f"repeat: sizes {times} for a tensor of shape {a.shape}")
-    shape = (1,) * (len(times) - a.ndim) + a.shape
-    split_shape = [n for pair in zip(times, shape, strict=True) for n in pair]  # (times, size) …
-    old, repeats = a.shape, tuple(range(0, 2 * len(times), 2))
-    return elementwise(
-        "repeat",
-        np.tile(a, times),
-        (x, lambda g: g.reshape(split_shape).sum(axis=repeats).reshape(old)),
-    )
-
-
-def repeat_interleave(x: Any, repeats: int, dim: int | None = None) -> Tensor:
-    """Each element (or slice along `dim`) repeated in place."""
-    a = operand(x)
-    if dim is None:
-        return repeat_interleave(reshape(x, -1), repeats, 0)
-    axis = axis_of("repeat_interleave", dim, a.ndim)
-    grouped = (*a.shape[: axis + 1], repeats, *a.shape[axis + 1 :])
-    return elementwise(
-        "repeat_interleave",
-        np.repeat(a, repeats, axis),
-        (x, lambda g: g.reshape(grouped).sum(axis=axis + 1)),
-    )
-
-
 def triu(x: Any, diagonal: int = 0) -> Tensor:
     """The upper triangle of the last two axes; zero below."""
     return _triangle("triu", np.triu, x, diagonal)
@@ -445,74 +289,3 @@ def _triangle(name: str, keep: Any, x: Any, diagonal: int) -> Tensor:
     if a.ndim < 2:
         raise RuntimeError(f"{name}: expected at least 2 axes, got shape {a.shape}")
     return elementwise(name, keep(a, diagonal), (x, lambda g: keep(g, diagonal)))
-
-
-def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """Pad the last axes by (left, right, top, bottom, …); negative numbers crop.
-
-    mode: "constant" (with `value`, default 0), "reflect", "replicate" or "circular".
-    """
-    # dL/dx = g at the places where x went, summed where it went to several
-    a = operand(x)
-    amounts = list(pad)
-    if len(amounts) % 2 or len(amounts) > 2 * a.ndim:
-        raise RuntimeError(f"pad: {len(amounts)} amounts for a tensor of shape {a.shape}")
-    pairs = [(0, 0)] * (a.ndim - len(amounts) // 2)
-    pairs += [(amounts[i], amounts[i + 1]) for i in range(len(amounts) - 2, -1, -2)]
-    for n, (before, after) in zip(a.shape, pairs, strict=True):
-        if n + before + after < 0:
-            raise RuntimeError(f"pad: amounts {amounts} crop more than shape {a.shape} has")
-    if mode != "constant":
-        return _pad_from_inside(x, pairs, mode)
-    grown = [(max(b, 0), max(e, 0)) for b, e in pairs]
-    crop = tuple(
-        slice(max(-b, 0), n - max(-e, 0)) for n, (b, e) in zip(a.shape, pairs, strict=True)
-    )
-    out = np.pad(a[crop], grown, constant_values=0 if value is None else value)
-    inner = tuple(slice(b, n - e) for n, (b, e) in zip(out.shape, grown, strict=True))
-    shape = a.shape
-
-    def back(g: Any) -> Any:
-        dx = np.zeros(shape, g.dtype)
-        dx[crop] = g[inner]
-        return dx
-
-    return elementwise("pad", out, (x, back))
-
-
-def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Tensor:
-    """Every padded element is a copy of an inner one: an index along each padded axis."""
-    from minigrad.ops.indexing import index_select
-
-    for axis, (before, after) in enumerate(pairs):
-        n = x.shape[axis]
-        if not before and not after:
-            continue
-        i = np.arange(-before, n + after)
-        if mode == "replicate":
-            i = np.clip(i, 0, n - 1)
-        elif mode == "circular":
-            if max(before, after) > n:
-                raise RuntimeError(f"pad: circular padding {before, after} is larger than size {n}")
-            i = i % n
-        elif mode == "reflect":
-            if max(before, after) >= n:
-                raise RuntimeError(f"pad: reflect padding {before, after} must be below size {n}")
-            i = n - 1 - np.abs(n - 1 - np.abs(i))
-        else:
-            raise ValueError(
-                f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode!r}"
-            )
-        x = index_select(x, axis, i)
-    return cast(Tensor, x)
-
-
-def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
-    """Coordinates of a grid."""
-    if indexing not in ("ij", "xy"):
-        raise ValueError(f"meshgrid: indexing must be 'ij' or 'xy', got {indexing!r}")
-    n = len(tensors)
-    grids = broadcast_tensors(
-        *(reshape(x, [-1 if j == i else 1 for j in range(n)]) for i, x in enumerate(tensors))
-    )
-    return tuple(transpose(x, 0, 1) for x in grids) if indexing == "xy" and n > 1 else grids

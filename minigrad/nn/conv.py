@@ -1,0 +1,208 @@
+"""Convolution layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.nn import functional as F
+from minigrad.nn import init
+from minigrad.nn.arguments import floating, integer
+from minigrad.nn.module import Module, Parameter
+from minigrad.ops.conv import ints
+from minigrad.tensor import Tensor, wrap
+
+Ints = int | tuple[int, ...]
+
+
+class _Conv(Module):
+    """What the convolutions share: arguments, parameters and their text."""
+
+    axes: int  # how many spatial axes
+    transposed = False
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Ints,
+        stride: Ints,
+        padding: Ints | str,
+        dilation: Ints,
+        groups: int,
+        bias: bool,
+        padding_mode: str,
+        dtype: Any,
+        output_padding: Ints = 0,
+    ) -> None:
+        super().__init__()
+        name, n = type(self).__name__, self.axes
+        self.in_channels = integer(name, "in_channels", in_channels)
+        self.out_channels = integer(name, "out_channels", out_channels)
+        self.kernel_size = ints(name, "kernel_size", kernel_size, n, 1)
+        self.stride = ints(name, "stride", stride, n, 1)
+        self.padding = self._padding(name, padding)
+        self.dilation = ints(name, "dilation", dilation, n, 1)
+        self.output_padding = ints(name, "output_padding", output_padding, n, 0)
+        self.groups = integer(name, "groups", groups)
+        for argument, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if channels % groups:
+                raise ValueError(f"{name}: {argument}={channels} does not divide into {groups} groups")
+        if padding_mode != "zeros":
+            raise ValueError(
+                f"{name}: padding_mode must be 'zeros', got {padding_mode!r}: pad the input with "
+                "F.pad first"
+            )
+        self.padding_mode = padding_mode
+        kind = floating(name, dtype)
+        outer, inner = self.out_channels, self.in_channels // self.groups
+        if self.transposed:
+            outer, inner = self.in_channels, self.out_channels // self.groups
+        self.weight = Parameter(wrap(np.empty((outer, inner, *self.kernel_size), kind)))
+        self.bias: Parameter | None
+        self.register_parameter(
+            "bias", Parameter(wrap(np.empty(self.out_channels, kind))) if bias else None
+        )
+        self.reset_parameters()
+
+    def _padding(self, name: str, padding: Ints | str) -> tuple[int, ...] | str:
+        if not isinstance(padding, str):
+            return ints(name, "padding", padding, self.axes, 0)
+        if padding not in ("same", "valid") or self.transposed:
+            words = "" if self.transposed else "'same', 'valid' or "
+            raise ValueError(f"{name}: padding must be {words}integers, got {padding!r}")
+        if padding == "same" and set(self.stride) != {1}:
+            raise ValueError(f"{name}: padding='same' needs stride 1, got stride={self.stride}")
+        return padding
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew."""
+        init.default_(self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The arguments, those at their defaults left out."""
+        n = self.axes
+        text = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}"
+        )
+        if self.padding != (0,) * n:
+            text += f", padding={self.padding}"
+        if self.dilation != (1,) * n:
+            text += f", dilation={self.dilation}"
+        if self.output_padding != (0,) * n:
+            text += f", output_padding={self.output_padding}"
+        if self.groups != 1:
+            text += f", groups={self.groups}"
+        return text if self.bias is not None else f"{text}, bias=False"
+
+
+class _PlainConv(_Conv):
+    """The arguments of the convolutions that are not transposed.
+
+    Args:
+        in_channels: C, the channels of the input.
+        out_channels: O, the channels of the output.
+        kernel_size: an int, or one for each spatial axis; so are stride, padding and dilation.
+        stride: the step of the kernel.
+        padding: zeros added on both sides, "same" (stride 1 only) or "valid" (none).
+        dilation: the distance between the kernel's taps.
+        groups: split the channels into this many groups that do not see one another.
+        bias: learn an offset per output channel.
+        padding_mode: "zeros".
+        dtype: of the parameters; float32 by default.
+
+    `weight` (O, C/groups, *kernel_size) and `bias` start uniform on ±1/√fan_in.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Ints,
+        stride: Ints = 1,
+        padding: Ints | str = 0,
+        dilation: Ints = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
+            padding_mode, dtype,
+        )  # fmt: skip
+
+
+class Conv1d(_PlainConv):
+    __doc__ = f"Convolve (N, C, L) or (C, L).{(_PlainConv.__doc__ or '').partition('.')[2]}"
+    axes = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The convolution, (N, O, OL) or (O, OL)."""
+        return F.conv1d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+
+class Conv2d(_PlainConv):
+    __doc__ = f"Convolve (N, C, H, W) or (C, H, W).{(_PlainConv.__doc__ or '').partition('.')[2]}"
+    axes = 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The convolution, (N, O, OH, OW) or (O, OH, OW)."""
+        return F.conv2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+
+class ConvTranspose2d(_Conv):
+    """The transpose of a convolution, which enlarges (N, C, H, W) or (C, H, W).
+
+    Args:
+        in_channels: C, the channels of the input.
+        out_channels: O, the channels of the output.
+        kernel_size: an int, or one for each spatial axis; so are stride, the paddings and dilation.
+        stride: the step of the kernel over the output.
+        padding: taken off the output on both sides.
+        output_padding: added to the output at the end; less than stride or dilation.
+        groups: split the channels into this many groups that do not see one another.
+        bias: learn an offset per output channel.
+        dilation: the distance between the kernel's taps.
+        padding_mode: "zeros".
+        dtype: of the parameters; float32 by default.
+
+    `weight` is (C, O/groups, *kernel_size).
+    """
+
+    axes = 2
+    transposed = True
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Ints,
+        stride: Ints = 1,
+        padding: Ints = 0,
+        output_padding: Ints = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Ints = 1,
+        padding_mode: str = "zeros",
+        *,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
+            padding_mode, dtype, output_padding,
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The transposed convolution, (N, O, OH, OW) or (O, OH, OW)."""
+        return F.conv_transpose2d(
+            x, self.weight, self.bias, self.stride, self.padding,  # type: ignore[arg-type]
+            self.output_padding, self.groups, self.dilation,
+        )  # fmt: skip

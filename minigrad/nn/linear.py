@@ -1,0 +1,147 @@
+"""Layers that multiply by a matrix or look up its rows, and dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.nn import functional as F
+from minigrad.nn import init
+from minigrad.nn.arguments import floating, integer, probability
+from minigrad.nn.module import Module, Parameter
+from minigrad.tensor import Tensor, wrap
+
+
+class Linear(Module):
+    """y = x·Wᵀ + b for x (…, in_features); y is (…, out_features).
+
+    Args:
+        in_features: the last size of the input.
+        out_features: the last size of the output.
+        bias: learn b.
+        dtype: of the parameters; float32 by default.
+
+    `weight` (out_features, in_features) and `bias` start uniform on ±1/√in_features.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        self.in_features = integer("Linear", "in_features", in_features)
+        self.out_features = integer("Linear", "out_features", out_features)
+        kind = floating("Linear", dtype)
+        self.weight = Parameter(wrap(np.empty((self.out_features, self.in_features), kind)))
+        self.bias: Parameter | None
+        self.register_parameter(
+            "bias", Parameter(wrap(np.empty(self.out_features, kind))) if bias else None
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew."""
+        init.default_(self.weight, self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x·Wᵀ + b."""
+        return F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+class Embedding(Module):
+    """Rows of a table: integers (…) in [0, num_embeddings) give vectors (…, embedding_dim).
+
+    Args:
+        num_embeddings: the number of rows.
+        embedding_dim: the length of a row.
+        padding_idx: a row that starts at zero and is not trained.
+        dtype: of the table; float32 by default.
+
+    `weight` (num_embeddings, embedding_dim) starts standard normal.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.num_embeddings = integer("Embedding", "num_embeddings", num_embeddings)
+        self.embedding_dim = integer("Embedding", "embedding_dim", embedding_dim)
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ValueError(
+                    f"Embedding: padding_idx must name one of the {num_embeddings} rows, "
+                    f"got {padding_idx}"
+                )
+            padding_idx %= num_embeddings
+        self.padding_idx = padding_idx
+        table = np.empty((self.num_embeddings, self.embedding_dim), floating("Embedding", dtype))
+        self.weight = Parameter(wrap(table))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the table anew."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            init.zeros_(wrap(self.weight.data[self.padding_idx]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The rows that x names."""
+        return F.embedding(x, self.weight, self.padding_idx)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        text = f"{self.num_embeddings}, {self.embedding_dim}"
+        return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"
+
+
+class Dropout(Module):
+    """In training, zero each element with probability p and scale the rest by 1/(1 - p).
+
+    Args:
+        p: the probability, in [0, 1].
+        inplace: accepted as in PyTorch; the result is a new tensor either way.
+
+    Source: Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting,
+    2014.
+    """
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        self.p = probability(type(self).__name__, "p", p)
+        self.inplace = inplace
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x with some elements dropped; x itself in eval mode."""
+        return F.dropout(x, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout1d(Dropout):
+    """Dropout of whole channels of (N, C, L) or (C, L)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x with some channels dropped; x itself in eval mode."""
+        return F.dropout1d(x, self.p, self.training)
+
+
+class Dropout2d(Dropout):
+    """Dropout of whole channels of (N, C, H, W) or (C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x with some channels dropped; x itself in eval mode."""
+        return F.dropout2d(x, self.p, self.training)

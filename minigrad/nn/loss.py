@@ -1,0 +1,188 @@
+"""Losses as layers: of predictions and targets, reduced to their mean, their sum, or not at all."""
+
+from __future__ import annotations
+
+from minigrad.nn import functional as F
+from minigrad.nn.arguments import probability
+from minigrad.nn.module import Module
+from minigrad.tensor import Tensor
+
+
+class _Loss(Module):
+    reductions: tuple[str, ...] = ("mean", "sum", "none")
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        if reduction not in self.reductions:
+            known = ", ".join(map(repr, self.reductions))
+            raise ValueError(
+                f"{type(self).__name__}: reduction must be one of {known}, got {reduction!r}"
+            )
+        self.reduction = reduction
+
+
+class _WeightedLoss(_Loss):
+    """A loss whose weight is a buffer, so that `to(dtype)` and the state dict include it."""
+
+    def __init__(self, weight: Tensor | None, reduction: str) -> None:
+        super().__init__(reduction)
+        self.weight: Tensor | None
+        self.register_buffer("weight", weight)
+
+
+class CrossEntropyLoss(_WeightedLoss):
+    """-log softmax(x)[target] for scores x (N, C, …) or (C,).
+
+    Args:
+        weight: (C,), scales each class; the mean is then over the weights.
+        ignore_index: targets of this class count nothing.
+        reduction: "mean", "sum" or "none".
+        label_smoothing: how much of the uniform distribution to mix into the targets, in [0, 1].
+
+    Targets are classes (N, …) or (), or probabilities in the shape of x.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        *,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(weight, reduction)
+        self.ignore_index = ignore_index
+        self.label_smoothing = probability("CrossEntropyLoss", "label_smoothing", label_smoothing)
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """See `functional.cross_entropy`."""
+        return F.cross_entropy(
+            x, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
+        )
+
+
+class NLLLoss(_WeightedLoss):
+    """-x[target] for log-probabilities x (N, C, …) or (C,) and classes (N, …) or ().
+
+    Args:
+        weight: (C,), scales each class; the mean is then over the weights.
+        ignore_index: targets of this class count nothing.
+        reduction: "mean", "sum" or "none".
+    """
+
+    def __init__(
+        self, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean"
+    ) -> None:
+        super().__init__(weight, reduction)
+        self.ignore_index = ignore_index
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """See `functional.nll_loss`."""
+        return F.nll_loss(x, target, self.weight, self.ignore_index, self.reduction)
+
+
+class MSELoss(_Loss):
+    """(x - target)², of equal shapes."""
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """See `functional.mse_loss`."""
+        return F.mse_loss(x, target, self.reduction)
+
+
+class L1Loss(_Loss):
+    """|x - target|, of equal shapes."""
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """See `functional.l1_loss`."""
+        return F.l1_loss(x, target, self.reduction)
+
+
+class SmoothL1Loss(_Loss):
+    """½d²/beta where |d| < beta, |d| - ½beta elsewhere, with d = x - target (Girshick 2015)."""
+
+    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction)
+        if beta < 0:
+            raise ValueError(f"SmoothL1Loss: beta must not be negative, got {beta}")
+        self.beta = beta
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """See `functional.smooth_l1_loss`."""
+        return F.smooth_l1_loss(x, target, self.reduction, self.beta)
+
+
+class HuberLoss(_Loss):
+    """½d² where |d| < delta, delta·(|d| - ½delta) elsewhere, with d = x - target (Huber 1964)."""
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction)
+        if delta <= 0:
+            raise ValueError(f"HuberLoss: delta must be positive, got {delta}")
+        self.delta = delta
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """See `functional.huber_loss`."""
+        return F.huber_loss(x, target, self.reduction, self.delta)
+
+
+class BCELoss(_WeightedLoss):
+    """-(t·log x + (1 - t)·log(1 - x)) for probabilities x and targets t in [0, 1].
+
+    Args:
+        weight: scales each element's loss; broadcast to the shape of x.
+        reduction: "mean", "sum" or "none".
+    """
+
+    def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
+        super().__init__(weight, reduction)
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """See `functional.binary_cross_entropy`."""
+        return F.binary_cross_entropy(x, target, self.weight, self.reduction)
+
+
+class BCEWithLogitsLoss(_WeightedLoss):
+    """`BCELoss` of sigmoid(x), computed without leaving the logarithm.
+
+    Args:
+        weight: scales each element's loss; broadcast to the shape of x.
+        reduction: "mean", "sum" or "none".
+        pos_weight: scales the loss of positive targets; broadcast to the shape of x.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        *,
+        reduction: str = "mean",
+        pos_weight: Tensor | None = None,
+    ) -> None:
+        super().__init__(weight, reduction)
+        self.pos_weight: Tensor | None
+        self.register_buffer("pos_weight", pos_weight)
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """See `functional.binary_cross_entropy_with_logits`."""
+        return F.binary_cross_entropy_with_logits(
+            x, target, self.weight, self.reduction, self.pos_weight
+        )
+
+
+class KLDivLoss(_Loss):
+    """target·(log target - x), x being log-probabilities.
+
+    Args:
+        reduction: "mean" over all elements, "batchmean" over the batch (which makes it the
+            divergence), "sum" or "none".
+        log_target: the target is given as log-probabilities, too.
+    """
+
+    reductions = ("mean", "batchmean", "sum", "none")
+
+    def __init__(self, reduction: str = "mean", *, log_target: bool = False) -> None:
+        super().__init__(reduction)
+        self.log_target = log_target
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """See `functional.kl_div`."""
+        return F.kl_div(x, target, self.reduction, self.log_target)

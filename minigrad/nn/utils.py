@@ -1,0 +1,77 @@
+"""PyTorch's `torch.nn.utils`: gradients kept within bounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minigrad.tape import Array, note_change
+from minigrad.tensor import Tensor, wrap
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_"]
+
+
+def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
+    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return [t.node.grad for t in tensors if t.node is not None and t.node.grad is not None]
+
+
+def _norm(gradients: list[Array], p: float) -> float:
+    """The p-norm of all elements together, in float64."""
+    if p == math.inf:
+        return max((float(np.abs(g).max(initial=0)) for g in gradients), default=0.0)
+    powers = (np.sum(np.abs(g.astype(np.float64)) ** p) for g in gradients)
+    return float(sum(powers)) ** (1 / p)
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> Tensor:
+    """Scale all gradients by one factor so that their common norm is at most `max_norm`.
+
+    Args:
+        parameters: tensors, or one; those without a gradient are passed over.
+        max_norm: the bound.
+        norm_type: p of the p-norm; may be inf.
+        error_if_nonfinite: refuse a norm that is NaN or infinite, and change nothing.
+
+    Returns:
+        The norm before, 0-d.
+
+    Source: Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks,
+    2013, algorithm 1.
+    """
+    if not norm_type > 0:
+        raise ValueError(f"clip_grad_norm_: norm_type must be positive or inf, got {norm_type}")
+    if not max_norm >= 0:
+        raise ValueError(f"clip_grad_norm_: max_norm must not be negative, got {max_norm}")
+    gradients = _gradients(parameters)
+    with np.errstate(all="ignore"):
+        total = _norm(gradients, float(norm_type))
+        if error_if_nonfinite and not math.isfinite(total):
+            raise RuntimeError(
+                f"clip_grad_norm_: the norm of the gradients is {total}; nothing was changed. Look "
+                "for its source with detect_anomaly()"
+            )
+        factor = max_norm / (total + 1e-6)  # PyTorch's guard against a norm of 0
+        if not factor >= 1:
+            for gradient in gradients:
+                gradient *= factor
+                note_change(gradient)
+    kind = np.result_type(*gradients) if gradients else np.float32
+    return wrap(np.array(total, kind))
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: Any) -> None:
+    """Limit every element of every gradient to [-clip_value, clip_value]."""
+    if not clip_value >= 0:
+        raise ValueError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
+    for gradient in _gradients(parameters):
+        np.clip(gradient, -clip_value, clip_value, out=gradient)
+        note_change(gradient)

@@ -1,0 +1,176 @@
+"""Searching and sorting: which element, in which order. Of those that tie, one is taken."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.ops.arithmetic import maximum, minimum
+from minigrad.ops.reductions import amax, amin, pick_names
+from minigrad.tensor import (
+    Tensor,
+    as_array,
+    axis_of,
+    elementwise,
+    float32,
+    int64,
+    operand,
+    record,
+    wrap,
+)
+
+
+class ValuesIndices(NamedTuple):
+    """What max(dim), min(dim), sort and topk return."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def max(
+    x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
+    keepdims: bool | None = None,
+) -> Any:  # fmt: skip
+    """The largest value; over one `dim` a pair (values, indices) of which one element is taken;
+    with a tensor in place of `dim`, `maximum`."""
+    return _max_or_min("max", x, *pick_names(dim, keepdim, axis, keepdims))
+
+
+def min(
+    x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
+    keepdims: bool | None = None,
+) -> Any:  # fmt: skip
+    """The smallest value; see `max`."""
+    return _max_or_min("min", x, *pick_names(dim, keepdim, axis, keepdims))
+
+
+def _max_or_min(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
+    if isinstance(dim, Tensor):
+        return (maximum if name == "max" else minimum)(x, dim)
+    if dim is None:
+        return (amax if name == "max" else amin)(x)
+    a = operand(x)
+    index = _arg(name, a, dim)
+    return ValuesIndices(*_take(name, x, a, index, axis_of(name, dim, a.ndim), keepdim))
+
+
+def _arg(name: str, a: Any, dim: int) -> Any:
+    """The position of the first extreme (of the first NaN, if there is one) along dim, kept."""
+    axis = axis_of(name, dim, a.ndim)
+    if not a.ndim:
+        return np.zeros((), int64)
+    if a.shape[axis] == 0:
+        raise IndexError(f"{name}: axis {axis} of shape {a.shape} is empty")
+    find = np.argmax if "max" in name else np.argmin
+    return np.asarray(find(a.real, axis=axis, keepdims=True), int64)
+
+
+def _take(name: str, x: Any, a: Any, index: Any, axis: int, keepdim: bool) -> tuple[Any, Any]:
+    """Values at `index` (kept axis); backward puts each gradient where its value came from."""
+    if not a.ndim:
+        return elementwise(name, a.copy(), (x, lambda g: g)), wrap(index)
+    values = np.take_along_axis(a, index, axis)
+    shape, kept = a.shape, values.shape
+
+    def scatter(g: Any) -> Any:
+        dx = np.zeros(shape, g.dtype)
+        np.put_along_axis(dx, index, g.reshape(kept), axis)
+        return dx
+
+    if not keepdim:
+        values, shown = values.squeeze(axis), index.squeeze(axis)
+    else:
+        shown = index
+    return elementwise(name, values, (x, scatter)), wrap(shown)
+
+
+def argmax(
+    x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None
+) -> Tensor:
+    """The position of the largest value along `dim`, of the flattened tensor if None."""
+    return _position("argmax", x, dim if axis is None else axis, keepdim)
+
+
+def argmin(
+    x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None
+) -> Tensor:
+    """The position of the smallest value along `dim`, of the flattened tensor if None."""
+    return _position("argmin", x, dim if axis is None else axis, keepdim)
+
+
+def _position(name: str, x: Any, dim: int | None, keepdim: bool) -> Tensor:
+    a = operand(x)
+    if dim is None:
+        if not a.size:
+            raise IndexError(f"{name}: the tensor of shape {a.shape} is empty")
+        flat = _arg(name, a.reshape(-1), 0)
+        return wrap(flat.reshape((1,) * a.ndim if keepdim else ()))
+    index = _arg(name, a, dim)
+    return wrap(index if keepdim or not a.ndim else index.squeeze(axis_of(name, dim, a.ndim)))
+
+
+def sort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
+    """Values in order along `dim`, and where they came from; always stable."""
+    a = operand(x)
+    axis = axis_of("sort", dim, a.ndim)
+    index = argsort(x, dim, descending).data
+    return ValuesIndices(*_take("sort", x, a, index, axis, True))
+
+
+def argsort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """The positions that sort the tensor along `dim`; always stable."""
+    a = operand(x)
+    axis = axis_of("argsort", dim, a.ndim)
+    if not a.ndim:
+        return wrap(np.zeros((), int64))
+    if descending:  # a stable descending order: sort the mirrored axis, mirror back
+        mirrored = np.argsort(np.flip(a.real, axis), axis=axis, kind="stable")
+        return wrap(np.ascontiguousarray(a.shape[axis] - 1 - np.flip(mirrored, axis)))
+    return wrap(np.argsort(a.real, axis=axis, kind="stable"))
+
+
+def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
+    """The k largest (or smallest) values along `dim`, in order, and where they came from."""
+    a = operand(x)
+    axis = axis_of("topk", dim, a.ndim)
+    if not 0 <= k <= (a.shape[axis] if a.ndim else 1):
+        raise RuntimeError(f"topk: k = {k} is out of range for axis {axis} of shape {a.shape}")
+    index = argsort(x, dim, descending=largest).data
+    index = index[(slice(None),) * axis + (slice(k),)] if a.ndim else index
+    return ValuesIndices(*_take("topk", x, a, index, axis, True))
+
+
+def median(x: Any) -> Tensor:
+    """The lower median of all elements."""
+    a = operand(x).reshape(-1)
+    order = argsort(wrap(a)).data
+    if not a.size:
+        return wrap(np.asarray(np.nan, a.dtype))
+    return _pick(x, int(order[(a.size - 1) // 2]))
+
+
+def _pick(x: Any, position: int) -> Tensor:
+    """One element by its flat position."""
+    a = operand(x)
+    shape = a.shape
+
+    def vjp(g: Any) -> Any:
+        dx = np.zeros(shape, g.dtype)
+        dx.reshape(-1)[position] = g
+        return (dx,)
+
+    return record("median", a.reshape(-1)[position], (x,), vjp)
+
+
+def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
+    """How often each non-negative integer occurs."""
+    a = as_array(x)
+    if a.ndim != 1 or a.dtype.kind not in "iu" or (a.size and a.min() < 0):
+        raise ValueError(
+            f"bincount: expected one axis of non-negative integers, got shape {a.shape}, {a.dtype}"
+        )
+    out = np.bincount(a, None if weights is None else as_array(weights), minlength)
+    return wrap(
+        out.astype(float32) if weights is not None and as_array(weights).dtype == float32 else out
+    )
