@@ -50,7 +50,7 @@ class Sample:
         rng = np.random.default_rng(7)
         shapes = self.shapes[:1] if self.layout == "twice" else self.shapes
         return [
-            laid_out(draw(domain or self.case.domain, s, rng).astype(dtype), self.layout)
+            laid_out(np.asarray(draw(domain or self.case.domain, s, rng), dtype), self.layout)
             for s in shapes
         ]
 
@@ -100,7 +100,8 @@ def draw(domain: str, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
 
 def laid_out(a: Any, layout: str) -> Any:
     """The same numbers in another order in memory."""
-    if layout == "transposed":
+    a = np.asarray(a)
+    if layout == "transposed" and a.ndim > 1:
         return np.ascontiguousarray(a.T).T
     if layout == "strided" and a.ndim:
         larger = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)

@@ -58,8 +58,9 @@ def sgd_step_(
     maximize: bool,
 ) -> None:
     """One step of SGD, in place in p and buf: buf = momentum·buf + (1 - dampening)·g."""
-    g = ready(g, p.dtype)
-    if not _in_place(p, g, buf):
+    # Starting a compiled loop costs as much as three numpy calls on a small array.
+    small = p.size < 4096 and buf is None
+    if small or not _in_place(p, g := ready(g, p.dtype), buf):
         numpy_kernels.sgd_step_(
             p, g, buf, lr, momentum, dampening, weight_decay, nesterov, maximize
         )

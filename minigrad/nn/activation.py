@@ -202,9 +202,7 @@ class Softplus(Module):
 class Hardtanh(_Activation):
     """x limited to [min_val, max_val]."""
 
-    def __init__(
-        self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-    ) -> None:
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__(inplace)
         if not min_val < max_val:
             raise ValueError(
@@ -263,7 +261,7 @@ class Softmax(Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.dim = integer(type(self).__name__, "dim", dim, -64)
+        self.dim = integer(type(self).__name__, "dim", dim, None)
 
     def forward(self, x: Tensor) -> Tensor:
         """See `functional.softmax`."""

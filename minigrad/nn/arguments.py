@@ -9,11 +9,11 @@ import numpy as np
 from minigrad.tensor import float32
 
 
-def integer(layer: str, name: str, value: Any, minimum: int = 1) -> int:
+def integer(layer: str, name: str, value: Any, minimum: int | None = 1) -> int:
     """`value` as an int, refused if it is not one or is below `minimum`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{layer}: {name} must be an integer, got {value!r}")
-    if value < minimum:
+    if minimum is not None and value < minimum:
         raise ValueError(f"{layer}: {name} must be at least {minimum}, got {value}")
     return int(value)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from minigrad.nn.module import Module, _described
+from minigrad.nn.module import Module, described
 from minigrad.tensor import Tensor
 
 
@@ -23,7 +23,9 @@ class _Numbered(Module):
     def _name(self, index: Any) -> str:
         i = operator.index(index)
         if not -len(self) <= i < len(self):
-            raise IndexError(f"{type(self).__name__}: index {i} is out of range for {len(self)} modules")
+            raise IndexError(
+                f"{type(self).__name__}: index {i} is out of range for {len(self)} modules"
+            )
         return list(self._module_names)[i]
 
     def __getitem__(self, index: Any) -> Any:
@@ -45,19 +47,19 @@ class _Numbered(Module):
         doomed = names[index] if isinstance(index, slice) else [self._name(index)]
         self._replace([(n, self.__dict__[n]) for n in names if n not in doomed])
 
-    def _replace(self, items: list[tuple[str | None, Module]]) -> None:
+    def _replace(self, items: Sequence[tuple[str | None, Module]]) -> None:
         """Take these modules; names that are just the old numbering are numbered anew."""
         names = list(self._module_names)
         numbered = names == [str(i) for i in range(len(names))]
         for name in names:
             delattr(self, name)
-        for i, (name, module) in enumerate(items):
-            self.register_module(str(i) if numbered or name is None else name, module)
+        for i, (given, module) in enumerate(items):
+            name = str(i) if numbered or given is None else given
+            self.register_module(name, module)
 
     def _checked(self, module: Any) -> Module:
         if not isinstance(module, Module):
-            hint = " (nn.ReLU(), not F.relu)" if callable(module) and not isinstance(module, type) else ""
-            raise TypeError(f"{type(self).__name__}: expected a Module, got {_described(module)}{hint}")
+            raise TypeError(f"{type(self).__name__}: expected a Module, got {described(module)}")
         return module
 
     def append(self, module: Module) -> Self:
@@ -90,7 +92,7 @@ class _Numbered(Module):
 
 
 class Sequential(_Numbered):
-    """Modules applied one after another: `Sequential(a, b)`, or named, `Sequential(OrderedDict(…))`.
+    """Modules applied one after another: `Sequential(a, b)` or, named, `Sequential({"one": a})`.
 
     Indexing and slicing give its modules; a slice is a Sequential that shares them.
     """
@@ -108,12 +110,12 @@ class Sequential(_Numbered):
     def _of(cls, items: list[tuple[str, Module]]) -> Self:
         return cls(dict(items))
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """The last module's output."""
         own = self.__dict__
         for name in self._module_names:
-            input = own[name](input)
-        return input
+            x = own[name](x)
+        return x
 
 
 class ModuleList(_Numbered):
@@ -158,7 +160,9 @@ class ModuleDict(Module):
 
     def __getitem__(self, key: str) -> Any:
         if key not in self._module_names:
-            raise KeyError(f"{key}: this ModuleDict has {', '.join(self._module_names) or 'no keys'}")
+            raise KeyError(
+                f"{key}: this ModuleDict has {', '.join(self._module_names) or 'no keys'}"
+            )
         return self.__dict__[key]
 
     def __setitem__(self, key: str, module: Module) -> None:
@@ -211,9 +215,9 @@ class Identity(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """The input."""
-        return input
+        return x
 
 
 class Residual(Module):
@@ -229,10 +233,10 @@ class Residual(Module):
         self.body = Sequential(*modules)
         self.register_module("shortcut", shortcut)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """x + f(x); refused where the two shapes differ."""
-        change: Tensor = self.body(input)
-        kept: Tensor = input if self.shortcut is None else self.shortcut(input)
+        change: Tensor = self.body(x)
+        kept: Tensor = x if self.shortcut is None else self.shortcut(x)
         if change.shape != kept.shape:
             raise ValueError(
                 f"Residual: f(x) has shape {change.shape} but the shortcut has {kept.shape}: give "

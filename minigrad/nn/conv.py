@@ -48,7 +48,9 @@ class _Conv(Module):
         self.groups = integer(name, "groups", groups)
         for argument, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % groups:
-                raise ValueError(f"{name}: {argument}={channels} does not divide into {groups} groups")
+                raise ValueError(
+                    f"{name}: {argument}={channels} does not divide into groups={groups}"
+                )
         if padding_mode != "zeros":
             raise ValueError(
                 f"{name}: padding_mode must be 'zeros', got {padding_mode!r}: pad the input with "
@@ -99,22 +101,7 @@ class _Conv(Module):
 
 
 class _PlainConv(_Conv):
-    """The arguments of the convolutions that are not transposed.
-
-    Args:
-        in_channels: C, the channels of the input.
-        out_channels: O, the channels of the output.
-        kernel_size: an int, or one for each spatial axis; so are stride, padding and dilation.
-        stride: the step of the kernel.
-        padding: zeros added on both sides, "same" (stride 1 only) or "valid" (none).
-        dilation: the distance between the kernel's taps.
-        groups: split the channels into this many groups that do not see one another.
-        bias: learn an offset per output channel.
-        padding_mode: "zeros".
-        dtype: of the parameters; float32 by default.
-
-    `weight` (O, C/groups, *kernel_size) and `bias` start uniform on ±1/√fan_in.
-    """
+    """The arguments of the convolutions that are not transposed."""
 
     def __init__(
         self,
@@ -137,7 +124,8 @@ class _PlainConv(_Conv):
 
 
 class Conv1d(_PlainConv):
-    __doc__ = f"Convolve (N, C, L) or (C, L).{(_PlainConv.__doc__ or '').partition('.')[2]}"
+    """Convolve (N, C, L) or (C, L); arguments as for `Conv2d`."""
+
     axes = 1
 
     def forward(self, x: Tensor) -> Tensor:
@@ -148,7 +136,23 @@ class Conv1d(_PlainConv):
 
 
 class Conv2d(_PlainConv):
-    __doc__ = f"Convolve (N, C, H, W) or (C, H, W).{(_PlainConv.__doc__ or '').partition('.')[2]}"
+    """Convolve (N, C, H, W) or (C, H, W).
+
+    Args:
+        in_channels: C, the channels of the input.
+        out_channels: O, the channels of the output.
+        kernel_size: an int, or one for each spatial axis; so are stride, padding and dilation.
+        stride: the step of the kernel.
+        padding: zeros added on both sides, "same" (stride 1 only) or "valid" (none).
+        dilation: the distance between the kernel's taps.
+        groups: split the channels into this many groups that do not see one another.
+        bias: learn an offset per output channel.
+        padding_mode: "zeros".
+        dtype: of the parameters; float32 by default.
+
+    `weight` (O, C/groups, *kernel_size) and `bias` start uniform on ±1/√fan_in.
+    """
+
     axes = 2
 
     def forward(self, x: Tensor) -> Tensor:
@@ -203,6 +207,6 @@ class ConvTranspose2d(_Conv):
     def forward(self, x: Tensor) -> Tensor:
         """The transposed convolution, (N, O, OH, OW) or (O, OH, OW)."""
         return F.conv_transpose2d(
-            x, self.weight, self.bias, self.stride, self.padding,  # type: ignore[arg-type]
+            x, self.weight, self.bias, self.stride, self.padding,
             self.output_padding, self.groups, self.dilation,
         )  # fmt: skip

@@ -71,7 +71,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """Fill a matrix with the identity."""
     if tensor.ndim != 2:
         raise ValueError(f"eye_: expected a matrix, got shape {tensor.shape}")
-    return _filled(tensor, np.eye(*tensor.shape))
+    return _filled(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -104,7 +104,7 @@ _GAINS = {
 
 
 def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
-    """How many inputs an output of the layer with this weight has, and how many outputs an input."""
+    """How many inputs an output of this weight's layer has, and how many outputs an input."""
     if tensor.ndim < 2:
         raise ValueError(
             f"fan in and fan out need a weight of at least 2 axes, got shape {tensor.shape}"

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from types import FunctionType
+from typing import Any, Self
 
 import numpy as np
 
+from minigrad.nn import state
+from minigrad.nn.state import IncompatibleKeys
 from minigrad.tape import note_change
-from minigrad.tensor import CATEGORY, RemovableHandle, Tensor, as_array, wrap
+from minigrad.tensor import RemovableHandle, Tensor, as_array, wrap
 
 
 class Parameter(Tensor):
@@ -34,21 +37,6 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
-
-
-class IncompatibleKeys(NamedTuple):
-    """What a state dict lacked, and what it had too much."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-    def __repr__(self) -> str:
-        if not self.missing_keys and not self.unexpected_keys:
-            return "<All keys matched successfully>"
-        return (
-            f"IncompatibleKeys(missing_keys={self.missing_keys}, "
-            f"unexpected_keys={self.unexpected_keys})"
-        )
 
 
 class Module:
@@ -110,34 +98,13 @@ class Module:
             self._register(self._names("_parameter_names"), name, value)
         elif isinstance(value, Module):
             self._register(self._names("_module_names"), name, value)
-        elif value is None or (known := self._kind(name)) is None:
+        elif value is None or self._may_become(name, value):
             object.__setattr__(self, name, value)
-        elif known == "buffer" and isinstance(value, Tensor):
-            object.__setattr__(self, name, value)
-        else:
-            wanted = {"parameter": "a Parameter", "buffer": "a Tensor", "module": "a Module"}[known]
-            raise TypeError(
-                f"{type(self).__name__}: {name!r} is a {known}, so it can only be set to {wanted} or "
-                f"None, got {type(value).__name__}"
-            )
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
         for registry in (self._parameter_names, self._buffer_names, self._module_names):
             registry.pop(name, None)
-
-    def __getattr__(self, name: str) -> Any:  # called only for what is not there
-        kind = type(self).__name__
-        if "_parameter_names" not in self.__dict__:
-            raise AttributeError(
-                f"{kind} has no attribute {name!r}: its __init__ must call super().__init__() first"
-            )
-        own = [n for n in self.__dict__ if not n.startswith("_") and n != "training"]
-        raise AttributeError(
-            f"{kind} has no attribute {name!r}; it has {', '.join(own) or 'none of its own'}",
-            name=name,
-            obj=self,
-        )
 
     def _names(self, registry: str) -> dict[str, Any]:
         try:
@@ -148,18 +115,28 @@ class Module:
                 "parameters and modules"
             ) from None
 
-    def _kind(self, name: str) -> str | None:
+    def _may_become(self, name: str, value: Any) -> bool:
+        """Refuse to put something else in the place of a parameter, buffer or module."""
         own = self.__dict__
         if name in own.get("_parameter_names", ()):
-            return "parameter"
-        if name in own.get("_buffer_names", ()):
-            return "buffer"
-        return "module" if name in own.get("_module_names", ()) else None
+            kind, wanted = "parameter", "a Parameter"
+        elif name in own.get("_module_names", ()):
+            kind, wanted = "module", "a Module"
+        elif name in own.get("_buffer_names", ()) and not isinstance(value, Tensor):
+            kind, wanted = "buffer", "a Tensor"
+        else:
+            return True
+        raise TypeError(
+            f"{type(self).__name__}: {name!r} is a {kind}, so it can only be set to {wanted} or "
+            f"None, got {type(value).__name__}"
+        )
 
     def _register(
         self, registry: dict[str, Any], name: str, value: Any, entry: bool | None = None
     ) -> None:
         object.__setattr__(self, name, value)
+        if name not in self.__dict__:  # a property's setter has put it elsewhere
+            return
         for other in (self._parameter_names, self._buffer_names, self._module_names):
             if other is not registry:
                 other.pop(name, None)
@@ -177,7 +154,7 @@ class Module:
             raise ValueError(f"{who}the attribute {name!r} already exists: choose another name")
         if value is not None and not isinstance(value, kind):
             raise TypeError(
-                f"{who}{name!r} must be a {kind.__name__} or None, got {_described(value)}"
+                f"{who}{name!r} must be a {kind.__name__} or None, got {described(value)}"
             )
         self._register(registry, name, value, entry)
 
@@ -327,34 +304,10 @@ class Module:
             strict: refuse missing and unexpected keys. `num_batches_tracked` may be missing.
 
         Raises:
-            RuntimeError: naming every missing, unexpected and unfit entry; nothing has changed then.
+            RuntimeError: naming all missing, unexpected and unfit entries; nothing has changed.
         """
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(f"load_state_dict: expected a dict, got {type(state_dict).__name__}")
         targets = dict(self._named_state(""))
-        missing = [
-            key for key in targets if key not in state_dict and not _may_be_missing(key)
-        ]  # fmt: skip
-        unexpected = [key for key in state_dict if key not in targets]
-        shared = [key for key in targets if key in state_dict]
-        problems = []
-        if strict and missing:
-            problems.append(f"Missing key(s) in state_dict: {_quoted(missing)}.")
-        if strict and unexpected:
-            problems.append(f"Unexpected key(s) in state_dict: {_quoted(unexpected)}.")
-        problems += [
-            f"{problem[0]} for {key}: {problem[1]}"
-            for key in shared
-            if (problem := _misfit(targets[key], state_dict[key]))
-        ]
-        if problems:
-            raise RuntimeError(
-                "\n\t".join([f"Error(s) in loading state_dict for {type(self).__name__}:", *problems])
-            )
-        for key in shared:
-            np.copyto(targets[key].data, _array(state_dict[key]), casting="same_kind")
-            note_change(targets[key].data)
-        return IncompatibleKeys(missing, unexpected)
+        return state.load(type(self).__name__, targets, state_dict, strict)
 
     # Changing all of it.
 
@@ -397,20 +350,10 @@ class Module:
 
     def to(self, *args: Any, dtype: Any = None) -> Self:
         """Convert all floating parameters and buffers to a dtype; "cpu" changes nothing."""
-        for arg in args:
-            if isinstance(arg, Tensor):
-                dtype = arg.dtype
-            elif not (isinstance(arg, str) and arg.split(":")[0] == "cpu"):
-                dtype = arg
+        dtype = state.floating_dtype(args, dtype)
         if dtype is not None:
-            try:
-                dtype = np.dtype(dtype)
-            except TypeError:
-                raise TypeError(f"to: expected a dtype or 'cpu', got {dtype!r}") from None
-            if dtype.kind != "f":
-                raise TypeError(f"to: a module takes a floating dtype, got {dtype}")
             for tensor in [*self.parameters(), *self.buffers()]:
-                _convert(tensor, dtype)
+                state.convert(tensor, dtype)
         return self
 
     def float(self) -> Self:
@@ -447,71 +390,32 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
+    """What came instead of a module or tensor, for an error."""
     if isinstance(value, type):
         return f"the class {value.__name__}: add parentheses, {value.__name__}(...)"
+    if isinstance(value, FunctionType):
+        return f"the function {value.__name__}: use its module (nn.ReLU() for F.relu)"
     return type(value).__name__
-
-
-def _quoted(keys: list[str]) -> str:
-    return ", ".join(f'"{key}"' for key in keys)
-
-
-def _may_be_missing(key: str) -> bool:
-    # Batch normalisation of before the counter was introduced has none in its checkpoints.
-    return key.rpartition(".")[2] == "num_batches_tracked"
-
-
-def _array(value: Any) -> Any:
-    return value.data if isinstance(value, Tensor) else value
-
-
-def _misfit(target: Tensor, value: Any) -> tuple[str, str] | None:
-    """Why a state dict's value cannot be copied into `target`, if so."""
-    array = _array(value)
-    if not isinstance(array, np.ndarray | np.generic):
-        return "wrong type", f"expected a tensor or an array, got {type(value).__name__}"
-    if array.shape != target.shape:
-        return (
-            "size mismatch",
-            f"copying a param with shape {array.shape} from checkpoint, the shape in current model "
-            f"is {target.shape}.",
-        )
-    if CATEGORY.get(array.dtype.kind, 9) > CATEGORY[target.dtype.kind]:
-        return "dtype mismatch", f"{array.dtype} from checkpoint does not fit {target.dtype}."
-    if not target.data.flags.writeable:
-        return "read-only memory", "the current model's array cannot be written."
-    return None
-
-
-def _convert(tensor: Tensor, dtype: np.dtype[Any]) -> None:
-    if tensor.data.dtype.kind != "f" or tensor.data.dtype == dtype:
-        return
-    grad, needed = tensor.grad, tensor.requires_grad
-    tensor.requires_grad = False  # a node knows its dtype, so the leaf needs a new one
-    tensor.data = tensor.data.astype(dtype)
-    tensor.requires_grad = needed
-    if grad is not None:
-        tensor.grad = wrap(grad.data.astype(dtype))
 
 
 def _note_path(error: Exception, module: Module) -> None:
     """Add to an error a note that says in which module it arose, such as "in Net.body.2 (ReLU())".
 
-    The innermost module writes the note; each module that the error passes through on its way out
-    and that knows the one before it puts its own name in front.
+    The innermost module writes the note; each module that the error passes on its way out, and
+    that contains the one before it, puts its own name in front.
     """
-    inner, path, text = getattr(error, "_raised_in", (None, "", ""))
-    if inner is None:
-        leaf = not module._module_names
-        text = f" ({module!r})" if leaf and module.extra_repr() else ""
-        note = f"in {type(module).__name__}" if not text else f"in {module!r}"
+    known = getattr(error, "_raised_in", None)
+    if known is None:
+        path, text = "", "" if module._module_names else repr(module)
+        note = f"in {text or type(module).__name__}"
     else:
+        inner, path, text, old_note = known
         found = next((name for name, m in module.named_modules() if m is inner), None)
         if found is None:
             return
-        path = ".".join(part for part in (found, path) if part)
-        note = f"in {type(module).__name__}.{path}{text}"
-        error.__notes__.pop()
-    error._raised_in = (module, path, text)  # type: ignore[attr-defined]
+        error.__notes__.remove(old_note)
+        path = f"{found}.{path}" if found and path else found or path
+        note = f"in {type(module).__name__}.{path}" + (f" ({text})" if text else "")
+    error._raised_in = (module, path, text, note)  # type: ignore[attr-defined]
     error.add_note(note)

@@ -184,7 +184,7 @@ class AvgPool2d(_Pool):
 
 
 class _AdaptivePool(Module):
-    def __init__(self, output_size: int | None | Sequence[int | None]) -> None:
+    def __init__(self, output_size: int | Sequence[int | None] | None) -> None:
         super().__init__()
         name = type(self).__name__
         sizes = output_size if isinstance(output_size, tuple | list) else (output_size,) * 2
@@ -245,7 +245,7 @@ class Unflatten(Module):
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
-        self.dim = integer("Unflatten", "dim", dim, -64)
+        self.dim = integer("Unflatten", "dim", dim, None)
         if not isinstance(unflattened_size, tuple | list):
             raise TypeError(
                 f"Unflatten: unflattened_size must be a tuple of sizes, got {unflattened_size!r}"

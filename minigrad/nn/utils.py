@@ -1,4 +1,4 @@
-"""PyTorch's `torch.nn.utils`: gradients kept within bounds."""
+"""PyTorch's `torch.nn.utils`: gradients within bounds, statistics held."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.nn.norm import frozen_stats
 from minigrad.tape import Array, note_change
 from minigrad.tensor import Tensor, wrap
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "frozen_stats"]
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
@@ -24,7 +25,7 @@ def _norm(gradients: list[Array], p: float) -> float:
     if p == math.inf:
         return max((float(np.abs(g).max(initial=0)) for g in gradients), default=0.0)
     powers = (np.sum(np.abs(g.astype(np.float64)) ** p) for g in gradients)
-    return float(sum(powers)) ** (1 / p)
+    return math.pow(sum(powers), 1 / p)
 
 
 def clip_grad_norm_(
