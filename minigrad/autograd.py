@@ -168,12 +168,9 @@ def _compare(
     data = [x.data for x in tensors]
 
     def projected(arrays: Sequence[Any], part: str) -> float:
-        with _with_data(tensors, arrays):
-            ys = evaluate()
-        # a sum of terms that rounding reorders; scaled, its own error is known
-        return float(
-            sum(np.sum(w * getattr(ys[i].data, part)) for i, w in zip(which, weights, strict=True))
-        )
+        with _with_data(tensors, arrays):  # read inside: an output may be an input itself
+            ys = [evaluate()[i].data for i in which]
+        return float(sum(np.sum(w * getattr(y, part)) for y, w in zip(ys, weights, strict=True)))
 
     def along(k: int, direction: Array, complex_step: bool) -> float:
         def moved(step: complex) -> list[Any]:

@@ -264,7 +264,7 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same memory, cut off from the graph."""
         data = self.data.real if modes.probing.get() else self.data
-        return wrap(data, base=self.base or self)
+        return wrap(data, base=origin(self))
 
     def detach_(self) -> Self:
         """Cut this tensor off from the graph."""
@@ -315,6 +315,11 @@ def wrap(data: Any, node: Node | None = None, base: Tensor | None = None) -> Ten
     out.node = node
     out.base = base
     return out
+
+
+def origin(x: Tensor) -> Tensor:
+    """The tensor that x is a view of: itself if it is none."""
+    return x if x.base is None else x.base
 
 
 def rebuild(kind: type[T], data: Array, requires_grad: bool) -> T:
@@ -413,6 +418,13 @@ def operands(*values: Any, floating: bool = False) -> tuple[Any, ...]:
     return tuple(
         np.asarray(v.data if isinstance(v, Tensor) else v).astype(dtype, copy=False) for v in values
     )
+
+
+def operand_arrays(*values: Any) -> list[Any]:
+    """`operands`, with plain numbers as 0-d arrays of the common dtype too."""
+    arrays = operands(*values)
+    dtype = np.result_type(*arrays)
+    return [np.asarray(a, dtype) for a in arrays]
 
 
 def operand(x: Any, floating: bool = False) -> Array:

@@ -60,8 +60,8 @@ class TensorDataset(Dataset):
 class Subset(Dataset):
     """The samples of `dataset` with these numbers, in this order."""
 
-    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
-        numbers = np.asarray(indices.data if isinstance(indices, Tensor) else list(indices))
+    def __init__(self, dataset: Any, indices: Iterable[int] | Arrays) -> None:
+        numbers = as_array(indices if isinstance(indices, Arrays) else list(indices))
         if numbers.size and numbers.dtype.kind not in "iu":
             raise TypeError(f"Subset: expected integer indices, got dtype {numbers.dtype}")
         n = len(dataset)
@@ -266,7 +266,9 @@ def default_collate(samples: list[Any]) -> Any:
 def _stack(samples: list[Tensor]) -> Tensor:
     _check_alike(samples, lambda s: s.shape)
     if any(s.node is not None for s in samples):
-        from minigrad.ops.shape import stack  # here only: a dataset of tensors with a graph is rare
+        from minigrad.ops.joining import (
+            stack,  # here only: a dataset of tensors with a graph is rare
+        )
 
         return stack(samples)
     return wrap(np.stack([s.data for s in samples]))

@@ -99,6 +99,9 @@ class Standardize(_Preprocessing):
     constant features).
     """
 
+    mean_: Array
+    scale_: Array
+
     def _learn(self, x: Array) -> None:
         self.mean_ = x.mean(axis=0)
         constant = x.max(axis=0) == x.min(axis=0)
@@ -120,6 +123,9 @@ class MinMax(_Preprocessing):
     Args:
         feature_range: (low, high).
     """
+
+    min_: Array
+    max_: Array
 
     def __init__(self, feature_range: tuple[float, float] = (0, 1)) -> None:
         low, high = feature_range
@@ -162,6 +168,11 @@ class Whiten(_Preprocessing):
 
     Source: Kessy, Lewin and Strimmer, Optimal whitening and decorrelation, 2018.
     """
+
+    mean_: Array
+    components_: Array
+    variances_: Array
+    rank_: int
 
     def __init__(self, kind: str = "pca", eps: float = 0.0) -> None:
         if kind not in ("pca", "zca"):
@@ -231,6 +242,9 @@ class ClipOutliers(_Preprocessing):
     Args:
         k: how many standard deviations are kept.
     """
+
+    low_: Array
+    high_: Array
 
     def __init__(self, k: float = 3.0) -> None:
         if not k > 0:

@@ -106,6 +106,18 @@ class Module:
         for registry in (self._parameter_names, self._buffer_names, self._module_names):
             registry.pop(name, None)
 
+    def __getattr__(self, name: str) -> Any:  # called only for what is not there
+        kind = type(self).__name__
+        if hasattr(type(self), name):  # a property whose own code raised AttributeError
+            raise AttributeError(f"computing the property {kind}.{name} raised AttributeError")
+        if "_parameter_names" not in self.__dict__:
+            raise AttributeError(
+                f"{kind} has no attribute {name!r}: its __init__ must call super().__init__() first"
+            )
+        own = [n for n in self.__dict__ if not n.startswith("_") and n != "training"]
+        message = f"{kind} has no attribute {name!r}; it has {', '.join(own) or 'none of its own'}"
+        raise AttributeError(message, name=name, obj=self)
+
     def _names(self, registry: str) -> dict[str, Any]:
         try:
             return self.__dict__[registry]  # type: ignore[no-any-return]
@@ -387,7 +399,7 @@ class Module:
 
 
 def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+    return f"{path}.{name}" if path and name else path or name
 
 
 def described(value: Any) -> str:
@@ -407,15 +419,17 @@ def _note_path(error: Exception, module: Module) -> None:
     """
     known = getattr(error, "_raised_in", None)
     if known is None:
-        path, text = "", "" if module._module_names else repr(module)
+        path, text = "", "" if module.__dict__.get("_module_names") != {} else repr(module)
         note = f"in {text or type(module).__name__}"
     else:
         inner, path, text, old_note = known
         found = next((name for name, m in module.named_modules() if m is inner), None)
         if found is None:
             return
-        error.__notes__.remove(old_note)
-        path = f"{found}.{path}" if found and path else found or path
-        note = f"in {type(module).__name__}.{path}" + (f" ({text})" if text else "")
+        notes = getattr(error, "__notes__", [])
+        if old_note in notes:
+            notes.remove(old_note)
+        path = ".".join(part for part in (found, path) if part)
+        note = f"in {_join(type(module).__name__, path)}" + (f" ({text})" if text else "")
     error._raised_in = (module, path, text, note)  # type: ignore[attr-defined]
     error.add_note(note)

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad import tape
 from minigrad.nn.module import Module
 from minigrad.nn.norm_base import (
     NormBase,
@@ -158,12 +157,11 @@ class _BatchNorm(NormBase):
         if factor is None:  # mean of k + 1 values = mean of k + (new - mean of k)/(k + 1)
             factor = 1 / (int(count.data) + 1)
         old_mean, old_var = running_mean.data, running_var.data
-        with np.errstate(all="ignore"):  # what is not finite, `store` sees
-            new_mean = old_mean + factor * (mean - old_mean)
+        with np.errstate(all="ignore"):  # what is not finite or too large, `store` sees
+            new_mean = (old_mean + factor * (mean - old_mean)).astype(old_mean.dtype)
             new_var = old_var + factor * (var * (m / (m - 1)) - old_var)
-        self.store(running_mean, running_var, new_mean, new_var)
-        count.data[...] += 1
-        tape.note_change(count.data)
+            self.store(running_mean, running_var, new_mean, new_var.astype(old_var.dtype))
+        count.data += 1  # an integer: no graph can have saved it
 
     def _one_value(self, x: Tensor) -> str:
         cause = "the batch has one sample (N=1)"
@@ -259,7 +257,8 @@ class _InstanceNorm(NormBase):
             return ops.instance_norm(x, None, None, *affine, True, momentum, self.eps)
         new_mean, new_var = wrap(mean.data.copy()), wrap(var.data.copy())
         y = ops.instance_norm(x, new_mean, new_var, *affine, True, momentum, self.eps)
-        self.store(mean, var, new_mean.data, new_var.data)
+        with np.errstate(all="ignore"):
+            self.store(mean, var, new_mean.data, new_var.data)
         return y
 
 

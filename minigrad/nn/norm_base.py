@@ -182,12 +182,12 @@ class NormBase(Module):
         raise ValueError(f"{name}: expected an input {expected}, got shape {x.shape}{hint}")
 
     def store(self, mean: Tensor, var: Tensor, new_mean: Array, new_var: Array) -> None:
-        """Replace running statistics, except those of channels where they would not be finite."""
+        """Replace running statistics, except those of channels where they would not be finite.
+
+        To be called under `np.errstate(all="ignore")`.
+        """
         a, b = mean.data, var.data
-        with np.errstate(all="ignore"):  # float64 statistics may not fit float32
-            new_mean, new_var = new_mean.astype(a.dtype), new_var.astype(b.dtype)
-            suspicious = not isfinite(new_mean.dot(new_var))  # also if only their product is large
-        if suspicious:
+        if not isfinite(new_mean.dot(new_var)):  # cheap, and so also if only the product is large
             finite = np.isfinite(new_mean) & np.isfinite(new_var)
             if not finite.all():
                 self._warn_not_finite(np.flatnonzero(~finite))

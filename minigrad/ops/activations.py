@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.ops.arithmetic import add, div, mul, quiet
+from minigrad.ops.shape import reshape
 from minigrad.tensor import Tensor, axis_of, elementwise, operand, record
 
 
@@ -243,9 +244,11 @@ def prelu(x: Any, weight: Tensor) -> Tensor:
             f"weight of shape {weight.shape}"
         )
     if weight.numel() > 1:
-        weight = weight.reshape(-1, *[1] * (x.ndim - 2))
+        weight = reshape(weight, -1, *[1] * (x.ndim - 2))
     a, w = x.data, weight.data
     positive = a.real > 0
+    if not a.ndim:
+        weight, w = reshape(weight, ()), w.reshape(())
     out = np.where(positive, a, w * a)
     return elementwise(
         "prelu", out,
@@ -254,6 +257,7 @@ def prelu(x: Any, weight: Tensor) -> Tensor:
     )  # fmt: skip
 
 
+@quiet
 def softmax(x: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """e^x normalised to sum 1 along `dim`."""
     # dL/dx = y·(g - Σ g·y)
@@ -269,6 +273,7 @@ def softmax(x: Any, dim: int, *, dtype: Any = None) -> Tensor:
     return record("softmax", y, (x,), vjp)
 
 
+@quiet
 def log_softmax(x: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """log softmax(x), computed without leaving the logarithm."""
     # dL/dx = g - softmax(x)·Σ g

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.tensor import Tensor, as_array, elementwise, operand, operands, wrap
+from minigrad.tensor import Tensor, as_array, elementwise, operand, operand_arrays, operands, wrap
 
 quiet = np.errstate(all="ignore")
 
@@ -269,13 +269,13 @@ def round(x: Any, *, decimals: int = 0) -> Tensor:
 
 def maximum(x: Any, y: Any) -> Tensor:
     """The larger of two, elementwise; where they are equal each receives half the gradient."""
-    a, b = (np.asarray(v) for v in operands(x, y))
+    a, b = operand_arrays(x, y)
     return _extremum("maximum", x, y, a, b, a.real > b.real)
 
 
 def minimum(x: Any, y: Any) -> Tensor:
     """The smaller of two, elementwise; where they are equal each receives half the gradient."""
-    a, b = (np.asarray(v) for v in operands(x, y))
+    a, b = operand_arrays(x, y)
     return _extremum("minimum", x, y, a, b, a.real < b.real)
 
 
@@ -302,7 +302,7 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Tensor:
     if min is None and max is None:
         raise ValueError("clamp: at least one of min and max is needed")
     values = [v for v in (x, min, max) if v is not None]
-    arrays = [np.asarray(v) for v in operands(*values)]
+    arrays = operand_arrays(*values)
     a = arrays[0]
     low = None if min is None else arrays[1]
     high = None if max is None else arrays[-1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import kernels
+from minigrad import kernels, modes
 from minigrad.ops.shape import reshape
 from minigrad.tensor import (
     Tensor,
@@ -17,6 +17,7 @@ from minigrad.tensor import (
     int64,
     operand,
     operands,
+    origin,
     record,
     wrap,
 )
@@ -59,6 +60,11 @@ def _key(index: Any, shape: tuple[int, ...]) -> tuple[Any, bool]:
     return tuple(key), basic
 
 
+def carrying(a: Any, v: Any) -> Any:
+    """The dtype of a, or complex if v carries a derivative into it."""
+    return v.dtype if v.dtype.kind == "c" and modes.probing.get() else a.dtype
+
+
 def _read(a: Any, key: Any, index: Any) -> Any:
     try:
         return a[key]
@@ -91,7 +97,7 @@ def getitem(x: Any, index: Any) -> Tensor:
         return (dx,)
 
     kernel = kernels.current(a)
-    return record("getitem", out, (x,), vjp, (x.base or x) if basic else None)
+    return record("getitem", out, (x,), vjp, origin(x) if basic else None)
 
 
 def setitem(x: Tensor, index: Any, value: Any) -> None:
@@ -124,6 +130,7 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
     def write(out: Any) -> None:
         out[key] = v
 
+    x.data = a.astype(carrying(a, v), copy=False)
     overwrite("setitem", x, write, (x, without), (value, lambda g: g[key]))
 
 
@@ -182,13 +189,14 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any) -> Tensor:
     a = operand(x)
     axis, i = _along(name, a, dim, index, True)
     grid = _grid(i, axis)
-    s = as_array(src).astype(a.dtype)
+    s = as_array(src)
+    s = s.astype(carrying(a, s))
     if s.ndim:
         if any(m < n for m, n in zip(s.shape, i.shape, strict=True)):
             raise RuntimeError(f"{name}: index of shape {i.shape} for a src of shape {s.shape}")
         part = tuple(slice(n) for n in i.shape)
         s, src_shape = s[part], s.shape
-    out = a.copy()
+    out = a.astype(s.dtype)
     add = name == "scatter_add"
     if add:
         np.add.at(out, grid, s)
@@ -245,7 +253,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
         raise RuntimeError(
             f"masked_fill: value must be a number or 0-d tensor, got shape {v.shape}"
         )
-    out = np.where(m, v.astype(a.dtype), a)
+    out = np.where(m, v.astype(carrying(a, v)), a).astype(carrying(a, v), copy=False)
     return elementwise(
         "masked_fill",
         out,

@@ -12,7 +12,16 @@ from minigrad.ops.activations import log_softmax, sigmoid_of
 from minigrad.ops.arithmetic import mul
 from minigrad.ops.reductions import mean
 from minigrad.ops.reductions import sum as total
-from minigrad.tensor import Tensor, as_array, elementwise, operand, operands, record, wrap
+from minigrad.tensor import (
+    Tensor,
+    as_array,
+    elementwise,
+    operand,
+    operand_arrays,
+    operands,
+    record,
+    wrap,
+)
 
 
 def _reduced(loss: Tensor, reduction: str) -> Tensor:
@@ -40,7 +49,7 @@ def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     """(x - target)²."""
     # dL/dx = g·2·(x - t)/(n for the mean)
     _same_shape("mse_loss", x, target, reduction)
-    a, t = (np.asarray(v) for v in operands(x, target))
+    a, t = operand_arrays(x, target)
     d = a - t
     return _weighted("mse_loss", x, target, d * d, lambda: 2 * d, reduction)
 
@@ -49,7 +58,7 @@ def l1_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     """|x - target|."""
     # dL/dx = g·sign(x - t)/(n for the mean)
     _same_shape("l1_loss", x, target, reduction)
-    a, t = (np.asarray(v) for v in operands(x, target))
+    a, t = operand_arrays(x, target)
     d = a - t
     sign = np.sign(d.real).astype(a.dtype)
     return _weighted("l1_loss", x, target, d * sign, lambda: sign, reduction)
@@ -104,7 +113,7 @@ def binary_cross_entropy(
     # dL/dt = g·(log(1-x) - log x)
     name = "binary_cross_entropy"
     _same_shape(name, x, target, reduction)
-    p, t = (np.asarray(v) for v in operands(x, target))
+    p, t = operand_arrays(x, target)
     if p.size and not (p.real.min() >= 0 and p.real.max() <= 1):
         raise RuntimeError(
             f"{name}: the input must be probabilities in [0, 1], got {p.real.min()} to "
@@ -165,7 +174,7 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
     if reduction != "batchmean":
         _check_reduction(name, reduction)
     _same_shape(name, x, target, "mean")
-    a, t = (np.asarray(v) for v in operands(x, target))
+    a, t = operand_arrays(x, target)
     with np.errstate(all="ignore"):
         if log_target:
             p = np.exp(t)

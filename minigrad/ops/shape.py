@@ -13,6 +13,7 @@ from minigrad.tensor import (
     axis_of,
     elementwise,
     operand,
+    origin,
     record,
     wrap,
 )
@@ -21,7 +22,7 @@ from minigrad.tensor import (
 def _view(name: str, x: Any, out: Any, back: Any) -> Tensor:
     """Record a view of x, or a copy if numpy had to make one."""
     a = operand(x)
-    base = (x.base or x) if isinstance(x, Tensor) and np.may_share_memory(a, out) else None
+    base = origin(x) if isinstance(x, Tensor) and np.may_share_memory(a, out) else None
     return record(name, out, (x,), lambda g: (back(g),), base)
 
 
@@ -55,7 +56,7 @@ def view(x: Any, *shape: Any) -> Tensor:
     """`reshape` that refuses to copy; with a dtype, the bytes seen as that dtype."""
     a = operand(x)
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
-        return wrap(a.view(shape[0]), base=x.base or x)
+        return wrap(a.view(shape[0]), base=origin(x))
     out = reshape(x, *shape)
     if a.size and not np.may_share_memory(a, out.data):
         raise RuntimeError(
@@ -191,7 +192,7 @@ def broadcast_to(x: Any, shape: Sequence[int], name: str = "broadcast_to") -> Te
             f"{name}: shape {a.shape} does not broadcast to {tuple(shape)}"
         ) from None
     result = elementwise(name, out, (x, lambda g: g))
-    result.base = (x.base or x) if isinstance(x, Tensor) else None
+    result.base = origin(x) if isinstance(x, Tensor) else None
     return result
 
 

@@ -169,7 +169,9 @@ class ReduceLROnPlateau(LRScheduler):
             if value not in known:
                 raise ValueError(f"{name}: {argument} must be one of {known}, got {value!r}")
         groups = len(optimizer.param_groups)
-        self.min_lrs = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * groups
+        self.min_lrs: list[float] = (
+            list(min_lr) if isinstance(min_lr, Sequence) else [min_lr] * groups
+        )
         if len(self.min_lrs) != groups:
             raise ValueError(
                 f"{name}: expected one min_lr or {groups}, one for each group, got "

@@ -230,7 +230,8 @@ class Optimizer:
             raise ValueError(
                 f"{name}: expected groups of {ours} parameters as this optimiser has, got {theirs}"
             )
-        groups, by_number = [], {}
+        groups: list[Group] = []
+        by_number: dict[Any, Tensor] = {}
         for group, other in zip(self.param_groups, saved, strict=True):
             by_number.update(zip(other["params"], group["params"], strict=True))
             merged = {**self.defaults, **deepcopy(other), "params": group["params"]}

@@ -1,0 +1,505 @@
+"""The engine: order, memory, accumulation, strictness, in-place changes, hooks."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import SAMPLES, Sample
+
+import minigrad
+from minigrad import Tensor
+from minigrad.autograd import grad, record
+
+
+def leaf(*shape: int, value: float = 2.0, dtype: Any = np.float64) -> Tensor:
+    return Tensor(np.full(shape, value, dtype), requires_grad=True)
+
+
+def gradient(x: Tensor) -> Any:
+    assert x.grad is not None
+    return x.grad.data
+
+
+def custom(x: Tensor, vjp: Any, name: str = "custom") -> Tensor:
+    """An op with the wrong or raising vjp of a test."""
+    return record(name, x.data * 1, (x,), vjp)
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+# Order: each node once, after all that use it.
+
+
+def test_a_plus_a_twice() -> None:
+    a = Tensor(1.0, requires_grad=True)
+    b = a + a
+    c = b + b
+    c.backward()
+    assert c.item() == 4
+    assert gradient(a) == 4
+
+
+def test_no_path_is_counted_twice() -> None:
+    """2^60 paths in 60 doublings: only an engine that visits nodes, not paths, comes back."""
+    a = Tensor(1.0, requires_grad=True, dtype=np.float64)
+    y = a
+    visits = 0
+
+    def count(g: Any) -> None:
+        nonlocal visits
+        visits += 1
+
+    for _ in range(60):
+        y = y + y
+        y.register_hook(count)
+    y.backward()
+    assert gradient(a) == 2.0**60
+    assert visits == 60
+
+
+def test_an_old_tensor_used_late() -> None:
+    a = leaf()
+    early = a * 3
+    y = a
+    for _ in range(5):
+        y = y * 1.5
+    (y * early).backward()  # 3·1.5⁵·a², so the gradient is 6·1.5⁵·a
+    np.testing.assert_allclose(gradient(a), 6 * 1.5**5 * 2, rtol=1e-15)
+
+
+def test_a_million_ops_forward_and_backward() -> None:
+    a = Tensor(0.0, requires_grad=True, dtype=np.float64)
+    y = a
+    for _ in range(1_000_000):
+        y = y + 1.0
+    assert y.item() == 1_000_000
+    y.backward()
+    assert gradient(a) == 1
+    del y
+    y = a
+    for _ in range(200_000):
+        y = y + 1.0
+    del y  # a graph that was never walked is dropped without recursion, too
+
+
+# Memory.
+
+
+FIRST = {s.case.name + str(s.case.kwargs) + str(s.case.args): s for s in reversed(SAMPLES)}
+
+
+def reachable(node: Any) -> Iterator[Any]:
+    seen, todo = set(), [node]
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            todo.extend(node.parents)
+            yield node
+
+
+@pytest.mark.parametrize("sample", FIRST.values(), ids=str)
+@pytest.mark.parametrize("run_backward", [False, True], ids=["dropped", "after backward"])
+def test_a_graph_is_freed_by_reference_counting(sample: Sample, run_backward: bool) -> None:
+    with collector_off():
+        xs = [minigrad.from_numpy(a).requires_grad_() for a in sample.arrays()]
+        result = sample.run(minigrad, xs)
+        ys = list(result) if isinstance(result, tuple | list) else [result]
+        refs = [weakref.ref(x.data) for x in xs] + [weakref.ref(y.data) for y in ys]
+        refs += [weakref.ref(n) for t in (*xs, *ys) for n in reachable(t.node)]
+        if run_backward:
+            for y in ys:
+                if y.requires_grad:
+                    y.backward(np.ones(y.shape), retain_graph=True)
+            refs += [weakref.ref(gradient(x)) for x in xs if x.grad is not None]
+        del xs, ys, result
+        y = x = None
+        alive = [r() for r in refs if r() is not None]
+        assert not alive, f"kept alive: {[type(a).__name__ for a in alive]}"
+
+
+def test_adding_keeps_one_array_alive() -> None:
+    """y = a + b needs neither a nor b for its gradient: 200 adds of 1 MB keep the last result."""
+    a = Tensor(np.zeros(131_072), requires_grad=True)
+    b = minigrad.from_numpy(np.ones(131_072))
+    y = a + b
+    tracemalloc.start()
+    try:
+        for _ in range(200):
+            y = y + b
+        alive, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert alive < 1.5 * 2**20  # the result, and 200 nodes of half a kilobyte
+    y.sum().backward()
+    assert (gradient(a) == 1).all()
+
+
+def test_backward_frees_what_it_has_passed() -> None:
+    a = Tensor(np.ones(131_072), requires_grad=True)
+    y = a
+    for _ in range(50):
+        y = y.sin()
+    loss = y.sum()
+    y = None  # type: ignore[assignment]
+    tracemalloc.start()
+    try:
+        loss.backward()
+        _, peak = tracemalloc.get_traced_memory()
+        alive, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert alive < 1.5 * 2**20  # a.grad
+    assert peak < 6 * 2**20  # some temporaries of one op, not the 50 saved arrays over again
+
+
+# Gradients of leaves.
+
+
+def test_gradients_accumulate_until_they_are_cleared() -> None:
+    a = leaf(3)
+    for _ in range(3):
+        (a * a).sum().backward()
+    np.testing.assert_array_equal(gradient(a), 12.0)
+    a.grad = None
+    (a * a).sum().backward()
+    np.testing.assert_array_equal(gradient(a), 4.0)
+
+
+def test_accumulation_adds_in_place() -> None:
+    """As in PyTorch: who kept a reference to the gradient sees the sum."""
+    a = leaf(3)
+    (a * 2).sum().backward()
+    kept = a.grad
+    assert kept is not None
+    (a * 5).sum().backward()
+    np.testing.assert_array_equal(kept.data, 7.0)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a: a.sum(),
+        lambda a: (a + 0).expand(5, 3, 4).sum(),
+        lambda a: a.T.sum(0).sum(),
+        lambda a: a.reshape(12).sum(),
+        lambda a: a[:, 1:].mean(),
+        lambda a: (a + a).sum(),
+        lambda a: a.clone().sum(),
+        lambda a: (a.T * Tensor(np.ones((4, 3)))).sum(),
+        lambda a: a.flip(0).mean(),
+    ],
+)
+def test_leaf_gradients_are_owned_contiguous_and_writable(f: Any) -> None:
+    a = leaf(3, 4)
+    f(a).backward()
+    g = gradient(a)
+    assert g.flags.owndata and g.flags.c_contiguous and g.flags.writeable
+    assert g.dtype == a.dtype and g.shape == a.shape
+    assert not np.shares_memory(g, a.data)
+
+
+def test_two_leaves_never_share_a_gradient() -> None:
+    a, b = leaf(3), leaf(3)
+    (a + b).backward(np.ones(3))
+    gradient(a)[...] = 7
+    np.testing.assert_array_equal(gradient(b), 1.0)
+
+
+def test_the_gradient_that_was_passed_in_is_not_kept() -> None:
+    a, seed = leaf(3), np.ones(3)
+    (a + 1).backward(seed)
+    gradient(a)[...] = 7
+    np.testing.assert_array_equal(seed, 1.0)
+    a.backward(seed)  # the leaf itself
+    np.testing.assert_array_equal(seed, 1.0)
+    np.testing.assert_array_equal(gradient(a), 8.0)
+
+
+@pytest.mark.parametrize("where", ["hook", "vjp", "leaf hook"])
+def test_a_failing_backward_writes_no_gradient(where: str) -> None:
+    def fails(g: Any) -> Any:
+        raise ZeroDivisionError("on purpose")
+
+    a, b = leaf(3), leaf(3)
+    (a * 1).sum().backward()
+    middle = b * 2
+    if where == "vjp":
+        middle = custom(middle, fails)
+    elif where == "hook":
+        middle.register_hook(fails)
+    else:
+        b.register_hook(fails)
+    y = a * 3  # newer than all of b's nodes, so a's gradient is ready before the failure
+    with pytest.raises(ZeroDivisionError):
+        (middle * y).sum().backward()
+    np.testing.assert_array_equal(gradient(a), 1.0)
+    assert b.grad is None
+
+
+# Using a graph again.
+
+
+def test_a_second_backward_says_what_to_do() -> None:
+    a = leaf(3)
+    y = a.exp()
+    y.sum().backward()
+    with pytest.raises(RuntimeError, match=r"'exp' a second time.*retain_graph=True"):
+        y.sum().backward()
+    np.testing.assert_array_equal(gradient(a), np.exp(2.0))
+
+
+def test_retain_graph_keeps_it() -> None:
+    a = leaf(3)
+    y = a.exp().sum()
+    y.backward(retain_graph=True)
+    y.backward(retain_graph=True)
+    y.backward()
+    np.testing.assert_allclose(gradient(a), 3 * np.exp(2.0), rtol=1e-15)
+    with pytest.raises(RuntimeError, match="second time"):
+        y.backward()
+
+
+def test_a_shared_part_can_be_retained_and_then_used_up() -> None:
+    a = leaf()
+    shared = a * a
+    (shared * 3).backward(retain_graph=True)
+    (shared * 5).backward()
+    assert gradient(a) == 8 * 2 * 2
+
+
+def test_backward_of_what_needs_no_gradient_is_refused() -> None:
+    with pytest.raises(RuntimeError, match=r"does not require grad.*requires_grad=True"):
+        Tensor(1.0).backward()
+    with pytest.raises(RuntimeError, match=r"scalar only.*\(3,\)"):
+        (leaf(3) * 2).backward()
+    with pytest.raises(RuntimeError, match=r"shape \(2,\) for an output of shape \(3,\)"):
+        (leaf(3) * 2).backward(np.ones(2))
+
+
+# retain_grad and hooks.
+
+
+def test_retain_grad() -> None:
+    a = leaf(3)
+    y = a * 2
+    y.retain_grad()
+    z = y * 5
+    z.sum().backward()
+    np.testing.assert_array_equal(gradient(y), 5.0)
+    assert z.grad is None
+    np.testing.assert_array_equal(gradient(a), 10.0)
+
+
+def test_hooks_see_and_replace_the_sum() -> None:
+    a = leaf(3)
+    seen = []
+    y = a * 2
+    y.register_hook(lambda g: seen.append(g.data.copy()))
+    y.register_hook(lambda g: g * 10)
+    (y + y).sum().backward()
+    np.testing.assert_array_equal(seen, [np.full(3, 2.0)])  # once, with both paths in it
+    np.testing.assert_array_equal(gradient(a), 40.0)
+
+
+def test_hooks_on_leaves_run_once_and_can_be_removed() -> None:
+    a = leaf(3)
+    handle = a.register_hook(lambda g: -g)
+    (a + a).sum().backward()
+    np.testing.assert_array_equal(gradient(a), -2.0)
+    handle.remove()
+    (a + a).sum().backward()
+    np.testing.assert_array_equal(gradient(a), 0.0)
+    with a.register_hook(lambda g: g * 100):
+        pass
+    a.sum().backward()
+    np.testing.assert_array_equal(gradient(a), 1.0)
+
+
+def test_retain_grad_sees_what_hooks_made() -> None:
+    y = leaf(3) * 2
+    y.retain_grad()
+    y.register_hook(lambda g: g * 3)
+    y.sum().backward()
+    np.testing.assert_array_equal(gradient(y), 3.0)
+
+
+def test_hooks_are_checked() -> None:
+    y = leaf(3) * 2
+    y.register_hook(lambda g: g.sum())
+    with pytest.raises(RuntimeError, match=r"a hook on 'mul' returned shape \(\).*\(3,\)"):
+        y.sum().backward()
+    y = leaf(3) * 2
+    y.register_hook(lambda g: 1)  # type: ignore[arg-type,return-value]
+    with pytest.raises(TypeError, match="hook must return a Tensor or None, got int"):
+        y.sum().backward()
+
+
+# Strictness.
+
+
+@pytest.mark.parametrize(
+    ("vjp", "message"),
+    [
+        (lambda g: (np.ones((3, 5)),), r"vjp of 'custom' returned shape \(3, 5\) for .* \(3, 4\)"),
+        (lambda g: (np.float64(1),), r"vjp of 'custom' returned shape \(\) for .* \(3, 4\)"),
+        (lambda g: (g.astype("f4"),), r"vjp of 'custom' returned dtype float32 for .* float64"),
+        (lambda g: (g, g), r"vjp of 'custom' returned 2 gradients for 1 inputs"),
+        (lambda g: (), r"vjp of 'custom' returned 0 gradients for 1 inputs"),
+    ],
+)
+def test_a_wrong_vjp_is_named(vjp: Any, message: str) -> None:
+    a = leaf(3, 4)
+    with pytest.raises(RuntimeError, match=message):
+        custom(a, vjp).sum().backward()
+    assert a.grad is None
+
+
+def test_a_vjp_must_return_arrays() -> None:
+    with pytest.raises(TypeError, match="vjp of 'custom' returned list, expected an array"):
+        custom(leaf(2), lambda g: ([1.0, 2.0],)).sum().backward()
+
+
+def test_none_from_a_vjp_is_no_gradient() -> None:
+    a, b = leaf(2), leaf(2)
+    record("pair", a.data + b.data, (a, b), lambda g: (g, None)).sum().backward()
+    np.testing.assert_array_equal(gradient(a), 1.0)
+    assert b.grad is None
+
+
+# In-place changes.
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda y: y.add_(1), lambda y: y.mul_(2), lambda y: y.zero_(), lambda y: y.fill_(3),
+        lambda y: y.copy_(np.ones(3)), lambda y: y.__setitem__(0, 5.0), lambda y: y.__iadd__(1),
+        lambda y: y.detach().add_(1), lambda y: y[1:].detach().zero_(), lambda y: y.clamp_(0, 1),
+        lambda y: y.uniform_(), lambda y: y.detach().view(3, 1).mul_(2), lambda y: y.exp_(),
+    ],
+)  # fmt: skip
+def test_backward_refuses_what_was_changed_after_it_was_saved(change: Any) -> None:
+    y = leaf(3) + 0
+    z = y * y
+    with minigrad.no_grad():
+        change(y)
+    with pytest.raises(RuntimeError, match=r"'mul' needs a tensor that was changed in place.*clone"):
+        z.sum().backward()
+
+
+def test_the_saved_result_is_watched_too() -> None:
+    a = leaf(3)
+    y = a.exp()
+    y.add_(1)
+    with pytest.raises(RuntimeError, match="'exp' needs a tensor that was changed"):
+        y.sum().backward()
+    assert a.grad is None
+
+
+def test_a_parameter_changed_between_forward_and_backward_is_refused() -> None:
+    w = leaf(3)
+    loss = (w * w).sum()
+    with minigrad.no_grad():
+        w -= 0.1 * w
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+
+
+def test_harmless_changes_pass() -> None:
+    a = leaf(3)
+    with minigrad.no_grad():
+        a.add_(1)  # before it is used
+    y = a + 0
+    z = y + 1  # add saves nothing
+    y.detach().zero_()
+    z.sum().backward()
+    np.testing.assert_array_equal(gradient(a), 1.0)
+
+
+def test_in_place_ops_are_recorded() -> None:
+    a = leaf(3)
+    y = a * 1
+    y += 1
+    y *= a
+    y.sum().backward()  # (a + 1)·a
+    np.testing.assert_array_equal(y.data, 6.0)
+    np.testing.assert_array_equal(gradient(a), 5.0)
+
+
+def test_assignment_by_index_is_recorded() -> None:
+    a, v = leaf(3), leaf()
+    y = a * 1
+    y[1] = v * 5
+    (y * y).sum().backward()
+    np.testing.assert_array_equal(gradient(a), [4.0, 0.0, 4.0])
+    assert gradient(v) == 2 * 10 * 5
+
+
+def test_a_leaf_cannot_be_changed_while_it_is_recorded() -> None:
+    a = leaf(3)
+    for change in (lambda: a.add_(1), lambda: a.zero_(), lambda: a.__setitem__(0, 1.0)):
+        with pytest.raises(RuntimeError, match=r"leaf that requires grad.*no_grad"):
+            change()
+    np.testing.assert_array_equal(a.data, 2.0)
+    view = a.detach()
+    with minigrad.no_grad():
+        view.add_(1)
+    np.testing.assert_array_equal(a.data, 3.0)
+
+
+# autograd.grad.
+
+
+def test_grad_touches_no_leaf_and_takes_interior_inputs() -> None:
+    a, b = leaf(), leaf(value=5.0)
+    y = a * b
+    z = y * y
+    found = grad(z, (a, y, b))
+    assert [g.item() for g in found if g is not None] == [2 * 10 * 5, 20, 2 * 10 * 2]
+    assert a.grad is None and b.grad is None
+
+
+def test_grad_with_grad_outputs_and_several_outputs() -> None:
+    a = leaf(3)
+    (g,) = grad((a * 2, a.sum()), a, (Tensor(np.arange(3.0)), None))
+    assert g is not None
+    np.testing.assert_array_equal(g.data, 2 * np.arange(3.0) + 1)
+
+
+def test_grad_of_an_unused_input() -> None:
+    a, b = leaf(), leaf()
+    with pytest.raises(RuntimeError, match=r"do not depend on input 1.*allow_unused"):
+        grad(a * 2, (a, b))
+    g, none = grad(a * 2, (a, b), allow_unused=True)
+    assert none is None and g is not None and g.item() == 2
+
+
+def test_grad_retains_on_request() -> None:
+    a = leaf()
+    y = a * a
+    assert grad(y, a, retain_graph=True)[0].item() == 4  # type: ignore[union-attr]
+    assert grad(y, a)[0].item() == 4  # type: ignore[union-attr]
+    with pytest.raises(RuntimeError, match="second time"):
+        grad(y, a)
+    with pytest.raises(NotImplementedError, match="hvp"):
+        grad(a * a, a, create_graph=True)
+
+
+def test_grad_with_respect_to_the_output_itself() -> None:
+    y = leaf() * 3
+    assert grad(y, y)[0].item() == 1  # type: ignore[union-attr]
