@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-_PACKAGE = os.path.dirname(__file__) + os.sep
+_LIBRARIES = tuple(os.path.dirname(f) + os.sep for f in (__file__, np.__file__))
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,14 +70,23 @@ class _Grad:
 
             @functools.wraps(function)
             def generator(*args: Any, **kwargs: Any) -> Generator[Any, None, Any]:
-                iterator = function(*args, **kwargs)
+                steps = function(*args, **kwargs)
+                resume: Callable[[], Any] = lambda: next(steps)  # noqa: E731
                 while True:
-                    with self._again():
-                        try:
-                            item = next(iterator)
-                        except StopIteration as stop:
-                            return stop.value
-                    yield item
+                    try:
+                        with self._again():
+                            item = resume()
+                    except StopIteration as stop:
+                        return stop.value
+                    try:  # what the caller sends or throws goes on to the generator
+                        sent = yield item
+                        resume = functools.partial(steps.send, sent)
+                    except GeneratorExit:
+                        with self._again():
+                            steps.close()
+                        raise
+                    except BaseException as thrown:
+                        resume = functools.partial(steps.throw, thrown)
 
             return generator  # type: ignore[return-value]
 
@@ -203,8 +212,8 @@ def _bad(array: Any, mode: tuple[bool, bool]) -> str | None:
 
 
 def _user_line() -> str:
-    """The innermost line outside this package, as `file:line: source`."""
+    """The innermost line outside this package (and numpy), as `file:line: source`."""
     for frame in reversed(traceback.extract_stack()):
-        if not frame.filename.startswith(_PACKAGE):
+        if not frame.filename.startswith(_LIBRARIES):
             return f"{frame.filename}:{frame.lineno}: {frame.line}"
     return "an unknown line"

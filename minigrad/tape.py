@@ -119,7 +119,7 @@ def walk(
                 inspect(node, parts)
             for parent, part in zip(node.parents, parts, strict=True):
                 if parent is not None and part is not None:
-                    if part.shape != parent.shape or part.dtype != parent.dtype:
+                    if getattr(part, "shape", None) != parent.shape or part.dtype != parent.dtype:
                         checked(part, parent, "vjp of", node.name)
                     add(parent, part)
             if not retain_graph:

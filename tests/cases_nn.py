@@ -237,8 +237,10 @@ case("F.instance_norm", EACH[1:], loops(lambda x: naive.group_statistics_norm(x,
 case("F.instance_norm", affine_shapes[1:], loops(
     lambda x, w, b: naive.group_statistics_norm(x, instance, w, b)),
     call=lambda m, x, w, b: m.nn.functional.instance_norm(x, None, None, w, b))  # fmt: skip
-case("F.group_norm", [(3, 4), (2, 4, 3), (2, 4, 2, 3)], loops(
+case("F.group_norm", [(2, 4, 3), (2, 4, 2, 3)], loops(
     lambda x: naive.group_statistics_norm(x, group)), 2)  # fmt: skip
+case("F.group_norm", [(3, 12)], loops(
+    lambda x: naive.group_statistics_norm(x, lambda i: (i[0], i[1] // 4))), 3)  # fmt: skip
 case("F.group_norm", [((2, 4, 3), (4,), (4,)), ((2, 4, 2, 3), (4,), (4,))], loops(
     lambda x, w, b: naive.group_statistics_norm(x, group, w, b)),
     call=lambda m, x, w, b: m.nn.functional.group_norm(x, 2, w, b))  # fmt: skip

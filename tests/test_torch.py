@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,26 @@ def array(x: Any) -> Any:
 def run(m: Any, sample: Sample, arrays: list[Any]) -> tuple[list[Any], list[Any]]:
     """Outputs, and gradients of the inputs for random cotangents, of either library."""
     xs = [m.from_numpy(a).requires_grad_() for a in arrays]
-    ys = outputs(sample.run(m, xs))
+    with warnings.catch_warnings():
+        if m is torch:  # it has advice for some arguments; a warning of ours is an error
+            warnings.simplefilter("ignore", UserWarning)
+        ys = outputs(sample.run(m, xs))
     rng = np.random.default_rng(3)
     weights = [m.from_numpy(np.asarray(rng.standard_normal(y.shape)).astype(array(y).dtype))
                for y in ys if y.requires_grad]  # fmt: skip
     wanted = [y for y in ys if y.requires_grad]
     if not wanted:
         return ys, []
-    return ys, list(m.autograd.grad(wanted, xs, weights, allow_unused=True))
+    try:
+        return ys, list(m.autograd.grad(wanted, xs, weights, allow_unused=True))
+    except RuntimeError as error:  # what torch cannot differentiate, only its values can check
+        if m is not torch or not any(part in str(error) for part in NO_DERIVATIVE):
+            raise
+        return ys, []
+
+
+NO_DERIVATIVE = ("floor_divide is not implemented", "remainder is not implemented",
+                 "Function ScatterBackward0 returned an invalid", "Function ScatterAddBackward0 returned")  # fmt: skip
 
 
 def compare(ours: Any, theirs: Any, dtype: Any, terms: int, what: str) -> None:
@@ -45,9 +57,11 @@ def compare(ours: Any, theirs: Any, dtype: Any, terms: int, what: str) -> None:
         np.testing.assert_array_equal(ours, theirs, err_msg=what)
         return
     # atol: an element is a sum of up to `terms` terms, each of which was rounded at the size of the
-    # largest result (float64: 2.2e-16, float32: 1.2e-7)
-    scale = np.abs(theirs[np.isfinite(theirs)]).max(initial=1e-3)
+    # largest result, or of the cotangents, which are about 1
+    scale = np.abs(theirs[np.isfinite(theirs)]).max(initial=1.0)
     rtol = 1e-10 if dtype == np.float64 else 1e-4
+    if "hardsigmoid" in what or "hardswish" in what:
+        rtol = 1e-7  # torch's kernels hold the constant 1/6 in float32, in float64 too
     atol = float(np.finfo(dtype).eps) * terms * scale
     np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol, err_msg=what)
 
@@ -61,12 +75,15 @@ def test_cases(sample: Sample, dtype: Any) -> None:
     theirs, their_grads = run(torch, sample, arrays)
     assert len(ours) == len(theirs)
     for i, (y, t) in enumerate(zip(ours, theirs, strict=True)):
-        compare(y, t, dtype, terms, f"output {i}")
+        compare(y, t, dtype, terms, f"{sample} output {i}")
         assert y.requires_grad == t.requires_grad
-    for i, (g, t) in enumerate(itertools.zip_longest(our_grads, their_grads)):
+    if our_grads and not their_grads:
+        assert sample.case.name in ("floor_divide", "rmod", "rfloordiv", "scatter", "scatter_add")
+        return
+    for i, (g, t) in enumerate(zip(our_grads, their_grads, strict=True)):
         assert (g is None) == (t is None), f"gradient {i}: ours {g}, torch {t}"
         if t is not None:
-            compare(g, t, dtype, terms, f"gradient {i}")
+            compare(g, t, dtype, terms, f"{sample} gradient {i}")
 
 
 # Cases whose numbers are elementwise functions, on values where functions break.
@@ -74,7 +91,8 @@ POINTWISE = [
     c for c in CASES
     if c.domain in ("real", "positive", "nonzero", "unit") and c.shapes[0] in (((3, 4),), ((3, 4), (3, 4)))
     and c.name not in ("F.binary_cross_entropy",)  # refuses what is not a probability
-    and not any(part in c.name for part in ("sort", "topk", "median", "einsum", "norm", "cosine"))
+    and not any(part in c.name for part in ("sort", "topk", "median", "einsum", "norm", "cosine",
+                                        "_mean"))  # std_mean: torch's mean of infinities is nan
 ]  # fmt: skip
 
 
@@ -111,8 +129,10 @@ def test_functions_at_hard_points(name: str, value: float) -> None:
         y.sum().backward()
         found.append((array(y), array(x.grad)))
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-12, atol=1e-300, err_msg="value")
-    # atol: torch's own derivative of expm1-like tails keeps 1e-17 where the true one is 1e-20
-    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-10, atol=1e-16, err_msg="gradient")
+    # atol: torch's own derivative of expm1-like tails keeps 1e-17 where the true one is 1e-20;
+    # rtol: its 1/6 in hardsigmoid is a float32 constant
+    rtol = 1e-7 if name == "F.hardsigmoid" else 1e-10
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=rtol, atol=1e-16, err_msg="gradient")
 
 
 # Promotion.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from minigrad.nn.module import Module, described
@@ -45,17 +45,14 @@ class _Numbered(Module):
     def __delitem__(self, index: Any) -> None:
         names = list(self._module_names)
         doomed = names[index] if isinstance(index, slice) else [self._name(index)]
-        self._replace([(n, self.__dict__[n]) for n in names if n not in doomed])
+        self._renumber([self.__dict__[name] for name in names if name not in doomed])
 
-    def _replace(self, items: Sequence[tuple[str | None, Module]]) -> None:
-        """Take these modules; names that are just the old numbering are numbered anew."""
-        names = list(self._module_names)
-        numbered = names == [str(i) for i in range(len(names))]
-        for name in names:
+    def _renumber(self, modules: list[Module]) -> None:
+        """Take these modules, named by their positions (given names are lost, as in PyTorch)."""
+        for name in list(self._module_names):
             delattr(self, name)
-        for i, (given, module) in enumerate(items):
-            name = str(i) if numbered or given is None else given
-            self.register_module(name, module)
+        for i, module in enumerate(modules):
+            self.register_module(str(i), module)
 
     def _checked(self, module: Any) -> Module:
         if not isinstance(module, Module):
@@ -79,9 +76,9 @@ class _Numbered(Module):
             raise IndexError(
                 f"{type(self).__name__}: index {index} is out of range for {len(self)} modules"
             )
-        items: list[tuple[str | None, Module]] = [(n, self.__dict__[n]) for n in self._module_names]
-        items.insert(index, (None, self._checked(module)))
-        self._replace(items)
+        modules = list(self)
+        modules.insert(index, self._checked(module))
+        self._renumber(modules)
         return self
 
     def pop(self, index: int = -1) -> Module:

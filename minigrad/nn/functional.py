@@ -24,6 +24,7 @@ from minigrad.ops.activations import (
 )
 from minigrad.ops.conv import conv1d, conv2d, conv_transpose2d
 from minigrad.ops.indexing import embedding, one_hot
+from minigrad.ops.joining import pad
 from minigrad.ops.linear import cosine_similarity, linear, normalize
 from minigrad.ops.losses import (
     binary_cross_entropy,
@@ -46,7 +47,6 @@ from minigrad.ops.pooling import (
     max_pool2d,
 )
 from minigrad.ops.random import dropout, dropout1d, dropout2d
-from minigrad.ops.joining import pad
 
 __all__ = [
     "adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool1d", "avg_pool2d", "batch_norm",

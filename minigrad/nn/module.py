@@ -304,7 +304,7 @@ class Module:
 
     def state_dict(self, *, prefix: str = "") -> OrderedDict[str, Tensor]:
         """All parameters and persistent buffers by path; the tensors share the module's memory."""
-        return OrderedDict((name, wrap(t.data, base=t)) for name, t in self._named_state(prefix))
+        return OrderedDict((name, wrap(t.data)) for name, t in self._named_state(prefix))
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True

@@ -1,6 +1,6 @@
 """Activations, and softmax.
 
-Kinks as in PyTorch: relu'(0) = 0, leaky_relu'(0) = the slope, elu'(0) = 1, hardtanh'(bound) = 0.
+Kinks as in PyTorch: relu'(0) = 0, leaky_relu'(0) = the slope, elu'(0) = alpha, hardtanh'(bound) = 0.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.arithmetic import add, div, mul, quiet
+from minigrad.ops.arithmetic import add, div, quiet
 from minigrad.ops.shape import reshape
 from minigrad.tensor import Tensor, axis_of, elementwise, operand, record
 
@@ -19,7 +19,9 @@ def relu(x: Any, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
     # dL/dx = g where x > 0, else 0
     a = operand(x)
-    positive = a.real > 0
+    if a.dtype.kind == "b":
+        raise RuntimeError("relu: bool tensors are not supported: convert with .float()")
+    positive = ~(a.real <= 0)  # a NaN passes
     out = np.maximum(a, 0) if a.dtype.kind != "c" else np.where(positive, a, 0)
     return elementwise("relu", out, (x, lambda g: np.where(positive, g, 0)))
 
@@ -35,7 +37,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.01, inplace: bool = False) -> T
 @quiet
 def elu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha·(e^x - 1) elsewhere."""
-    # dL/dx = g where x >= 0, g·(y + alpha) elsewhere        (alpha·e^x = y + alpha)
+    # dL/dx = g where x > 0, g·alpha·e^x elsewhere
     a = operand(x, floating=True)
     return _elu("elu", x, a, alpha, 1.0)
 
@@ -52,7 +54,7 @@ def celu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha·(e^(x/alpha) - 1) elsewhere."""
     # dL/dx = g where x > 0, g·e^(x/alpha) elsewhere
     a = operand(x, floating=True)
-    positive = a.real > 0
+    positive = ~(a.real <= 0)
     low = np.where(positive, 0, a) / alpha
     slope = np.where(positive, 1, np.exp(low)).astype(a.dtype, copy=False)
     out = np.where(positive, a, alpha * np.expm1(low)).astype(a.dtype, copy=False)
@@ -60,10 +62,9 @@ def celu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 
 def _elu(name: str, x: Any, a: Any, alpha: float, scale: float) -> Tensor:
-    positive = a.real > 0
+    positive = ~(a.real <= 0)
     low = np.where(positive, 0, a)  # keeps the exponential of large x from overflowing
     slope = np.where(positive, scale, (scale * alpha) * np.exp(low)).astype(a.dtype, copy=False)
-    slope = np.where(a.real == 0, np.asarray(scale, a.dtype), slope) if alpha != 1 else slope
     out = np.where(positive, scale * a, (scale * alpha) * np.expm1(low)).astype(a.dtype, copy=False)
     return elementwise(name, out, (x, lambda g: g * slope))
 
@@ -207,8 +208,8 @@ def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool 
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val {min_val} is larger than max_val {max_val}")
     a = operand(x)
-    inside = (a.real > min_val) & (a.real < max_val)
-    out = np.where(inside | np.isnan(a.real), a, np.clip(a.real, min_val, max_val)).astype(a.dtype)
+    inside = ~((a.real <= min_val) | (a.real >= max_val))  # a NaN passes
+    out = np.where(inside, a, np.clip(a.real, min_val, max_val)).astype(a.dtype)
     return elementwise("hardtanh", out, (x, lambda g: np.where(inside, g, 0)))
 
 
@@ -222,11 +223,17 @@ def hardsigmoid(x: Any, inplace: bool = False) -> Tensor:
     return div(hardtanh(add(x, 3.0), 0.0, 6.0), 6.0)
 
 
+@quiet
 def hardswish(x: Any, inplace: bool = False) -> Tensor:
     """x·relu6(x + 3)/6."""
-    return mul(x, hardsigmoid(x))
+    # dL/dx = g·(0 where x < -3, x/3 + 1/2 up to 3, then 1)
+    a = operand(x, floating=True)
+    gate = np.where(a.real <= -3, 0, np.where(a.real < 3, (a + 3) / 6, 1)).astype(a.dtype)
+    slope = np.where(a.real < -3, 0, np.where(a.real <= 3, a / 3 + 0.5, 1)).astype(a.dtype)
+    return elementwise("hardswish", a * gate, (x, lambda g: g * slope))
 
 
+@quiet
 def softsign(x: Any) -> Tensor:
     """x/(1 + |x|)."""
     # dL/dx = g/(1 + |x|)²

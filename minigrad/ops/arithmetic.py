@@ -30,8 +30,9 @@ def sub(x: Any, y: Any, *, alpha: float = 1) -> Tensor:
     if alpha != 1:
         y = mul(y, alpha)
     a, b = operands(x, y)
-    if np.result_type(a, b).kind == "b":
-        raise TypeError("sub: bool tensors cannot be subtracted: use logical_xor or convert them")
+    for v in (x, y):
+        if isinstance(v, Tensor) and v.data.dtype.kind == "b":
+            raise RuntimeError("sub: bool tensors cannot be subtracted: use ^ or convert them")
     return elementwise("sub", a - b, (x, lambda g: g), (y, lambda g: -g))
 
 
@@ -108,6 +109,8 @@ def pow(x: Any, y: Any) -> Tensor:
     # y = a^b    dL/da = g·b·a^(b-1)  (0 where b = 0)    dL/db = g·a^b·log a  (0 at 0^b, b >= 0)
     a, b = operands(x, y)
     kind = np.result_type(a, b).kind
+    if kind == "b":
+        raise RuntimeError("pow: bool tensors are not supported: convert them")
     if kind in "iub" and np.any(np.less(b, 0)):
         raise ValueError("pow: integers cannot be raised to negative powers: use a floating dtype")
     if isinstance(b, int | float) and b == 2:
@@ -133,6 +136,7 @@ def square(x: Any) -> Tensor:
     """x²."""
     # dL/da = 2·g·a
     a = operand(x)
+    a = a.astype(np.int64) if a.dtype.kind == "b" else a
     return elementwise("square", a * a, (x, lambda g: g * (2 * a)))
 
 
@@ -229,7 +233,8 @@ def abs(x: Any) -> Tensor:
     # dL/da = g·sign a
     a = operand(x)
     sign = np.sign(a.real)
-    return elementwise("abs", _times_sign(a, sign), (x, lambda g: g * sign.astype(g.dtype)))
+    slope = np.where(np.isnan(sign), 0, sign)
+    return elementwise("abs", _times_sign(a, sign), (x, lambda g: g * slope.astype(g.dtype)))
 
 
 def _times_sign(a: Any, sign: Any) -> Any:
@@ -250,6 +255,8 @@ def _rounding(name: str, function: Any) -> Any:
         a = operand(x)
         if a.dtype.kind in "iu":
             return wrap(a.copy())
+        if a.dtype.kind == "b":
+            raise RuntimeError(f"{name}: bool tensors are not supported: convert them")
         return elementwise(name, function(a.real).astype(a.dtype), (x, np.zeros_like))
 
     op.__name__ = op.__qualname__ = name

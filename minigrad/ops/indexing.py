@@ -276,7 +276,7 @@ def nonzero(x: Any, as_tuple: bool = False) -> Any:
     found = np.nonzero(np.atleast_1d(as_array(x)))
     if as_tuple:
         return tuple(wrap(i) for i in found)
-    return wrap(np.stack(found, axis=1).reshape(-1, as_array(x).ndim))
+    return wrap(np.stack(found, axis=1)[:, : as_array(x).ndim])
 
 
 def unique(x: Any) -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 from minigrad import modes, tape
 from minigrad.ops import arithmetic
 from minigrad.ops.random import generator
-from minigrad.tensor import Pair, Tensor, as_array, elementwise, needs_grad
+from minigrad.tensor import Pair, Tensor, as_array, elementwise, needs_grad, wrap
 
 
 def overwrite(name: str, x: Tensor, write: Callable[[Any], None], *pairs: Pair) -> Tensor:
@@ -26,7 +26,7 @@ def overwrite(name: str, x: Tensor, write: Callable[[Any], None], *pairs: Pair) 
                 f"{name}: a leaf that requires grad cannot be changed in place while gradients are "
                 "recorded: wrap the change in no_grad(), or change a clone()"
             )
-        if x.base is not None and (tracked or x.base.node is not None):
+        if x.base is not None and (tracked or x.node is not None):
             raise RuntimeError(
                 f"{name}: this is a view of another tensor and part of a graph: assign to the "
                 "other tensor by index (y[0] = y[0] + 1), or change a clone()"
@@ -64,7 +64,10 @@ def _inplace(op: Callable[..., Tensor]) -> Callable[..., Tensor]:
     name = op.__name__ + "_"
 
     def method(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return _assign(name, x, op(x, *args, **kwargs))
+        old = x
+        if modes.grad_enabled.get() and any(needs_grad(v) for v in (x, *args)):
+            old = wrap(x.data.copy(), x.node)  # what a vjp saves must outlive the change
+        return _assign(name, x, op(old, *args, **kwargs))
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"`{op.__name__}` in place."
