@@ -148,7 +148,7 @@ def backward(
     found = walk(outputs, cotangents, retain_graph, inspect=inspect)
     while found:
         node, grad = found.popitem()
-        if node.grad is not None and node.vjp is None:
+        if node.grad is not None:
             node.grad += grad
             note_change(node.grad)
         elif sys.getrefcount(grad) > 2 or grad.base is not None or not grad.flags.c_contiguous:

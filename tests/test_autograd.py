@@ -287,14 +287,13 @@ def test_hvp_of_a_quadratic_form() -> None:
         (lambda x: x**3, lambda a: 6 * a), (lambda x: x.tanh(), lambda a: -2 * np.tanh(a) / np.cosh(a) ** 2),
         (lambda x: F.relu(x), lambda a: 0 * a), (lambda x: F.relu(x) ** 2, lambda a: 2.0 * (a > 0)),
         (lambda x: x.abs() * x, lambda a: 2 * np.sign(a)), (lambda x: 1 / x, lambda a: 2 / a**3),
-        (lambda x: x.log1p() if (x.data.real > -1).all() else x * 0 + x, lambda a: -1 / (1 + a) ** 2),
+        (lambda x: x.log1p(), lambda a: -1 / (1 + a) ** 2),
         (lambda x: minigrad.maximum(x * x, x), lambda a: 2.0 * (a * a > a)),
         (lambda x: F.gelu(x), lambda a: (2 - a * a) * np.exp(-a * a / 2) / math.sqrt(2 * math.pi)),
     ],
 )  # fmt: skip
 def test_second_derivatives(f: Any, second: Any) -> None:
-    a = np.array([0.7, 1.9, 0.2]) if f(Tensor(0.5)) is not None else None
-    v = np.array([1.0, -2.0, 0.5])
+    a, v = np.array([0.7, 1.9, 0.2]), np.array([1.0, -2.0, 0.5])
     _, product = functional.hvp(lambda x: f(x).sum(), Tensor(a), Tensor(v))
     np.testing.assert_allclose(product.data, second(a) * v, rtol=1e-12, atol=1e-15)
 

@@ -1,6 +1,7 @@
 """Activations, and softmax.
 
-Kinks as in PyTorch: relu'(0) = 0, leaky_relu'(0) = the slope, elu'(0) = alpha, hardtanh'(bound) = 0.
+Kinks as in PyTorch: relu'(0) = 0, leaky_relu'(0) = the slope, elu'(0) = alpha, and hardtanh' is 0
+at its bounds.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops.arithmetic import add, div, quiet
+from minigrad.ops.arithmetic import quiet
 from minigrad.ops.shape import reshape
 from minigrad.tensor import Tensor, axis_of, elementwise, operand, record
 
@@ -220,7 +221,11 @@ def relu6(x: Any, inplace: bool = False) -> Tensor:
 
 def hardsigmoid(x: Any, inplace: bool = False) -> Tensor:
     """relu6(x + 3)/6."""
-    return div(hardtanh(add(x, 3.0), 0.0, 6.0), 6.0)
+    # dL/dx = g/6 strictly between -3 and 3, else 0
+    a = operand(x, floating=True)
+    inside = (a.real > -3) & (a.real < 3)
+    out = np.where(inside, (a + 3) / 6, np.where(np.isnan(a.real), a, a.real >= 3)).astype(a.dtype)
+    return elementwise("hardsigmoid", out, (x, lambda g: np.where(inside, g / 6, 0)))
 
 
 @quiet
@@ -228,8 +233,8 @@ def hardswish(x: Any, inplace: bool = False) -> Tensor:
     """x·relu6(x + 3)/6."""
     # dL/dx = g·(0 where x < -3, x/3 + 1/2 up to 3, then 1)
     a = operand(x, floating=True)
-    gate = np.where(a.real <= -3, 0, np.where(a.real < 3, (a + 3) / 6, 1)).astype(a.dtype)
-    slope = np.where(a.real < -3, 0, np.where(a.real <= 3, a / 3 + 0.5, 1)).astype(a.dtype)
+    gate = np.where(a.real <= -3, 0, np.where(a.real >= 3, 1, (a + 3) / 6)).astype(a.dtype)
+    slope = np.where(a.real < -3, 0, np.where(a.real > 3, 1, a / 3 + 0.5)).astype(a.dtype)
     return elementwise("hardswish", a * gate, (x, lambda g: g * slope))
 
 
@@ -304,8 +309,7 @@ def _softmax_input(name: str, x: Any, dim: int, dtype: Any) -> tuple[Any, int]:
 
 
 def _peak(a: Any, axis: int) -> Any:
-    """The largest value along the axis, real and finite: subtracting it keeps exp from overflow."""
+    """The largest value along the axis: subtracting it keeps exp from overflow."""
     if a.ndim and not a.shape[axis]:
         return a.dtype.type(0)
-    peak = a.real.max(axis=axis, keepdims=True)
-    return np.where(np.isfinite(peak), peak, 0) if not np.isfinite(peak).all() else peak
+    return a.real.max(axis=axis, keepdims=True)

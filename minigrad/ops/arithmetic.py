@@ -31,7 +31,7 @@ def sub(x: Any, y: Any, *, alpha: float = 1) -> Tensor:
         y = mul(y, alpha)
     a, b = operands(x, y)
     for v in (x, y):
-        if isinstance(v, Tensor) and v.data.dtype.kind == "b":
+        if isinstance(v, bool) or (isinstance(v, Tensor) and v.data.dtype.kind == "b"):
             raise RuntimeError("sub: bool tensors cannot be subtracted: use ^ or convert them")
     return elementwise("sub", a - b, (x, lambda g: g), (y, lambda g: -g))
 
@@ -247,7 +247,8 @@ def sign(x: Any) -> Tensor:
     a = operand(x)
     if a.dtype == bool:
         return wrap(a.copy())
-    return elementwise("sign", np.sign(a.real).astype(a.dtype), (x, np.zeros_like))
+    out = np.where(np.isnan(a.real), 0, np.sign(a.real)).astype(a.dtype)
+    return elementwise("sign", out, (x, np.zeros_like))
 
 
 def _rounding(name: str, function: Any) -> Any:
@@ -350,6 +351,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     )
 
 
+@quiet
 def lerp(x: Any, end: Any, weight: Any) -> Tensor:
     """x + weight·(end - x)."""
     return add(x, mul(weight, sub(end, x)))
