@@ -399,41 +399,60 @@ def _promote(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     return a if CATEGORY[a.kind] > CATEGORY[b.kind] else b
 
 
-def operands(*values: Any, floating: bool = False) -> tuple[Any, ...]:
-    """The arrays of an operation's inputs, promoted to one dtype (plain numbers may stay plain).
+def operands(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]:
+    """The arrays of the inputs of the op `name`, of one dtype and shapes that broadcast.
 
-    `floating` lifts integers to float32, as division and functions like exp do.
+    Plain numbers may stay plain. `floating` lifts integers to float32, as division does.
     """
     if len(values) == 2:  # the two common cases, without the general rule's cost
         x, y = values
         if isinstance(x, Tensor):
-            kind = x.data.dtype.kind
-            if kind == "f" and type(y) in (float, int):
-                return x.data, y
-            if isinstance(y, Tensor) and x.data.dtype is y.data.dtype and kind in "fc":
-                return x.data, y.data
-    dtype = result_dtype(*values)
+            a = x.data
+            if a.dtype.kind == "f" and type(y) in (float, int):
+                return a, y
+            if isinstance(y, Tensor) and a.dtype is y.data.dtype and a.dtype.kind in "fc":
+                if a.shape != y.data.shape:
+                    check_broadcast(name, (a, y.data))
+                return a, y.data
+    try:
+        dtype = result_dtype(*values)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
     if floating and CATEGORY[dtype.kind] < 2:
         dtype = float32
-    return tuple(
+    arrays = tuple(
         np.asarray(v.data if isinstance(v, Tensor) else v).astype(dtype, copy=False) for v in values
     )
+    if len(arrays) > 1:
+        check_broadcast(name, arrays)
+    return arrays
 
 
-def operand_arrays(*values: Any) -> list[Any]:
+def check_broadcast(name: str, arrays: Sequence[Array]) -> None:
+    try:
+        np.broadcast_shapes(*(a.shape for a in arrays))
+    except ValueError:
+        shapes = " and ".join(str(a.shape) for a in arrays)
+        raise ValueError(
+            f"{name}: shapes {shapes} do not broadcast: counted from the last axis, sizes must be "
+            "equal or 1"
+        ) from None
+
+
+def operand_arrays(name: str, *values: Any) -> list[Any]:
     """`operands`, with plain numbers as 0-d arrays of the common dtype too."""
-    arrays = operands(*values)
+    arrays = operands(name, *values)
     dtype = np.result_type(*arrays)
     return [np.asarray(a, dtype) for a in arrays]
 
 
-def operand(x: Any, floating: bool = False) -> Array:
-    """The array of a single input; see `operands`."""
+def operand(name: str, x: Any, floating: bool = False) -> Array:
+    """The array of the only input of the op `name`; see `operands`."""
     if isinstance(x, Tensor):
         if not floating or x.data.dtype.kind in "fc":
             return x.data
         return x.data.astype(float32)
-    return cast(Array, operands(x, floating=floating)[0])
+    return cast(Array, operands(name, x, floating=floating)[0])
 
 
 Pair = tuple[Any, Callable[[Any], Any]]
@@ -474,7 +493,9 @@ def fit(grad: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
         )
         total = grad.sum(axis=stretched, dtype=np.result_type(grad.dtype, np.float64))
         grad = np.broadcast_to(total.reshape(shape), shape) if total.size else np.zeros(shape)
-    return grad if grad.dtype == dtype else grad.astype(dtype)
+    if grad.dtype == dtype:
+        return grad
+    return (grad.real if dtype.kind == "f" else grad).astype(dtype)
 
 
 def record(

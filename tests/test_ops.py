@@ -46,10 +46,10 @@ def outputs(result: Any) -> list[Any]:
 
 @pytest.mark.parametrize(("sample", "kernels"), RUNS)
 def test_forward(sample: Sample, kernels: str) -> None:
-    arrays = sample.arrays()
-    expected = outputs(sample.expected(arrays))
+    expected = outputs(sample.expected(sample.arrays()))
     for dtype in (np.float64, np.float32):
-        got = outputs(sample.run(minigrad, tensors(sample, dtype)))
+        inputs = tensors(sample, dtype, requires_grad=True)
+        got = outputs(sample.run(minigrad, inputs))
         assert len(got) == len(expected)
         for y, want in zip(got, expected, strict=True):
             want = np.asarray(want)
@@ -65,6 +65,10 @@ def test_forward(sample: Sample, kernels: str) -> None:
             # alone costs 6e-8 times the condition number of the op (powers, products: up to 50)
             tolerance = 1e-13 if dtype == np.float64 else 5e-6
             np.testing.assert_allclose(y.data, want, rtol=tolerance, atol=tolerance * scale)
+            if y.requires_grad:
+                y.backward(np.ones(y.shape), retain_graph=True)
+        for x, before in zip(inputs, sample.arrays(dtype), strict=True):
+            np.testing.assert_array_equal(x.data, before)  # neither pass writes to its inputs
 
 
 @pytest.mark.parametrize(
@@ -85,35 +89,87 @@ def test_gradcheck(sample: Sample, kernels: str) -> None:
     assert gradcheck(floating, inputs)
 
 
-@pytest.mark.parametrize(("sample", "kernels"), RUNS)
-def test_inputs_stay_as_they_were(sample: Sample, kernels: str) -> None:
-    xs = tensors(sample, requires_grad=True)
-    before = [x.data.copy() for x in xs]
-    for y in outputs(sample.run(minigrad, xs)):
-        if y.requires_grad:
-            y.backward(np.ones(y.shape), retain_graph=True)
-    for x, old in zip(xs, before, strict=True):
-        np.testing.assert_array_equal(x.data, old)
-
-
 def test_the_table_covers_the_functional_face() -> None:
     missing = {name for name in F.__all__ if not any(c.name == f"F.{name}" for c in CASES)}
     assert missing == {"one_hot"}  # integers to integers, see test_torch
 
 
-def test_the_table_covers_the_ops() -> None:
-    """Every function of the package that takes a tensor is in the table or has its own test."""
-    from minigrad.ops import activations, arithmetic, indexing, linear, reductions, shape
+def test_the_table_covers_the_public_ops() -> None:
+    """What the package and Tensor offer is in the table, or without gradient and tested by name."""
+    from minigrad.ops import METHODS
 
+    public = {
+        name for name, value in vars(minigrad).items()
+        if getattr(value, "__module__", "").startswith("minigrad.ops.")
+        and value.__module__.rpartition(".")[2] not in ("create", "random", "inplace")
+    }  # fmt: skip
+    methods = {
+        name for chapter, names in METHODS.items() for name in names.split()
+        if chapter.__name__.rpartition(".")[2] not in ("create", "random", "inplace")
+    }  # fmt: skip
     elsewhere = set(
-        # without gradient, or aliases and helpers: tested in test_ops, test_torch or by name
-        ["as_array", "axis_of", "elementwise", "operand", "operands", "record", "wrap", "result_dtype", "fit", "needs_grad", "allclose", "equal", "isclose", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "sizes_of", "view_as", "reshape_as", "expand_as", "axes_of", "record_pick", "bincount", "matrices", "key_of", "nonzero", "unique", "one_hot", "searchsorted", "argmin", "quiet", "sigmoid_of", "erf_of"]
+        "Tensor clip absolute subtract multiply divide true_divide negative "  # aliases
+        "allclose equal isclose bitwise_and bitwise_or bitwise_xor bitwise_not bincount nonzero "
+        "unique searchsorted Dim "  # no gradient: test_torch
+        "to float double half long int bool type_as cpu view_as reshape_as expand_as".split()
     )
-    known = {c.name.split(".")[-1].split()[0] for c in CASES} | elsewhere
-    for chapter in (activations, arithmetic, indexing, linear, reductions, shape):
-        own = {
-            name for name, value in vars(chapter).items()
-            if callable(value) and not name.startswith("_") and not isinstance(value, type)
-            and getattr(value, "__module__", "") == chapter.__name__
-        }  # fmt: skip
-        assert own <= known, f"{chapter.__name__}: {sorted(own - known)} not tested"
+    known = {c.name.split()[0].split(".")[-1] for c in CASES} | elsewhere
+    assert public | methods <= known, f"not tested: {sorted((public | methods) - known)}"
+
+
+@pytest.mark.parametrize(
+    ("f", "at", "slope"),
+    [
+        (F.relu, 0, 0), (F.leaky_relu, 0, 0.01), (F.elu, 0, 1), (F.hardtanh, 1, 0), (F.hardtanh, -1, 0),
+        (F.relu6, 6, 0), (F.relu6, 0, 0), (Tensor.abs, 0, 0), (lambda x: x.clamp(-1, 1), 1, 1),
+        (lambda x: x.clamp(-1, 1), -1, 1), (lambda x: x.clamp(min=1), 1, 1), (Tensor.sqrt, 0, np.inf),
+        (lambda x: minigrad.maximum(x, Tensor([2.0])), 2, 0.5), (lambda x: minigrad.maximum(x, x), 2, 1),
+        (lambda x: x.expand(2).std(), 3, 0), (lambda x: minigrad.cat([x, x * 0 + 5]).max(), 5, 0.5),
+        (lambda x: minigrad.cat([x, x * 0 + 5]).max(0)[0], 5, 1), (lambda x: x.norm(), 0, 0),
+        (lambda x: minigrad.cat([x * 0 + 5, x]).max(0)[0], 5, 0), (lambda x: x**0, 0, 0),
+        (lambda x: x ** Tensor([2.0]), 0, 0), (lambda x: Tensor([0.0]) ** x, 2, 0),
+    ],
+)  # fmt: skip
+def test_conventions_at_kinks(f: Any, at: float, slope: float) -> None:
+    x = Tensor([float(at)], requires_grad=True)
+    f(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.item() == pytest.approx(slope, rel=1e-7)  # float32 slopes
+
+
+def test_aliases_of_arguments_and_names() -> None:
+    x = Tensor(np.arange(6.0).reshape(2, 3))
+    for name in ("sum", "mean", "max", "min", "var", "std", "prod", "amax"):
+        kept = getattr(x, name)(dim=1, keepdim=True)
+        alias = getattr(x, name)(axis=1, keepdims=True)
+        for a, b in zip(outputs(kept), outputs(alias), strict=True):
+            np.testing.assert_array_equal(a.data, b.data)
+    np.testing.assert_array_equal(minigrad.cat([x, x], axis=1).data, np.tile(x.data, 2))
+    np.testing.assert_array_equal(minigrad.subtract(x, 1).data, x.data - 1)
+    np.testing.assert_array_equal(x.clip(1, 2).data, np.clip(x.data, 1, 2))
+
+
+@pytest.mark.parametrize("data", [np.float64(2.0), np.array(2.0), np.arange(3.0)], ids=repr)
+def test_numpy_on_either_side_gives_tensors(data: Any) -> None:
+    x = Tensor(np.array([1.0, 2.0, 4.0]), requires_grad=True)
+    for result, want in [
+        (data + x, data + x.data), (x + data, x.data + data), (data - x, data - x.data),
+        (data * x, data * x.data), (data / x, data / x.data), (data**x, data**x.data),
+        (x**data, x.data**data), (data // x, data // x.data), (data % x, data % x.data),
+    ]:  # fmt: skip
+        assert type(result) is Tensor and result.requires_grad
+        np.testing.assert_allclose(result.data, want, rtol=1e-15)
+    for result, want in [(data < x, data < x.data), (data == x, data == x.data)]:
+        assert type(result) is Tensor and result.dtype == np.bool_
+        np.testing.assert_array_equal(result.data, want)
+    matrix = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal((matrix @ x).data, matrix @ x.data)
+
+
+def test_a_tensor_is_a_view_where_numpy_and_torch_make_views() -> None:
+    x = Tensor(np.arange(6.0).reshape(2, 3))
+    views = [x.T, x.reshape(6), x[0], x[:, 1:], x.unsqueeze(0), x.flatten(), x.expand(4, 2, 3), x[0][1:],
+             x.detach(), x.view(3, 2)[1], x.transpose(0, 1)[0], x.split(1)[1], x.diagonal()]  # fmt: skip
+    assert all(np.shares_memory(v.data, x.data) for v in views)
+    copies = [x[[0, 1]], x.clone(), x.T.flatten(), x + 0, x[x > 1], x.flip(0), x.repeat(1, 1)]
+    assert not any(np.shares_memory(c.data, x.data) for c in copies)

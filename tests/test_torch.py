@@ -113,6 +113,7 @@ SMOOTH_AT = [
     (name, value)
     for name in ["exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "sin", "cos", "sigmoid", "tanh", "erf", "abs", "relu", "square", "F.softplus", "F.silu", "F.gelu", "F.mish", "F.elu", "F.selu", "F.celu", "F.logsigmoid", "F.softsign", "F.hardswish", "F.hardsigmoid", "F.leaky_relu", "F.relu6"]
     for value in (0.0, -0.0, 1e-20, 20.0, -20.0, 100.0, -100.0, 800.0, -800.0, np.inf, -np.inf, np.nan)
+    if not (name == "F.softsign" and np.isinf(value))  # the limit is 0, torch's composition has nan
 ]  # fmt: skip
 
 
@@ -170,6 +171,8 @@ def test_promotion(op: str, x: Any) -> None:
         ours, theirs = results
         if theirs.startswith("refused") and op == "maximum" and not isinstance(y, tuple):
             continue  # torch.maximum takes no numbers; we do
+        if op == "pow" and x[0] == "bool" and y is True:
+            continue  # torch refuses bool to the power of a bool tensor, but not of True
         assert ours == theirs or (ours[:7] == theirs[:7] == "refused"), f"{op} of {x} and {y}"
 
 

@@ -153,18 +153,26 @@ class NormBase(Module):
             )
 
     def check_dtype(self, x: Tensor) -> None:
-        """Refuse an input of another dtype than the layer's."""
-        own = self.running_mean if self.weight is None else self.weight
-        dtype = x.data.dtype
-        if own is not None and own.data.dtype is dtype:
-            return
-        name = f"{type(self).__name__}({self.num_features})"
+        """Refuse an input of another dtype, and parameters that were replaced by unfit ones."""
+        shape, dtype = (self.num_features,), x.data.dtype
+        for own in (self.weight, self.bias, self.running_mean, self.running_var):
+            if own is not None and (own.data.shape != shape or own.data.dtype is not dtype):
+                self._check_own(own, dtype)
         if dtype.kind not in "fc":
             raise TypeError(
-                f"{name}: expected a floating input, got dtype {dtype}: convert it with .float()"
+                f"{type(self).__name__}({self.num_features}): expected a floating input, got dtype "
+                f"{dtype}: convert it with .float()"
+            )
+
+    def _check_own(self, own: Tensor, dtype: np.dtype[Any]) -> None:
+        name = f"{type(self).__name__}({self.num_features})"
+        if own.shape != (self.num_features,):
+            which = next(key for key, value in vars(self).items() if value is own)
+            raise RuntimeError(
+                f"{name}: {which} has shape {own.shape}, expected ({self.num_features},)"
             )
         # while a function is probed, any of the two may stand for a derivative and be complex
-        if own is not None and own.dtype != dtype and not modes.probing.get():
+        if dtype.kind in "fc" and own.dtype != dtype and not modes.probing.get():
             raise RuntimeError(
                 f"{name}: expected an input of the layer's dtype {own.dtype}, got {dtype}: "
                 f"convert the layer or the input with .to({dtype}) or .to({own.dtype})"

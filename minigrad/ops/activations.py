@@ -19,7 +19,7 @@ from minigrad.tensor import Tensor, axis_of, elementwise, operand, record
 def relu(x: Any, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
     # dL/dx = g where x > 0, else 0
-    a = operand(x)
+    a = operand("relu", x)
     if a.dtype.kind == "b":
         raise RuntimeError("relu: bool tensors are not supported: convert with .float()")
     positive = ~(a.real <= 0)  # a NaN passes
@@ -30,7 +30,7 @@ def relu(x: Any, inplace: bool = False) -> Tensor:
 def leaky_relu(x: Any, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where positive, negative_slope·x elsewhere."""
     # dL/dx = g·(1 or the slope)
-    a = operand(x, floating=True)
+    a = operand("leaky_relu", x, floating=True)
     slope = np.where(a.real > 0, a.dtype.type(1), a.dtype.type(negative_slope))
     return elementwise("leaky_relu", a * slope, (x, lambda g: g * slope))
 
@@ -39,14 +39,14 @@ def leaky_relu(x: Any, negative_slope: float = 0.01, inplace: bool = False) -> T
 def elu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha·(e^x - 1) elsewhere."""
     # dL/dx = g where x > 0, g·alpha·e^x elsewhere
-    a = operand(x, floating=True)
+    a = operand("elu", x, floating=True)
     return _elu("elu", x, a, alpha, 1.0)
 
 
 @quiet
 def selu(x: Any, inplace: bool = False) -> Tensor:
     """scale·elu(x, alpha) with the self-normalising constants (Klambauer et al. 2017)."""
-    a = operand(x, floating=True)
+    a = operand("selu", x, floating=True)
     return _elu("selu", x, a, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946)
 
 
@@ -54,7 +54,7 @@ def selu(x: Any, inplace: bool = False) -> Tensor:
 def celu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha·(e^(x/alpha) - 1) elsewhere."""
     # dL/dx = g where x > 0, g·e^(x/alpha) elsewhere
-    a = operand(x, floating=True)
+    a = operand("celu", x, floating=True)
     positive = ~(a.real <= 0)
     low = np.where(positive, 0, a) / alpha
     slope = np.where(positive, 1, np.exp(low)).astype(a.dtype, copy=False)
@@ -82,14 +82,14 @@ def sigmoid_of(a: Any) -> Any:
 def sigmoid(x: Any) -> Tensor:
     """1/(1 + e^-x)."""
     # dL/dx = g·y·(1 - y)
-    y = sigmoid_of(operand(x, floating=True))
+    y = sigmoid_of(operand("sigmoid", x, floating=True))
     return elementwise("sigmoid", y, (x, lambda g: g * (y * (1 - y))))
 
 
 def tanh(x: Any) -> Tensor:
     """The hyperbolic tangent."""
     # dL/dx = g·(1 - y²)
-    y = np.tanh(operand(x, floating=True))
+    y = np.tanh(operand("tanh", x, floating=True))
     return elementwise("tanh", y, (x, lambda g: g * (1 - y * y)))
 
 
@@ -97,7 +97,7 @@ def tanh(x: Any) -> Tensor:
 def logsigmoid(x: Any) -> Tensor:
     """log(1/(1 + e^-x)) = -softplus(-x)."""
     # dL/dx = g·σ(-x)
-    a = operand(x, floating=True)
+    a = operand("logsigmoid", x, floating=True)
     out = np.where(a.real < 0, a, 0) - np.log1p(np.exp(np.where(a.real < 0, a, -a)))
     return elementwise("logsigmoid", out.astype(a.dtype), (x, lambda g: g * sigmoid_of(-a)))
 
@@ -106,7 +106,7 @@ def logsigmoid(x: Any) -> Tensor:
 def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + e^(beta·x))/beta; the identity where beta·x > threshold."""
     # dL/dx = g·σ(beta·x)
-    a = operand(x, floating=True)
+    a = operand("softplus", x, floating=True)
     z = a * beta
     linear = z.real > threshold
     soft = np.where(z.real > 0, z, 0) + np.log1p(np.exp(np.where(z.real > 0, -z, z)))
@@ -119,7 +119,7 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
 def silu(x: Any, inplace: bool = False) -> Tensor:
     """x·σ(x), also called swish."""
     # dL/dx = g·(s + x·s·(1 - s))
-    a = operand(x, floating=True)
+    a = operand("silu", x, floating=True)
     s = sigmoid_of(a)
     return elementwise("silu", a * s, (x, lambda g: g * (s * (1 + a * (1 - s)))))
 
@@ -128,7 +128,7 @@ def silu(x: Any, inplace: bool = False) -> Tensor:
 def mish(x: Any, inplace: bool = False) -> Tensor:
     """x·tanh(softplus(x))."""
     # dL/dx = g·(t + x·(1 - t²)·σ(x))
-    a = operand(x, floating=True)
+    a = operand("mish", x, floating=True)
     soft = np.where(a.real > 0, a, 0) + np.log1p(np.exp(np.where(a.real > 0, -a, a)))
     t = np.tanh(soft)
     return elementwise("mish", a * t, (x, lambda g: g * (t + a * (1 - t * t) * sigmoid_of(a))))
@@ -137,7 +137,7 @@ def mish(x: Any, inplace: bool = False) -> Tensor:
 @quiet
 def gelu(x: Any, approximate: str = "none") -> Tensor:
     """x·Φ(x), Φ the normal distribution function; "tanh": the paper's approximation (2016)."""
-    a = operand(x, floating=True)
+    a = operand("gelu", x, floating=True)
     if approximate == "none":
         # dL/dx = g·(Φ(x) + x·φ(x))
         cdf = (0.5 * (1 + erf_of(a * math.sqrt(0.5)))).astype(a.dtype, copy=False)
@@ -156,7 +156,7 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
 def erf(x: Any) -> Tensor:
     """The error function."""
     # dL/dx = g·2/√π·e^(-x²)
-    a = operand(x, floating=True)
+    a = operand("erf", x, floating=True)
     out = erf_of(a).astype(a.dtype, copy=False)
     return elementwise("erf", out, (x, lambda g: g * (2 / math.sqrt(math.pi) * np.exp(-a * a))))
 
@@ -208,7 +208,7 @@ def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool 
     # dL/dx = g strictly inside, else 0
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val {min_val} is larger than max_val {max_val}")
-    a = operand(x)
+    a = operand("hardtanh", x)
     inside = ~((a.real <= min_val) | (a.real >= max_val))  # a NaN passes
     out = np.where(inside, a, np.clip(a.real, min_val, max_val)).astype(a.dtype)
     return elementwise("hardtanh", out, (x, lambda g: np.where(inside, g, 0)))
@@ -222,7 +222,7 @@ def relu6(x: Any, inplace: bool = False) -> Tensor:
 def hardsigmoid(x: Any, inplace: bool = False) -> Tensor:
     """relu6(x + 3)/6."""
     # dL/dx = g/6 strictly between -3 and 3, else 0
-    a = operand(x, floating=True)
+    a = operand("hardsigmoid", x, floating=True)
     inside = (a.real > -3) & (a.real < 3)
     out = np.where(inside, (a + 3) / 6, np.where(np.isnan(a.real), a, a.real >= 3)).astype(a.dtype)
     return elementwise("hardsigmoid", out, (x, lambda g: np.where(inside, g / 6, 0)))
@@ -232,7 +232,7 @@ def hardsigmoid(x: Any, inplace: bool = False) -> Tensor:
 def hardswish(x: Any, inplace: bool = False) -> Tensor:
     """x·relu6(x + 3)/6."""
     # dL/dx = g·(0 where x < -3, x/3 + 1/2 up to 3, then 1)
-    a = operand(x, floating=True)
+    a = operand("hardswish", x, floating=True)
     gate = np.where(a.real <= -3, 0, np.where(a.real >= 3, 1, (a + 3) / 6)).astype(a.dtype)
     slope = np.where(a.real < -3, 0, np.where(a.real > 3, 1, a / 3 + 0.5)).astype(a.dtype)
     return elementwise("hardswish", a * gate, (x, lambda g: g * slope))
@@ -242,7 +242,7 @@ def hardswish(x: Any, inplace: bool = False) -> Tensor:
 def softsign(x: Any) -> Tensor:
     """x/(1 + |x|)."""
     # dL/dx = g/(1 + |x|)²
-    a = operand(x, floating=True)
+    a = operand("softsign", x, floating=True)
     d = 1 + a * np.sign(a.real)
     return elementwise("softsign", a / d, (x, lambda g: g / (d * d)))
 
@@ -302,7 +302,7 @@ def log_softmax(x: Any, dim: int, *, dtype: Any = None) -> Tensor:
 
 
 def _softmax_input(name: str, x: Any, dim: int, dtype: Any) -> tuple[Any, int]:
-    a = operand(x) if dtype is None else operand(x).astype(dtype)
+    a = operand(name, x) if dtype is None else operand(name, x).astype(dtype)
     if a.dtype.kind not in "fc":
         raise TypeError(f"{name}: expected a floating tensor, got dtype {a.dtype}")
     return a, axis_of(name, dim, a.ndim)

@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.tensor import Tensor, as_array, elementwise, operand, operand_arrays, operands, wrap
+from minigrad.tensor import (
+    Tensor,
+    as_array,
+    check_broadcast,
+    elementwise,
+    operand,
+    operand_arrays,
+    operands,
+    wrap,
+)
 
 quiet = np.errstate(all="ignore")
 
@@ -20,7 +29,7 @@ def add(x: Any, y: Any, *, alpha: float = 1) -> Tensor:
     # y = a + b        dL/da = g        dL/db = g
     if alpha != 1:
         y = mul(y, alpha)
-    a, b = operands(x, y)
+    a, b = operands("add", x, y)
     return elementwise("add", a + b, (x, lambda g: g), (y, lambda g: g))
 
 
@@ -29,17 +38,19 @@ def sub(x: Any, y: Any, *, alpha: float = 1) -> Tensor:
     # y = a - b        dL/da = g        dL/db = -g
     if alpha != 1:
         y = mul(y, alpha)
-    a, b = operands(x, y)
+    a, b = operands("sub", x, y)
     for v in (x, y):
         if isinstance(v, bool) or (isinstance(v, Tensor) and v.data.dtype.kind == "b"):
-            raise RuntimeError("sub: bool tensors cannot be subtracted: use ^ or convert them")
+            raise RuntimeError(
+                "sub: bool tensors cannot be subtracted: use logical_xor or convert them"
+            )
     return elementwise("sub", a - b, (x, lambda g: g), (y, lambda g: -g))
 
 
 def mul(x: Any, y: Any) -> Tensor:
     """x·y."""
     # y = a·b        dL/da = g·b        dL/db = g·a
-    a, b = operands(x, y)
+    a, b = operands("mul", x, y)
     return elementwise("mul", a * b, (x, lambda g: g * b), (y, lambda g: g * a))
 
 
@@ -52,7 +63,7 @@ def div(x: Any, y: Any, *, rounding_mode: str | None = None) -> Tensor:
         )
     if rounding_mode == "floor":
         return floor_divide(x, y)
-    a, b = operands(x, y, floating=rounding_mode is None)
+    a, b = operands("div", x, y, floating=rounding_mode is None)
     if rounding_mode == "trunc":
         if np.result_type(a, b).kind in "iub":
             _refuse_zero("div", b)
@@ -72,7 +83,7 @@ def _refuse_zero(name: str, b: Any) -> None:
 
 def floor_divide(x: Any, y: Any) -> Tensor:
     """The quotient rounded down; its gradient is 0."""
-    a, b = operands(x, y)
+    a, b = operands("floor_divide", x, y)
     if np.result_type(a, b).kind in "iub":
         _refuse_zero("floor_divide", b)
     with np.errstate(all="ignore"):
@@ -83,7 +94,7 @@ def floor_divide(x: Any, y: Any) -> Tensor:
 def remainder(x: Any, y: Any) -> Tensor:
     """x - y·floor(x/y), with the sign of y."""
     # dL/da = g        dL/db = -g·floor(a/b)
-    a, b = operands(x, y)
+    a, b = operands("remainder", x, y)
     if np.result_type(a, b).kind in "iub":
         _refuse_zero("remainder", b)
     with np.errstate(all="ignore"):
@@ -93,7 +104,7 @@ def remainder(x: Any, y: Any) -> Tensor:
 
 def neg(x: Any) -> Tensor:
     """-x."""
-    a = operand(x)
+    a = operand("neg", x)
     if a.dtype == bool:
         raise TypeError("neg: bool tensors have no negative: use logical_not")
     return elementwise("neg", -a, (x, lambda g: -g))
@@ -107,7 +118,7 @@ def positive(x: Any) -> Tensor:
 def pow(x: Any, y: Any) -> Tensor:
     """x**y."""
     # y = a^b    dL/da = g·b·a^(b-1)  (0 where b = 0)    dL/db = g·a^b·log a  (0 at 0^b, b >= 0)
-    a, b = operands(x, y)
+    a, b = operands("pow", x, y)
     kind = np.result_type(a, b).kind
     if kind == "b":
         raise RuntimeError("pow: bool tensors are not supported: convert them")
@@ -135,7 +146,7 @@ def pow(x: Any, y: Any) -> Tensor:
 def square(x: Any) -> Tensor:
     """x²."""
     # dL/da = 2·g·a
-    a = operand(x)
+    a = operand("square", x)
     a = a.astype(np.int64) if a.dtype.kind == "b" else a
     return elementwise("square", a * a, (x, lambda g: g * (2 * a)))
 
@@ -144,7 +155,7 @@ def square(x: Any) -> Tensor:
 def exp(x: Any) -> Tensor:
     """e^x."""
     # dL/da = g·e^a
-    y = np.exp(operand(x, floating=True))
+    y = np.exp(operand("exp", x, floating=True))
     return elementwise("exp", y, (x, lambda g: g * y))
 
 
@@ -152,7 +163,7 @@ def exp(x: Any) -> Tensor:
 def expm1(x: Any) -> Tensor:
     """e^x - 1, exact near 0."""
     # dL/da = g·(y + 1)
-    y = np.expm1(operand(x, floating=True))
+    y = np.expm1(operand("expm1", x, floating=True))
     return elementwise("expm1", y, (x, lambda g: g * (y + 1)))
 
 
@@ -160,7 +171,7 @@ def expm1(x: Any) -> Tensor:
 def log(x: Any) -> Tensor:
     """The natural logarithm."""
     # dL/da = g/a
-    a = operand(x, floating=True)
+    a = operand("log", x, floating=True)
     return elementwise("log", np.log(a), (x, lambda g: g / a))
 
 
@@ -168,7 +179,7 @@ def log(x: Any) -> Tensor:
 def log2(x: Any) -> Tensor:
     """The logarithm to base 2."""
     # dL/da = g/(a·ln 2)
-    a = operand(x, floating=True)
+    a = operand("log2", x, floating=True)
     return elementwise("log2", np.log2(a), (x, lambda g: g / (a * float(np.log(2)))))
 
 
@@ -176,7 +187,7 @@ def log2(x: Any) -> Tensor:
 def log10(x: Any) -> Tensor:
     """The logarithm to base 10."""
     # dL/da = g/(a·ln 10)
-    a = operand(x, floating=True)
+    a = operand("log10", x, floating=True)
     return elementwise("log10", np.log10(a), (x, lambda g: g / (a * float(np.log(10)))))
 
 
@@ -184,7 +195,7 @@ def log10(x: Any) -> Tensor:
 def log1p(x: Any) -> Tensor:
     """log(1 + x), exact near 0."""
     # dL/da = g/(1 + a)
-    a = operand(x, floating=True)
+    a = operand("log1p", x, floating=True)
     return elementwise("log1p", np.log1p(a), (x, lambda g: g / (1 + a)))
 
 
@@ -192,7 +203,7 @@ def log1p(x: Any) -> Tensor:
 def sqrt(x: Any) -> Tensor:
     """The square root; its derivative at 0 is inf."""
     # dL/da = g/(2·y)
-    y = np.sqrt(operand(x, floating=True))
+    y = np.sqrt(operand("sqrt", x, floating=True))
     return elementwise("sqrt", y, (x, lambda g: g / (2 * y)))
 
 
@@ -200,7 +211,7 @@ def sqrt(x: Any) -> Tensor:
 def rsqrt(x: Any) -> Tensor:
     """1/√x."""
     # dL/da = -g·y³/2
-    y = 1 / np.sqrt(operand(x, floating=True))
+    y = 1 / np.sqrt(operand("rsqrt", x, floating=True))
     return elementwise("rsqrt", y, (x, lambda g: g * (-0.5 * y * y * y)))
 
 
@@ -208,7 +219,7 @@ def rsqrt(x: Any) -> Tensor:
 def reciprocal(x: Any) -> Tensor:
     """1/x."""
     # dL/da = -g·y²
-    y = 1 / operand(x, floating=True)
+    y = 1 / operand("reciprocal", x, floating=True)
     return elementwise("reciprocal", y, (x, lambda g: -g * (y * y)))
 
 
@@ -216,7 +227,7 @@ def reciprocal(x: Any) -> Tensor:
 def sin(x: Any) -> Tensor:
     """The sine."""
     # dL/da = g·cos a
-    a = operand(x, floating=True)
+    a = operand("sin", x, floating=True)
     return elementwise("sin", np.sin(a), (x, lambda g: g * np.cos(a)))
 
 
@@ -224,14 +235,14 @@ def sin(x: Any) -> Tensor:
 def cos(x: Any) -> Tensor:
     """The cosine."""
     # dL/da = -g·sin a
-    a = operand(x, floating=True)
+    a = operand("cos", x, floating=True)
     return elementwise("cos", np.cos(a), (x, lambda g: -g * np.sin(a)))
 
 
 def abs(x: Any) -> Tensor:
     """|x|; its derivative at 0 is 0."""
     # dL/da = g·sign a
-    a = operand(x)
+    a = operand("abs", x)
     sign = np.sign(a.real)
     slope = np.where(np.isnan(sign), 0, sign)
     return elementwise("abs", _times_sign(a, sign), (x, lambda g: g * slope.astype(g.dtype)))
@@ -244,7 +255,7 @@ def _times_sign(a: Any, sign: Any) -> Any:
 
 def sign(x: Any) -> Tensor:
     """-1, 0 or 1; its gradient is 0."""
-    a = operand(x)
+    a = operand("sign", x)
     if a.dtype == bool:
         return wrap(a.copy())
     out = np.where(np.isnan(a.real), 0, np.sign(a.real)).astype(a.dtype)
@@ -253,7 +264,7 @@ def sign(x: Any) -> Tensor:
 
 def _rounding(name: str, function: Any) -> Any:
     def op(x: Any) -> Tensor:
-        a = operand(x)
+        a = operand(name, x)
         if a.dtype.kind in "iu":
             return wrap(a.copy())
         if a.dtype.kind == "b":
@@ -271,19 +282,19 @@ floor, ceil, trunc = (_rounding(n, f) for n, f in
 
 def round(x: Any, *, decimals: int = 0) -> Tensor:
     """Round half to even; its gradient is 0."""
-    a = operand(x)
+    a = operand("round", x)
     return elementwise("round", np.round(a.real, decimals).astype(a.dtype), (x, np.zeros_like))
 
 
 def maximum(x: Any, y: Any) -> Tensor:
     """The larger of two, elementwise; where they are equal each receives half the gradient."""
-    a, b = operand_arrays(x, y)
+    a, b = operand_arrays("maximum", x, y)
     return _extremum("maximum", x, y, a, b, a.real > b.real)
 
 
 def minimum(x: Any, y: Any) -> Tensor:
     """The smaller of two, elementwise; where they are equal each receives half the gradient."""
-    a, b = operand_arrays(x, y)
+    a, b = operand_arrays("minimum", x, y)
     return _extremum("minimum", x, y, a, b, a.real < b.real)
 
 
@@ -310,7 +321,7 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Tensor:
     if min is None and max is None:
         raise ValueError("clamp: at least one of min and max is needed")
     values = [v for v in (x, min, max) if v is not None]
-    arrays = operand_arrays(*values)
+    arrays = operand_arrays("clamp", *values)
     a = arrays[0]
     low = None if min is None else arrays[1]
     high = None if max is None else arrays[-1]
@@ -342,7 +353,8 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         return tuple(wrap(i) for i in np.nonzero(mask))
     if x is None or y is None:
         raise TypeError("where: give both x and y, or neither")
-    a, b = operands(x, y)
+    a, b = operands("where", x, y)
+    check_broadcast("where", [mask, np.asarray(a), np.asarray(b)])
     dtype = np.result_type(a, b) if not (np.isscalar(a) and np.isscalar(b)) else None
     out = np.where(mask, a, b)
     out = out if dtype is None else out.astype(dtype, copy=False)

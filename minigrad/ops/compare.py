@@ -12,7 +12,7 @@ from minigrad.tensor import Tensor, as_array, operand, operands, wrap
 
 def _comparison(name: str, function: Any) -> Any:
     def op(x: Any, y: Any) -> Tensor:
-        a, b = operands(x, y)
+        a, b = operands(name, x, y)
         return wrap(function(a.real, b.real))
 
     op.__name__ = op.__qualname__ = name
@@ -35,17 +35,17 @@ eq, ne, lt, le, gt, ge = (
 
 def logical_and(x: Any, y: Any) -> Tensor:
     """Both are nonzero."""
-    return wrap(np.logical_and(as_array(x), as_array(y)))
+    return wrap(np.logical_and(*operands("logical_and", x, y)))
 
 
 def logical_or(x: Any, y: Any) -> Tensor:
     """At least one is nonzero."""
-    return wrap(np.logical_or(as_array(x), as_array(y)))
+    return wrap(np.logical_or(*operands("logical_or", x, y)))
 
 
 def logical_xor(x: Any, y: Any) -> Tensor:
     """Exactly one is nonzero."""
-    return wrap(np.logical_xor(as_array(x), as_array(y)))
+    return wrap(np.logical_xor(*operands("logical_xor", x, y)))
 
 
 def logical_not(x: Any) -> Tensor:
@@ -55,7 +55,7 @@ def logical_not(x: Any) -> Tensor:
 
 def _bitwise(name: str, function: Any) -> Any:
     def op(x: Any, y: Any) -> Tensor:
-        a, b = (np.asarray(v) for v in operands(x, y))
+        a, b = (np.asarray(v) for v in operands(name, x, y))
         if a.dtype.kind == "f":
             raise TypeError(f"{name}: expected bool or integer tensors, got dtype {a.dtype}")
         return wrap(function(a, b))
@@ -73,7 +73,7 @@ bitwise_and, bitwise_or, bitwise_xor = (
 
 def bitwise_not(x: Any) -> Tensor:
     """Elementwise not of bools or integers."""
-    a = operand(x)
+    a = operand("bitwise_not", x)
     if a.dtype.kind == "f":
         raise TypeError(f"bitwise_not: expected a bool or integer tensor, got dtype {a.dtype}")
     return wrap(~a)

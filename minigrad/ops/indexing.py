@@ -76,7 +76,7 @@ def _read(a: Any, key: Any, index: Any) -> Any:
 def getitem(x: Any, index: Any) -> Tensor:
     """x[index]: a view for integers and slices, a copy for tensors and masks."""
     # dL/dx = g added up at the places it was read from
-    a = operand(x)
+    a = operand("getitem", x)
     key, basic = _key(index, a.shape)
     out = _read(a, key, index)
     shape = a.shape
@@ -161,7 +161,7 @@ def _grid(i: Any, axis: int) -> tuple[Any, ...]:
 
 def gather(x: Any, dim: int, index: Any) -> Tensor:
     """out[i][j] = x[index[i][j]][j] (dim 0): one element for each entry of the index."""
-    a = operand(x)
+    a = operand("gather", x)
     axis, i = _along("gather", a, dim, index, True)
     for d, (n, m) in enumerate(zip(i.shape, a.shape, strict=False)):
         if d != axis and n > m:
@@ -186,7 +186,7 @@ def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Tensor:
 def _scatter(name: str, x: Any, dim: int, index: Any, src: Any) -> Tensor:
     # scatter:      dL/dx = g with zeros at the places, dL/dsrc = g at the places
     # scatter_add:  dL/dx = g,                          dL/dsrc = g at the places
-    a = operand(x)
+    a = operand(name, x)
     axis, i = _along(name, a, dim, index, True)
     grid = _grid(i, axis)
     s = as_array(src)
@@ -222,7 +222,7 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any) -> Tensor:
 
 def index_select(x: Any, dim: int, index: Any) -> Tensor:
     """The slices of x along `dim` that a vector of positions names."""
-    a = operand(x)
+    a = operand("index_select", x)
     axis, i = _along("index_select", a, dim, index, False)
     if i.ndim > 1:
         raise RuntimeError(f"index_select: the index must be a vector, got shape {i.shape}")
@@ -238,7 +238,7 @@ def take(x: Any, index: Any) -> Tensor:
 
 def take_along_dim(x: Any, indices: Any, dim: int) -> Tensor:
     """`gather` with an index that broadcasts over the other axes."""
-    a, i = operand(x), as_array(indices)
+    a, i = operand("take_along_dim", x), as_array(indices)
     shape = list(np.broadcast_shapes(a.shape[:dim] + (1,) + a.shape[dim + 1 :], i.shape))
     return gather(x, dim, np.broadcast_to(i, shape))
 
@@ -246,7 +246,7 @@ def take_along_dim(x: Any, indices: Any, dim: int) -> Tensor:
 def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     """x with `value` (a number or 0-d tensor) where the mask is true."""
     # dL/dx = g where the mask is false        dL/dvalue = Σ g where it is true
-    a, m, v = operand(x), as_array(mask), as_array(value)
+    a, m, v = operand("masked_fill", x), as_array(mask), as_array(value)
     if m.dtype != bool:
         raise RuntimeError(f"masked_fill: the mask must be bool, got dtype {m.dtype}")
     if v.ndim:
@@ -266,7 +266,7 @@ def masked_select(x: Any, mask: Any) -> Tensor:
     """The elements of x where the mask is true, as a vector."""
     from minigrad.ops.shape import broadcast_to
 
-    a, m = operand(x), as_array(mask)
+    a, m = operand("masked_select", x), as_array(mask)
     shape = np.broadcast_shapes(a.shape, m.shape)
     return getitem(broadcast_to(x, shape), wrap(np.broadcast_to(m, shape)))
 
@@ -303,7 +303,7 @@ def one_hot(x: Any, num_classes: int = -1) -> Tensor:
 def embedding(x: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """The rows of `weight` that the integers in x name; row `padding_idx` receives no gradient."""
     # dL/dweight = g added up by row
-    i, w = as_array(x), operand(weight)
+    i, w = as_array(x), operand("embedding", weight)
     if i.dtype.kind not in "iu":
         raise RuntimeError(f"embedding: expected an integer tensor, got dtype {i.dtype}")
     if w.ndim != 2:
@@ -329,5 +329,5 @@ def embedding(x: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
 
 def searchsorted(sorted_sequence: Any, values: Any, *, right: bool = False) -> Tensor:
     """Where values would be inserted into a sorted vector."""
-    a, v = operands(sorted_sequence, values)
+    a, v = operands("searchsorted", sorted_sequence, values)
     return wrap(np.asarray(np.searchsorted(a, v, "right" if right else "left"), int64))

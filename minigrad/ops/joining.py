@@ -89,7 +89,7 @@ def stack(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> T
 
 def split(x: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces of one size (the last may be smaller) or of the listed sizes along `dim`."""
-    a = operand(x)
+    a = operand("split", x)
     axis = axis_of("split", dim, a.ndim)
     n = a.shape[axis]
     if isinstance(split_size_or_sections, int):
@@ -107,7 +107,7 @@ def split(x: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ..
 
 def chunk(x: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size (the last may be smaller)."""
-    a = operand(x)
+    a = operand("chunk", x)
     if chunks < 1:
         raise RuntimeError(f"chunk: chunks must be positive, got {chunks}")
     n = a.shape[axis_of("chunk", dim, a.ndim)]
@@ -116,14 +116,14 @@ def chunk(x: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 def unbind(x: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along `dim`, without that axis."""
-    a = operand(x)
+    a = operand("unbind", x)
     axis = axis_of("unbind", dim, a.ndim)
     return tuple(select(x, axis, i) for i in range(a.shape[axis]))
 
 
 def flip(x: Any, *dims: Any) -> Tensor:
     """The order reversed along the given axes."""
-    a = operand(x)
+    a = operand("flip", x)
     axes = tuple(axis_of("flip", d, a.ndim) for d in sizes_of("flip", dims))
     if len(set(axes)) != len(axes):
         raise RuntimeError(f"flip: dims {dims} name an axis twice")
@@ -134,7 +134,7 @@ def flip(x: Any, *dims: Any) -> Tensor:
 
 def roll(x: Any, shifts: Any, dims: Any = None) -> Tensor:
     """Elements shifted along axes, coming in again at the other end."""
-    a = operand(x)
+    a = operand("roll", x)
     if dims is not None:
         shifts, dims = np.atleast_1d(shifts).tolist(), np.atleast_1d(dims).tolist()
         dims = [axis_of("roll", d, a.ndim) for d in dims]
@@ -149,14 +149,14 @@ def roll(x: Any, shifts: Any, dims: Any = None) -> Tensor:
 
 def tile(x: Any, *dims: Any) -> Tensor:
     """The tensor repeated dims[i] times along each axis; missing axes come in front."""
-    a, times = operand(x), sizes_of("tile", dims)
+    a, times = operand("tile", x), sizes_of("tile", dims)
     return repeat(x, (1,) * (a.ndim - len(times)) + times)
 
 
 def repeat(x: Any, *sizes: Any) -> Tensor:
     """The tensor repeated sizes[i] times along each axis; sizes beyond its axes come in front."""
     # dL/dx = g summed over the repetitions
-    a, times = operand(x), sizes_of("repeat", sizes)
+    a, times = operand("repeat", x), sizes_of("repeat", sizes)
     if len(times) < a.ndim or min(times, default=0) < 0:
         raise RuntimeError(f"repeat: sizes {times} for a tensor of shape {a.shape}")
     shape = (1,) * (len(times) - a.ndim) + a.shape
@@ -171,7 +171,7 @@ def repeat(x: Any, *sizes: Any) -> Tensor:
 
 def repeat_interleave(x: Any, repeats: int, dim: int | None = None) -> Tensor:
     """Each element (or slice along `dim`) repeated in place."""
-    a = operand(x)
+    a = operand("repeat_interleave", x)
     if dim is None:
         return repeat_interleave(reshape(x, -1), repeats, 0)
     axis = axis_of("repeat_interleave", dim, a.ndim)
@@ -189,7 +189,7 @@ def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float | None 
     mode: "constant" (with `value`, default 0), "reflect", "replicate" or "circular".
     """
     # dL/dx = g at the places where x went, summed where it went to several
-    a = operand(x)
+    a = operand("pad", x)
     amounts = list(pad)
     if len(amounts) % 2 or len(amounts) > 2 * a.ndim:
         raise RuntimeError(f"pad: {len(amounts)} amounts for a tensor of shape {a.shape}")

@@ -49,7 +49,7 @@ def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     """(x - target)²."""
     # dL/dx = g·2·(x - t)/(n for the mean)
     _same_shape("mse_loss", x, target, reduction)
-    a, t = operand_arrays(x, target)
+    a, t = operand_arrays("mse_loss", x, target)
     d = a - t
     return _weighted("mse_loss", x, target, d * d, lambda: 2 * d, reduction)
 
@@ -58,7 +58,7 @@ def l1_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     """|x - target|."""
     # dL/dx = g·sign(x - t)/(n for the mean)
     _same_shape("l1_loss", x, target, reduction)
-    a, t = operand_arrays(x, target)
+    a, t = operand_arrays("l1_loss", x, target)
     d = a - t
     sign = np.sign(d.real).astype(a.dtype)
     return _weighted("l1_loss", x, target, d * sign, lambda: sign, reduction)
@@ -96,7 +96,7 @@ def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0)
 def _huber(name: str, x: Any, target: Any, reduction: str, delta: float, scale: float) -> Tensor:
     # dL/dx = g·scale·(d where |d| < delta, else delta·sign d)
     _same_shape(name, x, target, reduction)
-    a, t = (np.asarray(v) for v in operands(x, target, floating=True))
+    a, t = (np.asarray(v) for v in operands(name, x, target, floating=True))
     d = a - t
     sign = np.sign(d.real)
     inside = np.abs(d.real) < delta
@@ -113,7 +113,7 @@ def binary_cross_entropy(
     # dL/dt = g·(log(1-x) - log x)
     name = "binary_cross_entropy"
     _same_shape(name, x, target, reduction)
-    p, t = operand_arrays(x, target)
+    p, t = operand_arrays(name, x, target)
     if p.size and not (p.real.min() >= 0 and p.real.max() <= 1):
         raise RuntimeError(
             f"{name}: the input must be probabilities in [0, 1], got {p.real.min()} to "
@@ -143,7 +143,7 @@ def binary_cross_entropy_with_logits(
     # dL/dx = g·(1 - t - k·σ(-x))        dL/dt = g·(-x + (pos_weight - 1)·log(1 + e^-x))
     name = "binary_cross_entropy_with_logits"
     _same_shape(name, x, target, reduction)
-    a, t = (np.asarray(v) for v in operands(x, target, floating=True))
+    a, t = (np.asarray(v) for v in operands(name, x, target, floating=True))
     pos = None if pos_weight is None else as_array(pos_weight).astype(a.dtype, copy=False)
     with np.errstate(all="ignore"):
         soft = np.where(a.real < 0, -a, 0) + np.log1p(np.exp(np.where(a.real < 0, a, -a)))
@@ -174,7 +174,7 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
     if reduction != "batchmean":
         _check_reduction(name, reduction)
     _same_shape(name, x, target, "mean")
-    a, t = operand_arrays(x, target)
+    a, t = operand_arrays(name, x, target)
     with np.errstate(all="ignore"):
         if log_target:
             p = np.exp(t)
@@ -225,7 +225,7 @@ def _classes(
     name: str, x: Any, target: Any, weight: Any, ignore_index: int
 ) -> tuple[Any, Any, Any]:
     """The scores, the classes and the weight of each target (0 where it is ignored), checked."""
-    a, t = operand(x), as_array(target)
+    a, t = operand(name, x), as_array(target)
     if t.dtype.kind not in "iu":
         raise RuntimeError(
             f"{name}: classes must be integers, got dtype {t.dtype}: use target.long()"

@@ -145,7 +145,7 @@ def _dropped(name: str, x: Any, p: float, training: bool, shape: tuple[int, ...]
         raise ValueError(f"{name}: p must be in [0, 1], got {p}")
     if not training or p == 0:
         return x if isinstance(x, Tensor) else wrap(as_array(x))
-    a = operand(x, floating=True)
+    a = operand(name, x, floating=True)
     scale = np.zeros(shape, a.real.dtype)
     if p < 1:
         kind = scale.dtype if scale.dtype in (np.float32, np.float64) else np.dtype(np.float64)

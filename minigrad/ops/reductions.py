@@ -54,7 +54,7 @@ def sum(
     """The sum over `dim` (all axes if None)."""
     # dL/dx = g, spread over the reduced axes
     dim, keepdim = pick_names(dim, keepdim, axis, keepdims)
-    a = operand(x)
+    a = operand("sum", x)
     if dtype is not None:
         a = a.astype(dtype)
     elif a.dtype.kind in "iub":
@@ -72,7 +72,7 @@ def mean(
     """The arithmetic mean over `dim`."""
     # dL/dx = g/n, spread over the reduced axes
     dim, keepdim = pick_names(dim, keepdim, axis, keepdims)
-    a = operand(x) if dtype is None else operand(x).astype(dtype)
+    a = operand("mean", x) if dtype is None else operand("mean", x).astype(dtype)
     if a.dtype.kind not in "fc":
         raise RuntimeError(f"mean: expected a floating tensor, got dtype {a.dtype}: use .float()")
     axes = axes_of("mean", dim, a.ndim)
@@ -128,7 +128,7 @@ def _variance(
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased else 0
-    a = operand(x)
+    a = operand(name, x)
     if a.dtype.kind not in "fc":
         raise RuntimeError(f"{name}: expected a floating tensor, got dtype {a.dtype}")
     axes = axes_of(name, dim, a.ndim)
@@ -155,7 +155,7 @@ def std_mean(x: Any, dim: Dim = None, **options: Any) -> tuple[Tensor, Tensor]:
 def _extreme(name: str, x: Any, dim: Dim, keepdim: bool) -> Tensor:
     """amax or amin: elements that tie share the gradient evenly."""
     # dL/dx = g/k for each of the k elements equal to the extreme
-    a = operand(x)
+    a = operand(name, x)
     axes = axes_of(name, dim, a.ndim)
     if not a.size and builtins.any(a.shape[i] == 0 for i in axes):
         raise RuntimeError(f"{name}: an empty axis has no extreme, got shape {a.shape}")
@@ -190,7 +190,7 @@ def prod(
     """The product over `dim`."""
     # dL/dx_i = g·Π_{j≠i} x_j, from products of all before and all after: exact where some x are 0
     dim = dim if axis is None else axis
-    a = operand(x) if dtype is None else operand(x).astype(dtype)
+    a = operand("prod", x) if dtype is None else operand("prod", x).astype(dtype)
     if a.dtype.kind in "iub":
         a = a.astype(int64)
     if dim is None:
@@ -217,7 +217,7 @@ def prod(
 def cumsum(x: Any, dim: int, *, dtype: Any = None, axis: int | None = None) -> Tensor:
     """The running sum along `dim`."""
     # dL/dx_i = Σ_{j≥i} g_j: a running sum from the other end
-    a = operand(x) if dtype is None else operand(x).astype(dtype)
+    a = operand("cumsum", x) if dtype is None else operand("cumsum", x).astype(dtype)
     if a.dtype.kind in "iub":
         a = a.astype(int64)
     position = axis_of("cumsum", dim if axis is None else axis, a.ndim)
@@ -235,7 +235,7 @@ def cumsum(x: Any, dim: int, *, dtype: Any = None, axis: int | None = None) -> T
 def cumprod(x: Any, dim: int) -> Tensor:
     """The running product along `dim`."""
     # dL/dx_i = Σ_{j≥i} g_j·Π_{k≤j, k≠i} x_k, by a product with position i set to 1
-    a = operand(x)
+    a = operand("cumprod", x)
     a = a.astype(int64) if a.dtype.kind in "iub" else a
     position = axis_of("cumprod", dim, a.ndim)
     if not a.ndim:
@@ -259,7 +259,7 @@ def logsumexp(
     """log Σ e^x over `dim`, safe from overflow."""
     # dL/dx = g·e^(x - y)
     dim, keepdim = pick_names(dim, keepdim, axis, keepdims)
-    a = operand(x, floating=True)
+    a = operand("logsumexp", x, floating=True)
     axes = axes_of("logsumexp", dim, a.ndim)
     kept = _kept(a.shape, axes)
     peak = np.max(a.real, axis=axes, keepdims=True, initial=-np.inf)
@@ -279,7 +279,7 @@ def norm(x: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
     # y = (Σ |x|^p)^(1/p)        dL/dx = g·sign(x)·(|x|/y)^(p-1)
     if p in ("fro", None):
         p = 2
-    a = operand(x, floating=True)
+    a = operand("norm", x, floating=True)
     if p in (math.inf, -math.inf):
         from minigrad.ops.arithmetic import abs as absolute
 

@@ -50,7 +50,7 @@ def _max_or_min(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
         return (maximum if name == "max" else minimum)(x, dim)
     if dim is None:
         return (amax if name == "max" else amin)(x)
-    a = operand(x)
+    a = operand(name, x)
     index = _arg(name, a, dim)
     return ValuesIndices(*_take(name, x, a, index, axis_of(name, dim, a.ndim), keepdim))
 
@@ -100,7 +100,7 @@ def argmin(
 
 
 def _position(name: str, x: Any, dim: int | None, keepdim: bool) -> Tensor:
-    a = operand(x)
+    a = operand(name, x)
     if dim is None:
         if not a.size:
             raise IndexError(f"{name}: the tensor of shape {a.shape} is empty")
@@ -112,7 +112,7 @@ def _position(name: str, x: Any, dim: int | None, keepdim: bool) -> Tensor:
 
 def sort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
     """Values in order along `dim`, and where they came from; always stable."""
-    a = operand(x)
+    a = operand("sort", x)
     axis = axis_of("sort", dim, a.ndim)
     index = argsort(x, dim, descending).data
     return ValuesIndices(*_take("sort", x, a, index, axis, True))
@@ -120,7 +120,7 @@ def sort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -
 
 def argsort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The positions that sort the tensor along `dim`; always stable."""
-    a = operand(x)
+    a = operand("argsort", x)
     axis = axis_of("argsort", dim, a.ndim)
     if not a.ndim:
         return wrap(np.zeros((), int64))
@@ -132,7 +132,7 @@ def argsort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True
 
 def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
     """The k largest (or smallest) values along `dim`, in order, and where they came from."""
-    a = operand(x)
+    a = operand("topk", x)
     axis = axis_of("topk", dim, a.ndim)
     if not 0 <= k <= (a.shape[axis] if a.ndim else 1):
         raise RuntimeError(f"topk: k = {k} is out of range for axis {axis} of shape {a.shape}")
@@ -143,7 +143,7 @@ def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = Tru
 
 def median(x: Any) -> Tensor:
     """The lower median of all elements."""
-    a = operand(x).reshape(-1)
+    a = operand("median", x).reshape(-1)
     order = argsort(wrap(a)).data
     if not a.size:
         return wrap(np.asarray(np.nan, a.dtype))
@@ -152,7 +152,7 @@ def median(x: Any) -> Tensor:
 
 def _pick(x: Any, position: int) -> Tensor:
     """One element by its flat position."""
-    a = operand(x)
+    a = operand("median", x)
     shape = a.shape
 
     def vjp(g: Any) -> Any:

@@ -21,7 +21,7 @@ from minigrad.tensor import (
 
 def _view(name: str, x: Any, out: Any, back: Any) -> Tensor:
     """Record a view of x, or a copy if numpy had to make one."""
-    a = operand(x)
+    a = operand(name, x)
     base = origin(x) if isinstance(x, Tensor) and np.may_share_memory(a, out) else None
     return record(name, out, (x,), lambda g: (back(g),), base)
 
@@ -38,7 +38,7 @@ def sizes_of(name: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
 
 def reshape(x: Any, *shape: Any) -> Tensor:
     """The same elements in another shape; one size may be -1."""
-    a, sizes = operand(x), sizes_of("reshape", shape)
+    a, sizes = operand("reshape", x), sizes_of("reshape", shape)
     old = a.shape
     unknown = [i for i, n in enumerate(sizes) if n == -1]
     known = math.prod(n for n in sizes if n != -1)
@@ -54,7 +54,7 @@ def reshape(x: Any, *shape: Any) -> Tensor:
 
 def view(x: Any, *shape: Any) -> Tensor:
     """`reshape` that refuses to copy; with a dtype, the bytes seen as that dtype."""
-    a = operand(x)
+    a = operand("view", x)
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
         return wrap(a.view(shape[0]), base=origin(x))
     out = reshape(x, *shape)
@@ -78,7 +78,7 @@ def reshape_as(x: Any, other: Tensor) -> Tensor:
 
 def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Merge the axes from start_dim to end_dim into one."""
-    a = operand(x)
+    a = operand("flatten", x)
     first, last = axis_of("flatten", start_dim, a.ndim), axis_of("flatten", end_dim, a.ndim)
     if first > last:
         raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
@@ -90,7 +90,7 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def unflatten(x: Any, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split one axis into several."""
-    a = operand(x)
+    a = operand("unflatten", x)
     axis = axis_of("unflatten", dim, a.ndim)
     sizes = tuple(sizes)
     if -1 not in sizes and math.prod(sizes) != a.shape[axis]:
@@ -105,7 +105,7 @@ def unflatten(x: Any, dim: int, sizes: Sequence[int]) -> Tensor:
 
 def permute(x: Any, *dims: Any) -> Tensor:
     """The axes in another order."""
-    a, order = operand(x), sizes_of("permute", dims)
+    a, order = operand("permute", x), sizes_of("permute", dims)
     order = tuple(axis_of("permute", d, a.ndim) for d in order)
     if sorted(order) != list(range(a.ndim)):
         raise RuntimeError(f"permute: dims {dims} are not an order of the {a.ndim} axes")
@@ -115,7 +115,7 @@ def permute(x: Any, *dims: Any) -> Tensor:
 
 def transpose(x: Any, dim0: int, dim1: int) -> Tensor:
     """Two axes exchanged."""
-    a = operand(x)
+    a = operand("transpose", x)
     i, j = axis_of("transpose", dim0, a.ndim), axis_of("transpose", dim1, a.ndim)
     if not a.ndim:
         return _view("transpose", x, a[...], lambda g: g)
@@ -127,7 +127,7 @@ swapaxes = swapdims = transpose
 
 def movedim(x: Any, source: Any, destination: Any) -> Tensor:
     """Axes moved to other places."""
-    a = operand(x)
+    a = operand("movedim", x)
     source, destination = np.atleast_1d(source).tolist(), np.atleast_1d(destination).tolist()
     source = [axis_of("movedim", d, a.ndim) for d in source]
     destination = [axis_of("movedim", d, a.ndim) for d in destination]
@@ -141,7 +141,7 @@ def movedim(x: Any, source: Any, destination: Any) -> Tensor:
 
 def t(x: Any) -> Tensor:
     """The transpose of a matrix; vectors and scalars as they are."""
-    a = operand(x)
+    a = operand("t", x)
     if a.ndim > 2:
         raise RuntimeError(f"t: expected at most 2 axes, got shape {a.shape}: use permute")
     return transpose(x, 0, 1) if a.ndim == 2 else cast(Tensor, x)
@@ -149,7 +149,7 @@ def t(x: Any) -> Tensor:
 
 def squeeze(x: Any, dim: Any = None) -> Tensor:
     """Without the axes of size 1, or without the given ones if their size is 1."""
-    a = operand(x)
+    a = operand("squeeze", x)
     old = a.shape
     if dim is None:
         dims = tuple(range(a.ndim))
@@ -162,7 +162,7 @@ def squeeze(x: Any, dim: Any = None) -> Tensor:
 
 def unsqueeze(x: Any, dim: int) -> Tensor:
     """With an axis of size 1 inserted at `dim`."""
-    a = operand(x)
+    a = operand("unsqueeze", x)
     old = a.shape
     axis = axis_of("unsqueeze", dim, a.ndim + 1)
     return _view("unsqueeze", x, np.expand_dims(a, axis), lambda g: g.reshape(old))
@@ -170,7 +170,7 @@ def unsqueeze(x: Any, dim: int) -> Tensor:
 
 def expand(x: Any, *sizes: Any) -> Tensor:
     """Axes of size 1 repeated without copying; -1 keeps a size, new axes come in front."""
-    a, shape = operand(x), sizes_of("expand", sizes)
+    a, shape = operand("expand", x), sizes_of("expand", sizes)
     lead = len(shape) - a.ndim
     shape = tuple(a.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape))
     return broadcast_to(x, shape, "expand")
@@ -184,7 +184,7 @@ def expand_as(x: Any, other: Tensor) -> Tensor:
 def broadcast_to(x: Any, shape: Sequence[int], name: str = "broadcast_to") -> Tensor:
     """The tensor as broadcasting would see it in this shape."""
     # dL/dx = g summed over the repeated axes (elementwise does that)
-    a = operand(x)
+    a = operand(name, x)
     try:
         out = np.broadcast_to(a, tuple(shape))
     except ValueError:
@@ -213,11 +213,11 @@ def contiguous(x: Tensor) -> Tensor:
 
 def clone(x: Any) -> Tensor:
     """A copy."""
-    return elementwise("clone", np.array(operand(x), order="C"), (x, lambda g: g))
+    return elementwise("clone", np.array(operand("clone", x), order="C"), (x, lambda g: g))
 
 
 def _slice(name: str, x: Any, key: tuple[Any, ...]) -> Tensor:
-    a = operand(x)
+    a = operand(name, x)
     shape = a.shape
 
     def back(g: Any) -> Any:
@@ -230,7 +230,7 @@ def _slice(name: str, x: Any, key: tuple[Any, ...]) -> Tensor:
 
 def narrow(x: Any, dim: int, start: int, length: int) -> Tensor:
     """`length` elements from `start` along `dim`."""
-    a = operand(x)
+    a = operand("narrow", x)
     axis = axis_of("narrow", dim, a.ndim)
     if not (start >= 0 and length >= 0 and start + length <= a.shape[axis]):
         raise RuntimeError(f"narrow: {start}:{start + length} is outside axis {axis} of {a.shape}")
@@ -239,7 +239,7 @@ def narrow(x: Any, dim: int, start: int, length: int) -> Tensor:
 
 def select(x: Any, dim: int, index: int) -> Tensor:
     """One slice along `dim`, without that axis."""
-    a = operand(x)
+    a = operand("select", x)
     axis = axis_of("select", dim, a.ndim)
     if not -a.shape[axis] <= index < a.shape[axis]:
         raise IndexError(f"select: index {index} is outside axis {axis} of shape {a.shape}")
@@ -248,7 +248,7 @@ def select(x: Any, dim: int, index: int) -> Tensor:
 
 def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes, as the last axis."""
-    a = operand(x)
+    a = operand("diagonal", x)
     i, j = axis_of("diagonal", dim1, a.ndim), axis_of("diagonal", dim2, a.ndim)
     shape = a.shape
 
@@ -264,7 +264,7 @@ def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
 
 def diag(x: Any, diagonal: int = 0) -> Tensor:
     """A vector as a diagonal matrix, or the diagonal of a matrix."""
-    a = operand(x)
+    a = operand("diag", x)
     if a.ndim == 2:
         return clone(_diagonal_of(x, diagonal))
     if a.ndim != 1:
@@ -286,7 +286,7 @@ def tril(x: Any, diagonal: int = 0) -> Tensor:
 
 
 def _triangle(name: str, keep: Any, x: Any, diagonal: int) -> Tensor:
-    a = operand(x)
+    a = operand(name, x)
     if a.ndim < 2:
         raise RuntimeError(f"{name}: expected at least 2 axes, got shape {a.shape}")
     return elementwise(name, keep(a, diagonal), (x, lambda g: keep(g, diagonal)))

@@ -1,0 +1,71 @@
+"""Random numbers: reproducible, in range, and with the distribution they claim."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import Tensor
+from minigrad.nn import functional as F
+
+DRAWS = [
+    lambda: minigrad.rand(50), lambda: minigrad.randn(50), lambda: minigrad.randint(0, 9, (50,)),
+    lambda: minigrad.randperm(50), lambda: minigrad.normal(0.0, 1.0, (50,)),
+    lambda: minigrad.bernoulli(minigrad.full((50,), 0.5)), lambda: F.dropout(minigrad.ones(50)),
+    lambda: minigrad.multinomial(minigrad.ones(50), 50), lambda: minigrad.zeros(50).uniform_(),
+    lambda: minigrad.zeros(50).normal_(), lambda: minigrad.rand_like(minigrad.zeros(50)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_the_seed_repeats_and_the_state_continues(draw: Any) -> None:
+    minigrad.manual_seed(3)
+    first, second = draw().data, draw().data
+    minigrad.manual_seed(3)
+    np.testing.assert_array_equal(draw().data, first)
+    state = minigrad.get_rng_state()
+    np.testing.assert_array_equal(draw().data, second)
+    minigrad.set_rng_state(state)
+    np.testing.assert_array_equal(draw().data, second)
+    assert (first != second).any()
+
+
+def test_ranges_and_moments() -> None:
+    n = 40_000  # the tolerances are 5 standard errors
+    u = minigrad.rand(n).data
+    assert u.dtype == np.float32 and 0 <= u.min() and u.max() < 1
+    assert abs(u.mean() - 0.5) < 5 * np.sqrt(1 / 12 / n)
+    z = minigrad.randn(n, dtype=np.float64).data
+    assert z.dtype == np.float64
+    assert abs(z.mean()) < 5 / np.sqrt(n) and abs(z.var() - 1) < 5 * np.sqrt(2 / n)
+    i = minigrad.randint(-2, 3, (n,)).data
+    assert set(i.tolist()) == {-2, -1, 0, 1, 2}
+    np.testing.assert_array_equal(np.sort(minigrad.randperm(100).data), np.arange(100))
+    v = minigrad.zeros(n).uniform_(2.0, 5.0).data
+    assert v.min() >= 2 and v.max() <= 5 and abs(v.mean() - 3.5) < 5 * np.sqrt(9 / 12 / n)
+    w = minigrad.multinomial(minigrad.tensor([1.0, 0.0, 3.0]), n, replacement=True).data
+    assert not (w == 1).any() and abs((w == 2).mean() - 0.75) < 5 * np.sqrt(0.75 * 0.25 / n)
+    assert sorted(minigrad.multinomial(minigrad.ones(5), 5).tolist()) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("p", [0.2, 0.8])
+def test_dropout_scales_what_it_keeps(p: float) -> None:
+    n = 40_000
+    x = minigrad.ones(n, dtype=np.float64, requires_grad=True)
+    y = F.dropout(x, p)
+    kept = y.data != 0
+    assert abs(kept.mean() - (1 - p)) < 5 * np.sqrt(p * (1 - p) / n)
+    np.testing.assert_allclose(y.data[kept], 1 / (1 - p), rtol=1e-15)
+    y.backward(np.full(n, 3.0))
+    np.testing.assert_allclose(x.grad.data, 3 * y.data, rtol=1e-15)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("name", "shape"), [("dropout1d", (50, 8, 5)), ("dropout2d", (50, 8, 3, 4))])  # fmt: skip
+def test_channel_dropout_takes_whole_channels(name: str, shape: Any) -> None:
+    y = getattr(F, name)(Tensor(np.ones(shape)), 0.5).data.reshape(*shape[:2], -1)
+    assert set(np.unique(y)) == {0.0, 2.0}
+    assert (y == y[:, :, :1]).all()
+    assert 0 < (y[:, :, 0] == 0).sum() < y[:, :, 0].size
