@@ -136,8 +136,7 @@ def checked(grad: Any, node: Node, who: str, name: str) -> Any:
     if grad.dtype.kind == "c" and node.dtype.kind == "f":
         grad = grad.real  # a constant of a complex probe (autograd.py) collects no derivative
     for what in ("shape", "dtype"):
-        got, own = getattr(grad, what), getattr(node, what)
-        if got != own:
+        if (got := getattr(grad, what)) != (own := getattr(node, what)):
             raise RuntimeError(f"{who} {name!r} returned {what} {got} for an input of {what} {own}")
     return grad
 

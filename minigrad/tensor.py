@@ -8,7 +8,7 @@ and methods of Tensor *are* the functions of `ops/`; the table in `ops/__init__.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import numpy as np
@@ -103,6 +103,11 @@ class Tensor:
         if not self.data.ndim:
             raise TypeError("len() of a 0-d tensor")
         return int(self.data.shape[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.data.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(self.data.shape[0]))
 
     def __bool__(self) -> bool:
         if self.data.size != 1:
@@ -575,6 +580,8 @@ def seed(output: Tensor, gradient: Any, who: str) -> tuple[Node, Array]:
 
 def axis_of(name: str, dim: int, ndim: int) -> int:
     """A dim counted from the front, checked against the number of axes."""
+    if not isinstance(dim, int | np.integer):
+        raise TypeError(f"{name}: dim must be an integer, got {dim!r}")
     if not -max(ndim, 1) <= dim < max(ndim, 1):
         raise IndexError(
             f"{name}: dim {dim} is out of range for {ndim} axes, expected "

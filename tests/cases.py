@@ -72,7 +72,8 @@ case("clamp", ONE, lambda x: np.clip(x, -0.5, 0.7), -0.5, 0.7)
 case("clamp", ONE[:1], lambda x: np.maximum(x, 0.1), min=0.1)
 case("clamp", ONE[:1], lambda x: np.minimum(x, 0.1), max=0.1)
 case("clamp", ONE[:1], lambda x: np.full(x.shape, 0.1), 0.5, 0.1)
-case("clamp", [((3, 4), (4,), (3, 1)), ((), (), ())], lambda x, a, b: np.minimum(np.maximum(x, a), b))
+case("clamp", [((3, 4), (4,), (3, 1)), ((), (), ())],
+     lambda x, a, b: np.minimum(np.maximum(x, a), b))  # fmt: skip
 case("where", [((3, 4), (3, 4)), ((4,), ()), ((3, 1), (3, 4))], lambda x, y: np.where(MASK, x, y),
      call=lambda m, x, y: m.where(m.from_numpy(MASK), x, y))  # fmt: skip
 case("lerp", [((3, 4), (3, 4), (3, 4)), ((), (), ())], lambda x, y, w: x + w * (y - x))
@@ -87,7 +88,8 @@ case("clamp", [(30,)], lambda x: np.clip(x, -0.5, 3), -0.5, 3, domain="kinks")
 # Activations.
 LAMBDA, ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 elu = lambda x, a=1.0: np.where(x > 0, x, a * np.expm1(x))  # noqa: E731
-tanh_gelu = lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))  # noqa: E731
+cubic = lambda x: math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)  # noqa: E731
+tanh_gelu = lambda x: 0.5 * x * (1 + np.tanh(cubic(x)))  # noqa: E731
 for name, f, kwargs in [
     ("relu", lambda x: np.maximum(x, 0), {}), ("relu6", lambda x: np.clip(x, 0, 6), {}),
     ("leaky_relu", lambda x: np.where(x > 0, x, 0.01 * x), {}),
@@ -99,7 +101,8 @@ for name, f, kwargs in [
     ("gelu", tanh_gelu, {"approximate": "tanh"}),
     ("silu", lambda x: x * sig(x), {}), ("mish", lambda x: x * np.tanh(softplus(x)), {}),
     ("softplus", softplus, {}),
-    ("softplus", lambda x: np.where(3 * x > 1, x, softplus(3 * x) / 3), {"beta": 3, "threshold": 1}),
+    ("softplus", lambda x: np.where(3 * x > 1, x, softplus(3 * x) / 3),
+     {"beta": 3, "threshold": 1}),
     ("logsigmoid", lambda x: -softplus(-x), {}), ("softsign", lambda x: x / (1 + np.abs(x)), {}),
     ("hardtanh", lambda x: np.clip(x, -1, 1), {}), ("sigmoid", sig, {}), ("tanh", np.tanh, {}),
     ("hardtanh", lambda x: np.clip(x, -0.5, 3), {"min_val": -0.5, "max_val": 3.0}),
@@ -131,10 +134,8 @@ for name, f in [
         plain = loops(lambda x, f=f, a=axes: naive.reduce(f, x, a))
         kept = loops(lambda x, f=f, a=axes: naive.reduce(f, x, a, keepdim=True))
         where = axes[0] if len(axes) == 1 else axes
-        if name not in ("var", "std") or axes != (1,):
-            usable = [s for s in shapes if min(s[a] for a in axes) > 1 or name not in ("var", "std")]
-            case(name, usable, plain, dim=where)
-            case(name, usable[:1], kept, dim=where, keepdim=True)
+        case(name, shapes, plain, dim=where)
+        case(name, shapes[:1], kept, dim=where, keepdim=True)
     if name != "logsumexp":
         case(name, [(3, 4), (2, 3, 2), (5,)], loops(lambda x, f=f: f(np.ravel(x).tolist())))
 for name in ("sum", "mean", "amax", "amin", "norm", "prod", "logsumexp"):
@@ -156,15 +157,16 @@ case("prod", [(3, 4), (2, 3, 2), (1, 1), (0, 3)], lambda x: x.prod(1), 1)
 case("prod", [(3, 4)], lambda x: x.prod(0, keepdims=True), 0, keepdim=True)
 case("prod", [(3, 4)], lambda x: x.prod(0), 0, domain="zeros")
 for p, f in [(1, lambda x: np.abs(x).sum(1)), (3, lambda x: (np.abs(x) ** 3).sum(1) ** (1 / 3)),
-             (math.inf, lambda x: np.abs(x).max(1)), (-math.inf, lambda x: np.abs(x).min(1))]:  # fmt: skip
+             (math.inf, lambda x: np.abs(x).max(1)),
+             (-math.inf, lambda x: np.abs(x).min(1))]:  # fmt: skip
     case("norm", [(3, 4)], f, p, 1)
 case("norm", [(3, 4)], lambda x: np.sqrt((x * x).sum(0)), 2, 0, domain="ties")
 for name, f in [("max", np.max), ("min", np.min)]:
     arg = getattr(np, "arg" + name)
     case(name, [(3, 4), (), (1,)], f)
     for dim in (0, 1, -1):
-        case(name, [(3, 4), (2, 3, 2), (1, 1)], lambda x, f=f, a=arg, d=dim: (f(x, d), a(x, d)), dim)
-    case(name, [(3, 4)], lambda x, f=f, a=arg: (f(x, 1, keepdims=True), a(x, 1, keepdims=True)), 1, True)
+        case(name, REDUCED, lambda x, f=f, a=arg, d=dim: (f(x, d), a(x, d)), dim)
+    case(name, [(3, 4)], lambda x, f=f, a=arg: (f(x, 1)[:, None], a(x, 1)[:, None]), 1, True)
     case(name, [(3, 9)], lambda x, f=f, a=arg: (f(x, 1), a(x, 1)), 1, domain="ties")
     case("a" + name, [(3, 9)], lambda x, f=f: f(x, 1), 1, domain="ties")
     case(name, [(3, 9)], f, domain="ties")

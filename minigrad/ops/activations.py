@@ -231,10 +231,10 @@ def hardsigmoid(x: Any, inplace: bool = False) -> Tensor:
 @quiet
 def hardswish(x: Any, inplace: bool = False) -> Tensor:
     """x·relu6(x + 3)/6."""
-    # dL/dx = g·(0 where x < -3, x/3 + 1/2 up to 3, then 1)
+    # dL/dx = g·(0 up to -3, x/3 + 1/2 up to 3, then 1)
     a = operand("hardswish", x, floating=True)
     gate = np.where(a.real <= -3, 0, np.where(a.real >= 3, 1, (a + 3) / 6)).astype(a.dtype)
-    slope = np.where(a.real < -3, 0, np.where(a.real > 3, 1, a / 3 + 0.5)).astype(a.dtype)
+    slope = np.where(a.real <= -3, 0, np.where(a.real < 3, a / 3 + 0.5, 1)).astype(a.dtype)
     return elementwise("hardswish", a * gate, (x, lambda g: g * slope))
 
 

@@ -42,7 +42,7 @@ def sub(x: Any, y: Any, *, alpha: float = 1) -> Tensor:
     for v in (x, y):
         if isinstance(v, bool) or (isinstance(v, Tensor) and v.data.dtype.kind == "b"):
             raise RuntimeError(
-                "sub: bool tensors cannot be subtracted: use logical_xor or convert them"
+                "sub: bool tensors cannot be subtracted: use ^ (logical_xor) or convert them"
             )
     return elementwise("sub", a - b, (x, lambda g: g), (y, lambda g: -g))
 

@@ -29,32 +29,35 @@ def from_numpy(array: Any) -> Tensor:
     return wrap(as_array(array))
 
 
+def _shape(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
+    shape = sizes_of(name, size)
+    if min(shape, default=0) < 0:
+        raise RuntimeError(f"{name}: sizes must not be negative, got {shape}")
+    return shape
+
+
 def _new(array: Any, requires_grad: bool) -> Tensor:
     return wrap(array).requires_grad_(requires_grad)
 
 
 def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros."""
-    return _new(
-        np.zeros(sizes_of("zeros", size), float32 if dtype is None else dtype), requires_grad
-    )
+    return _new(np.zeros(_shape("zeros", size), float32 if dtype is None else dtype), requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones."""
-    return _new(np.ones(sizes_of("ones", size), float32 if dtype is None else dtype), requires_grad)
+    return _new(np.ones(_shape("ones", size), float32 if dtype is None else dtype), requires_grad)
 
 
 def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Memory as it comes: write before reading."""
-    return _new(
-        np.empty(sizes_of("empty", size), float32 if dtype is None else dtype), requires_grad
-    )
+    return _new(np.empty(_shape("empty", size), float32 if dtype is None else dtype), requires_grad)
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """One number everywhere."""
-    shape = sizes_of("full", (size,))
+    shape = _shape("full", (size,))
     return _new(np.full(shape, as_array(fill_value, dtype)[()]), requires_grad)
 
 

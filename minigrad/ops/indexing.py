@@ -13,6 +13,7 @@ from minigrad.tensor import (
     Tensor,
     as_array,
     axis_of,
+    check_broadcast,
     elementwise,
     int64,
     operand,
@@ -249,6 +250,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     a, m, v = operand("masked_fill", x), as_array(mask), as_array(value)
     if m.dtype != bool:
         raise RuntimeError(f"masked_fill: the mask must be bool, got dtype {m.dtype}")
+    check_broadcast("masked_fill", [a, m])
     if v.ndim:
         raise RuntimeError(
             f"masked_fill: value must be a number or 0-d tensor, got shape {v.shape}"

@@ -32,6 +32,8 @@ from minigrad.tensor import (
 def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Tensor:
     """Tensors joined along an existing axis."""
     # dL/dx_i = the piece of g that came from x_i
+    if isinstance(tensors, Tensor):
+        raise TypeError("cat: expected a sequence of tensors, got one tensor")
     tensors = list(tensors)
     if not tensors:
         raise RuntimeError("cat: expected at least one tensor")
@@ -172,6 +174,8 @@ def repeat(x: Any, *sizes: Any) -> Tensor:
 def repeat_interleave(x: Any, repeats: int, dim: int | None = None) -> Tensor:
     """Each element (or slice along `dim`) repeated in place."""
     a = operand("repeat_interleave", x)
+    if repeats < 0:
+        raise RuntimeError(f"repeat_interleave: repeats must not be negative, got {repeats}")
     if dim is None:
         return repeat_interleave(reshape(x, -1), repeats, 0)
     axis = axis_of("repeat_interleave", dim, a.ndim)

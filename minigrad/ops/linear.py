@@ -144,10 +144,13 @@ def addmm(x: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) ->
     scaled = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
         return scaled
-    out = add(scaled, x if beta == 1 else mul(x, beta))
-    if out.shape != product.shape:
+    try:
+        fits = np.broadcast_shapes(x.shape, product.shape) == product.shape
+    except ValueError:
+        fits = False
+    if not fits:
         raise RuntimeError(f"addmm: input of shape {x.shape} does not expand to {product.shape}")
-    return out
+    return add(scaled, x if beta == 1 else mul(x, beta))
 
 
 def einsum(equation: str, *tensors: Any) -> Tensor:

@@ -95,6 +95,7 @@ def max_pool1d(
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """`max_pool2d` over (N, C, L) or (C, L), as one row."""
+    _check_row("max_pool1d", x)
     out = max_pool2d(
         unsqueeze(x, -2), _row("max_pool1d", "kernel_size", kernel_size, 1),
         _row("max_pool1d", "stride", stride, 1), _row("max_pool1d", "padding", padding, 0),
@@ -108,12 +109,18 @@ def avg_pool1d(
     count_include_pad: bool = True,
 ) -> Tensor:  # fmt: skip
     """`avg_pool2d` over (N, C, L) or (C, L), as one row."""
+    _check_row("avg_pool1d", x)
     out = avg_pool2d(
         unsqueeze(x, -2), _row("avg_pool1d", "kernel_size", kernel_size, 1),
         _row("avg_pool1d", "stride", stride, 1), _row("avg_pool1d", "padding", padding, 0),
         ceil_mode, count_include_pad,
     )  # fmt: skip
     return squeeze(out, -2)
+
+
+def _check_row(name: str, x: Tensor) -> None:
+    if x.ndim not in (2, 3):
+        raise RuntimeError(f"{name}: expected (N, C, L) or (C, L), got shape {x.shape}")
 
 
 def _row(name: str, argument: str, value: Any, other: int) -> Any:

@@ -1,0 +1,98 @@
+"""In-place changes: recorded, watched, and refused where they would corrupt a gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import Tensor
+
+
+def leaf(*shape: int, value: float = 2.0, dtype: Any = np.float64) -> Tensor:
+    return Tensor(np.full(shape, value, dtype), requires_grad=True)
+
+
+def gradient(x: Tensor) -> Any:
+    assert x.grad is not None
+    return x.grad.data
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda y: y.add_(1), lambda y: y.mul_(2), lambda y: y.zero_(), lambda y: y.fill_(3),
+        lambda y: y.copy_(np.ones(3)), lambda y: y.__setitem__(0, 5.0), lambda y: y.__iadd__(1),
+        lambda y: y.detach().add_(1), lambda y: y[1:].detach().zero_(), lambda y: y.clamp_(0, 1),
+        lambda y: y.uniform_(), lambda y: y.detach().view(3, 1).mul_(2), lambda y: y.exp_(),
+    ],
+)  # fmt: skip
+def test_backward_refuses_what_was_changed_after_it_was_saved(change: Any) -> None:
+    y = leaf(3) + 0
+    z = y * y
+    with minigrad.no_grad():
+        change(y)
+    with pytest.raises(RuntimeError, match=r"'mul' needs a tensor that was changed in place.*clone"):
+        z.sum().backward()
+
+
+def test_the_saved_result_is_watched_too() -> None:
+    a = leaf(3)
+    y = a.exp()
+    y.add_(1)
+    with pytest.raises(RuntimeError, match="'exp' needs a tensor that was changed"):
+        y.sum().backward()
+    assert a.grad is None
+
+
+def test_a_parameter_changed_between_forward_and_backward_is_refused() -> None:
+    w = leaf(3)
+    loss = (w * w).sum()
+    with minigrad.no_grad():
+        w -= 0.1 * w
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+
+
+def test_harmless_changes_pass() -> None:
+    a = leaf(3)
+    with minigrad.no_grad():
+        a.add_(1)  # before it is used
+    y = a + 0
+    z = y + 1  # add saves nothing
+    y.detach().zero_()
+    z.sum().backward()
+    np.testing.assert_array_equal(gradient(a), 1.0)
+
+
+def test_in_place_ops_are_recorded() -> None:
+    a = leaf(3)
+    y = a * 1
+    y += 1
+    y *= a
+    y.sum().backward()  # (a + 1)·a
+    np.testing.assert_array_equal(y.data, 6.0)
+    np.testing.assert_array_equal(gradient(a), 5.0)
+
+
+def test_assignment_by_index_is_recorded() -> None:
+    a, v = leaf(3), leaf()
+    y = a * 1
+    y[1] = v * 5
+    (y * y).sum().backward()
+    np.testing.assert_array_equal(gradient(a), [4.0, 0.0, 4.0])
+    assert gradient(v) == 2 * 10 * 5
+
+
+def test_a_leaf_cannot_be_changed_while_it_is_recorded() -> None:
+    a = leaf(3)
+    for change in (lambda: a.add_(1), lambda: a.zero_(), lambda: a.__setitem__(0, 1.0)):
+        with pytest.raises(RuntimeError, match=r"leaf that requires grad.*no_grad"):
+            change()
+    np.testing.assert_array_equal(a.data, 2.0)
+    view = a.detach()
+    with minigrad.no_grad():
+        view.add_(1)
+    np.testing.assert_array_equal(a.data, 3.0)
