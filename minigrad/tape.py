@@ -112,9 +112,8 @@ def walk(
                     f"{node.name!r} had saved it: change a copy (clone()), or change it before"
                 )
             parts = node.vjp(grad)
-            if len(parts) != (n := len(node.parents)):
-                got = f"vjp of {node.name!r} returned {len(parts)} gradients"
-                raise RuntimeError(f"{got} for {n} inputs")
+            if (n := len(parts)) != (m := len(node.parents)):
+                raise RuntimeError(f"vjp of {node.name!r} returned {n} gradients for {m} inputs")
             if inspect is not None:
                 inspect(node, parts)
             for parent, part in zip(node.parents, parts, strict=True):

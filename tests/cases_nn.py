@@ -279,7 +279,7 @@ huber = lambda d, c: np.where(abs(d) < c, d * d / 2, c * (abs(d) - c / 2))  # no
 
 def nll(x, reduction, weight=None, ignore_index=-100):  # type: ignore[no-untyped-def]
     """The mean divides by the sum of the weights."""
-    w = (np.ones(4) if weight is None else weight)[CLASSES] * (CLASSES != ignore_index)
+    w = (np.ones(4) if weight is None else weight)[CLASSES] * (ignore_index != CLASSES)
     losses = -w * x[np.arange(5), CLASSES]
     return losses if reduction == "none" else losses.sum() / (w.sum() if reduction == "mean" else 1)
 

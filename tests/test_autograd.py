@@ -284,7 +284,8 @@ def test_hvp_of_a_quadratic_form() -> None:
     ("f", "second"),
     [
         (lambda x: x.exp(), np.exp), (lambda x: x.sin(), lambda a: -np.sin(a)),
-        (lambda x: x**3, lambda a: 6 * a), (lambda x: x.tanh(), lambda a: -2 * np.tanh(a) / np.cosh(a) ** 2),
+        (lambda x: x**3, lambda a: 6 * a),
+        (lambda x: x.tanh(), lambda a: -2 * np.tanh(a) / np.cosh(a) ** 2),
         (lambda x: F.relu(x), lambda a: 0 * a), (lambda x: F.relu(x) ** 2, lambda a: 2.0 * (a > 0)),
         (lambda x: x.abs() * x, lambda a: 2 * np.sign(a)), (lambda x: 1 / x, lambda a: 2 / a**3),
         (lambda x: x.log1p(), lambda a: -1 / (1 + a) ** 2),
@@ -329,7 +330,7 @@ def test_hvp_refusals() -> None:
     x = leaf(3)
     with pytest.raises(RuntimeError, match="v can be left out"):
         functional.hvp(lambda x: x.sum(), x)
-    with pytest.raises(RuntimeError, match=r"v of shapes \[\(2,\)\] for inputs of shapes \[\(3,\)\]"):
+    with pytest.raises(RuntimeError, match=r"v of shapes \[\(2,\)\] for inputs .* \[\(3,\)\]"):
         functional.hvp(lambda x: x.sum(), x, Tensor([1.0, 2.0]))
     with pytest.raises(RuntimeError, match="one element"):
         functional.hvp(lambda x: x * x, x, x)

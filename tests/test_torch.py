@@ -46,7 +46,7 @@ def run(m: Any, sample: Sample, arrays: list[Any]) -> tuple[list[Any], list[Any]
 
 
 NO_DERIVATIVE = ("floor_divide is not implemented", "remainder is not implemented",
-                 "Function ScatterBackward0 returned an invalid", "Function ScatterAddBackward0 returned")  # fmt: skip
+                 "Function ScatterBackward0 returned", "Function ScatterAddBackward0 returned")  # fmt: skip
 
 
 def compare(ours: Any, theirs: Any, dtype: Any, terms: int, what: str) -> None:
@@ -89,7 +89,8 @@ def test_cases(sample: Sample, dtype: Any) -> None:
 # Cases whose numbers are elementwise functions, on values where functions break.
 POINTWISE = [
     c for c in CASES
-    if c.domain in ("real", "positive", "nonzero", "unit") and c.shapes[0] in (((3, 4),), ((3, 4), (3, 4)))
+    if c.domain in ("real", "positive", "nonzero", "unit")
+    and c.shapes[0] in (((3, 4),), ((3, 4), (3, 4)))
     and c.name not in ("F.binary_cross_entropy",)  # refuses what is not a probability
     and not any(part in c.name for part in ("sort", "topk", "median", "einsum", "norm", "cosine",
                                         "_mean"))  # std_mean: torch's mean of infinities is nan
@@ -111,8 +112,13 @@ def test_special_values(case: Any, value: float) -> None:
 
 SMOOTH_AT = [
     (name, value)
-    for name in ["exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "sin", "cos", "sigmoid", "tanh", "erf", "abs", "relu", "square", "F.softplus", "F.silu", "F.gelu", "F.mish", "F.elu", "F.selu", "F.celu", "F.logsigmoid", "F.softsign", "F.hardswish", "F.hardsigmoid", "F.leaky_relu", "F.relu6"]
-    for value in (0.0, -0.0, 1e-20, 20.0, -20.0, 100.0, -100.0, 800.0, -800.0, np.inf, -np.inf, np.nan)
+    for name in [
+        "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "sin", "cos", "sigmoid", "tanh", "erf", "abs",
+        "relu", "square", "F.softplus", "F.silu", "F.gelu", "F.mish", "F.elu", "F.selu", "F.celu",
+        "F.logsigmoid", "F.softsign", "F.hardswish", "F.hardsigmoid", "F.leaky_relu", "F.relu6",
+    ]
+    for value in (0.0, -0.0, 1e-20, 20.0, -20.0, 100.0, -100.0, 800.0, -800.0, np.inf, -np.inf,
+                  np.nan)
     if not (name == "F.softsign" and np.isinf(value))  # the limit is 0, torch's composition has nan
 ]  # fmt: skip
 
@@ -176,8 +182,10 @@ def test_promotion(op: str, x: Any) -> None:
         assert ours == theirs or (ours[:7] == theirs[:7] == "refused"), f"{op} of {x} and {y}"
 
 
-@pytest.mark.parametrize("op", ["exp", "sqrt", "sigmoid", "tanh", "sum", "prod", "neg", "abs", "relu",
-                                "log", "cumsum", "square", "sign", "floor", "amax", "reciprocal"])  # fmt: skip
+@pytest.mark.parametrize("op", [
+    "exp", "sqrt", "sigmoid", "tanh", "sum", "prod", "neg", "abs", "relu", "log", "cumsum", "square",
+    "sign", "floor", "amax", "reciprocal",
+])  # fmt: skip
 @pytest.mark.parametrize("name", NAMES)
 def test_promotion_of_one_operand(op: str, name: str) -> None:
     results = []
@@ -216,7 +224,7 @@ def test_dtype_of_new_tensors(data: Any) -> None:
     [
         lambda m: m.arange(5), lambda m: m.arange(1, 6, 2), lambda m: m.arange(0.0, 1.0, 0.25),
         lambda m: m.linspace(0, 1, 5), lambda m: m.zeros(2, 3), lambda m: m.ones((2,)),
-        lambda m: m.full((2,), 3), lambda m: m.full((2,), 3.5), lambda m: m.eye(3), lambda m: m.eye(2, 3),
+        lambda m: m.full((2,), 3), lambda m: m.full((2,), 3.5), lambda m: m.eye(2, 3),
         lambda m: m.full((2,), True), lambda m: m.zeros(2, dtype=m.int64), lambda m: m.tensor(3.0),
         lambda m: m.zeros_like(m.arange(3)), lambda m: m.ones_like(m.zeros(2, dtype=m.float64)),
         lambda m: m.full_like(m.arange(3), 2), lambda m: m.arange(3).new_zeros(2),
@@ -225,15 +233,17 @@ def test_dtype_of_new_tensors(data: Any) -> None:
         lambda m: m.arange(3) / 2, lambda m: m.arange(4) // 3, lambda m: -m.arange(4) // 3,
         lambda m: m.arange(3) % 2, lambda m: m.arange(-3, 3) % -2, lambda m: m.arange(3) ** 2,
         lambda m: m.arange(3) & 1, lambda m: ~m.arange(3), lambda m: m.arange(3) ^ 1,
-        lambda m: m.arange(3) | 4, lambda m: m.arange(6).reshape(2, 3).sum(0), lambda m: m.eye(3).bool().sum(),
-        lambda m: m.nn.functional.one_hot(m.tensor([0, 2, 1])), lambda m: m.tensor([3, 1, 3]).unique(),
-        lambda m: m.nn.functional.one_hot(m.tensor([[0, 2]]), 4), lambda m: m.tensor([0, 2]).nonzero(),
+        lambda m: m.arange(3) | 4, lambda m: m.arange(6).reshape(2, 3).sum(0),
+        lambda m: m.eye(3).bool().sum(), lambda m: m.nn.functional.one_hot(m.tensor([0, 2, 1])),
+        lambda m: m.nn.functional.one_hot(m.tensor([[0, 2]]), 4),
+        lambda m: m.tensor([3, 1, 3]).unique(), lambda m: m.tensor([0, 2]).nonzero(),
         lambda m: m.bincount(m.tensor([0, 2, 2]), minlength=5), lambda m: m.tensor(3.5).nonzero(),
         lambda m: m.searchsorted(m.tensor([1.0, 2.0, 3.0]), m.tensor([2.0, 9.0])),
         lambda m: m.searchsorted(m.tensor([1.0, 2.0, 3.0]), m.tensor([2.0]), right=True),
         lambda m: m.isclose(m.tensor([1.0, math.nan]), m.tensor([1.0 + 1e-9, math.nan])),
         lambda m: m.tensor([[1, 0], [0, 2]]).nonzero(as_tuple=True),
-        lambda m: m.where(m.tensor([[1, 0], [0, 2]]) > 0), lambda m: m.tensor([True]) & m.tensor([False]),
+        lambda m: m.where(m.tensor([[1, 0], [0, 2]]) > 0),
+        lambda m: m.tensor([True]) & m.tensor([False]),
     ],
 )  # fmt: skip
 def test_values_without_gradient(make: Any) -> None:

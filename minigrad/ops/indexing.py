@@ -17,9 +17,9 @@ from minigrad.tensor import (
     elementwise,
     int64,
     operand,
-    operands,
     origin,
     record,
+    result_dtype,
     wrap,
 )
 
@@ -250,7 +250,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     a, m, v = operand("masked_fill", x), as_array(mask), as_array(value)
     if m.dtype != bool:
         raise RuntimeError(f"masked_fill: the mask must be bool, got dtype {m.dtype}")
-    check_broadcast("masked_fill", [a, m])
+    check_broadcast("masked_fill", [m, a])
     if v.ndim:
         raise RuntimeError(
             f"masked_fill: value must be a number or 0-d tensor, got shape {v.shape}"
@@ -331,5 +331,6 @@ def embedding(x: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
 
 def searchsorted(sorted_sequence: Any, values: Any, *, right: bool = False) -> Tensor:
     """Where values would be inserted into a sorted vector."""
-    a, v = operands("searchsorted", sorted_sequence, values)
+    dtype = result_dtype(sorted_sequence, values)
+    a, v = as_array(sorted_sequence).astype(dtype), as_array(values).astype(dtype)
     return wrap(np.asarray(np.searchsorted(a, v, "right" if right else "left"), int64))

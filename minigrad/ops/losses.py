@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.ops.activations import log_softmax, sigmoid_of
-from minigrad.ops.arithmetic import mul
+from minigrad.ops.arithmetic import mul, quiet
 from minigrad.ops.reductions import mean
 from minigrad.ops.reductions import sum as total
 from minigrad.tensor import (
@@ -135,6 +135,7 @@ def binary_cross_entropy(
     return _reduced(out if weight is None else out * weight, reduction)
 
 
+@quiet
 def binary_cross_entropy_with_logits(
     x: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
 ) -> Tensor:

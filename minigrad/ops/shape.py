@@ -249,8 +249,6 @@ def select(x: Any, dim: int, index: int) -> Tensor:
 def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes, as the last axis."""
     a = operand("diagonal", x)
-    if a.ndim < 2:
-        raise RuntimeError(f"diagonal: expected at least 2 axes, got shape {a.shape}")
     i, j = axis_of("diagonal", dim1, a.ndim), axis_of("diagonal", dim2, a.ndim)
     if i == j:
         raise RuntimeError(f"diagonal: dim1 and dim2 are both axis {i}")
