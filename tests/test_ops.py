@@ -14,7 +14,7 @@ from minigrad.autograd import gradcheck
 from minigrad.nn import functional as F
 
 # The numba path differs only where an op asks for kernels; elsewhere it would run the same code.
-KERNEL_OPS = ("conv", "pool", "norm", "cross_entropy", "embedding", "getitem", "index", "take", "pad")
+KERNEL_OPS = ("conv", "pool", "norm", "cross_entropy", "embedding", "getitem", "index", "take", "pad")  # noqa: E501
 RUNS = [
     pytest.param(sample, kernels, id=f"{sample}-{kernels}")
     for sample in SAMPLES
@@ -119,7 +119,7 @@ def test_the_table_covers_the_public_ops() -> None:
     ("f", "at", "slope"),
     [
         (F.relu, 0, 0), (F.leaky_relu, 0, 0.01), (F.elu, 0, 1), (F.hardtanh, 1, 0),
-        (F.hardtanh, -1, 0), (F.relu6, 6, 0), (F.relu6, 0, 0), (Tensor.abs, 0, 0), (lambda x: x.clamp(-1, 1), 1, 1),
+        (F.hardtanh, -1, 0), (F.relu6, 6, 0), (F.relu6, 0, 0), (Tensor.abs, 0, 0), (lambda x: x.clamp(-1, 1), 1, 1),  # noqa: E501
         (lambda x: x.clamp(-1, 1), -1, 1), (lambda x: x.clamp(min=1), 1, 1),
         (Tensor.sqrt, 0, np.inf), (lambda x: minigrad.maximum(x, x), 2, 1),
         (lambda x: minigrad.maximum(x, Tensor([2.0])), 2, 0.5),

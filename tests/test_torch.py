@@ -46,7 +46,7 @@ def run(m: Any, sample: Sample, arrays: list[Any]) -> tuple[list[Any], list[Any]
 
 
 NO_DERIVATIVE = ("floor_divide is not implemented", "remainder is not implemented",
-                 "Function ScatterBackward0 returned", "Function ScatterAddBackward0 returned")  # fmt: skip
+                 "Function ScatterBackward0 returned", "Function ScatterAddBackward0 returned")  # fmt: skip  # noqa: E501
 
 
 def compare(ours: Any, theirs: Any, dtype: Any, terms: int, what: str) -> None:
@@ -113,7 +113,7 @@ def test_special_values(case: Any, value: float) -> None:
 SMOOTH_AT = [
     (name, value)
     for name in [
-        "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "sin", "cos", "sigmoid", "tanh", "erf", "abs",
+        "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "sin", "cos", "sigmoid", "tanh", "erf", "abs",  # noqa: E501
         "relu", "square", "F.softplus", "F.silu", "F.gelu", "F.mish", "F.elu", "F.selu", "F.celu",
         "F.logsigmoid", "F.softsign", "F.hardswish", "F.hardsigmoid", "F.leaky_relu", "F.relu6",
     ]
@@ -183,7 +183,7 @@ def test_promotion(op: str, x: Any) -> None:
 
 
 @pytest.mark.parametrize("op", [
-    "exp", "sqrt", "sigmoid", "tanh", "sum", "prod", "neg", "abs", "relu", "log", "cumsum", "square",
+    "exp", "sqrt", "sigmoid", "tanh", "sum", "prod", "neg", "abs", "relu", "log", "cumsum", "square",  # noqa: E501
     "sign", "floor", "amax", "reciprocal",
 ])  # fmt: skip
 @pytest.mark.parametrize("name", NAMES)
