@@ -40,7 +40,8 @@ case("broadcast_tensors", [((3, 1), (4,))], lambda x, y: tuple(np.broadcast_arra
 case(".contiguous", [(3, 4)], np.copy)
 for name in ("cat", "concat"):
     case(name, [((2, 3), (1, 3)), ((2, 3), (2, 3)), ((0, 3), (2, 3))],
-         lambda x, y: np.concatenate((x, y)), call=lambda m, x, y, f=name: getattr(m, f)([x, y]))  # fmt: skip  # noqa: E501
+         lambda x, y: np.concatenate((x, y)),
+         call=lambda m, x, y, f=name: getattr(m, f)([x, y]))  # fmt: skip
 case("cat", [((2, 3), (2, 1))], lambda x, y: np.concatenate((x, y, x), 1),
      call=lambda m, x, y: m.cat((x, y, x), dim=-1))  # fmt: skip
 for dim in (0, -1):
@@ -213,7 +214,8 @@ for k, s, p, d, c in [
         if d == (1, 1):
             case("F.avg_pool2d", [(2, 3, 6, 7), (1, 1, 5, 5)], loops(
                 lambda x, k=k, s=s, p=p, c=c, i=include, v=divisor: naive.avg_pool2d(
-                    x, k, s, i, v, padding=p, ceil_mode=c)), k, s, p, c, include, divisor)  # fmt: skip  # noqa: E501
+                    x, k, s, i, v, padding=p, ceil_mode=c)),
+                k, s, p, c, include, divisor)  # fmt: skip
 case("F.max_pool2d", [(3, 4, 6)], loops(lambda x: naive.max_pool2d([x], (2, 2), (2, 2))[0]), 2)
 case("F.max_pool2d", [(1, 2, 6, 6)], loops(
     lambda x: naive.max_pool2d(x, (3, 3), (2, 2), padding=(1, 1))),
@@ -298,17 +300,20 @@ for reduction in ("mean", "sum", "none"):
         ("kl_div", lambda x, t: np.exp(t) * (t - x), "real", {"log_target": True}),
     ]:  # fmt: skip
         case("F." + name, [((3, 4), (3, 4)), ((), ()), ((1,), (1,))],
-             lambda x, t, f=f, h=how: h(f(x, t)), reduction=reduction, domain=domain, **kwargs)  # fmt: skip  # noqa: E501
+             lambda x, t, f=f, h=how: h(f(x, t)),
+             reduction=reduction, domain=domain, **kwargs)  # fmt: skip
     for kwargs in [{}, {"weight": WEIGHT}, {"ignore_index": 3}, {"label_smoothing": 0.2},
                    {"weight": WEIGHT, "ignore_index": 2, "label_smoothing": 0.1}]:  # fmt: skip
         plain = {k: v.tolist() if k == "weight" else v for k, v in kwargs.items()}
         case("F.cross_entropy", [(5, 4)], loops(lambda x, p=plain, r=reduction: naive.cross_entropy(
-            x, CLASSES.tolist(), reduction=r, **p)), CLASSES, reduction=reduction, **kwargs)  # fmt: skip  # noqa: E501
+            x, CLASSES.tolist(), reduction=r, **p)),
+            CLASSES, reduction=reduction, **kwargs)  # fmt: skip
         if "label_smoothing" not in kwargs:
             case("F.nll_loss", [(5, 4)], lambda x, r=reduction, k=kwargs: nll(x, r, **k),
                  CLASSES, reduction=reduction, **kwargs)  # fmt: skip
     case("F.cross_entropy", [((3, 4), (3, 4))], loops(
-        lambda x, t, r=reduction: naive.soft_cross_entropy(x, t, r)), reduction=reduction)  # fmt: skip  # noqa: E501
+        lambda x, t, r=reduction: naive.soft_cross_entropy(x, t, r)),
+        reduction=reduction)  # fmt: skip
 case("F.cross_entropy", [(4,)], lambda x: np.log(np.exp(x).sum()) - x[2], np.array(2))
 case("F.cross_entropy", [(2, 4, 3)], lambda x: np.log(np.exp(x).sum(1)) - np.stack(
     [x[i, [0, 3, 1][i : i + 1] * 3, range(3)] for i in range(2)]),

@@ -1,4 +1,4 @@
-"""Bad input is refused: the error names the op, what came and what was expected; nothing changes."""  # noqa: E501
+"""Bad input is refused by errors that name op, input and expectation, and changes nothing."""
 
 from __future__ import annotations
 
@@ -347,9 +347,10 @@ def test_a_refused_normalisation_moves_no_statistics(call: Any) -> None:
     np.testing.assert_array_equal(var.data, 4.0)
 
 
-@pytest.mark.parametrize("call", [lambda: F.dropout(t(3), -0.1), lambda: F.dropout2d(t(3)),
-                                  lambda: mg.randint(5, 2, (3,)), lambda: mg.rand(-1),
-                                  lambda: mg.bernoulli(mg.tensor([-1.0])), lambda: mg.manual_seed("a")])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize("call", [
+    lambda: F.dropout(t(3), -0.1), lambda: F.dropout2d(t(3)), lambda: mg.randint(5, 2, (3,)),
+    lambda: mg.rand(-1), lambda: mg.bernoulli(mg.tensor([-1.0])), lambda: mg.manual_seed("a"),
+])  # fmt: skip
 def test_a_refusal_draws_no_random_numbers(call: Any) -> None:
     state = get_rng_state()
     with pytest.raises((ValueError, TypeError, RuntimeError)):

@@ -14,23 +14,13 @@ from minigrad.autograd import gradcheck
 from minigrad.nn import functional as F
 
 # The numba path differs only where an op asks for kernels; elsewhere it would run the same code.
-KERNEL_OPS = ("conv", "pool", "norm", "cross_entropy", "embedding", "getitem", "index", "take", "pad")  # noqa: E501
+KERNEL_OPS = ("conv", "pool", "norm", "entropy", "embedding", "getitem", "index", "take", "pad")
 RUNS = [
     pytest.param(sample, kernels, id=f"{sample}-{kernels}")
     for sample in SAMPLES
     for kernels in ("numpy", "numba")
     if kernels == "numpy" or any(part in sample.case.name for part in KERNEL_OPS)
 ]
-
-
-@pytest.fixture(autouse=True)
-def chosen(request: pytest.FixtureRequest) -> Any:
-    names = getattr(request.node, "callspec", None)
-    name = names.params.get("kernels", "numpy") if names else "numpy"
-    if name == "numba":
-        pytest.importorskip("numba")
-    with minigrad.use_kernels(name):
-        yield
 
 
 def tensors(sample: Sample, dtype: Any = np.float64, requires_grad: bool = False) -> list[Tensor]:
@@ -43,7 +33,7 @@ def outputs(result: Any) -> list[Any]:
     return list(result) if isinstance(result, tuple | list) else [result]
 
 
-@pytest.mark.parametrize(("sample", "kernels"), RUNS)
+@pytest.mark.parametrize(("sample", "kernels"), RUNS, indirect=["kernels"])
 def test_forward(sample: Sample, kernels: str) -> None:
     expected = outputs(sample.expected(sample.arrays()))
     for dtype in (np.float64, np.float32):
@@ -71,7 +61,9 @@ def test_forward(sample: Sample, kernels: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sample", "kernels"), [run for run in RUNS if run.values[0].case.differentiable]
+    ("sample", "kernels"),
+    [run for run in RUNS if run.values[0].case.differentiable],
+    indirect=["kernels"],
 )
 def test_gradcheck(sample: Sample, kernels: str) -> None:
     inputs = tensors(sample, requires_grad=True)
@@ -119,7 +111,7 @@ def test_the_table_covers_the_public_ops() -> None:
     ("f", "at", "slope"),
     [
         (F.relu, 0, 0), (F.leaky_relu, 0, 0.01), (F.elu, 0, 1), (F.hardtanh, 1, 0),
-        (F.hardtanh, -1, 0), (F.relu6, 6, 0), (F.relu6, 0, 0), (Tensor.abs, 0, 0), (lambda x: x.clamp(-1, 1), 1, 1),  # noqa: E501
+        (F.hardtanh, -1, 0), (F.relu6, 6, 0), (F.relu6, 0, 0), (Tensor.abs, 0, 0), (lambda x: x.clamp(-1, 1), 1, 1),
         (lambda x: x.clamp(-1, 1), -1, 1), (lambda x: x.clamp(min=1), 1, 1),
         (Tensor.sqrt, 0, np.inf), (lambda x: minigrad.maximum(x, x), 2, 1),
         (lambda x: minigrad.maximum(x, Tensor([2.0])), 2, 0.5),
