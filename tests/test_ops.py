@@ -111,7 +111,8 @@ def test_the_table_covers_the_public_ops() -> None:
     ("f", "at", "slope"),
     [
         (F.relu, 0, 0), (F.leaky_relu, 0, 0.01), (F.elu, 0, 1), (F.hardtanh, 1, 0),
-        (F.hardtanh, -1, 0), (F.relu6, 6, 0), (F.relu6, 0, 0), (Tensor.abs, 0, 0), (lambda x: x.clamp(-1, 1), 1, 1),
+        (F.hardtanh, -1, 0), (F.relu6, 6, 0), (F.relu6, 0, 0), (Tensor.abs, 0, 0),
+        (lambda x: x.clamp(-1, 1), 1, 1),
         (lambda x: x.clamp(-1, 1), -1, 1), (lambda x: x.clamp(min=1), 1, 1),
         (Tensor.sqrt, 0, np.inf), (lambda x: minigrad.maximum(x, x), 2, 1),
         (lambda x: minigrad.maximum(x, Tensor([2.0])), 2, 0.5),

@@ -117,7 +117,8 @@ def test_special_values(case: Any) -> None:
 SMOOTH_AT = [
     (name, value)
     for name in [
-        "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "sin", "cos", "sigmoid", "tanh", "erf", "abs",
+        "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "sin", "cos", "sigmoid", "tanh", "erf",
+        "abs",
         "relu", "square", "F.softplus", "F.silu", "F.gelu", "F.mish", "F.elu", "F.selu", "F.celu",
         "F.logsigmoid", "F.softsign", "F.hardswish", "F.hardsigmoid", "F.leaky_relu", "F.relu6",
     ]
@@ -186,7 +187,8 @@ def test_promotion(op: str, x: Any) -> None:
         assert ours == theirs or (ours[:7] == theirs[:7] == "refused"), f"{op} of {x} and {y}"
 
 
-@pytest.mark.parametrize("op", [
+@pytest.mark.parametrize("op",
+[
     "exp", "sqrt", "sigmoid", "tanh", "sum", "prod", "neg", "abs", "relu", "log", "cumsum", "square",
     "sign", "floor", "amax", "reciprocal",
 ])  # fmt: skip
