@@ -189,7 +189,8 @@ def test_promotion(op: str, x: Any) -> None:
 
 @pytest.mark.parametrize("op",
 [
-    "exp", "sqrt", "sigmoid", "tanh", "sum", "prod", "neg", "abs", "relu", "log", "cumsum", "square",
+    "exp", "sqrt", "sigmoid", "tanh", "sum", "prod", "neg", "abs", "relu", "log", "cumsum",
+    "square",
     "sign", "floor", "amax", "reciprocal",
 ])  # fmt: skip
 @pytest.mark.parametrize("name", NAMES)
