@@ -5,6 +5,8 @@ To read it, start with tape.py, then tensor.py, then any chapter of ops/.
 
 from minigrad import autograd, data, func, nn, optim
 from minigrad.config import show_config, warmup
+from minigrad.dtypes import bool_ as bool
+from minigrad.dtypes import complex128, float16, float32, float64, int8, int16, int32, int64, uint8
 from minigrad.kernels import get_num_threads, set_num_threads, use_kernels
 from minigrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minigrad.ops.activations import (
@@ -192,19 +194,7 @@ from minigrad.ops.shape import (
     unsqueeze,
 )
 from minigrad.serialization import load, save
-from minigrad.tensor import (
-    Tensor,
-    complex128,
-    float16,
-    float32,
-    float64,
-    int8,
-    int16,
-    int32,
-    int64,
-    uint8,
-)
-from minigrad.tensor import bool_ as bool
+from minigrad.tensor import Tensor
 
 subtract, multiply, divide, true_divide, negative, absolute, clip = (
     sub, mul, div, div, neg, abs, clamp,

@@ -22,8 +22,9 @@ import numpy as np
 from minigrad import modes, tape
 from minigrad.modes import detect_anomaly, enable_grad, no_grad, set_grad_enabled
 from minigrad.ops.random import get_rng_state, set_rng_state
+from minigrad.recording import record
 from minigrad.tape import Array, Node
-from minigrad.tensor import Tensor, record, seed, wrap
+from minigrad.tensor import Tensor, seed, wrap
 
 __all__ = [
     "detect_anomaly", "enable_grad", "functional", "grad", "gradcheck", "hvp", "no_grad", "record",

@@ -19,8 +19,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from minigrad.dtypes import CATEGORY
 from minigrad.tape import Array
-from minigrad.tensor import CATEGORY, Tensor, wrap
+from minigrad.tensor import Tensor, wrap
 
 FORMAT = "minigrad"
 VERSION = 1

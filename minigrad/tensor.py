@@ -1,31 +1,22 @@
 """Tensor: an array, and the node that recorded it. A thin face over numpy.
 
-What an operation needs from here is `operands` (its inputs as arrays of one dtype) and then one of
-`elementwise` (pairs of an input and its gradient's map) or `record` (one joint vjp). The operators
-and methods of Tensor *are* the functions of `ops/`; the table in `ops/__init__.py` installs them.
+The operators and most methods of Tensor *are* the functions of `ops/`; the tables in
+`ops/__init__.py` install them.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import numpy as np
 
 from minigrad import modes, tape
+from minigrad.dtypes import CATEGORY, PYTHON_DTYPE, WEAK_DTYPE, float32
 from minigrad.tape import Array, Node
 
-float16, float32, float64 = np.dtype("f2"), np.dtype("f4"), np.dtype("f8")
-uint8, int8, int16, int32, int64 = (np.dtype(k) for k in ("u1", "i1", "i2", "i4", "i8"))
-bool_ = np.dtype("?")
-complex128 = np.dtype("c16")
-
 T = TypeVar("T", bound="Tensor")
-
-# A dtype's category. Promotion goes to the highest category among the operands.
-CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
-PYTHON_DTYPE = {bool: bool_, int: int64, float: float32, complex: complex128}
 
 
 class Tensor:
@@ -349,7 +340,7 @@ def as_array(data: Any, dtype: Any = None) -> Array:
         except ValueError as error:
             raise ValueError(f"tensor: the nested list is not rectangular ({error})") from None
         if dtype is None and array.dtype.kind in CATEGORY:
-            array = array.astype((bool_, int64, float32, complex128)[CATEGORY[array.dtype.kind]])
+            array = array.astype(WEAK_DTYPE[array.dtype.kind])
     if array.dtype.kind not in CATEGORY:
         raise TypeError(
             f"tensor: cannot hold {type(data).__name__} of dtype {array.dtype}, expected numbers"
@@ -362,192 +353,6 @@ def _plain(items: Any) -> Any:
     if isinstance(items, Tensor):
         return items.data
     return [_plain(item) for item in items] if isinstance(items, list | tuple) else items
-
-
-def result_dtype(*values: Any) -> np.dtype[Any]:
-    """The dtype that an operation on these values computes in: PyTorch's promotion.
-
-    Tensors and arrays with axes decide; 0-d ones and then plain numbers (Python's and numpy's) only
-    matter if they bring a higher category (bool < int < float < complex).
-    """
-    best: list[np.dtype[Any] | None] = [None, None, None]  # with axes, 0-d, plain numbers
-    for value in values:
-        if isinstance(value, Tensor | np.ndarray):
-            rank, dtype = (0 if value.ndim else 1), value.dtype
-        elif isinstance(value, np.generic):
-            rank, dtype = 2, value.dtype
-            if dtype.kind in CATEGORY:
-                dtype = (bool_, int64, float32, complex128)[CATEGORY[dtype.kind]]
-        else:
-            rank, dtype = 2, PYTHON_DTYPE.get(type(value))
-        if dtype is None or dtype.kind not in CATEGORY:
-            raise TypeError(f"expected tensors or numbers, got {type(value).__name__}")
-        known = best[rank]
-        best[rank] = dtype if known is None else _promote(known, dtype)
-    result: np.dtype[Any] | None = None
-    for candidate in best:
-        if candidate is None:
-            continue
-        if result is None or CATEGORY[candidate.kind] > CATEGORY[result.kind]:
-            if result is not None and candidate.kind == "c" and result.kind == "f":
-                candidate = _promote(candidate, result)
-            result = candidate
-    if result is None:
-        raise TypeError("expected at least one tensor or number")
-    return result
-
-
-def _promote(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
-    """Promote within a category by numpy's rule; across categories the higher one stays."""
-    if CATEGORY[a.kind] == CATEGORY[b.kind] or "c" in (a.kind, b.kind):
-        return np.promote_types(a, b)
-    return a if CATEGORY[a.kind] > CATEGORY[b.kind] else b
-
-
-def operands(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]:
-    """The arrays of the inputs of the op `name`, of one dtype and shapes that broadcast.
-
-    Plain numbers may stay plain. `floating` lifts integers to float32, as division does.
-    """
-    if len(values) == 2:  # the two common cases, without the general rule's cost
-        x, y = values
-        if isinstance(x, Tensor):
-            a = x.data
-            if a.dtype.kind == "f" and type(y) in (float, int):
-                return a, y
-            if isinstance(y, Tensor) and a.dtype is y.data.dtype and a.dtype.kind in "fc":
-                if a.shape != y.data.shape:
-                    check_broadcast(name, (a, y.data))
-                return a, y.data
-    try:
-        dtype = result_dtype(*values)
-    except TypeError as error:
-        raise TypeError(f"{name}: {error}") from None
-    if floating and CATEGORY[dtype.kind] < 2:
-        dtype = float32
-    arrays = tuple(
-        np.asarray(v.data if isinstance(v, Tensor) else v).astype(dtype, copy=False) for v in values
-    )
-    if len(arrays) > 1:
-        check_broadcast(name, arrays)
-    return arrays
-
-
-def check_broadcast(name: str, arrays: Sequence[Array]) -> None:
-    try:
-        np.broadcast_shapes(*(a.shape for a in arrays))
-    except ValueError:
-        shapes = " and ".join(str(a.shape) for a in arrays)
-        raise ValueError(
-            f"{name}: shapes {shapes} do not broadcast: counted from the last axis, sizes must be "
-            "equal or 1"
-        ) from None
-
-
-def operand_arrays(name: str, *values: Any) -> list[Any]:
-    """`operands`, with plain numbers as 0-d arrays of the common dtype too."""
-    arrays = operands(name, *values)
-    dtype = np.result_type(*arrays)
-    return [np.asarray(a, dtype) for a in arrays]
-
-
-def operand(name: str, x: Any, floating: bool = False) -> Array:
-    """The array of the only input of the op `name`; see `operands`."""
-    if isinstance(x, Tensor):
-        if not floating or x.data.dtype.kind in "fc":
-            return x.data
-        return x.data.astype(float32)
-    return cast(Array, operands(name, x, floating=floating)[0])
-
-
-Pair = tuple[Any, Callable[[Any], Any]]
-
-
-def elementwise(name: str, out: Any, *pairs: Pair) -> Tensor:
-    """Record an elementwise operation: for each input, the map from g to its gradient.
-
-    Un-broadcasting happens here and nowhere else: a map may return any shape and dtype that the
-    forward's broadcasting and promotion made of its input.
-    """
-    wanted = [(x.node, f) for x, f in pairs if isinstance(x, Tensor) and x.node is not None]
-    if not wanted or not modes.grad_enabled.get():
-        return _unrecorded(name, out)
-    if len(wanted) == 1:
-        node, f = wanted[0]
-        shape, dtype = node.shape, node.dtype
-
-        def vjp(g: Any) -> Sequence[Any]:
-            d = f(g)
-            return (d if d.shape == shape and d.dtype == dtype else fit(d, shape, dtype),)
-
-        return _recorded(name, out, (node,), vjp)
-    maps = [(f, node.shape, node.dtype) for node, f in wanted]
-
-    def joint_vjp(g: Any) -> Sequence[Any]:
-        return [fit(f(g), shape, dtype) for f, shape, dtype in maps]
-
-    return _recorded(name, out, tuple(node for node, _ in wanted), joint_vjp)
-
-
-def fit(grad: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """Sum `grad` over the axes that broadcasting added or stretched, and cast it to `dtype`."""
-    if grad.shape != shape:
-        lead = grad.ndim - len(shape)
-        stretched = tuple(
-            i for i, n in enumerate(grad.shape) if i < lead or (shape[i - lead] == 1 != n)
-        )
-        total = grad.sum(axis=stretched, dtype=np.result_type(grad.dtype, np.float64))
-        grad = np.broadcast_to(total.reshape(shape), shape) if total.size else np.zeros(shape)
-    if grad.dtype == dtype:
-        return grad
-    return (grad.real if dtype.kind == "f" else grad).astype(dtype)
-
-
-def record(
-    name: str, out: Any, inputs: Sequence[Any], vjp: Callable[[Any], Any], base: Any = None
-) -> Tensor:
-    """Record an operation of your own: its result, its inputs and one joint vjp.
-
-    Args:
-        name: what errors call it.
-        out: the resulting array.
-        inputs: the tensors it was computed from (other values are allowed and get no gradient).
-        vjp: from `g`, the gradient of the output (an array), to a sequence with one gradient for
-            each input, of that input's shape and dtype, or None where none is wanted. It must close
-            over arrays, not over tensors.
-
-    Returns:
-        The result as a Tensor; recorded only if gradients are enabled and some input needs one.
-    """
-    nodes = tuple([x.node if isinstance(x, Tensor) else None for x in inputs])
-    if not modes.grad_enabled.get() or not any(nodes):
-        return _unrecorded(name, out, base)
-    return _recorded(name, out, nodes, vjp, base)
-
-
-def needs_grad(x: Any) -> bool:
-    """Whether a vjp must return a gradient for this input."""
-    return isinstance(x, Tensor) and x.node is not None
-
-
-def _recorded(name: str, out: Any, nodes: Any, vjp: Any, base: Tensor | None = None) -> Tensor:
-    if type(out) is not np.ndarray:
-        out = np.asarray(out)
-    if out.dtype.kind not in "fc":  # integers and bools carry no gradient
-        return wrap(out, base=base)
-    node = Node(name, nodes, out.shape, out.dtype, vjp)
-    if modes.anomaly_users:
-        modes.watch_forward(node, out)
-    return wrap(out, node, base)
-
-
-def _unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:
-    out = np.asarray(out)
-    if out.dtype.kind == "c" and modes.probing.get() and not modes.grad_enabled.get():
-        out = out.real  # under no_grad a derivative stops, and so must the part that stands for it
-    if modes.anomaly_users and out.dtype.kind in "fc":
-        modes.watch_forward(Node(name, (), out.shape, out.dtype, None), out)
-    return wrap(out, base=base)
 
 
 def _inspector() -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.tensor import float32
+from minigrad.dtypes import float32
 
 
 def integer(layer: str, name: str, value: Any, minimum: int | None = 1) -> int:

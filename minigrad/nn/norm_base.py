@@ -17,9 +17,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import modes, tape
+from minigrad.dtypes import float32, int64
 from minigrad.nn.module import Module, Parameter
 from minigrad.tape import Array
-from minigrad.tensor import Tensor, float32, int64, wrap
+from minigrad.tensor import Tensor, wrap
 
 _held: ContextVar[frozenset[int]] = ContextVar("held_statistics", default=frozenset())
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.dtypes import CATEGORY
 from minigrad.tape import note_change
-from minigrad.tensor import CATEGORY, Tensor, wrap
+from minigrad.tensor import Tensor, wrap
 
 
 class IncompatibleKeys(NamedTuple):

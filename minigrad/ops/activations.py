@@ -13,7 +13,8 @@ import numpy as np
 
 from minigrad.ops.arithmetic import quiet
 from minigrad.ops.shape import reshape
-from minigrad.tensor import Tensor, axis_of, elementwise, operand, record
+from minigrad.recording import elementwise, numpy_names, operand, record
+from minigrad.tensor import Tensor, axis_of
 
 
 def relu(x: Any, inplace: bool = False) -> Tensor:
@@ -269,6 +270,7 @@ def prelu(x: Any, weight: Tensor) -> Tensor:
     )  # fmt: skip
 
 
+@numpy_names
 @quiet
 def softmax(x: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """e^x normalised to sum 1 along `dim`."""
@@ -285,6 +287,7 @@ def softmax(x: Any, dim: int, *, dtype: Any = None) -> Tensor:
     return record("softmax", y, (x,), vjp)
 
 
+@numpy_names
 @quiet
 def log_softmax(x: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """log softmax(x), computed without leaving the logarithm."""

@@ -10,16 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.tensor import (
-    Tensor,
-    as_array,
-    check_broadcast,
-    elementwise,
-    operand,
-    operand_arrays,
-    operands,
-    wrap,
-)
+from minigrad.recording import check_broadcast, elementwise, operand, operand_arrays, operands
+from minigrad.tensor import Tensor, as_array, wrap
 
 quiet = np.errstate(all="ignore")
 

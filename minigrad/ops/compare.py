@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.tensor import Tensor, as_array, operand, operands, wrap
+from minigrad.recording import operand, operands
+from minigrad.tensor import Tensor, as_array, wrap
 
 
 def _comparison(name: str, function: Any) -> Any:

@@ -10,7 +10,8 @@ from minigrad import kernels
 from minigrad.ops.joining import pad as pad_op
 from minigrad.ops.linear import matrices
 from minigrad.ops.shape import squeeze, unsqueeze
-from minigrad.tensor import Tensor, needs_grad, record
+from minigrad.recording import needs_grad, record
+from minigrad.tensor import Tensor
 
 Ints = Any  # an int or a sequence of ints
 

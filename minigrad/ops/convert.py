@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.ops.shape import clone
-from minigrad.tensor import Tensor, elementwise
+from minigrad.recording import elementwise
+from minigrad.tensor import Tensor
 
 
 def to(x: Tensor, *args: Any, dtype: Any = None, copy: builtins.bool = False) -> Tensor:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.dtypes import float32, int64
 from minigrad.ops.shape import sizes_of
-from minigrad.tensor import Tensor, as_array, float32, int64, wrap
+from minigrad.tensor import Tensor, as_array, wrap
 
 
 def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:

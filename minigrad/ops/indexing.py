@@ -8,20 +8,10 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels, modes
+from minigrad.dtypes import int64, result_dtype
 from minigrad.ops.shape import reshape
-from minigrad.tensor import (
-    Tensor,
-    as_array,
-    axis_of,
-    check_broadcast,
-    elementwise,
-    int64,
-    operand,
-    origin,
-    record,
-    result_dtype,
-    wrap,
-)
+from minigrad.recording import check_broadcast, elementwise, operand, record
+from minigrad.tensor import Tensor, as_array, axis_of, origin, wrap
 
 
 def _key(index: Any, shape: tuple[int, ...]) -> tuple[Any, bool]:

@@ -14,7 +14,8 @@ import numpy as np
 from minigrad import modes, tape
 from minigrad.ops import arithmetic
 from minigrad.ops.random import generator
-from minigrad.tensor import Pair, Tensor, as_array, elementwise, needs_grad, wrap
+from minigrad.recording import Pair, elementwise, needs_grad
+from minigrad.tensor import Tensor, as_array, wrap
 
 
 def overwrite(name: str, x: Tensor, write: Callable[[Any], None], *pairs: Pair) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from minigrad.dtypes import result_dtype
 from minigrad.ops.shape import (
     broadcast_tensors,
     clone,
@@ -17,19 +18,12 @@ from minigrad.ops.shape import (
     transpose,
     unsqueeze,
 )
-from minigrad.tensor import (
-    Tensor,
-    as_array,
-    axis_of,
-    elementwise,
-    operand,
-    record,
-    result_dtype,
-    wrap,
-)
+from minigrad.recording import elementwise, numpy_names, operand, record
+from minigrad.tensor import Tensor, as_array, axis_of, wrap
 
 
-def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Tensor:
+@numpy_names
+def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     """Tensors joined along an existing axis."""
     # dL/dx_i = the piece of g that came from x_i
     if isinstance(tensors, Tensor):
@@ -44,7 +38,7 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Ten
     first = arrays[kept[0]]
     if first.ndim == 0:
         raise RuntimeError("cat: 0-d tensors cannot be joined: use stack")
-    position = axis_of("cat", dim if axis is None else axis, first.ndim)
+    position = axis_of("cat", dim, first.ndim)
     for i in kept:
         a = arrays[i]
         if a.ndim != first.ndim or any(
@@ -75,7 +69,8 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Ten
 concat = cat
 
 
-def stack(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Tensor:
+@numpy_names
+def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new axis."""
     tensors = [x if isinstance(x, Tensor) else wrap(as_array(x)) for x in tensors]
     if not tensors:
@@ -85,10 +80,11 @@ def stack(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> T
             raise RuntimeError(
                 f"stack: tensor {i} has shape {x.shape}, expected {tensors[0].shape}"
             )
-    position = axis_of("stack", dim if axis is None else axis, tensors[0].ndim + 1)
+    position = axis_of("stack", dim, tensors[0].ndim + 1)
     return cat([unsqueeze(x, position) for x in tensors], position)
 
 
+@numpy_names
 def split(x: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces of one size (the last may be smaller) or of the listed sizes along `dim`."""
     a = operand("split", x)
@@ -107,6 +103,7 @@ def split(x: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ..
     return tuple(narrow(x, axis, i, s) for i, s in zip(starts, sections, strict=False))
 
 
+@numpy_names
 def chunk(x: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size (the last may be smaller)."""
     a = operand("chunk", x)
@@ -116,6 +113,7 @@ def chunk(x: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(x, max(-(-n // chunks), 1), dim) if n else (narrow(x, dim, 0, 0),) * chunks
 
 
+@numpy_names
 def unbind(x: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along `dim`, without that axis."""
     a = operand("unbind", x)

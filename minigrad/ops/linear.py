@@ -10,7 +10,8 @@ from minigrad.ops.arithmetic import add, clamp, div, mul
 from minigrad.ops.reductions import norm
 from minigrad.ops.reductions import sum as total
 from minigrad.ops.shape import reshape
-from minigrad.tensor import Tensor, as_array, fit, needs_grad, record
+from minigrad.recording import fit, needs_grad, record
+from minigrad.tensor import Tensor, as_array
 
 
 def matrices(name: str, *tensors: Any) -> tuple[Any, ...]:

@@ -12,16 +12,8 @@ from minigrad.ops.activations import log_softmax, sigmoid_of
 from minigrad.ops.arithmetic import mul, quiet
 from minigrad.ops.reductions import mean
 from minigrad.ops.reductions import sum as total
-from minigrad.tensor import (
-    Tensor,
-    as_array,
-    elementwise,
-    operand,
-    operand_arrays,
-    operands,
-    record,
-    wrap,
-)
+from minigrad.recording import elementwise, operand, operand_arrays, operands, record
+from minigrad.tensor import Tensor, as_array, wrap
 
 
 def _reduced(loss: Tensor, reduction: str) -> Tensor:

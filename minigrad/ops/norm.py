@@ -37,7 +37,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels, modes, tape
-from minigrad.tensor import Tensor, needs_grad, record
+from minigrad.recording import needs_grad, record
+from minigrad.tensor import Tensor
 
 
 def _arrays(name: str, *values: Tensor | None) -> tuple[Any, ...]:

@@ -8,7 +8,8 @@ from minigrad import kernels
 from minigrad.ops.conv import ints
 from minigrad.ops.reductions import mean
 from minigrad.ops.shape import squeeze, unsqueeze
-from minigrad.tensor import Tensor, needs_grad, record, wrap
+from minigrad.recording import needs_grad, record
+from minigrad.tensor import Tensor, wrap
 
 
 def _output_size(

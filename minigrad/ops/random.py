@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.tensor import Tensor, as_array, elementwise, float32, int64, operand, wrap
+from minigrad.dtypes import float32, int64
+from minigrad.recording import elementwise, operand
+from minigrad.tensor import Tensor, as_array, wrap
 
 _generator = np.random.default_rng()
 

@@ -8,16 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.dtypes import int64
 from minigrad.ops.arithmetic import quiet
-from minigrad.tensor import (
-    Tensor,
-    as_array,
-    axis_of,
-    elementwise,
-    int64,
-    operand,
-    wrap,
-)
+from minigrad.recording import elementwise, numpy_names, operand
+from minigrad.tensor import Tensor, as_array, axis_of, wrap
 
 Dim = Any  # None, an int, or a tuple of ints
 
@@ -34,11 +28,6 @@ def axes_of(name: str, dim: Dim, ndim: int) -> tuple[int, ...]:
     return axes if ndim else ()
 
 
-def pick_names(dim: Dim, keepdim: bool, axis: Dim, keepdims: bool | None) -> tuple[Dim, bool]:
-    """`axis=` and `keepdims=` are accepted as aliases."""
-    return (dim if axis is None else axis), (keepdim if keepdims is None else keepdims)
-
-
 def _kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([1 if i in axes else n for i, n in enumerate(shape)])
 
@@ -47,13 +36,16 @@ def _accumulator(dtype: Any) -> Any:
     return np.result_type(dtype, np.float64) if dtype.kind in "fc" else dtype
 
 
+@numpy_names
 def sum(
-    x: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
-    axis: Dim = None, keepdims: bool | None = None,
-) -> Tensor:  # fmt: skip
+    x: Any,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+) -> Tensor:
     """The sum over `dim` (all axes if None)."""
     # dL/dx = g, spread over the reduced axes
-    dim, keepdim = pick_names(dim, keepdim, axis, keepdims)
     a = operand("sum", x)
     if dtype is not None:
         a = a.astype(dtype)
@@ -65,13 +57,16 @@ def sum(
     return elementwise("sum", out, (x, lambda g: np.broadcast_to(g.reshape(kept), shape)))
 
 
+@numpy_names
 def mean(
-    x: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
-    axis: Dim = None, keepdims: bool | None = None,
-) -> Tensor:  # fmt: skip
+    x: Any,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+) -> Tensor:
     """The arithmetic mean over `dim`."""
     # dL/dx = g/n, spread over the reduced axes
-    dim, keepdim = pick_names(dim, keepdim, axis, keepdims)
     a = operand("mean", x) if dtype is None else operand("mean", x).astype(dtype)
     if a.dtype.kind not in "fc":
         raise RuntimeError(f"mean: expected a floating tensor, got dtype {a.dtype}: use .float()")
@@ -84,30 +79,36 @@ def mean(
     return elementwise("mean", out, (x, lambda g: np.broadcast_to((g / n).reshape(kept), shape)))
 
 
+@numpy_names
 def var(
-    x: Any, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *,
-    correction: float | None = None, axis: Dim = None, keepdims: bool | None = None,
-) -> Tensor:  # fmt: skip
+    x: Any,
+    dim: Dim = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
     """The variance over `dim`: Σ (x - mean)²/(n - correction); correction is 1 by default."""
     # dL/dx = g·2·(x - mean)/(n - correction)        (the mean's own term sums to zero)
-    a, centred, divisor, out, kept = _variance(
-        "var", x, dim, unbiased, keepdim, correction, axis, keepdims
-    )
+    a, centred, divisor, out, kept = _variance("var", x, dim, unbiased, keepdim, correction)
     dtype, out = a.dtype, out.astype(a.dtype)
     return elementwise(
         "var", out, (x, lambda g: (g.reshape(kept) * (2 / divisor * centred)).astype(dtype))
     )
 
 
+@numpy_names
 def std(
-    x: Any, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *,
-    correction: float | None = None, axis: Dim = None, keepdims: bool | None = None,
-) -> Tensor:  # fmt: skip
+    x: Any,
+    dim: Dim = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
     """The standard deviation over `dim`; its gradient is 0 where all values are equal."""
     # dL/dx = g·(x - mean)/((n - correction)·std)
-    a, centred, divisor, out, kept = _variance(
-        "std", x, dim, unbiased, keepdim, correction, axis, keepdims
-    )
+    a, centred, divisor, out, kept = _variance("std", x, dim, unbiased, keepdim, correction)
     with np.errstate(all="ignore"):
         dtype, root = a.dtype, np.sqrt(out)
         constant = root.real == 0
@@ -120,10 +121,13 @@ def std(
 
 
 def _variance(
-    name: str, x: Any, dim: Dim, unbiased: Any, keepdim: bool, correction: Any, axis: Dim,
-    keepdims: bool | None,
-) -> Any:  # fmt: skip
-    dim, keepdim = pick_names(dim, keepdim, axis, keepdims)
+    name: str,
+    x: Any,
+    dim: Dim,
+    unbiased: Any,
+    keepdim: bool,
+    correction: Any,
+) -> Any:
     if isinstance(dim, bool):  # var(unbiased) without dim, as torch allows
         dim, unbiased = None, dim
     if correction is None:
@@ -142,11 +146,13 @@ def _variance(
     return a, centred, divisor, out, _kept(a.shape, axes)
 
 
+@numpy_names
 def var_mean(x: Any, dim: Dim = None, **options: Any) -> tuple[Tensor, Tensor]:
     """The variance and the mean."""
     return var(x, dim, **options), mean(x, dim, keepdim=options.get("keepdim", False))
 
 
+@numpy_names
 def std_mean(x: Any, dim: Dim = None, **options: Any) -> tuple[Tensor, Tensor]:
     """The standard deviation and the mean."""
     return std(x, dim, **options), mean(x, dim, keepdim=options.get("keepdim", False))
@@ -173,23 +179,22 @@ def _extreme(name: str, x: Any, dim: Dim, keepdim: bool) -> Tensor:
     return elementwise(name, out, (x, lambda g: (g.reshape(kept) * share).astype(dtype)))
 
 
+@numpy_names
 def amax(x: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """The largest value over `dim`; ties share the gradient evenly."""
     return _extreme("amax", x, dim, keepdim)
 
 
+@numpy_names
 def amin(x: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """The smallest value over `dim`; ties share the gradient evenly."""
     return _extreme("amin", x, dim, keepdim)
 
 
-def prod(
-    x: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None,
-    axis: int | None = None,
-) -> Tensor:  # fmt: skip
+@numpy_names
+def prod(x: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The product over `dim`."""
     # dL/dx_i = g·Π_{j≠i} x_j, from products of all before and all after: exact where some x are 0
-    dim = dim if axis is None else axis
     a = operand("prod", x) if dtype is None else operand("prod", x).astype(dtype)
     if a.dtype.kind in "iub":
         a = a.astype(int64)
@@ -214,13 +219,14 @@ def prod(
     return elementwise("prod", out, (x, dx))
 
 
-def cumsum(x: Any, dim: int, *, dtype: Any = None, axis: int | None = None) -> Tensor:
+@numpy_names
+def cumsum(x: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """The running sum along `dim`."""
     # dL/dx_i = Σ_{j≥i} g_j: a running sum from the other end
     a = operand("cumsum", x) if dtype is None else operand("cumsum", x).astype(dtype)
     if a.dtype.kind in "iub":
         a = a.astype(int64)
-    position = axis_of("cumsum", dim if axis is None else axis, a.ndim)
+    position = axis_of("cumsum", dim, a.ndim)
     if not a.ndim:
         return elementwise("cumsum", a.copy(), (x, lambda g: g))
     acc = _accumulator(a.dtype)
@@ -232,6 +238,7 @@ def cumsum(x: Any, dim: int, *, dtype: Any = None, axis: int | None = None) -> T
     return elementwise("cumsum", out, (x, dx))
 
 
+@numpy_names
 def cumprod(x: Any, dim: int) -> Tensor:
     """The running product along `dim`."""
     # dL/dx_i = Σ_{j≥i} g_j·Π_{k≤j, k≠i} x_k, by a product with position i set to 1
@@ -252,13 +259,11 @@ def cumprod(x: Any, dim: int) -> Tensor:
     return elementwise("cumprod", np.cumprod(a, axis=position), (x, dx))
 
 
+@numpy_names
 @quiet
-def logsumexp(
-    x: Any, dim: Dim, keepdim: bool = False, *, axis: Dim = None, keepdims: bool | None = None
-) -> Tensor:
+def logsumexp(x: Any, dim: Dim, keepdim: bool = False) -> Tensor:
     """log Σ e^x over `dim`, safe from overflow."""
     # dL/dx = g·e^(x - y)
-    dim, keepdim = pick_names(dim, keepdim, axis, keepdims)
     a = operand("logsumexp", x, floating=True)
     axes = axes_of("logsumexp", dim, a.ndim)
     kept = _kept(a.shape, axes)
@@ -274,6 +279,7 @@ def logsumexp(
     return elementwise("logsumexp", out, (x, dx))
 
 
+@numpy_names
 def norm(x: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """The p-norm over `dim` ("fro" or any p > 0, inf); its gradient at 0 is 0."""
     # y = (Σ |x|^p)^(1/p)        dL/dx = g·sign(x)·(|x|/y)^(p-1)
@@ -304,18 +310,21 @@ def norm(x: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
     return elementwise("norm", out.astype(dtype), (x, dx))
 
 
+@numpy_names
 def any(x: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether any element is nonzero."""
     a = as_array(x)
     return wrap(np.any(a, axis=axes_of("any", dim, a.ndim), keepdims=keepdim))
 
 
+@numpy_names
 def all(x: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether all elements are nonzero."""
     a = as_array(x)
     return wrap(np.all(a, axis=axes_of("all", dim, a.ndim), keepdims=keepdim))
 
 
+@numpy_names
 def count_nonzero(x: Any, dim: Dim = None) -> Tensor:
     """How many elements are nonzero."""
     a = as_array(x)

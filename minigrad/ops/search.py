@@ -6,19 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.dtypes import float32, int64
 from minigrad.ops.arithmetic import maximum, minimum
-from minigrad.ops.reductions import amax, amin, pick_names
-from minigrad.tensor import (
-    Tensor,
-    as_array,
-    axis_of,
-    elementwise,
-    float32,
-    int64,
-    operand,
-    record,
-    wrap,
-)
+from minigrad.ops.reductions import amax, amin
+from minigrad.recording import elementwise, numpy_names, operand, record
+from minigrad.tensor import Tensor, as_array, axis_of, wrap
 
 
 class ValuesIndices(NamedTuple):
@@ -28,21 +20,17 @@ class ValuesIndices(NamedTuple):
     indices: Tensor
 
 
-def max(
-    x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
-    keepdims: bool | None = None,
-) -> Any:  # fmt: skip
+@numpy_names
+def max(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest value; over one `dim` a pair (values, indices) of which one element is taken;
     with a tensor in place of `dim`, `maximum`."""
-    return _max_or_min("max", x, *pick_names(dim, keepdim, axis, keepdims))
+    return _max_or_min("max", x, dim, keepdim)
 
 
-def min(
-    x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
-    keepdims: bool | None = None,
-) -> Any:  # fmt: skip
+@numpy_names
+def min(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest value; see `max`."""
-    return _max_or_min("min", x, *pick_names(dim, keepdim, axis, keepdims))
+    return _max_or_min("min", x, dim, keepdim)
 
 
 def _max_or_min(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
@@ -85,18 +73,16 @@ def _take(name: str, x: Any, a: Any, index: Any, axis: int, keepdim: bool) -> tu
     return elementwise(name, values, (x, scatter)), wrap(shown)
 
 
-def argmax(
-    x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None
-) -> Tensor:
+@numpy_names
+def argmax(x: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The position of the largest value along `dim`, of the flattened tensor if None."""
-    return _position("argmax", x, dim if axis is None else axis, keepdim)
+    return _position("argmax", x, dim, keepdim)
 
 
-def argmin(
-    x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None
-) -> Tensor:
+@numpy_names
+def argmin(x: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The position of the smallest value along `dim`, of the flattened tensor if None."""
-    return _position("argmin", x, dim if axis is None else axis, keepdim)
+    return _position("argmin", x, dim, keepdim)
 
 
 def _position(name: str, x: Any, dim: int | None, keepdim: bool) -> Tensor:
@@ -110,6 +96,7 @@ def _position(name: str, x: Any, dim: int | None, keepdim: bool) -> Tensor:
     return wrap(index if keepdim or not a.ndim else index.squeeze(axis_of(name, dim, a.ndim)))
 
 
+@numpy_names
 def sort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
     """Values in order along `dim`, and where they came from; always stable."""
     a = operand("sort", x)
@@ -118,6 +105,7 @@ def sort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -
     return ValuesIndices(*_take("sort", x, a, index, axis, True))
 
 
+@numpy_names
 def argsort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The positions that sort the tensor along `dim`; always stable."""
     a = operand("argsort", x)
@@ -130,6 +118,7 @@ def argsort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True
     return wrap(np.argsort(a.real, axis=axis, kind="stable"))
 
 
+@numpy_names
 def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
     """The k largest (or smallest) values along `dim`, in order, and where they came from."""
     a = operand("topk", x)
@@ -141,6 +130,7 @@ def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = Tru
     return ValuesIndices(*_take("topk", x, a, index, axis, True))
 
 
+@numpy_names
 def median(x: Any) -> Tensor:
     """The lower median of all elements."""
     a = operand("median", x).reshape(-1)

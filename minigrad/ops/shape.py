@@ -8,15 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from minigrad.tensor import (
-    Tensor,
-    axis_of,
-    elementwise,
-    operand,
-    origin,
-    record,
-    wrap,
-)
+from minigrad.recording import elementwise, numpy_names, operand, record
+from minigrad.tensor import Tensor, axis_of, origin, wrap
 
 
 def _view(name: str, x: Any, out: Any, back: Any) -> Tensor:
@@ -147,6 +140,7 @@ def t(x: Any) -> Tensor:
     return transpose(x, 0, 1) if a.ndim == 2 else cast(Tensor, x)
 
 
+@numpy_names
 def squeeze(x: Any, dim: Any = None) -> Tensor:
     """Without the axes of size 1, or without the given ones if their size is 1."""
     a = operand("squeeze", x)
@@ -160,6 +154,7 @@ def squeeze(x: Any, dim: Any = None) -> Tensor:
     return _view("squeeze", x, a.reshape(shape), lambda g: g.reshape(old))
 
 
+@numpy_names
 def unsqueeze(x: Any, dim: int) -> Tensor:
     """With an axis of size 1 inserted at `dim`."""
     a = operand("unsqueeze", x)

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import kernels, tape
+from minigrad.dtypes import float32
 from minigrad.optim.optimizer import Entry, Group, Optimizer, check_range
 from minigrad.tape import Array
-from minigrad.tensor import float32, wrap
+from minigrad.tensor import wrap
 
 
 class Adam(Optimizer):

@@ -1,0 +1,56 @@
+"""Dtypes and promotion: which dtype an operation computes in. PyTorch's rules, in one function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+float16, float32, float64 = np.dtype("f2"), np.dtype("f4"), np.dtype("f8")
+uint8, int8, int16, int32, int64 = (np.dtype(k) for k in ("u1", "i1", "i2", "i4", "i8"))
+bool_, complex128 = np.dtype("?"), np.dtype("c16")
+
+# A dtype's category. Promotion goes to the highest category among the operands.
+CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
+# The dtype of plain numbers: by their Python type, and by their category where they are numpy's.
+PYTHON_DTYPE = {bool: bool_, int: int64, float: float32, complex: complex128}
+WEAK_DTYPE = {"b": bool_, "u": int64, "i": int64, "f": float32, "c": complex128}
+
+
+def result_dtype(*values: Any) -> np.dtype[Any]:
+    """The dtype that an operation on these values computes in: PyTorch's promotion.
+
+    Tensors and arrays with axes decide; 0-d ones and then plain numbers (Python's and numpy's) only
+    matter if they bring a higher category (bool < int < float < complex).
+    """
+    best: list[np.dtype[Any] | None] = [None, None, None]  # with axes, 0-d, plain numbers
+    for value in values:
+        dtype = getattr(value, "dtype", None)
+        if not isinstance(dtype, np.dtype):
+            rank, dtype = 2, PYTHON_DTYPE.get(type(value))
+        elif isinstance(value, np.generic):
+            rank, dtype = 2, WEAK_DTYPE.get(dtype.kind)
+        else:
+            rank = 0 if value.ndim else 1
+        if dtype is None or dtype.kind not in CATEGORY:
+            raise TypeError(f"expected tensors or numbers, got {type(value).__name__}")
+        known = best[rank]
+        best[rank] = dtype if known is None else _promote(known, dtype)
+    result: np.dtype[Any] | None = None
+    for candidate in best:
+        if candidate is None:
+            continue
+        if result is None or CATEGORY[candidate.kind] > CATEGORY[result.kind]:
+            if result is not None and candidate.kind == "c" and result.kind == "f":
+                candidate = _promote(candidate, result)
+            result = candidate
+    if result is None:
+        raise TypeError("expected at least one tensor or number")
+    return result
+
+
+def _promote(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+    """Promote within a category by numpy's rule; across categories the higher one stays."""
+    if CATEGORY[a.kind] == CATEGORY[b.kind] or "c" in (a.kind, b.kind):
+        return np.promote_types(a, b)
+    return a if CATEGORY[a.kind] > CATEGORY[b.kind] else b
