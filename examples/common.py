@@ -1,34 +1,117 @@
-"""What the examples share: their flags, the learning rate, how a picture is saved."""
+"""What the examples share: flags, data, results that survive an interruption, pictures, records."""
 
 import argparse
+import json
 import math
 import os
+import platform
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
+from scipy import stats
+from tqdm import tqdm
 
 import minigrad as mg
+from minigrad import data
+from minigrad.kernels import kernels_in_use
+
+# Okabe and Ito's colours, which people with any colour vision can tell apart.
+COLOURS = {
+    "blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "pink": "#CC79A7",
+    "yellow": "#E69F00", "sky": "#56B4E9", "black": "#222222", "grey": "#999999",
+}  # fmt: skip
+STYLE = {
+    "axes.prop_cycle": matplotlib.cycler(color=list(COLOURS.values())),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.titlelocation": "left",
+    "axes.titlesize": "large",
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "font.size": 11,
+    "figure.titlesize": "x-large",
+    "figure.titleweight": "bold",
+}
+
+
+# Flags.
 
 
 def parse_flags(description: str | None, epochs: int) -> argparse.Namespace:
-    """The flags of every example. ``epochs`` is the default of --epochs."""
-    parser = argparse.ArgumentParser(
-        description=(description or "").partition("\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    """The flags of an example that trains one network. ``epochs`` is the default of --epochs."""
+    parser = _parser(description)
+    parser.add_argument(
+        "--epochs", type=_whole_number(1), default=epochs, help="default: %(default)s"
     )
+    parser.add_argument("--seed", type=_whole_number(0), default=0, help="default: %(default)s")
+    flags = _parse(parser)
+    mg.manual_seed(flags.seed)
+    return flags
+
+
+def parse_experiment(
+    description: str | None,
+    seeds: int,
+    quick_seeds: int = 2,
+    add_flags: Callable[[argparse.ArgumentParser], Any] | None = None,
+) -> argparse.Namespace:
+    """The flags of an experiment; ``add_flags(parser)`` may add some.
+
+    ``flags.seeds`` is the number of seeds: by default ``seeds``, ``quick_seeds`` with --quick.
+    ``flags.repeats`` is that in words.
+    ``flags.name`` is the script's name, from which those of its files are made.
+    """
+    parser = _parser(description)
+    parser.add_argument("--quick", action="store_true", help="a small version, in seconds")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="folder with mnist/ and titanic.csv (default: the one that MINIGRAD_DATA names, or "
+        "else a cache, into which they are downloaded)",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=_whole_number(1),
+        default=None,
+        metavar="N",
+        help=f"how often each run is repeated (default: {seeds}; with --quick {quick_seeds})",
+    )
+    parser.add_argument("--fresh", action="store_true", help="forget the results of earlier runs")
+    if add_flags is not None:
+        add_flags(parser)
+    flags = _parse(parser)
+    flags.name = Path(sys.argv[0]).stem
+    flags.seeds = flags.seeds or (quick_seeds if flags.quick else seeds)
+    flags.repeats = f"{flags.seeds} seed{'s' * (flags.seeds > 1)}"  # as findings name them
+    if flags.fresh:
+        _results_file(flags).unlink(missing_ok=True)
+    matplotlib.rcParams.update(STYLE)
+    return flags
+
+
+def _parser(description: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument(
         "--kernels",
         choices=["numpy", "numba"],
         default=argparse.SUPPRESS,
         help="how normalisation and its like are computed (default: what minigrad starts with)",
     )
-    parser.add_argument("--epochs", type=_whole_number(1), default=epochs, help="passes over data")
-    parser.add_argument("--seed", type=_whole_number(0), default=0, help="of everything random")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
-    flags = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=Path("out"), help="default: %(default)s")
+    return parser
 
+
+def _parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    flags = parser.parse_args()
     # A folder that cannot be written to is better found before the training than after it.
     try:
         flags.out.mkdir(parents=True, exist_ok=True)
@@ -36,33 +119,188 @@ def parse_flags(description: str | None, epochs: int) -> argparse.Namespace:
             pass
     except OSError as error:
         parser.error(f"argument --out: cannot write to the folder {str(flags.out)!r}: {error}")
-
     if "kernels" in flags:
         mg.use_kernels(flags.kernels)
-    mg.manual_seed(flags.seed)
     return flags
 
 
 def _whole_number(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = None
-        if value is None or not least <= value < 2**32:
+        if not (text.isascii() and text.isdigit() and least <= int(text) < 2**32):
             raise argparse.ArgumentTypeError(
                 f"expected a whole number, {least} or more and below 2**32, got {text!r}"
             )
-        return value
+        return int(text)
 
     return parse
 
 
+# Data.
+
+
+def load_mnist(flags: argparse.Namespace) -> tuple[tuple, tuple]:
+    """(images, labels) for training and for testing: (N, 1, 28, 28) in [0, 1] and (N,)."""
+    return _or_exit(data.mnist, flags.data)
+
+
+def load_titanic(flags: argparse.Namespace, columns=("Pclass", "Fare", "Age")) -> tuple:
+    """Features (891, columns), with NaN for missing ones, and who survived (891,)."""
+    return _or_exit(data.titanic, flags.data, columns)
+
+
+def _or_exit(source: Callable, *args) -> Any:
+    try:
+        return source(*args)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{error}\n(--data names the folder)") from None
+
+
+# Results: one line of JSON for each finished run, so that a run that was interrupted continues.
+
+
+def run_all(
+    flags: argparse.Namespace, function: Callable[..., Any], configurations: Iterable[dict]
+) -> list[Any]:
+    """``function(**configuration)`` for every configuration, in order, under a progress bar.
+
+    Configurations are keyword arguments and results numbers, strings, lists, dicts or arrays
+    (which come back as lists). Every result is stored under its configuration when it is known,
+    and a later run with the same flags takes it from there, unless --fresh is given.
+    """
+    file = _results_file(flags)
+    known = _read_results(file)
+    name = function.__name__
+    same = {"function": name, "kernels": kernels_in_use(), "minigrad": mg.__version__}
+    work = [(c, json.dumps(plain({**same, **c}), sort_keys=True)) for c in configurations]
+    found = sum(key in known for _, key in work)
+    if found:
+        tqdm.write(f"{found} of {len(work)} are in {file} (--fresh forgets them)", sys.stderr)
+    for configuration, key in tqdm(work, desc=name, unit="run"):
+        if key not in known:
+            result = plain(function(**configuration))
+            _append_line(file, json.dumps({"key": key, "result": result}))
+            known[key] = result
+    return [known[key] for _, key in work]
+
+
+def _results_file(flags: argparse.Namespace) -> Path:
+    return flags.out / f"{flags.name}{'-quick' if flags.quick else ''}.jsonl"
+
+
+def _read_results(file: Path) -> dict[str, Any]:
+    known = {}
+    for line in file.read_text("utf-8").splitlines() if file.exists() else ():
+        try:
+            entry = json.loads(line)
+            known[entry["key"]] = entry["result"]
+        except (ValueError, KeyError, TypeError):
+            continue  # the line at which a run was interrupted
+    return known
+
+
+def _append_line(file: Path, line: str) -> None:
+    with open(file, "ab+") as stream:
+        torn = stream.tell() > 0 and (stream.seek(-1, os.SEEK_END), stream.read())[1] != b"\n"
+        stream.write((("\n" if torn else "") + line + "\n").encode())
+
+
+def plain(value: Any, finite: bool = False) -> Any:
+    """Arrays and numpy's numbers as lists and numbers, inside lists and dicts too.
+
+    With ``finite``, NaN and infinities become None: JSON proper does not have them.
+    """
+    if isinstance(value, dict):
+        return {str(key): plain(item, finite) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic | mg.Tensor):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [plain(item, finite) for item in value]
+    return None if finite and isinstance(value, float) and not math.isfinite(value) else value
+
+
+# Statistics over seeds.
+
+
+class Summary(NamedTuple):
+    """Mean, standard deviation over the seeds, and the mean's 95 % confidence interval."""
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+    n: int
+
+    def __format__(self, spec: str) -> str:
+        """``f"{summary:.1f}"`` is mean ± sd."""
+        spread = "" if self.n < 2 else f" ± {self.sd:{spec}}"
+        return f"{self.mean:{spec}}{spread}"
+
+    def interval(self, spec: str = "+.1f") -> str:
+        """The mean with its interval: ``+2.0 [+0.9, +3.1]``."""
+        if self.n < 2:
+            return f"{self.mean:{spec}}"
+        return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+
+def summarise(values: Iterable[float]) -> Summary:
+    """Statistics of one number per seed; the interval is Student's t."""
+    x = np.asarray(list(values), dtype=float)
+    n, mean = len(x), float(x.mean())
+    sd = float(x.std(ddof=1)) if n > 1 else math.nan
+    reach = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n) if n > 1 else math.nan
+    return Summary(mean, sd, mean - reach, mean + reach, n)
+
+
+# What an experiment leaves behind.
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write the picture beside its place, then move it there: a reader never sees half of it."""
+    _replace(path, lambda temporary: figure.savefig(temporary, dpi=110))
+
+
+def finish(
+    flags: argparse.Namespace, figure: Figure, finding: str, suffix: str = "", **content: Any
+) -> None:
+    """Save DIR/NAME.png and DIR/NAME.json, and print the finding as the last line.
+
+    ``content`` is what the record holds besides: ``settings`` and ``results``, numbers per seed.
+    """
+    picture = flags.out / f"{flags.name}{suffix}.png"
+    save_figure(figure, picture)
+    record = save_record(flags, finding, suffix, **content)
+    print(f"wrote {picture} and {record}")
+    print(finding)
+
+
+def save_record(flags: argparse.Namespace, finding: str, suffix: str = "", **content: Any) -> Path:
+    """Write DIR/NAME.json: the finding, flags, versions and ``content``; return its path."""
+    record = {
+        "script": flags.name,
+        "finding": finding,
+        # without the folders: everybody has others
+        "flags": {k: v for k, v in vars(flags).items() if k not in ("data", "out", "repeats")},
+        **content,
+        "versions": {
+            "minigrad": mg.__version__,
+            "kernels": kernels_in_use(),
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    lines = (
+        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
+        for key, value in plain(record, finite=True).items()
+    )
+    path, text = flags.out / f"{flags.name}{suffix}.json", "{\n" + ",\n".join(lines) + "\n}\n"
+    _replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return path
+
+
+def _replace(path: Path, write: Callable[[Path], Any]) -> None:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        figure.savefig(temporary, dpi=110)
+        write(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

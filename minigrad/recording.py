@@ -21,14 +21,14 @@ Pair = tuple[Any, Callable[[Any], Any]]
 def operands(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]:
     """The arrays of the inputs of the op `name`, of one dtype and shapes that broadcast.
 
-    Plain numbers may stay plain. `floating` lifts integers to float32, as division does.
+    `floating` lifts integers to float32, as division does.
     """
     if len(values) == 2:  # the two common cases, without the general rule's cost
         x, y = values
         if isinstance(x, Tensor):
             a = x.data
             if a.dtype.kind == "f" and type(y) in (float, int):
-                return a, y
+                return a, _number(name, y, a.dtype)
             if isinstance(y, Tensor) and a.dtype is y.data.dtype and a.dtype.kind in "fc":
                 if a.shape != y.data.shape:
                     check_broadcast(name, (a, y.data))
@@ -47,6 +47,17 @@ def operands(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]
     return arrays
 
 
+def _number(name: str, y: float, dtype: np.dtype[Any]) -> Any:
+    """y as a 0-d array, with which numpy computes faster than with a plain number."""
+    if -60000 < y < 60000:  # fits float16 too
+        return np.array(y, dtype)
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(y, dtype)
+    except OverflowError:
+        raise ValueError(f"{name}: the number of {len(str(abs(y)))} digits is too large for {dtype}") from None
+
+
 def check_broadcast(name: str, arrays: Sequence[Array]) -> None:
     try:
         np.broadcast_shapes(*(a.shape for a in arrays))
@@ -56,6 +67,13 @@ def check_broadcast(name: str, arrays: Sequence[Array]) -> None:
             f"{name}: shapes {shapes} do not broadcast: counted from the last axis, sizes must be "
             "equal or 1"
         ) from None
+
+
+def refuse_numbers(name: str, *values: Any, hint: str) -> None:
+    """Raise if one of the values is a plain number, where PyTorch takes tensors only."""
+    for value in values:
+        if not isinstance(value, Tensor | np.ndarray):
+            raise TypeError(f"{name}: expected a tensor, got {value!r}: {hint}")
 
 
 def operand_arrays(name: str, *values: Any) -> list[Any]:
@@ -77,38 +95,44 @@ def operand(name: str, x: Any, floating: bool = False) -> Array:
 def elementwise(name: str, out: Any, *pairs: Pair) -> Tensor:
     """Record an elementwise operation: for each input, the map from g to its gradient.
 
-    Un-broadcasting happens here and nowhere else: a map may return any shape and dtype that the
-    forward's broadcasting and promotion made of its input.
+    Un-broadcasting happens here and nowhere else: where the output's shape or dtype is not that of
+    an input, its map may return any that the forward's broadcasting and promotion made of it.
     """
-    wanted = [(x.node, f) for x, f in pairs if isinstance(x, Tensor) and x.node is not None]
-    if not wanted or not modes.grad_enabled.get():
+    if not modes.grad_enabled.get():
         return _unrecorded(name, out)
-    if len(wanted) == 1:
-        node, f = wanted[0]
-        shape, dtype = node.shape, node.dtype
+    if type(out) is not np.ndarray:
+        out = np.asarray(out)
+    shape, dtype = out.shape, out.dtype
+    nodes, maps = [], []
+    for x, f in pairs:
+        if isinstance(x, Tensor) and (node := x.node) is not None:
+            if node.shape != shape or node.dtype != dtype:
+                f = _fitted(f, node.shape, node.dtype)
+            nodes.append(node)
+            maps.append(f)
+    if not nodes:
+        return _unrecorded(name, out)
+    vjp: Callable[[Any], Sequence[Any]]
+    if len(maps) == 1:
+        only = maps[0]
+        vjp = lambda g: (only(g),)  # noqa: E731
+    else:
+        vjp = lambda g: [f(g) for f in maps]  # noqa: E731
+    return _recorded(name, out, tuple(nodes), vjp)
 
-        def vjp(g: Any) -> Sequence[Any]:
-            d = f(g)
-            return (d if d.shape == shape and d.dtype == dtype else fit(d, shape, dtype),)
 
-        return _recorded(name, out, (node,), vjp)
-    maps = [(f, node.shape, node.dtype) for node, f in wanted]
-
-    def joint_vjp(g: Any) -> Sequence[Any]:
-        return [fit(f(g), shape, dtype) for f, shape, dtype in maps]
-
-    return _recorded(name, out, tuple(node for node, _ in wanted), joint_vjp)
+def _fitted(f: Callable[[Any], Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    return lambda g: fit(f(g), shape, dtype)
 
 
 def fit(grad: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     """Sum `grad` over the axes that broadcasting added or stretched, and cast it to `dtype`."""
     if grad.shape != shape:
         lead = grad.ndim - len(shape)
-        stretched = tuple(
-            i for i, n in enumerate(grad.shape) if i < lead or (shape[i - lead] == 1 != n)
-        )
-        total = grad.sum(axis=stretched, dtype=np.result_type(grad.dtype, np.float64))
-        grad = np.broadcast_to(total.reshape(shape), shape) if total.size else np.zeros(shape)
+        axes = [*range(lead)]
+        axes += [i + lead for i, n in enumerate(shape) if n == 1 != grad.shape[i + lead]]
+        wide = np.complex128 if grad.dtype.kind == "c" else np.float64
+        grad = np.add.reduce(grad, tuple(axes), wide).reshape(shape)
     if grad.dtype == dtype:
         return grad
     return (grad.real if dtype.kind == "f" else grad).astype(dtype)

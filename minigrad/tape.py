@@ -94,9 +94,11 @@ def walk(
         while heap and -heap[0][0] >= oldest:
             node = heapq.heappop(heap)[1]
             grad = grads.pop(node)
-            owned.discard(node)
-            for hook in tuple((node.hooks or {}).values()):
-                grad = checked(hook(grad), node, "a hook on", node.name)
+            if owned:
+                owned.discard(node)
+            if node.hooks:
+                for hook in tuple(node.hooks.values()):
+                    grad = checked(hook(grad), node, "a hook on", node.name)
             if node.vjp is None or node.keep_grad or (wanted is not None and node in wanted):
                 found[node] = grad
             if node.vjp is None or node.time == oldest:

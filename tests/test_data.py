@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import os
+import shutil
 import struct
 import sys
+import threading
+import time
 import types
+import urllib.parse
+import urllib.request
 import warnings
 import zipfile
 from collections import OrderedDict, namedtuple
@@ -18,7 +24,7 @@ import pytest
 
 import minigrad
 from minigrad import Tensor, data
-from minigrad.data import DataLoader, Subset, TensorDataset, random_split
+from minigrad.data import DataLoader, Subset, TensorDataset, random_split, sources
 
 
 def numbered(n):
@@ -156,9 +162,71 @@ class TestDataLoader:
             assert "drop_last=True" in str(caught[0].message)
             assert caught[0].filename == __file__
 
+    @pytest.mark.parametrize("workers", [1, 3])
+    def test_workers_make_the_same_batches_in_the_same_order(self, workers):
+        class Slow(Asked):
+            def __getitem__(self, index):
+                time.sleep(0.002 * (index % 3))  # later batches are often ready first
+                return super().__getitem__(index)
+
+        for dataset in (numbered(23), Slow([(i, i) for i in range(23)])):
+            settings = {"shuffle": True, "seed": 1, "drop_last": True}
+            alone = DataLoader(dataset, 2, **settings)
+            helped = DataLoader(dataset, 2, num_workers=workers, **settings)
+            for _ in range(2):
+                assert order(helped) == order(alone)
+
+    def test_batches_are_made_ahead_on_other_threads(self):
+        made = {}
+        ready = threading.Event()
+
+        class Watched(Asked):
+            def __getitem__(self, index):
+                made[index] = threading.current_thread(), minigrad.is_grad_enabled()
+                if index == 1:
+                    ready.set()
+                return super().__getitem__(index)
+
+        with minigrad.no_grad():
+            batches = iter(DataLoader(Watched(list(range(50))), num_workers=1))
+            next(batches)
+        assert ready.wait(10)  # the second, although nobody has asked for it yet
+        assert made[0] == (made[1][0], False)  # in the caller's grad mode
+        assert made[0][0] is not threading.current_thread()
+        batches.close()
+        assert len(made) < 6  # not far ahead
+
+    def test_an_exception_in_a_worker_is_raised_at_its_batch(self):
+        class Spoilt(Asked):
+            def __getitem__(self, index):
+                if index == 5:
+                    raise OSError("sample 5 cannot be read")
+                return super().__getitem__(index)
+
+        before = threading.active_count()
+        seen = []
+        with pytest.raises(OSError, match="sample 5"):
+            for batch in DataLoader(Spoilt(list(range(20))), 2, num_workers=2):
+                seen += batch.tolist()
+        assert seen == [0, 1, 2, 3]
+        assert threading.active_count() == before
+
+    def test_no_thread_is_left_behind(self):
+        before = threading.active_count()
+        loader = DataLoader(Asked(list(range(200))), 2, num_workers=3)
+        for i, _ in enumerate(loader):
+            assert threading.active_count() > before
+            if i == 2:
+                break
+        assert threading.active_count() == before
+        assert len(list(loader)) == 100
+        assert threading.active_count() == before
+
     @pytest.mark.parametrize(
         ("make", "error", "message"),
         [
+            (lambda: DataLoader(numbered(4), 2, num_workers=-1), ValueError, "at least 0, got -1"),
+            (lambda: DataLoader(numbered(4), 2, num_workers=True), TypeError, "num_workers"),
             (lambda: DataLoader(3), TypeError, "dataset is a int"),
             (lambda: DataLoader(numbered(4), 0), ValueError, "at least 1, got 0"),
             (lambda: DataLoader(numbered(4), 2.0), TypeError, "integer"),
@@ -388,6 +456,15 @@ def write_mnist(folder, compress=gzip.compress, suffix=".gz", dash="-"):
     return made
 
 
+def pooch_from_files(retrieve):
+    """pooch.retrieve that reads file: URLs, which pooch's own downloaders do not."""
+
+    def download(url, output_file, pooch):
+        shutil.copyfile(urllib.request.url2pathname(urllib.parse.urlparse(url).path), output_file)
+
+    return lambda *args, **kwargs: retrieve(*args, downloader=download, **kwargs)
+
+
 class TestSources:
     @pytest.mark.parametrize("below", ["", "mnist"])
     @pytest.mark.parametrize("way", [
@@ -434,8 +511,14 @@ class TestSources:
         with pytest.raises(FileNotFoundError, match="t10k-labels-idx1-ubyte"):
             data.mnist(tmp_path)
 
+    @staticmethod
+    def without_network(monkeypatch, tmp_path, retrieve):
+        monkeypatch.delenv("MINIGRAD_DATA", raising=False)
+        pooch = types.SimpleNamespace(retrieve=retrieve, os_cache=lambda name: tmp_path / name)
+        monkeypatch.setitem(sys.modules, "pooch", pooch)
+
     def test_downloads_try_the_mirrors_with_a_checksum(self, tmp_path, monkeypatch):
-        write_mnist(tmp_path / "cache")
+        write_mnist(tmp_path / "minigrad" / "mnist")
         asked = []
 
         def retrieve(url, known_hash, fname, path):
@@ -443,24 +526,52 @@ class TestSources:
             assert known_hash.startswith("md5:")
             if "ossci" in url:
                 raise ValueError("hash of downloaded file does not match")
-            return str(tmp_path / "cache" / fname)
+            return str(path / fname)
 
-        monkeypatch.delenv("MINIGRAD_DATA", raising=False)
-        pooch = types.SimpleNamespace(retrieve=retrieve, os_cache=lambda name: tmp_path / name)
-        monkeypatch.setitem(sys.modules, "pooch", pooch)
+        self.without_network(monkeypatch, tmp_path, retrieve)
         (images, _), _ = data.mnist()
         assert len(images) == 6
         assert len(asked) == 8
 
-        def fail(url, **_):
+    def test_titanic_comes_from_the_cache_or_the_network(self, tmp_path, monkeypatch):
+        (tmp_path / "minigrad").mkdir()
+        (tmp_path / "minigrad" / "titanic.csv").write_text(self.ROWS)
+        monkeypatch.chdir(tmp_path)
+
+        def retrieve(url, known_hash, fname, path):
+            assert known_hash.startswith("sha256:")
+            assert url.endswith(fname)
+            return str(path / fname)
+
+        self.without_network(monkeypatch, tmp_path, retrieve)
+        assert data.titanic()[1].tolist() == [0, 1]
+
+    @pytest.mark.parametrize("source", [data.mnist, data.titanic])
+    def test_a_failing_download_says_what_to_do(self, tmp_path, monkeypatch, source):
+        def retrieve(url, *_, **__):
             raise OSError("no network")
 
-        pooch.retrieve = fail
-        with pytest.raises(FileNotFoundError, match="no network"):
-            data.mnist()
+        self.without_network(monkeypatch, tmp_path, retrieve)
+        with pytest.raises(FileNotFoundError, match=r"MINIGRAD_DATA\n.*no network"):
+            source()
         monkeypatch.setitem(sys.modules, "pooch", None)  # importing it fails now
-        with pytest.raises(FileNotFoundError, match="needs the package pooch"):
-            data.mnist()
+        with pytest.raises(FileNotFoundError, match=r"needs the package pooch.*MINIGRAD_DATA"):
+            source()
+
+    def test_a_real_pooch_compares_the_checksum(self, tmp_path, monkeypatch):
+        pooch = pytest.importorskip("pooch")
+        monkeypatch.delenv("MINIGRAD_DATA", raising=False)
+        monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / name)
+        (tmp_path / "titanic.csv").write_text(self.ROWS)  # complete, but not the file we know
+        url = (tmp_path / "titanic.csv").as_uri()
+        monkeypatch.setattr(sources, "TITANIC_URL", url)
+        monkeypatch.setattr(pooch, "retrieve", pooch_from_files(pooch.retrieve))
+        with pytest.raises(FileNotFoundError, match="hash of downloaded file"):
+            data.titanic()
+        assert not list((tmp_path / "minigrad").glob("*"))
+        right = hashlib.sha256(self.ROWS.encode()).hexdigest()
+        monkeypatch.setattr(sources, "TITANIC_SHA256", right)
+        assert data.titanic()[1].tolist() == [0, 1]
 
     def test_digits(self):
         pytest.importorskip("sklearn")

@@ -48,7 +48,7 @@ NORMS = ["moments", "batch_norm", "normalize", "batch_norm_backward", "normalize
 ROWS = ["layer_norm", "layer_norm_backward", "rms_norm", "rms_norm_backward"]
 CONV = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
 POOL = ["max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward"]
-STEPS = ["sgd_step_", "adam_step_", "add_at_"]
+STEPS = ["move_stats_", "sgd_step_", "adam_step_", "add_at_"]
 NAMES = [*NORMS, *ROWS, *CONV, *POOL, "cross_entropy", "cross_entropy_backward", *STEPS]
 
 
@@ -287,6 +287,26 @@ def test_in_place_kernels_give_the_same_floats(dtype: object, how: str) -> None:
     numpy_kernels.add_at_(out, index, rows)
     numba_kernels.add_at_(out2, index, rows2)
     np.testing.assert_array_equal(out, out2)
+
+
+@needs_numba
+@pytest.mark.parametrize("how", ["contiguous", "strided"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("spoilt", [[], [2, 4]])
+def test_moving_statistics(dtype: object, how: str, spoilt: list[int]) -> None:
+    start = draw(5, dtype=dtype), draw(5, dtype=dtype, seed=1) ** 2
+    batch_mean, batch_var = draw(5, seed=2), draw(5, seed=3) ** 2
+    batch_mean[spoilt] = np.nan
+    for module in (numpy_kernels, numba_kernels):
+        mean, var = (laid_out(a.copy(), how) for a in start)
+        stayed = module.move_stats_(mean, var, batch_mean, batch_var, 0.25, 1.5)
+        assert stayed.tolist() == spoilt
+        want_mean = 0.75 * start[0] + 0.25 * batch_mean
+        want_var = 0.75 * start[1] + 0.25 * 1.5 * batch_var
+        want_mean[spoilt], want_var[spoilt] = start[0][spoilt], start[1][spoilt]
+        rtol = 1e-6 if dtype == np.float32 else 1e-14  # what is stored has been rounded
+        np.testing.assert_allclose(mean, want_mean, rtol)
+        np.testing.assert_allclose(var, want_var, rtol)
 
 
 @needs_numba

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextvars
 import math
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -126,9 +129,15 @@ class DataLoader:
             (`manual_seed`). Epoch number k always has the same order: set `epoch` to continue.
         sampler: numbers of the samples in the order wanted, instead of `shuffle`.
         collate_fn: from a list of samples to a batch, instead of `default_collate`.
+        num_workers: threads that make batches ahead, two each, while the caller trains; with 0 the
+            caller makes them itself. Worth it where a sample takes long to read or to compute.
 
     A batch of a TensorDataset is a list of tensors. Warns if the last batch would have one sample,
     which batch normalisation cannot train on.
+
+    The batches and their order are the same with any number of workers. What a dataset itself draws
+    at random is not reproducible with workers, unless it follows from the sample's number. An
+    exception in a worker is raised by the loop at its batch; leaving the loop ends the threads.
 
     Raises:
         TypeError, ValueError: an argument is of the wrong kind or out of range.
@@ -144,20 +153,18 @@ class DataLoader:
         seed: int | None = None,
         sampler: Iterable[int] | None = None,
         collate_fn: Callable[[list[Any]], Any] | None = None,
+        num_workers: int = 0,
     ) -> None:
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise TypeError(
                 f"DataLoader: dataset is a {type(dataset).__name__}, expected something with "
                 "len() and samples by number"
             )
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
-            raise TypeError(f"DataLoader: batch_size must be an integer, got {batch_size!r}")
-        if batch_size < 1:
-            raise ValueError(f"DataLoader: batch_size must be at least 1, got {batch_size}")
+        self.batch_size = _whole_number("batch_size", batch_size, 1)
+        self.num_workers = _whole_number("num_workers", num_workers, 0)
         if sampler is not None and shuffle:
             raise ValueError("DataLoader: a sampler gives the order itself: leave out shuffle=True")
         self.dataset = dataset
-        self.batch_size = int(batch_size)
         self.shuffle = bool(shuffle)
         self.drop_last = bool(drop_last)
         self.seed = seed
@@ -204,8 +211,23 @@ class DataLoader:
     def _batches(self, order: Array) -> Iterator[Any]:
         size = self.batch_size
         end = len(order) - len(order) % size if self.drop_last else len(order)
-        for start in range(0, end, size):
-            yield self._batch(order[start : min(start + size, end)])
+        numbers = (order[start : min(start + size, end)] for start in range(0, end, size))
+        return self._ahead(numbers) if self.num_workers else map(self._batch, numbers)
+
+    def _ahead(self, numbers: Iterator[Array]) -> Iterator[Any]:
+        """The batches in their order, made by threads in the caller's context (no_grad, …)."""
+        waiting: deque[Future[Any]] = deque()
+        pool = ThreadPoolExecutor(self.num_workers, "DataLoader")
+        try:
+            for these in numbers:
+                run = contextvars.copy_context().run
+                waiting.append(pool.submit(run, self._batch, these))
+                if len(waiting) > 2 * self.num_workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # also when the caller leaves its loop, which closes this generator
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _batch(self, numbers: Array) -> Any:
         if self.collate_fn is None:
@@ -214,6 +236,14 @@ class DataLoader:
                 return batch
         samples = [self.dataset[i] for i in numbers.tolist()]
         return (self.collate_fn or default_collate)(samples)
+
+
+def _whole_number(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"DataLoader: {name} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"DataLoader: {name} must be at least {least}, got {value}")
+    return int(value)
 
 
 def _rows(t: Tensor, index: Any) -> Tensor:

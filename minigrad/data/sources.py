@@ -1,4 +1,4 @@
-"""Where the examples' data come from. Nothing is downloaded unless `mnist` finds it nowhere."""
+"""Where the examples' data come from. Only what is found nowhere else is downloaded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from minigrad.tape import Array
 Pair = tuple[Array, Array]
 Location = str | os.PathLike[str]
 
-# The compressed files as the mirrors hold them.
+# Of the compressed files as the mirrors hold them. Files in a folder of yours are not compared with
+# these: the same data compressed anew, or not at all, have other checksums.
 MNIST_MD5 = {
     "train-images-idx3-ubyte": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
     "train-labels-idx1-ubyte": "d53e105ee54ea40749a09fcbcd1e9432",
@@ -30,6 +31,11 @@ MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
+TITANIC_URL = (
+    "https://raw.githubusercontent.com/mwaskom/seaborn-data/"
+    "71e2436a092d714350de0fc409ca8a8714e7e78f/titanic.csv"
+)
+TITANIC_SHA256 = "81787d320d7f7b03df935e91de8bd19e11d45c5bbcab86ef4d4a76dc91b7d4f2"
 IDX_BYTES = 0x08  # the type code of unsigned bytes
 
 
@@ -53,7 +59,8 @@ def mnist(path: Location | None = None) -> tuple[Pair, Pair]:
     Args:
         path: a folder with the four IDX files, compressed or not, or with a folder `mnist` that
             holds them. Without it: the folder that the environment variable MINIGRAD_DATA names, or
-            else the cache, into which mirrors are asked for the files (needs pooch and a network).
+            else the cache of this user, into which the files are downloaded from mirrors, whose
+            checksums are compared (needs pooch and, once, a network).
 
     Raises:
         FileNotFoundError: the folder or a file in it is missing.
@@ -73,7 +80,9 @@ def mnist(path: Location | None = None) -> tuple[Pair, Pair]:
 
 def _mnist_file(folder: Location | None, name: str) -> Path:
     if folder is None:
-        return _download(name)
+        urls = [f"{mirror}{name}.gz" for mirror in MNIST_MIRRORS]
+        instead = "the folder with the four IDX files"
+        return _download("mnist", urls, f"md5:{MNIST_MD5[name]}", f"mnist/{name}.gz", instead)
     tried = []
     for base in (Path(folder), Path(folder) / "mnist"):
         for spelling in (name, name.replace("-idx", ".idx")):
@@ -84,29 +93,24 @@ def _mnist_file(folder: Location | None, name: str) -> Path:
     raise FileNotFoundError(f"mnist: found neither {name}.gz nor {name} in {' or '.join(tried)}")
 
 
-def _download(name: str) -> Path:
+def _download(source: str, urls: Sequence[str], checksum: str, name: str, instead: str) -> Path:
+    """The file `name` of the cache, which is asked first, from the first of the urls that works."""
+    hint = f"pass {instead} as path or in the environment variable MINIGRAD_DATA"
     try:
         import pooch
     except ImportError:
         raise FileNotFoundError(
-            "mnist: downloading needs the package pooch; install it, or pass the folder with the "
-            "four IDX files as path or in the environment variable MINIGRAD_DATA"
+            f"{source}: downloading needs the package pooch; install it, or {hint}"
         ) from None
     failures = []
-    for mirror in MNIST_MIRRORS:
+    file = Path(pooch.os_cache("minigrad")) / name
+    for url in urls:
         try:
-            found = pooch.retrieve(
-                f"{mirror}{name}.gz",
-                known_hash=f"md5:{MNIST_MD5[name]}",
-                fname=f"{name}.gz",
-                path=pooch.os_cache("minigrad") / "mnist",
-            )
-            return Path(found)
+            return Path(pooch.retrieve(url, checksum, fname=file.name, path=file.parent))
         except (OSError, ValueError) as error:  # no network, or another checksum
-            failures.append(f"{mirror}: {error}")
+            failures.append(f"{url}: {error}")
     raise FileNotFoundError(
-        f"mnist: {name}.gz could not be downloaded; pass the folder with the four IDX files as "
-        "path or in the environment variable MINIGRAD_DATA\n  " + "\n  ".join(failures)
+        f"{source}: {file.name} could not be downloaded; {hint}\n  " + "\n  ".join(failures)
     )
 
 
@@ -159,23 +163,18 @@ def titanic(
     Missing values (177 ages) are NaN.
 
     Args:
-        path: the CSV file with a header line, or a folder that holds `titanic.csv`; without it, the
-            folder that the environment variable MINIGRAD_DATA names. Two public files of 891 rows
-            have it: the one with `PassengerId` first, and seaborn-data's, in small letters.
+        path: the CSV file with a header line, or a folder that holds `titanic.csv`. Two public
+            files of 891 rows will do: the one with `PassengerId` first, and seaborn-data's, in
+            small letters. Without it: the folder that the environment variable MINIGRAD_DATA names,
+            or else the cache of this user, into which the latter is downloaded (needs pooch and,
+            once, a network).
         columns: names of numerical columns, in the order wanted; case does not matter.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: a column is missing or not numerical, a line is cut off, or the file is empty.
     """
-    file = Path(path if path is not None else os.environ.get("MINIGRAD_DATA") or "titanic.csv")
-    if file.is_dir():
-        file = file / "titanic.csv"
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"titanic: {file} does not exist; pass the CSV file, or a folder with titanic.csv, as "
-            "path or in the environment variable MINIGRAD_DATA"
-        )
+    file = _titanic_file(path if path is not None else os.environ.get("MINIGRAD_DATA") or None)
     try:
         with open(file, newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.reader(stream, strict=True))
@@ -201,6 +200,26 @@ def titanic(
     if not np.isin(survived, (0, 1)).all():
         raise ValueError(f"titanic: {file}: Survived must be 0 or 1")
     return table[:, 1:].astype(np.float32), survived.astype(np.int64)
+
+
+def _titanic_file(path: Location | None) -> Path:
+    if path is None:
+        return _download(
+            "titanic",
+            [TITANIC_URL],
+            f"sha256:{TITANIC_SHA256}",
+            "titanic.csv",
+            "the CSV file, or a folder with titanic.csv,",
+        )
+    file = Path(path)
+    if file.is_dir():
+        file = file / "titanic.csv"
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"titanic: {file} does not exist; pass the CSV file, or a folder with titanic.csv, as "
+            "path or in the environment variable MINIGRAD_DATA"
+        )
+    return file
 
 
 def _number(text: str, where: str) -> Any:

@@ -7,9 +7,9 @@ compiled is kept on disk (NUMBA_CACHE_DIR moves it).
 
 from .numba_images import avg_pool2d as avg_pool2d
 from .numba_images import avg_pool2d_backward as avg_pool2d_backward
-from .numba_images import conv2d as conv2d
-from .numba_images import conv2d_input_grad as conv2d_input_grad
-from .numba_images import conv2d_weight_grad as conv2d_weight_grad
+from .numba_conv import conv2d as conv2d
+from .numba_conv import conv2d_input_grad as conv2d_input_grad
+from .numba_conv import conv2d_weight_grad as conv2d_weight_grad
 from .numba_images import max_pool2d as max_pool2d
 from .numba_images import max_pool2d_backward as max_pool2d_backward
 from .numba_norm import batch_norm as batch_norm
@@ -25,4 +25,5 @@ from .numba_rows import rms_norm as rms_norm
 from .numba_rows import rms_norm_backward as rms_norm_backward
 from .numba_steps import adam_step_ as adam_step_
 from .numba_steps import add_at_ as add_at_
+from .numba_steps import move_stats_ as move_stats_
 from .numba_steps import sgd_step_ as sgd_step_

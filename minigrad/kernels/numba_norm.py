@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 
 import numpy as np
 
@@ -22,8 +21,17 @@ def _flat(x: Array) -> Array:
     return ready(x.reshape(N, C) if S == 1 else x, x.dtype)
 
 
-def _blocks(C: int) -> int:
-    return -(-C // loops.COLUMNS)
+def _blocks(N: int) -> int:
+    """How many blocks of rows sum by themselves where features are contiguous."""
+    return -(-N // max(loops.ROWS, -(-N // loops.BLOCKS)))
+
+
+def _tasks(N: int, C: int) -> int:
+    return _blocks(N) * -(-C // loops.PANEL)
+
+
+def _sums(N: int, C: int) -> Array:
+    return np.zeros((_blocks(N), 2, C))
 
 
 def moments(x: Array) -> tuple[Array, Array]:
@@ -33,7 +41,16 @@ def moments(x: Array) -> tuple[Array, Array]:
     C, a = x.shape[1], _flat(x)
     mean, var = np.empty(C), np.empty(C)
     if a.ndim == 2:
-        run(loops.moments_c, loops.moments_c_p, _blocks(C), x.size, a, mean, var)
+        run(
+            loops.moments_c,
+            loops.moments_c_p,
+            _tasks(*a.shape),
+            x.size,
+            a,
+            _sums(*a.shape),
+            mean,
+            var,
+        )
     else:
         run(loops.moments_s, loops.moments_s_p, C, x.size, a, mean, var)
     return mean, var
@@ -47,11 +64,12 @@ def batch_norm(
         return numpy_kernels.batch_norm(x, gamma, beta, eps)
     C, a = x.shape[1], _flat(x)
     y, mean, var, inv_std = empty(a.shape, x.dtype), np.empty(C), np.empty(C), np.empty(C)
-    args = (a, vector(gamma, x.dtype), vector(beta, x.dtype), float(eps), y, mean, var, inv_std)
+    args = (vector(gamma, x.dtype), vector(beta, x.dtype), float(eps), y, mean, var, inv_std)
     if a.ndim == 2:
-        run(loops.batch_norm_c, loops.batch_norm_c_p, _blocks(C), x.size, *args)
+        tasks, sums = _tasks(*a.shape), _sums(*a.shape)
+        run(loops.batch_norm_c, loops.batch_norm_c_p, tasks, x.size, a, sums, *args)
     else:
-        run(loops.batch_norm_s, loops.batch_norm_s_p, C, x.size, *args)
+        run(loops.batch_norm_s, loops.batch_norm_s_p, C, x.size, a, *args)
     return y.reshape(x.shape), mean, var, inv_std
 
 
@@ -63,7 +81,7 @@ def normalize(
     y = empty(a.shape, x.dtype)
     args = (ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype), vector(beta, x.dtype))
     if a.ndim == 2:
-        run(loops.normalize_c, loops.normalize_c_p, _blocks(C), x.size, a, *args, y)
+        run(loops.normalize_c, loops.normalize_c_p, _tasks(*a.shape), x.size, a, *args, y)
     else:
         run(loops.normalize_s, loops.normalize_s_p, C, x.size, a, *args, y)
     return y.reshape(x.shape)
@@ -78,21 +96,13 @@ def _norm_backward(
         return empty(x.shape, x.dtype), dgamma, dbeta
     C, a = x.shape[1], _flat(x)
     dx = empty(a.shape, x.dtype)
-    args: tuple[Any, ...] = (ready(g.reshape(a.shape), x.dtype), a)
-    args += (ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype), batch)
+    ga = ready(g.reshape(a.shape), x.dtype)
+    args = (ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype), batch, dx, dgamma, dbeta)
     if a.ndim == 2:
-        run(
-            loops.backward_c,
-            loops.backward_c_p,
-            _blocks(C),
-            x.size,
-            *args,
-            dx,
-            dgamma,
-            dbeta,
-        )
+        tasks, sums = _tasks(*a.shape), _sums(*a.shape)
+        run(loops.backward_c, loops.backward_c_p, tasks, x.size, ga, a, sums, *args)
     else:
-        run(loops.backward_s, loops.backward_s_p, C, x.size, *args, dx, dgamma, dbeta)
+        run(loops.backward_s, loops.backward_s_p, C, x.size, ga, a, *args)
     return dx.reshape(x.shape), dgamma, dbeta
 
 

@@ -18,8 +18,9 @@ from numba import prange
 from .launch import contracted, exact, fast, threaded
 
 STRETCH = 4096  # elements of one float32 partial sum
-COLUMNS = 256  # features of one task where features are contiguous
+PANEL = 1024  # at most so many columns in one task where features are contiguous
 ROWS = 64  # rows of one float32 partial sum there
+BLOCKS = 16  # at most so many blocks of rows
 
 
 @exact
@@ -219,14 +220,39 @@ def backward_s(lo, hi, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
                 _three_terms(g[n, c], x[n, c], dx[n, c], mean[c], a, b, k)
 
 
-# The same for x (N, C), features contiguous: loops run along rows, a task is a block of columns.
-# Rows are taken as slices first: an index like x[n, c0 + j] would be checked for wrapping around.
+# The same for x (N, C), features contiguous: loops run along rows. Task t is a block of rows in a
+# panel of columns; each block has sums of its own, and they are merged in order. Rows are taken as
+# slices first: an index like x[n, j0 + j] would be checked for wrapping around.
 
 
 @fast
-def _add_row(row, c, s):
-    for j in range(row.size):
-        s[j] += _sub(row[j], c[j])
+def _place(t, shape):
+    """The rows n0..n1-1 and the columns j0..j1-1 of task t."""
+    N, C = shape
+    panels = -(-C // PANEL)
+    rows = rows_of_block(N)
+    n0, j0 = t // panels * rows, t % panels * PANEL
+    return n0, min(n0 + rows, N), j0, min(j0 + PANEL, C)
+
+
+@fast
+def rows_of_block(N):
+    """ROWS, or what makes at most BLOCKS blocks."""
+    return max(ROWS, -(-N // BLOCKS))
+
+
+@fast
+def _guess(x):
+    """The mean of a few rows; of a constant feature, the constant."""
+    few = min(x.shape[0], 16)
+    guess, s = x[0].copy(), np.zeros(x.shape[1], x.dtype)
+    for n in range(1, few):
+        row = x[n]
+        for j in range(row.size):
+            s[j] += _sub(row[j], guess[j])
+    for j in range(guess.size):
+        guess[j] += s[j] / few
+    return guess
 
 
 @fast
@@ -254,85 +280,104 @@ def _flush(part, total):
 
 
 @fast
-def _moments_block(x, j0, j1, mean, var):
-    N = x.shape[0]
-    w = j1 - j0
-    s, q = np.zeros(w), np.zeros(w)
-    part_s, part_q = np.zeros(w, x.dtype), np.zeros(w, x.dtype)
-    guess = x[0, j0:j1].copy()  # then the mean of a few rows
-    few = min(N, 16)
-    for n in range(few):
-        _add_row(x[n, j0:j1], guess, part_s)
-    for j in range(w):
-        guess[j] += part_s[j] / few
-        part_s[j] = 0
-    for n0 in range(0, N, ROWS):
-        n1 = min(n0 + ROWS, N)
-        n4 = n1 - (n1 - n0) % 4
-        for n in range(n0, n4, 4):
-            r0, r1, r2, r3 = x[n, j0:j1], x[n + 1, j0:j1], x[n + 2, j0:j1], x[n + 3, j0:j1]
-            _add_rows2(r0, r1, r2, r3, guess, part_s, part_q)
-        for n in range(n4, n1):
-            _add_row2(x[n, j0:j1], guess, part_s, part_q)
-        _flush(part_s, s)
-        _flush(part_q, q)
-    for j in range(w):
+def _sums_c(lo, hi, x, guess, sums):
+    """Σ d and Σ d² of d = x - guess, per block of rows: sums (blocks, 2, C)."""
+    for t in range(lo, hi):
+        begin, end, j0, j1 = _place(t, x.shape)
+        block, c = sums[begin // rows_of_block(x.shape[0])], guess[j0:j1]
+        part_s, part_q = np.zeros(j1 - j0, x.dtype), np.zeros(j1 - j0, x.dtype)
+        for n0 in range(begin, end, ROWS):
+            n1 = min(n0 + ROWS, end)
+            n4 = n1 - (n1 - n0) % 4
+            for n in range(n0, n4, 4):
+                r0, r1, r2, r3 = x[n, j0:j1], x[n + 1, j0:j1], x[n + 2, j0:j1], x[n + 3, j0:j1]
+                _add_rows2(r0, r1, r2, r3, c, part_s, part_q)
+            for n in range(n4, n1):
+                _add_row2(x[n, j0:j1], c, part_s, part_q)
+            _flush(part_s, block[0, j0:j1])
+            _flush(part_q, block[1, j0:j1])
+
+
+@fast
+def _merge(sums):
+    for b in range(1, len(sums)):
+        for k in range(2):
+            total, part = sums[0, k], sums[b, k]
+            for j in range(total.size):
+                total[j] += part[j]
+    return sums[0, 0], sums[0, 1]
+
+
+@fast
+def _moments_from(x, guess, sums, mean, var):
+    N, C = x.shape
+    s, q = _merge(sums)
+    for j in range(C):
         shift = s[j] / N
         var[j] = q[j] / N - shift * shift
         mean[j] = guess[j] + shift
         if s[j] == 0.0 and q[j] == 0.0:
             var[j] = 0.0
         elif not (_usable(q[j], N) and shift * shift <= 4 * var[j]):
-            mean[j], var[j] = _statistics(x.reshape(N, x.shape[1], 1), j0 + j)
+            mean[j], var[j] = _statistics(x.reshape(N, C, 1), j)
 
 
 @fast
-def moments_c(lo, hi, x, mean, var):
-    for t in range(lo, hi):
-        j0, j1 = t * COLUMNS, min((t + 1) * COLUMNS, x.shape[1])
-        _moments_block(x, j0, j1, mean[j0:j1], var[j0:j1])
+def moments_c(lo, hi, x, sums, mean, var):
+    guess = _guess(x)
+    _sums_c(lo, hi, x, guess, sums)
+    _moments_from(x, guess, sums, mean, var)
+
+
+@fast
+def _coefficients(x, mean, inv_std, gamma, beta):
+    """_affine's coefficients per feature, those of _affine_wide, and the features that need them.
+
+    One table: with fewer arrays, fewer might overlap.
+    """
+    C = x.shape[1]
+    table, wide, odd = np.empty((4, C), x.dtype), np.empty((3, C)), np.zeros(C, np.bool_)
+    for j in range(C):
+        mu, r = mean[j], inv_std[j]
+        scale = r * gamma[j] if gamma.size else r
+        shift = np.float64(beta[j]) if beta.size else 0.0
+        table[0, j], table[1, j] = mu, scale
+        table[2, j] = _sub(scale, table[1, j])
+        table[3, j] = shift - _sub(mu, table[0, j]) * scale
+        wide[0, j], wide[1, j], wide[2, j] = mu, scale, shift
+        odd[j] = not (_ordinary(scale) and _ordinary(r) and _ordinary(mu))
+    return table, wide, np.flatnonzero(odd)
 
 
 @contracted
-def _affine_c(x, y, j0, j1, table):
-    """_affine for columns j0..j1-1. One table of coefficients: fewer arrays that might overlap."""
-    for n in range(x.shape[0]):
-        row, out = x[n, j0:j1], y[n, j0:j1]
-        centre, scale, rest, shift = table[0], table[1], table[2], table[3]
-        for j in range(row.size):
-            d = row[j] - centre[j]
-            out[j] = d * scale[j] + (d * rest[j] + shift[j])
+def _affine_c(lo, hi, x, table, wide, odd, y):
+    for t in range(lo, hi):
+        n0, n1, j0, j1 = _place(t, x.shape)
+        centre, scale = table[0, j0:j1], table[1, j0:j1]
+        rest, shift = table[2, j0:j1], table[3, j0:j1]
+        for n in range(n0, n1):
+            row, out = x[n, j0:j1], y[n, j0:j1]
+            for j in range(row.size):
+                d = row[j] - centre[j]
+                out[j] = d * scale[j] + (d * rest[j] + shift[j])
+        for j in odd:
+            if j0 <= j < j1:
+                for n in range(n0, n1):
+                    y[n, j] = (x[n, j] - wide[0, j]) * wide[1, j] + wide[2, j]
 
 
 @fast
 def normalize_c(lo, hi, x, mean, inv_std, gamma, beta, y):
-    for t in range(lo, hi):
-        j0, j1 = t * COLUMNS, min((t + 1) * COLUMNS, x.shape[1])
-        table, wide = np.empty((4, j1 - j0), x.dtype), np.zeros((4, j1 - j0))
-        ordinary = True
-        for j in range(j1 - j0):
-            mu, r = mean[j0 + j], inv_std[j0 + j]
-            scale = r * gamma[j0 + j] if gamma.size else r
-            shift = np.float64(beta[j0 + j]) if beta.size else 0.0
-            table[0, j], table[1, j] = mu, scale
-            table[2, j] = _sub(scale, table[1, j])
-            table[3, j] = shift - _sub(mu, table[0, j]) * scale
-            wide[0, j], wide[1, j], wide[3, j] = mu, scale, shift
-            ordinary &= _ordinary(scale) and _ordinary(r) and _ordinary(mu)
-        if ordinary:
-            _affine_c(x, y, j0, j1, table)
-        else:
-            _affine_c(x, y, j0, j1, wide)
+    table, wide, odd = _coefficients(x, mean, inv_std, gamma, beta)
+    _affine_c(lo, hi, x, table, wide, odd, y)
 
 
 @fast
-def batch_norm_c(lo, hi, x, gamma, beta, eps, y, mean, var, inv_std):
-    for t in range(lo, hi):
-        j0, j1 = t * COLUMNS, min((t + 1) * COLUMNS, x.shape[1])
-        _moments_block(x, j0, j1, mean[j0:j1], var[j0:j1])
-        for j in range(j0, j1):
-            inv_std[j] = 1 / np.sqrt(var[j] + eps)
-        normalize_c(t, t + 1, x, mean, inv_std, gamma, beta, y)
+def batch_norm_c(lo, hi, x, sums, gamma, beta, eps, y, mean, var, inv_std):
+    moments_c(lo, hi, x, sums, mean, var)
+    for j in range(mean.size):
+        inv_std[j] = 1 / np.sqrt(var[j] + eps)
+    normalize_c(lo, hi, x, mean, inv_std, gamma, beta, y)
 
 
 @fast
@@ -350,60 +395,71 @@ def _add_rows_g(g0, g1, r0, r1, c, s, q):
         q[j] += g0[j] * _sub(r0[j], c[j]) + g1[j] * _sub(r1[j], c[j])
 
 
-@contracted
-def _three_terms_c(g, x, dx, j0, j1, table):
-    for n in range(x.shape[0]):
-        g_row, row, out = g[n, j0:j1], x[n, j0:j1], dx[n, j0:j1]
-        centre, a, b, k = table[0], table[1], table[2], table[3]
-        for j in range(row.size):
-            out[j] = a[j] * g_row[j] + (b[j] * (row[j] - centre[j]) + k[j])
-
-
 @fast
-def _sums_block(g, x, j0, j1, mean, centre, s, q):
-    """(6) and Σ g·(x - mean), for one block of columns."""
-    N, C = x.shape
-    part_s, part_q = np.zeros(j1 - j0, x.dtype), np.zeros(j1 - j0, x.dtype)
-    for n0 in range(0, N, ROWS):
-        n1 = min(n0 + ROWS, N)
-        n2 = n1 - (n1 - n0) % 2
-        for n in range(n0, n2, 2):
-            g0, g1, r0, r1 = g[n, j0:j1], g[n + 1, j0:j1], x[n, j0:j1], x[n + 1, j0:j1]
-            _add_rows_g(g0, g1, r0, r1, centre, part_s, part_q)
-        for n in range(n2, n1):
-            _add_row_g(g[n, j0:j1], x[n, j0:j1], centre, part_s, part_q)
-        _flush(part_s, s)
-        _flush(part_q, q)
-    for j in range(j1 - j0):
-        q[j] -= s[j] * _sub(mean[j], centre[j])
-        if not (abs(s[j]) < np.inf and abs(q[j]) < np.inf):
-            wide = g.reshape(N, C, 1), x.reshape(N, C, 1)
-            s[j], q[j] = _gradient_sums(wide[0], wide[1], j0 + j, mean[j])
-
-
-@fast
-def backward_c(lo, hi, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
-    N, C = x.shape
+def _sums_g_c(lo, hi, g, x, centre, sums):
+    """Σ g and Σ g·(x - centre), per block of rows: sums (blocks, 2, C)."""
     for t in range(lo, hi):
-        j0, j1 = t * COLUMNS, min((t + 1) * COLUMNS, C)
-        s, q, centre = dbeta[j0:j1], np.zeros(j1 - j0), mean[j0:j1].astype(x.dtype)
-        _sums_block(g, x, j0, j1, mean[j0:j1], centre, s, q)
-        table, wide = np.empty((4, j1 - j0), x.dtype), np.empty((4, j1 - j0))
-        ordinary = True
-        for j in range(j1 - j0):
-            mu, r = mean[j0 + j], inv_std[j0 + j]
-            dgamma[j0 + j] = q[j] * r
-            a = r * gamma[j0 + j] if gamma.size else r
-            b = -a * r * r * q[j] / N if batch else 0.0
-            k = -a * s[j] / N if batch else 0.0
-            k_x = k - b * _sub(mu, centre[j])
-            table[0, j], table[1, j], table[2, j], table[3, j] = centre[j], a, b, k_x
-            wide[0, j], wide[1, j], wide[2, j], wide[3, j] = mu, a, b, k
-            ordinary &= _ordinary(a) and _ordinary(b) and _ordinary(k_x) and _ordinary(mu)
-        if ordinary:
-            _three_terms_c(g, x, dx, j0, j1, table)
-        else:
-            _three_terms_c(g, x, dx, j0, j1, wide)
+        begin, end, j0, j1 = _place(t, x.shape)
+        block, c = sums[begin // rows_of_block(x.shape[0])], centre[j0:j1]
+        part_s, part_q = np.zeros(j1 - j0, x.dtype), np.zeros(j1 - j0, x.dtype)
+        for n0 in range(begin, end, ROWS):
+            n1 = min(n0 + ROWS, end)
+            n2 = n1 - (n1 - n0) % 2
+            for n in range(n0, n2, 2):
+                g0, g1, r0, r1 = g[n, j0:j1], g[n + 1, j0:j1], x[n, j0:j1], x[n + 1, j0:j1]
+                _add_rows_g(g0, g1, r0, r1, c, part_s, part_q)
+            for n in range(n2, n1):
+                _add_row_g(g[n, j0:j1], x[n, j0:j1], c, part_s, part_q)
+            _flush(part_s, block[0, j0:j1])
+            _flush(part_q, block[1, j0:j1])
+
+
+@fast
+def _gradient_coefficients(g, x, centre, sums, mean, inv_std, gamma, batch, dgamma, dbeta):
+    """dgamma and dbeta from the sums; then as _coefficients, for _three_terms."""
+    N, C = x.shape
+    s, q = _merge(sums)
+    table, wide, odd = np.empty((4, C), x.dtype), np.empty((4, C)), np.zeros(C, np.bool_)
+    for j in range(C):
+        mu, r = mean[j], inv_std[j]
+        q[j] -= s[j] * _sub(mu, centre[j])
+        if not (abs(s[j]) < np.inf and abs(q[j]) < np.inf):
+            s[j], q[j] = _gradient_sums(g.reshape(N, C, 1), x.reshape(N, C, 1), j, mu)
+        dbeta[j], dgamma[j] = s[j], q[j] * r
+        a = r * gamma[j] if gamma.size else r
+        b = -a * r * r * q[j] / N if batch else 0.0
+        k = -a * s[j] / N if batch else 0.0
+        k_x = k - b * _sub(mu, centre[j])
+        table[0, j], table[1, j], table[2, j], table[3, j] = centre[j], a, b, k_x
+        wide[0, j], wide[1, j], wide[2, j], wide[3, j] = mu, a, b, k
+        odd[j] = not (_ordinary(a) and _ordinary(b) and _ordinary(k_x) and _ordinary(mu))
+    return table, wide, np.flatnonzero(odd)
+
+
+@contracted
+def _three_terms_c(lo, hi, g, x, table, wide, odd, dx):
+    for t in range(lo, hi):
+        n0, n1, j0, j1 = _place(t, x.shape)
+        centre, a, b, k = table[0, j0:j1], table[1, j0:j1], table[2, j0:j1], table[3, j0:j1]
+        for n in range(n0, n1):
+            g_row, row, out = g[n, j0:j1], x[n, j0:j1], dx[n, j0:j1]
+            for j in range(row.size):
+                out[j] = a[j] * g_row[j] + (b[j] * (row[j] - centre[j]) + k[j])
+        for j in odd:
+            if j0 <= j < j1:
+                c, a_j, b_j, k_j = wide[0, j], wide[1, j], wide[2, j], wide[3, j]
+                for n in range(n0, n1):
+                    dx[n, j] = a_j * g[n, j] + (b_j * (x[n, j] - c) + k_j)
+
+
+@fast
+def backward_c(lo, hi, g, x, sums, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
+    centre = mean.astype(x.dtype)
+    _sums_g_c(lo, hi, g, x, centre, sums)
+    table, wide, odd = _gradient_coefficients(
+        g, x, centre, sums, mean, inv_std, gamma, batch, dgamma, dbeta
+    )
+    _three_terms_c(lo, hi, g, x, table, wide, odd, dx)
 
 
 # The parallel twins.
@@ -434,24 +490,40 @@ def backward_s_p(tasks, *args):
 
 
 @threaded
-def moments_c_p(tasks, *args):
+def moments_c_p(tasks, x, sums, mean, var):
+    guess = _guess(x)
     for t in prange(tasks):
-        moments_c(t, t + 1, *args)
+        _sums_c(t, t + 1, x, guess, sums)
+    _moments_from(x, guess, sums, mean, var)
 
 
 @threaded
-def normalize_c_p(tasks, *args):
+def normalize_c_p(tasks, x, mean, inv_std, gamma, beta, y):
+    table, wide, odd = _coefficients(x, mean, inv_std, gamma, beta)
     for t in prange(tasks):
-        normalize_c(t, t + 1, *args)
+        _affine_c(t, t + 1, x, table, wide, odd, y)
 
 
 @threaded
-def batch_norm_c_p(tasks, *args):
+def batch_norm_c_p(tasks, x, sums, gamma, beta, eps, y, mean, var, inv_std):
+    guess = _guess(x)
     for t in prange(tasks):
-        batch_norm_c(t, t + 1, *args)
+        _sums_c(t, t + 1, x, guess, sums)
+    _moments_from(x, guess, sums, mean, var)
+    for j in range(mean.size):
+        inv_std[j] = 1 / np.sqrt(var[j] + eps)
+    table, wide, odd = _coefficients(x, mean, inv_std, gamma, beta)
+    for t in prange(tasks):
+        _affine_c(t, t + 1, x, table, wide, odd, y)
 
 
 @threaded
-def backward_c_p(tasks, *args):
+def backward_c_p(tasks, g, x, sums, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
+    centre = mean.astype(x.dtype)
     for t in prange(tasks):
-        backward_c(t, t + 1, *args)
+        _sums_g_c(t, t + 1, g, x, centre, sums)
+    table, wide, odd = _gradient_coefficients(
+        g, x, centre, sums, mean, inv_std, gamma, batch, dgamma, dbeta
+    )
+    for t in prange(tasks):
+        _three_terms_c(t, t + 1, g, x, table, wide, odd, dx)

@@ -1,4 +1,4 @@
-"""Compiled steps of the optimisers, and scatter."""
+"""Compiled steps of running statistics and optimisers, and scatter."""
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 from __future__ import annotations
@@ -10,6 +10,37 @@ import numpy as np
 from . import numpy_kernels
 from .arrays import Array
 from .launch import checked, exact, ready
+
+# ---------------------------------------------------------------------------- running statistics
+
+
+@exact
+def _move(mean, var, batch_mean, batch_var, factor, correction):
+    """Whether all came out finite; nothing has changed if not."""
+    for c in range(mean.size):
+        new_mean = mean.dtype.type(mean[c] + factor * (batch_mean[c] - mean[c]))
+        new_var = var.dtype.type(var[c] + factor * (batch_var[c] * correction - var[c]))
+        if not (np.isfinite(new_mean) and np.isfinite(new_var)):
+            return False
+    for c in range(mean.size):
+        mean[c] += factor * (batch_mean[c] - mean[c])
+        var[c] += factor * (batch_var[c] * correction - var[c])
+    return True
+
+
+_NONE = np.empty(0, np.int64)
+
+
+def move_stats_(
+    mean: Array, var: Array, batch_mean: Array, batch_var: Array, factor: float, correction: float
+) -> Array:
+    """Move running statistics (C,) in place: running + factor·(batch - running), the batch's
+    variance times `correction`. Channels where that is not finite stay; returns which."""
+    fits = mean.flags.carray and var.flags.carray
+    if fits and _move(mean, var, batch_mean, batch_var, factor, correction):
+        return _NONE
+    return numpy_kernels.move_stats_(mean, var, batch_mean, batch_var, factor, correction)
+
 
 # ---------------------------------------------------------------------------- optimisers
 # Compiled without any flag, with scalars in the dtype of p: the floats are those of the formula.

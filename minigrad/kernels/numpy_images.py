@@ -48,13 +48,28 @@ def _columns(
     return v.reshape(N, groups, C // groups * KH * KW, OH * OW)
 
 
-def conv2d(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
-    """Cross-correlate x (N, C, H, W) with w (O, C/groups, KH, KW): (N, O, OH, OW), (12)."""
+def conv2d(
+    x: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    bias: Array | None = None,
+) -> Array:
+    """Cross-correlate x (N, C, H, W) with w (O, C/groups, KH, KW): (N, O, OH, OW), (12).
+
+    A bias (O,) is added.
+    """
     (N, _, H, W), (O, _, KH, KW) = x.shape, w.shape
     OH = output_size(H, KH, stride[0], padding[0], dilation[0])
     OW = output_size(W, KW, stride[1], padding[1], dilation[1])
     cols = _columns(x, (KH, KW), stride, padding, dilation, groups)
-    return (w.reshape(groups, O // groups, -1) @ cols).reshape(N, O, OH, OW)
+    y: Array = (w.reshape(groups, O // groups, -1) @ cols).reshape(N, O, OH, OW)
+    if bias is None:
+        return y
+    b = bias.reshape(-1, 1, 1)
+    return np.add(y, b, out=y) if y.dtype == b.dtype else y + b
 
 
 def conv2d_input_grad(

@@ -244,6 +244,23 @@ def cross_entropy_backward(g: Array, x: Array, log_sum_exp: Array, target: Array
     return dx.astype(_like(x, g, log_sum_exp), copy=False)
 
 
+# ---------------------------------------------------------------------------- running statistics
+
+
+def move_stats_(
+    mean: Array, var: Array, batch_mean: Array, batch_var: Array, factor: float, correction: float
+) -> Array:
+    """Move running statistics (C,) in place: running + factor·(batch - running), the batch's
+    variance times `correction`. Channels where that is not finite stay; returns which."""
+    with np.errstate(all="ignore"):
+        new_mean = (mean + factor * (batch_mean - mean)).astype(mean.dtype)
+        new_var = (var + factor * (batch_var * correction - var)).astype(var.dtype)
+    stay = ~(np.isfinite(new_mean) & np.isfinite(new_var))
+    np.copyto(mean, new_mean, where=~stay)
+    np.copyto(var, new_var, where=~stay)
+    return np.flatnonzero(stay)
+
+
 # ---------------------------------------------------------------------------- optimisers, scatter
 
 

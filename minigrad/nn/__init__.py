@@ -38,6 +38,7 @@ from minigrad.nn.loss import (
     SmoothL1Loss,
 )
 from minigrad.nn.module import Module, Parameter
+from minigrad.nn.noise import NoiseInjection
 from minigrad.nn.norm import (
     BatchNorm1d,
     BatchNorm2d,
@@ -47,6 +48,15 @@ from minigrad.nn.norm import (
     InstanceNorm2d,
     LayerNorm,
     RMSNorm,
+)
+from minigrad.nn.norm_variants import (
+    BatchInstanceNorm2d,
+    BatchRenorm1d,
+    BatchRenorm2d,
+    DecorrelatedBatchNorm1d,
+    DecorrelatedBatchNorm2d,
+    LpBatchNorm1d,
+    LpBatchNorm2d,
 )
 from minigrad.nn.pooling import (
     AdaptiveAvgPool2d,
@@ -61,12 +71,14 @@ from minigrad.nn.pooling import (
 
 __all__ = [
     "CELU", "ELU", "GELU", "SELU", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool1d",
-    "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d",
-    "Conv1d", "Conv2d", "ConvTranspose2d", "CrossEntropyLoss", "Dropout", "Dropout1d", "Dropout2d",
-    "Embedding", "Flatten", "GroupNorm", "Hardsigmoid", "Hardswish", "Hardtanh", "HuberLoss",
-    "Identity", "InstanceNorm1d", "InstanceNorm2d", "KLDivLoss", "L1Loss", "LayerNorm",
-    "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "MSELoss", "MaxPool1d", "MaxPool2d", "Mish",
-    "Module", "ModuleDict", "ModuleList", "NLLLoss", "PReLU", "Parameter", "RMSNorm", "ReLU",
-    "ReLU6", "Residual", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus",
-    "Softsign", "Tanh", "Unflatten", "functional", "init", "utils",
+    "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchInstanceNorm2d", "BatchNorm1d",
+    "BatchNorm2d", "BatchNorm3d", "BatchRenorm1d", "BatchRenorm2d", "Conv1d", "Conv2d",
+    "ConvTranspose2d", "CrossEntropyLoss", "DecorrelatedBatchNorm1d", "DecorrelatedBatchNorm2d",
+    "Dropout", "Dropout1d", "Dropout2d", "Embedding", "Flatten", "GroupNorm", "Hardsigmoid",
+    "Hardswish", "Hardtanh", "HuberLoss", "Identity", "InstanceNorm1d", "InstanceNorm2d",
+    "KLDivLoss", "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax",
+    "LpBatchNorm1d", "LpBatchNorm2d", "MSELoss", "MaxPool1d", "MaxPool2d", "Mish", "Module",
+    "ModuleDict", "ModuleList", "NLLLoss", "NoiseInjection", "PReLU", "Parameter", "RMSNorm",
+    "ReLU", "ReLU6", "Residual", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax",
+    "Softplus", "Softsign", "Tanh", "Unflatten", "functional", "init", "utils",
 ]  # fmt: skip

@@ -31,41 +31,41 @@ class _Activation(Module):
 class ReLU(_Activation):
     """max(x, 0)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.relu`."""
-        return F.relu(x)
+        return F.relu(input)
 
 
 class SELU(_Activation):
     """A scaled ELU that keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.selu`."""
-        return F.selu(x)
+        return F.selu(input)
 
 
 class SiLU(_Activation):
     """x·sigmoid(x), also called swish (Hendrycks & Gimpel 2016)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.silu`."""
-        return F.silu(x)
+        return F.silu(input)
 
 
 class Mish(_Activation):
     """x·tanh(softplus(x)) (Misra 2019)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.mish`."""
-        return F.mish(x)
+        return F.mish(input)
 
 
 class Hardsigmoid(_Activation):
     """relu6(x + 3)/6."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.hardsigmoid`."""
-        return F.hardsigmoid(x)
+        return F.hardsigmoid(input)
 
     def extra_repr(self) -> str:
         """Nothing, as in PyTorch."""
@@ -75,9 +75,9 @@ class Hardsigmoid(_Activation):
 class Hardswish(_Activation):
     """x·relu6(x + 3)/6 (Howard et al. 2019)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.hardswish`."""
-        return F.hardswish(x)
+        return F.hardswish(input)
 
     def extra_repr(self) -> str:
         """Nothing, as in PyTorch."""
@@ -87,33 +87,33 @@ class Hardswish(_Activation):
 class Sigmoid(Module):
     """1/(1 + e⁻ˣ)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.sigmoid`."""
-        return F.sigmoid(x)
+        return F.sigmoid(input)
 
 
 class Tanh(Module):
     """tanh(x)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.tanh`."""
-        return F.tanh(x)
+        return F.tanh(input)
 
 
 class LogSigmoid(Module):
     """log sigmoid(x)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.logsigmoid`."""
-        return F.logsigmoid(x)
+        return F.logsigmoid(input)
 
 
 class Softsign(Module):
     """x/(1 + |x|)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.softsign`."""
-        return F.softsign(x)
+        return F.softsign(input)
 
 
 class LeakyReLU(_Activation):
@@ -123,9 +123,9 @@ class LeakyReLU(_Activation):
         super().__init__(inplace)
         self.negative_slope = negative_slope
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.leaky_relu`."""
-        return F.leaky_relu(x, self.negative_slope)
+        return F.leaky_relu(input, self.negative_slope)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -139,9 +139,9 @@ class ELU(_Activation):
         super().__init__(inplace)
         self.alpha = alpha
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.elu`."""
-        return F.elu(x, self.alpha)
+        return F.elu(input, self.alpha)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -156,9 +156,9 @@ class CELU(ELU):
         if alpha == 0:
             raise ValueError("CELU: alpha must not be 0, it divides x")
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.celu`."""
-        return F.celu(x, self.alpha)
+        return F.celu(input, self.alpha)
 
 
 class GELU(Module):
@@ -174,9 +174,9 @@ class GELU(Module):
             raise ValueError(f"GELU: approximate must be 'none' or 'tanh', got {approximate!r}")
         self.approximate = approximate
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.gelu`."""
-        return F.gelu(x, self.approximate)
+        return F.gelu(input, self.approximate)
 
     def extra_repr(self) -> str:
         """The argument."""
@@ -190,9 +190,9 @@ class Softplus(Module):
         super().__init__()
         self.beta, self.threshold = beta, threshold
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.softplus`."""
-        return F.softplus(x, self.beta, self.threshold)
+        return F.softplus(input, self.beta, self.threshold)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -210,9 +210,9 @@ class Hardtanh(_Activation):
             )
         self.min_val, self.max_val = min_val, max_val
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.hardtanh`."""
-        return F.hardtanh(x, self.min_val, self.max_val)
+        return F.hardtanh(input, self.min_val, self.max_val)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -247,9 +247,9 @@ class PReLU(Module):
         weight = np.full(self.num_parameters, init, floating("PReLU", dtype))
         self.weight = Parameter(wrap(weight))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.prelu`."""
-        return F.prelu(x, self.weight)
+        return F.prelu(input, self.weight)
 
     def extra_repr(self) -> str:
         """The number of weights."""
@@ -263,9 +263,9 @@ class Softmax(Module):
         super().__init__()
         self.dim = integer(type(self).__name__, "dim", dim, None)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.softmax`."""
-        return F.softmax(x, self.dim)
+        return F.softmax(input, self.dim)
 
     def extra_repr(self) -> str:
         """The axis."""
@@ -275,6 +275,6 @@ class Softmax(Module):
 class LogSoftmax(Softmax):
     """log softmax(x) along `dim`, which must be given."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """See `functional.log_softmax`."""
-        return F.log_softmax(x, self.dim)
+        return F.log_softmax(input, self.dim)

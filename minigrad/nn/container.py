@@ -107,12 +107,12 @@ class Sequential(_Numbered):
     def _of(cls, items: list[tuple[str, Module]]) -> Self:
         return cls(dict(items))
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         """The last module's output."""
         own = self.__dict__
         for name in self._module_names:
-            x = own[name](x)
-        return x
+            input = own[name](input)
+        return input
 
 
 class ModuleList(_Numbered):
@@ -212,9 +212,9 @@ class Identity(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         """The input."""
-        return x
+        return input
 
 
 class Residual(Module):
@@ -230,10 +230,10 @@ class Residual(Module):
         self.body = Sequential(*modules)
         self.register_module("shortcut", shortcut)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         """x + f(x); refused where the two shapes differ."""
-        change: Tensor = self.body(x)
-        kept: Tensor = x if self.shortcut is None else self.shortcut(x)
+        change: Tensor = self.body(input)
+        kept: Tensor = input if self.shortcut is None else self.shortcut(input)
         if change.shape != kept.shape:
             raise ValueError(
                 f"Residual: f(x) has shape {change.shape} but the shortcut has {kept.shape}: give "

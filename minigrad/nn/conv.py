@@ -128,10 +128,10 @@ class Conv1d(_PlainConv):
 
     axes = 1
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """The convolution, (N, O, OL) or (O, OL)."""
         return F.conv1d(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
         )
 
 
@@ -155,10 +155,10 @@ class Conv2d(_PlainConv):
 
     axes = 2
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """The convolution, (N, O, OH, OW) or (O, OH, OW)."""
         return F.conv2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
         )
 
 
@@ -204,9 +204,9 @@ class ConvTranspose2d(_Conv):
             padding_mode, dtype, output_padding,
         )  # fmt: skip
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """The transposed convolution, (N, O, OH, OW) or (O, OH, OW)."""
         return F.conv_transpose2d(
-            x, self.weight, self.bias, self.stride, self.padding,
+            input, self.weight, self.bias, self.stride, self.padding,
             self.output_padding, self.groups, self.dilation,
         )  # fmt: skip

@@ -43,9 +43,9 @@ class Linear(Module):
         """Draw the parameters anew."""
         init.default_(self.weight, self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """x·Wᵀ + b."""
-        return F.linear(x, self.weight, self.bias)
+        return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -96,9 +96,9 @@ class Embedding(Module):
         if self.padding_idx is not None:
             init.zeros_(wrap(self.weight.data[self.padding_idx]))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """The rows that x names."""
-        return F.embedding(x, self.weight, self.padding_idx)
+        return F.embedding(input, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -122,9 +122,9 @@ class Dropout(Module):
         self.p = probability(type(self).__name__, "p", p)
         self.inplace = inplace
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """x with some elements dropped; x itself in eval mode."""
-        return F.dropout(x, self.p, self.training)
+        return F.dropout(input, self.p, self.training)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -134,14 +134,14 @@ class Dropout(Module):
 class Dropout1d(Dropout):
     """Dropout of whole channels of (N, C, L) or (C, L)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """x with some channels dropped; x itself in eval mode."""
-        return F.dropout1d(x, self.p, self.training)
+        return F.dropout1d(input, self.p, self.training)
 
 
 class Dropout2d(Dropout):
     """Dropout of whole channels of (N, C, H, W) or (C, H, W)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """x with some channels dropped; x itself in eval mode."""
-        return F.dropout2d(x, self.p, self.training)
+        return F.dropout2d(input, self.p, self.training)

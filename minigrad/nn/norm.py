@@ -1,28 +1,20 @@
-"""Normalisation layers. The mathematics is in `ops/norm.py`, the running statistics are kept by
-`norm_base.py`."""
+"""Batch and instance normalisation. The mathematics is in `ops/norm.py`, the running statistics
+are kept by `norm_base.py`, and layers that need no batch are in `layer_norm.py`."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.nn.module import Module
-from minigrad.nn.norm_base import (
-    NormBase,
-    affine_parameters,
-    check_eps,
-    fill,
-    frozen_stats,
-    sizes_of,
-    stats_move,
-)
+from minigrad import kernels
+from minigrad.nn.layer_norm import GroupNorm, LayerNorm, RMSNorm
+from minigrad.nn.norm_base import NormBase, frozen_stats, stats_move
 from minigrad.ops import norm as ops
 from minigrad.ops.shape import squeeze, unsqueeze
 from minigrad.tape import Array
-from minigrad.tensor import Tensor, wrap
+from minigrad.tensor import Tensor
 
 __all__ = [
     "BatchNorm1d",
@@ -40,7 +32,7 @@ __all__ = [
 MOMENTUM = float("0.1")
 
 
-class _BatchNorm(NormBase):
+class BatchNormBase(NormBase):
     """Normalise each channel by the statistics of the batch (training) or of the past (eval).
 
     BatchNorm1d takes (N, C) or (N, C, L), BatchNorm2d (N, C, H, W), BatchNorm3d (N, C, D, H, W).
@@ -112,7 +104,7 @@ class _BatchNorm(NormBase):
                 stacklevel=2,
             )
 
-    def freeze(self) -> _BatchNorm:
+    def freeze(self) -> BatchNormBase:
         """Normalise by the running statistics, unmoved, in training mode too, until `unfreeze`."""
         if self.running_mean is None:
             raise RuntimeError(
@@ -122,45 +114,82 @@ class _BatchNorm(NormBase):
         self.frozen = True
         return self
 
-    def unfreeze(self) -> _BatchNorm:
+    def unfreeze(self) -> BatchNormBase:
         """Follow `train()` and `eval()` again."""
         self.frozen = False
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Normalise x (N, C, …)."""
+        self.check_input(input)
+        if self.running_mean is not None and (self.frozen or not self.training):
+            return self._by_running(input)
+        m = input.data.size // self.num_features
+        if m == 1:
+            raise ValueError(self._one_value(input))
+        y, mean, spread = self._by_batch(input)
+        if m and self.running_mean is not None and self.track_running_stats and stats_move(self):
+            self._count(mean, spread, m)
+        return y
+
+    def check_input(self, x: Tensor) -> None:
+        """Refuse what is no floating tensor of the layer's rank, channels and dtype."""
         self.check_rank(x)
         self.check_channels(x, 1)
         self.check_dtype(x)
-        running_mean, running_var = self.running_mean, self.running_var
-        if running_mean is not None and (self.frozen or not self.training):
-            return ops.batch_norm_eval(
-                x, running_mean, running_var, self.weight, self.bias, self.eps
-            )
-        m = x.data.size // self.num_features
-        if m == 1:
-            raise ValueError(self._one_value(x))
-        y, mean, var = ops.batch_norm_train(x, self.weight, self.bias, self.eps)
-        if m and running_mean is not None and self.track_running_stats and stats_move(self):
-            self._move(mean, var, m)
-        return y
 
-    def _move(self, mean: Array, var: Array, m: int) -> None:
-        """Move the running statistics towards those of a batch (float64), and count it."""
-        running_mean, running_var = self.running_mean, self.running_var
+    # What the relatives in norm_variants.py do in their own ways.
+
+    def _by_batch(self, x: Tensor) -> tuple[Tensor, Array, Array]:
+        """The output in training, and the batch's mean and biased variance (float64)."""
+        return ops.batch_norm_train(x, self.weight, self.bias, self.eps)
+
+    def _by_running(self, x: Tensor) -> Tensor:
+        """The output by the running statistics."""
+        return ops.batch_norm_eval(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.eps
+        )
+
+    per_channel: ClassVar[bool] = True  # evaluation is a fixed scale and shift of each channel
+
+    def eval_statistics(self) -> tuple[Array, Array]:
+        """mean and inv_std (float64) of the layer's evaluation: gamma·(x - mean)·inv_std + beta."""
+        if self.running_mean is None or self.running_var is None:
+            raise ValueError(f"{type(self).__name__}({self.num_features}): no running statistics")
+        var = self.running_var.data.astype(np.float64)
+        return self.running_mean.data.astype(np.float64), 1 / np.sqrt(var + self.eps)
+
+    def statistics(self, x: Tensor) -> tuple[Array, Array]:
+        """The mean and the biased variance of a batch (float64), as training would use them."""
+        a = x.data.reshape(*x.shape[:2], -1)
+        mean, var = kernels.current(a).moments(a)
+        return mean, var
+
+    def correction(self, m: int) -> float:
+        """From the biased variance of m values to the unbiased one."""
+        return m / (m - 1)
+
+    def between(self, shift: Array) -> Array:
+        """The variance that a shift of the mean stands for, in the law of total variance."""
+        return shift * shift
+
+    def deviation(self, spread: Array) -> Array:
+        """The standard deviation of each channel."""
+        return np.sqrt(spread)
+
+    def _count(self, mean: Array, spread: Array, m: int) -> None:
+        """Move the running statistics towards those of a batch, and count it."""
         count, factor = self.num_batches_tracked, self.momentum
-        if running_mean is None or running_var is None or count is None:
+        if count is None:
             raise RuntimeError(
-                f"{type(self).__name__}({self.num_features}): running_mean, running_var and "
-                "num_batches_tracked belong together, but one of them was set to None"
+                f"{type(self).__name__}({self.num_features}): the running statistics and "
+                "num_batches_tracked belong together, but num_batches_tracked was set to None"
             )
         if factor is None:  # mean of k + 1 values = mean of k + (new - mean of k)/(k + 1)
             factor = 1 / (int(count.data) + 1)
-        old_mean, old_var = running_mean.data, running_var.data
-        with np.errstate(all="ignore"):  # what is not finite or too large, `store` sees
-            new_mean = (old_mean + factor * (mean - old_mean)).astype(old_mean.dtype)
-            new_var = old_var + factor * (var * (m / (m - 1)) - old_var)
-            self.store(running_mean, running_var, new_mean, new_var.astype(old_var.dtype))
+        with np.errstate(all="ignore"):
+            spread = spread * self.correction(m)
+        self.move(mean, spread, factor)
         count.data += 1  # an integer: no graph can have saved it
 
     def _one_value(self, x: Tensor) -> str:
@@ -190,15 +219,15 @@ class _BatchNorm(NormBase):
         return text + (", frozen" if self.frozen else "")
 
 
-class BatchNorm1d(_BatchNorm):
+class BatchNorm1d(BatchNormBase):
     ranks: ClassVar[dict[int, str]] = {2: "(N, C)", 3: "(N, C, L)"}
 
 
-class BatchNorm2d(_BatchNorm):
+class BatchNorm2d(BatchNormBase):
     ranks: ClassVar[dict[int, str]] = {4: "(N, C, H, W)"}
 
 
-class BatchNorm3d(_BatchNorm):
+class BatchNorm3d(BatchNormBase):
     ranks: ClassVar[dict[int, str]] = {5: "(N, C, D, H, W)"}
 
 
@@ -237,28 +266,23 @@ class _InstanceNorm(NormBase):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Normalise x (N, C, …) or (C, …)."""
-        self.check_rank(x)
-        single = x.ndim == min(self.ranks)
-        self.check_channels(x, 0 if single else 1)
-        self.check_dtype(x)
-        y = self._normalise(unsqueeze(x, 0) if single else x)
+        self.check_rank(input)
+        single = input.ndim == min(self.ranks)
+        self.check_channels(input, 0 if single else 1)
+        self.check_dtype(input)
+        y = self._normalise(unsqueeze(input, 0) if single else input)
         return squeeze(y, 0) if single else y
 
     def _normalise(self, x: Tensor) -> Tensor:
-        mean, var = self.running_mean, self.running_var
-        by_input = self.training or mean is None
-        momentum = 0.0 if self.momentum is None else self.momentum
         affine = self.weight, self.bias
-        if not by_input:
-            return ops.instance_norm(x, mean, var, *affine, False, momentum, self.eps)
-        if mean is None or var is None or not stats_move(self):
-            return ops.instance_norm(x, None, None, *affine, True, momentum, self.eps)
-        new_mean, new_var = wrap(mean.data.copy()), wrap(var.data.copy())
-        y = ops.instance_norm(x, new_mean, new_var, *affine, True, momentum, self.eps)
-        with np.errstate(all="ignore"):
-            self.store(mean, var, new_mean.data, new_var.data)
+        if not self.training and self.running_mean is not None:
+            return ops.batch_norm_eval(x, self.running_mean, self.running_var, *affine, self.eps)
+        y, mean, var = ops.instance_norm_train(x, *affine, self.eps)
+        tracked = self.training and self.running_mean is not None and self.momentum is not None
+        if tracked and x.data.size and stats_move(self):
+            self.move(mean, var, self.momentum or 0.0)
         return y
 
 
@@ -268,165 +292,3 @@ class InstanceNorm1d(_InstanceNorm):
 
 class InstanceNorm2d(_InstanceNorm):
     ranks: ClassVar[dict[int, str]] = {3: "(C, H, W)", 4: "(N, C, H, W)"}
-
-
-class GroupNorm(Module):
-    """Normalise groups of channels of each sample (N, C, …), the same with any batch size.
-
-    One group is layer normalisation over (C, …) with gamma and beta per channel, C groups are
-    instance normalisation.
-
-    Args:
-        num_groups: how many groups the channels are split into.
-        num_channels: the number of channels C, divisible by num_groups.
-        eps: added to the variance, inside the root.
-        affine: learn gamma (`weight`) and beta (`bias`) per channel.
-        dtype: of the parameters; float32 by default.
-        bias: with affine, learn beta.
-
-    Raises:
-        ValueError: num_channels is not divisible; an input of another number of channels.
-
-    Source: Wu and He, Group normalization, 2018.
-    """
-
-    weight: Tensor | None
-    bias: Tensor | None
-
-    def __init__(
-        self,
-        num_groups: int,
-        num_channels: int,
-        eps: float = 1e-5,
-        affine: bool = True,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        super().__init__()
-        if num_groups < 1 or num_channels < 1 or num_channels % num_groups:
-            raise ValueError(
-                f"GroupNorm: num_channels={num_channels} does not divide into "
-                f"num_groups={num_groups}"
-            )
-        check_eps("GroupNorm", eps)
-        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
-        self.affine = affine
-        self.weight, self.bias = affine_parameters(
-            "GroupNorm", (num_channels,), affine, bias, dtype
-        )
-
-    def reset_parameters(self) -> None:
-        """Start again: weight 1, bias 0."""
-        fill(self.weight, 1)
-        fill(self.bias, 0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise x (N, C, …)."""
-        if isinstance(x, Tensor) and (x.ndim < 2 or x.shape[1] != self.num_channels):
-            raise ValueError(
-                f"GroupNorm({self.num_groups}, {self.num_channels}): expected an input "
-                f"(N, {self.num_channels}, …), got shape {x.shape}"
-            )
-        return ops.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
-
-    def extra_repr(self) -> str:
-        """The arguments, as PyTorch prints them."""
-        return (
-            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
-            f"bias={self.bias is not None}"
-        )
-
-
-class LayerNorm(Module):
-    """Normalise each sample over its last axes, the same with any batch size.
-
-    Args:
-        normalized_shape: the sizes of those axes, or the last one's.
-        eps: added to the variance, inside the root.
-        elementwise_affine: learn gamma (`weight`) and beta (`bias`) for each element.
-        bias: with elementwise_affine, learn beta.
-        dtype: of the parameters; float32 by default.
-
-    Source: Ba, Kiros and Hinton, Layer normalization, 2016.
-    """
-
-    weight: Tensor | None
-    bias: Tensor | None
-
-    def __init__(
-        self,
-        normalized_shape: int | Sequence[int],
-        eps: float = 1e-5,
-        elementwise_affine: bool = True,
-        bias: bool = True,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        check_eps("LayerNorm", eps)
-        self.normalized_shape = sizes_of("LayerNorm", normalized_shape)
-        self.eps, self.elementwise_affine = eps, elementwise_affine
-        self.weight, self.bias = affine_parameters(
-            "LayerNorm", self.normalized_shape, elementwise_affine, bias, dtype
-        )
-
-    def reset_parameters(self) -> None:
-        """Start again: weight 1, bias 0."""
-        fill(self.weight, 1)
-        fill(self.bias, 0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise x (…, *normalized_shape)."""
-        return ops.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
-
-    def extra_repr(self) -> str:
-        """The arguments, as PyTorch prints them."""
-        return (
-            f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
-        )
-
-
-class RMSNorm(Module):
-    """Divide each sample by the root mean square over its last axes.
-
-    Args:
-        normalized_shape: the sizes of those axes, or the last one's.
-        eps: added to the mean square; None for the dtype's machine epsilon.
-        elementwise_affine: learn gamma (`weight`) for each element.
-        dtype: of the parameter; float32 by default.
-
-    Source: Zhang and Sennrich, Root mean square layer normalization, 2019.
-    """
-
-    weight: Tensor | None
-
-    def __init__(
-        self,
-        normalized_shape: int | Sequence[int],
-        eps: float | None = None,
-        elementwise_affine: bool = True,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        if eps is not None:
-            check_eps("RMSNorm", eps)
-        self.normalized_shape = sizes_of("RMSNorm", normalized_shape)
-        self.eps, self.elementwise_affine = eps, elementwise_affine
-        self.weight, _ = affine_parameters(
-            "RMSNorm", self.normalized_shape, elementwise_affine, False, dtype
-        )
-
-    def reset_parameters(self) -> None:
-        """Start again: weight 1."""
-        fill(self.weight, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Divide x (…, *normalized_shape)."""
-        return ops.rms_norm(x, self.normalized_shape, self.weight, self.eps)
-
-    def extra_repr(self) -> str:
-        """The arguments, as PyTorch prints them."""
-        return (
-            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
-        )

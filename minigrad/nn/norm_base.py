@@ -1,6 +1,6 @@
 """What normalisation layers with running statistics share.
 
-The statistics move last, in one place (`NormBase.store`), and only after everything else has
+The statistics move last, in one place (`NormBase.move`), and only after everything else has
 succeeded. So an error, an empty batch, a gradient check or a block `with frozen_stats(model):`
 leaves them, and the counter, as they were.
 """
@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from math import isfinite
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +18,8 @@ import numpy as np
 from minigrad import modes, tape
 from minigrad.dtypes import float32, int64
 from minigrad.nn.module import Module, Parameter
+from minigrad.ops.norm import finite_or_old
+from minigrad.ops.norm_checks import some_of
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
@@ -94,6 +95,8 @@ class NormBase(Module):
 
     # input ranks and how a user sees them
     ranks: ClassVar[dict[int, str]] = {}
+    # the running statistic beside running_mean
+    spread_name: ClassVar[str] = "running_var"
 
     weight: Tensor | None
     bias: Tensor | None
@@ -130,13 +133,13 @@ class NormBase(Module):
         self.weight, self.bias = affine_parameters(name, (n,), affine, bias, dtype)
         track = track_running_stats
         self.register_buffer("running_mean", _vector(n, 0, dtype) if track else None)
-        self.register_buffer("running_var", _vector(n, 1, dtype) if track else None)
+        self.register_buffer(self.spread_name, _vector(n, 1, dtype) if track else None)
         self.register_buffer("num_batches_tracked", wrap(np.zeros((), int64)) if track else None)
 
     def reset_running_stats(self) -> None:
         """Forget the running statistics: mean 0, variance 1, no batches."""
         fill(self.running_mean, 0)
-        fill(self.running_var, 1)
+        fill(self.running_spread, 1)
         fill(self.num_batches_tracked, 0)
 
     def reset_parameters(self) -> None:
@@ -153,10 +156,14 @@ class NormBase(Module):
                 f"channels (axis {axis}), got {x.shape[axis]} in an input of shape {x.shape}"
             )
 
+    def vectors(self) -> tuple[Tensor | None, ...]:
+        """Parameters and statistics of one number per channel."""
+        return self.weight, self.bias, self.running_mean, self.running_var
+
     def check_dtype(self, x: Tensor) -> None:
         """Refuse an input of another dtype, and parameters that were replaced by unfit ones."""
         shape, dtype = (self.num_features,), x.data.dtype
-        for own in (self.weight, self.bias, self.running_mean, self.running_var):
+        for own in self.vectors():
             if own is not None and (own.data.shape != shape or own.data.dtype is not dtype):
                 self._check_own(own, dtype)
         if dtype.kind not in "fc":
@@ -190,31 +197,46 @@ class NormBase(Module):
         hint = ": reshape or flatten it" if x.ndim > max(self.ranks) else ""
         raise ValueError(f"{name}: expected an input {expected}, got shape {x.shape}{hint}")
 
-    def store(self, mean: Tensor, var: Tensor, new_mean: Array, new_var: Array) -> None:
-        """Replace running statistics, except those of channels where they would not be finite.
+    @property
+    def running_spread(self) -> Tensor | None:
+        """What is kept beside the running mean, here the variance."""
+        spread: Tensor | None = getattr(self, self.spread_name)
+        return spread
 
-        To be called under `np.errstate(all="ignore")`.
+    def move(self, mean: Array, spread: Array, factor: float) -> None:
+        """Move the running statistics towards a batch's (float64), which get the weight `factor`.
+
+        Both are computed first, then written. Channels where one of them would not be finite keep
+        what they have, and the first time a RuntimeWarning says so.
         """
-        a, b = mean.data, var.data
-        if not isfinite(new_mean.dot(new_var)):  # cheap, and so also if only the product is large
-            finite = np.isfinite(new_mean) & np.isfinite(new_var)
-            if not finite.all():
-                self._warn_not_finite(np.flatnonzero(~finite))
-                new_mean, new_var = np.where(finite, new_mean, a), np.where(finite, new_var, b)
-        a[...] = new_mean
-        b[...] = new_var
-        tape.note_change(a)
-        tape.note_change(b)
+        if self.running_mean is None or self.running_spread is None:
+            raise RuntimeError(
+                f"{type(self).__name__}({self.num_features}): the running statistics belong "
+                "together, but one of them was set to None"
+            )
+        old = self.running_mean.data, self.running_spread.data
+        with np.errstate(all="ignore"):  # what is not finite or too large is seen to below
+            new = tuple(  # at factor 1 the old ones do not matter, even if they are not finite
+                (b if factor == 1 else (1 - factor) * a + factor * b).astype(a.dtype)
+                for a, b in zip(old, (mean, spread), strict=True)
+            )
+        kept, bad = self.finite_or_old(old, (new[0], new[1]))
+        if len(bad):
+            self._warn_not_finite(bad)
+        for a, b in zip(old, kept, strict=True):
+            a[...] = b
+            tape.note_change(a)
+
+    finite_or_old = staticmethod(finite_or_old)
 
     def _warn_not_finite(self, channels: Array) -> None:
         if self._warned:
             return
         batches = 0 if self.num_batches_tracked is None else int(self.num_batches_tracked.data)
-        which = ", ".join(map(str, channels[:8])) + (", …" if len(channels) > 8 else "")
         warnings.warn(
             f"{self!r}: after {batches} batches, the input has NaN, infinite or too large values "
-            f"in channel {which}: its output shows them, its running statistics keep their last "
-            "finite values; said once for this layer",
+            f"in channel {some_of(channels)}: its output shows them, its running statistics keep "
+            "their last finite values; said once for this layer",
             RuntimeWarning,
             stacklevel=5,
         )

@@ -1,4 +1,5 @@
-"""PyTorch's `torch.nn.utils`: gradients within bounds, statistics held."""
+"""PyTorch's `torch.nn.utils`: gradients within bounds; batch statistics held,
+measured anew, explained and folded away."""
 
 from __future__ import annotations
 
@@ -8,11 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.nn.fold import fold_batchnorm
+from minigrad.nn.inference import explain_batchnorm, recalibrate
 from minigrad.nn.norm import frozen_stats
 from minigrad.tape import Array, note_change
 from minigrad.tensor import Tensor, wrap
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "frozen_stats"]
+__all__ = [
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "explain_batchnorm",
+    "fold_batchnorm",
+    "frozen_stats",
+    "recalibrate",
+]
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:

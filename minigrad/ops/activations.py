@@ -7,60 +7,64 @@ at its bounds.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 
 from minigrad.ops.arithmetic import quiet
+from minigrad.ops.linear import matrices
 from minigrad.ops.shape import reshape
 from minigrad.recording import elementwise, numpy_names, operand, record
 from minigrad.tensor import Tensor, axis_of
 
 
-def relu(x: Any, inplace: bool = False) -> Tensor:
+def relu(input: Any, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
     # dL/dx = g where x > 0, else 0
-    a = operand("relu", x)
+    a = operand("relu", input)
     if a.dtype.kind == "b":
         raise RuntimeError("relu: bool tensors are not supported: convert with .float()")
     positive = ~(a.real <= 0)  # a NaN passes
     out = np.maximum(a, 0) if a.dtype.kind != "c" else np.where(positive, a, 0)
-    return elementwise("relu", out, (x, lambda g: np.where(positive, g, 0)))
+    return elementwise("relu", out, (input, lambda g: np.where(positive, g, 0)))
 
 
-def leaky_relu(x: Any, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where positive, negative_slope·x elsewhere."""
     # dL/dx = g·(1 or the slope)
-    a = operand("leaky_relu", x, floating=True)
+    a = operand("leaky_relu", input, floating=True)
     slope = np.where(a.real > 0, a.dtype.type(1), a.dtype.type(negative_slope))
-    return elementwise("leaky_relu", a * slope, (x, lambda g: g * slope))
+    return elementwise("leaky_relu", a * slope, (input, lambda g: g * slope))
 
 
 @quiet
-def elu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha·(e^x - 1) elsewhere."""
     # dL/dx = g where x > 0, g·alpha·e^x elsewhere
-    a = operand("elu", x, floating=True)
-    return _elu("elu", x, a, alpha, 1.0)
+    a = operand("elu", input, floating=True)
+    return _elu("elu", input, a, alpha, 1.0)
 
 
 @quiet
-def selu(x: Any, inplace: bool = False) -> Tensor:
+def selu(input: Any, inplace: bool = False) -> Tensor:
     """scale·elu(x, alpha) with the self-normalising constants (Klambauer et al. 2017)."""
-    a = operand("selu", x, floating=True)
-    return _elu("selu", x, a, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946)
+    a = operand("selu", input, floating=True)
+    return _elu(
+        "selu", input, a, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+    )
 
 
 @quiet
-def celu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha·(e^(x/alpha) - 1) elsewhere."""
     # dL/dx = g where x > 0, g·e^(x/alpha) elsewhere
-    a = operand("celu", x, floating=True)
+    a = operand("celu", input, floating=True)
     positive = ~(a.real <= 0)
     low = np.where(positive, 0, a) / alpha
     slope = np.where(positive, 1, np.exp(low)).astype(a.dtype, copy=False)
     out = np.where(positive, a, alpha * np.expm1(low)).astype(a.dtype, copy=False)
-    return elementwise("celu", out, (x, lambda g: g * slope))
+    return elementwise("celu", out, (input, lambda g: g * slope))
 
 
 def _elu(name: str, x: Any, a: Any, alpha: float, scale: float) -> Tensor:
@@ -80,86 +84,86 @@ def sigmoid_of(a: Any) -> Any:
 
 
 @quiet
-def sigmoid(x: Any) -> Tensor:
+def sigmoid(input: Any) -> Tensor:
     """1/(1 + e^-x)."""
     # dL/dx = g·y·(1 - y)
-    y = sigmoid_of(operand("sigmoid", x, floating=True))
-    return elementwise("sigmoid", y, (x, lambda g: g * (y * (1 - y))))
+    y = sigmoid_of(operand("sigmoid", input, floating=True))
+    return elementwise("sigmoid", y, (input, lambda g: g * (y * (1 - y))))
 
 
-def tanh(x: Any) -> Tensor:
+def tanh(input: Any) -> Tensor:
     """The hyperbolic tangent."""
     # dL/dx = g·(1 - y²)
-    y = np.tanh(operand("tanh", x, floating=True))
-    return elementwise("tanh", y, (x, lambda g: g * (1 - y * y)))
+    y = np.tanh(operand("tanh", input, floating=True))
+    return elementwise("tanh", y, (input, lambda g: g * (1 - y * y)))
 
 
 @quiet
-def logsigmoid(x: Any) -> Tensor:
+def logsigmoid(input: Any) -> Tensor:
     """log(1/(1 + e^-x)) = -softplus(-x)."""
     # dL/dx = g·σ(-x)
-    a = operand("logsigmoid", x, floating=True)
+    a = operand("logsigmoid", input, floating=True)
     out = np.where(a.real < 0, a, 0) - np.log1p(np.exp(np.where(a.real < 0, a, -a)))
-    return elementwise("logsigmoid", out.astype(a.dtype), (x, lambda g: g * sigmoid_of(-a)))
+    return elementwise("logsigmoid", out.astype(a.dtype), (input, lambda g: g * sigmoid_of(-a)))
 
 
 @quiet
-def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + e^(beta·x))/beta; the identity where beta·x > threshold."""
     # dL/dx = g·σ(beta·x)
-    a = operand("softplus", x, floating=True)
+    a = operand("softplus", input, floating=True)
     z = a * beta
     linear = z.real > threshold
     soft = np.where(z.real > 0, z, 0) + np.log1p(np.exp(np.where(z.real > 0, -z, z)))
     out = np.where(linear, a, soft / beta).astype(a.dtype, copy=False)
     slope = np.where(linear, 1, sigmoid_of(z)).astype(a.dtype, copy=False)
-    return elementwise("softplus", out, (x, lambda g: g * slope))
+    return elementwise("softplus", out, (input, lambda g: g * slope))
 
 
 @quiet
-def silu(x: Any, inplace: bool = False) -> Tensor:
+def silu(input: Any, inplace: bool = False) -> Tensor:
     """x·σ(x), also called swish."""
     # dL/dx = g·(s + x·s·(1 - s))
-    a = operand("silu", x, floating=True)
+    a = operand("silu", input, floating=True)
     s = sigmoid_of(a)
-    return elementwise("silu", a * s, (x, lambda g: g * (s * (1 + a * (1 - s)))))
+    return elementwise("silu", a * s, (input, lambda g: g * (s * (1 + a * (1 - s)))))
 
 
 @quiet
-def mish(x: Any, inplace: bool = False) -> Tensor:
+def mish(input: Any, inplace: bool = False) -> Tensor:
     """x·tanh(softplus(x))."""
     # dL/dx = g·(t + x·(1 - t²)·σ(x))
-    a = operand("mish", x, floating=True)
+    a = operand("mish", input, floating=True)
     soft = np.where(a.real > 0, a, 0) + np.log1p(np.exp(np.where(a.real > 0, -a, a)))
     t = np.tanh(soft)
-    return elementwise("mish", a * t, (x, lambda g: g * (t + a * (1 - t * t) * sigmoid_of(a))))
+    return elementwise("mish", a * t, (input, lambda g: g * (t + a * (1 - t * t) * sigmoid_of(a))))
 
 
 @quiet
-def gelu(x: Any, approximate: str = "none") -> Tensor:
+def gelu(input: Any, approximate: str = "none") -> Tensor:
     """x·Φ(x), Φ the normal distribution function; "tanh": the paper's approximation (2016)."""
-    a = operand("gelu", x, floating=True)
+    a = operand("gelu", input, floating=True)
     if approximate == "none":
         # dL/dx = g·(Φ(x) + x·φ(x))
         cdf = (0.5 * (1 + erf_of(a * math.sqrt(0.5)))).astype(a.dtype, copy=False)
         pdf = np.exp(-0.5 * a * a) * (1 / math.sqrt(2 * math.pi))
-        return elementwise("gelu", a * cdf, (x, lambda g: g * (cdf + a * pdf)))
+        return elementwise("gelu", a * cdf, (input, lambda g: g * (cdf + a * pdf)))
     if approximate != "tanh":
         raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
     # t = tanh(k·(x + c·x³))        dL/dx = g·((1 + t)/2 + x·(1 - t²)·k·(1 + 3c·x²)/2)
     k, c = math.sqrt(2 / math.pi), 0.044715
     t = np.tanh(k * (a + c * a * a * a))
     slope = 0.5 * (1 + t) + 0.5 * a * (1 - t * t) * (k * (1 + 3 * c * a * a))
-    return elementwise("gelu", 0.5 * a * (1 + t), (x, lambda g: g * slope))
+    return elementwise("gelu", 0.5 * a * (1 + t), (input, lambda g: g * slope))
 
 
 @quiet
-def erf(x: Any) -> Tensor:
+def erf(input: Any) -> Tensor:
     """The error function."""
     # dL/dx = g·2/√π·e^(-x²)
-    a = operand("erf", x, floating=True)
+    a = operand("erf", input, floating=True)
     out = erf_of(a).astype(a.dtype, copy=False)
-    return elementwise("erf", out, (x, lambda g: g * (2 / math.sqrt(math.pi) * np.exp(-a * a))))
+    return elementwise("erf", out, (input, lambda g: g * (2 / math.sqrt(math.pi) * np.exp(-a * a))))
 
 
 # erf by W. J. Cody's rational minimax approximations (Math. Comp. 23, 1969, p. 631), each good to
@@ -204,110 +208,119 @@ def erf_of(a: Any) -> Any:
     return out
 
 
-def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+def hardtanh(
+    input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
     """x limited to [min_val, max_val]; derivative 0 at the bounds."""
     # dL/dx = g strictly inside, else 0
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val {min_val} is larger than max_val {max_val}")
-    a = operand("hardtanh", x)
+    a = operand("hardtanh", input)
     inside = ~((a.real <= min_val) | (a.real >= max_val))  # a NaN passes
     out = np.where(inside, a, np.clip(a.real, min_val, max_val)).astype(a.dtype)
-    return elementwise("hardtanh", out, (x, lambda g: np.where(inside, g, 0)))
+    return elementwise("hardtanh", out, (input, lambda g: np.where(inside, g, 0)))
 
 
-def relu6(x: Any, inplace: bool = False) -> Tensor:
+def relu6(input: Any, inplace: bool = False) -> Tensor:
     """min(max(x, 0), 6)."""
-    return hardtanh(x, 0.0, 6.0)
+    return hardtanh(input, 0.0, 6.0)
 
 
-def hardsigmoid(x: Any, inplace: bool = False) -> Tensor:
+def hardsigmoid(input: Any, inplace: bool = False) -> Tensor:
     """relu6(x + 3)/6."""
     # dL/dx = g/6 strictly between -3 and 3, else 0
-    a = operand("hardsigmoid", x, floating=True)
+    a = operand("hardsigmoid", input, floating=True)
     inside = (a.real > -3) & (a.real < 3)
     out = np.where(inside, (a + 3) / 6, np.where(np.isnan(a.real), a, a.real >= 3)).astype(a.dtype)
-    return elementwise("hardsigmoid", out, (x, lambda g: np.where(inside, g / 6, 0)))
+    return elementwise("hardsigmoid", out, (input, lambda g: np.where(inside, g / 6, 0)))
 
 
 @quiet
-def hardswish(x: Any, inplace: bool = False) -> Tensor:
+def hardswish(input: Any, inplace: bool = False) -> Tensor:
     """x·relu6(x + 3)/6."""
     # dL/dx = g·(0 up to -3, x/3 + 1/2 up to 3, then 1)
-    a = operand("hardswish", x, floating=True)
+    a = operand("hardswish", input, floating=True)
     gate = np.where(a.real <= -3, 0, np.where(a.real >= 3, 1, (a + 3) / 6)).astype(a.dtype)
     slope = np.where(a.real <= -3, 0, np.where(a.real < 3, a / 3 + 0.5, 1)).astype(a.dtype)
-    return elementwise("hardswish", a * gate, (x, lambda g: g * slope))
+    return elementwise("hardswish", a * gate, (input, lambda g: g * slope))
 
 
 @quiet
-def softsign(x: Any) -> Tensor:
+def softsign(input: Any) -> Tensor:
     """x/(1 + |x|)."""
     # dL/dx = g/(1 + |x|)²
-    a = operand("softsign", x, floating=True)
+    a = operand("softsign", input, floating=True)
     d = 1 + a * np.sign(a.real)
-    return elementwise("softsign", a / d, (x, lambda g: g / (d * d)))
+    return elementwise("softsign", a / d, (input, lambda g: g / (d * d)))
 
 
-def prelu(x: Any, weight: Tensor) -> Tensor:
+def prelu(input: Any, weight: Tensor) -> Tensor:
     """x where positive, weight·x elsewhere; weight has one element or one per channel (axis 1)."""
     # dL/dx = g·(1 or w)        dL/dw = Σ g·x over x <= 0
-    if weight.ndim != 1 or (weight.numel() != 1 and (x.ndim < 2 or weight.numel() != x.shape[1])):
+    channels = input.shape[1] if input.ndim > 1 else 1
+    if weight.ndim > 1 or weight.numel() not in (1, channels):
         raise ValueError(
-            f"prelu: expected one weight or one per channel of an input of shape {x.shape}, got "
-            f"weight of shape {weight.shape}"
+            f"prelu: expected one weight or one for each of the {channels} channels of an input of "
+            f"shape {input.shape}, got weight of shape {weight.shape}"
         )
-    if weight.numel() > 1:
-        weight = reshape(weight, -1, *[1] * (x.ndim - 2))
-    a, w = x.data, weight.data
+    per_channel = weight.ndim and input.ndim > 1
+    weight = reshape(weight, (-1, *[1] * (input.ndim - 2)) if per_channel else ())
+    a, w = matrices("prelu", input, weight)
     positive = a.real > 0
-    if not a.ndim:
-        weight, w = reshape(weight, ()), w.reshape(())
     out = np.where(positive, a, w * a)
     return elementwise(
         "prelu", out,
-        (x, lambda g: np.where(positive, g, g * w)),
+        (input, lambda g: np.where(positive, g, g * w)),
         (weight, lambda g: np.where(positive, 0, g * a)),
     )  # fmt: skip
 
 
 @numpy_names
 @quiet
-def softmax(x: Any, dim: int, *, dtype: Any = None) -> Tensor:
-    """e^x normalised to sum 1 along `dim`."""
+def softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Tensor:
+    """e^x normalised to sum 1 along `dim`, which should be given."""
     # dL/dx = y·(g - Σ g·y)
-    a, axis = _softmax_input("softmax", x, dim, dtype)
+    a, axis = _softmax_input("softmax", input, dim, dtype)
     e = np.exp(a - _peak(a, axis))
     y = e / e.sum(axis=axis, keepdims=True)
-    x_dtype = x.dtype
+    x_dtype = input.dtype
 
     def vjp(g: Any) -> Any:
         dx = y * (g - (g * y).sum(axis=axis, keepdims=True))
         return (dx.astype(x_dtype, copy=False),)
 
-    return record("softmax", y, (x,), vjp)
+    return record("softmax", y, (input,), vjp)
 
 
 @numpy_names
 @quiet
-def log_softmax(x: Any, dim: int, *, dtype: Any = None) -> Tensor:
+def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Tensor:
     """log softmax(x), computed without leaving the logarithm."""
     # dL/dx = g - softmax(x)·Σ g
-    a, axis = _softmax_input("log_softmax", x, dim, dtype)
+    a, axis = _softmax_input("log_softmax", input, dim, dtype)
     shifted = a - _peak(a, axis)
     y = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-    x_dtype = x.dtype
+    x_dtype = input.dtype
 
     def vjp(g: Any) -> Any:
         dx = g - np.exp(y) * g.sum(axis=axis, keepdims=True)
         return (dx.astype(x_dtype, copy=False),)
 
-    return record("log_softmax", y, (x,), vjp)
+    return record("log_softmax", y, (input,), vjp)
 
 
-def _softmax_input(name: str, x: Any, dim: int, dtype: Any) -> tuple[Any, int]:
+def _softmax_input(name: str, x: Any, dim: int | None, dtype: Any) -> tuple[Any, int]:
     a = operand(name, x) if dtype is None else operand(name, x).astype(dtype)
     if a.dtype.kind not in "fc":
         raise TypeError(f"{name}: expected a floating tensor, got dtype {a.dtype}")
+    if dim is None:
+        dim = 0 if a.ndim in (0, 1, 3) else 1
+        warnings.warn(
+            f"{name}: dim was not given, PyTorch's old rule chooses {dim} for {a.ndim} axes: say "
+            f"dim={dim}",
+            UserWarning,
+            stacklevel=2,
+        )
     return a, axis_of(name, dim, a.ndim)
 
 

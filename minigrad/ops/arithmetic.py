@@ -10,43 +10,50 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.recording import check_broadcast, elementwise, operand, operand_arrays, operands
+from minigrad.recording import (
+    check_broadcast,
+    elementwise,
+    operand,
+    operand_arrays,
+    operands,
+    refuse_numbers,
+)
 from minigrad.tensor import Tensor, as_array, wrap
 
 quiet = np.errstate(all="ignore")
 
 
-def add(x: Any, y: Any, *, alpha: float = 1) -> Tensor:
+def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """x + alpha·y."""
     # y = a + b        dL/da = g        dL/db = g
     if alpha != 1:
-        y = mul(y, alpha)
-    a, b = operands("add", x, y)
-    return elementwise("add", a + b, (x, lambda g: g), (y, lambda g: g))
+        other = mul(other, alpha)
+    a, b = operands("add", input, other)
+    return elementwise("add", a + b, (input, lambda g: g), (other, lambda g: g))
 
 
-def sub(x: Any, y: Any, *, alpha: float = 1) -> Tensor:
+def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """x - alpha·y."""
     # y = a - b        dL/da = g        dL/db = -g
     if alpha != 1:
-        y = mul(y, alpha)
-    a, b = operands("sub", x, y)
-    for v in (x, y):
+        other = mul(other, alpha)
+    a, b = operands("sub", input, other)
+    for v in (input, other):
         if isinstance(v, bool) or (isinstance(v, Tensor) and v.data.dtype.kind == "b"):
             raise RuntimeError(
                 "sub: bool tensors cannot be subtracted: use ^ (logical_xor) or convert them"
             )
-    return elementwise("sub", a - b, (x, lambda g: g), (y, lambda g: -g))
+    return elementwise("sub", a - b, (input, lambda g: g), (other, lambda g: -g))
 
 
-def mul(x: Any, y: Any) -> Tensor:
+def mul(input: Any, other: Any) -> Tensor:
     """x·y."""
     # y = a·b        dL/da = g·b        dL/db = g·a
-    a, b = operands("mul", x, y)
-    return elementwise("mul", a * b, (x, lambda g: g * b), (y, lambda g: g * a))
+    a, b = operands("mul", input, other)
+    return elementwise("mul", a * b, (input, lambda g: g * b), (other, lambda g: g * a))
 
 
-def div(x: Any, y: Any, *, rounding_mode: str | None = None) -> Tensor:
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """x / y; `rounding_mode` "floor" or "trunc" rounds the quotient, which has gradient 0."""
     # y = a/b        dL/da = g/b        dL/db = -g·(a/b)/b
     if rounding_mode not in (None, "floor", "trunc"):
@@ -54,18 +61,20 @@ def div(x: Any, y: Any, *, rounding_mode: str | None = None) -> Tensor:
             f"div: rounding_mode must be None, 'floor' or 'trunc', got {rounding_mode!r}"
         )
     if rounding_mode == "floor":
-        return floor_divide(x, y)
-    a, b = operands("div", x, y, floating=rounding_mode is None)
+        return floor_divide(input, other)
+    a, b = operands("div", input, other, floating=rounding_mode is None)
     if rounding_mode == "trunc":
         if np.result_type(a, b).kind in "iub":
             _refuse_zero("div", b)
             out = np.floor_divide(np.abs(a), np.abs(b)) * (np.sign(a) * np.sign(b))
             return wrap(out.astype(np.result_type(a, b)))
         with np.errstate(all="ignore"):
-            return elementwise("div", np.trunc(a / b), (x, np.zeros_like), (y, np.zeros_like))
+            return elementwise(
+                "div", np.trunc(a / b), (input, np.zeros_like), (other, np.zeros_like)
+            )
     with np.errstate(all="ignore"):
         out = a / b
-    return elementwise("div", out, (x, lambda g: g / b), (y, lambda g: -g * (a / b) / b))
+    return elementwise("div", out, (input, lambda g: g / b), (other, lambda g: -g * (a / b) / b))
 
 
 def _refuse_zero(name: str, b: Any) -> None:
@@ -73,57 +82,61 @@ def _refuse_zero(name: str, b: Any) -> None:
         raise RuntimeError(f"{name}: integer division by zero: convert to a floating dtype")
 
 
-def floor_divide(x: Any, y: Any) -> Tensor:
+def floor_divide(input: Any, other: Any) -> Tensor:
     """The quotient rounded down; its gradient is 0."""
-    a, b = operands("floor_divide", x, y)
+    a, b = operands("floor_divide", input, other)
     if np.result_type(a, b).kind in "iub":
         _refuse_zero("floor_divide", b)
     with np.errstate(all="ignore"):
         out = np.floor_divide(a, b)
-    return elementwise("floor_divide", out, (x, np.zeros_like), (y, np.zeros_like))
+    return elementwise("floor_divide", out, (input, np.zeros_like), (other, np.zeros_like))
 
 
-def remainder(x: Any, y: Any) -> Tensor:
+def remainder(input: Any, other: Any) -> Tensor:
     """x - y·floor(x/y), with the sign of y."""
     # dL/da = g        dL/db = -g·floor(a/b)
-    a, b = operands("remainder", x, y)
+    a, b = operands("remainder", input, other)
     if np.result_type(a, b).kind in "iub":
         _refuse_zero("remainder", b)
     with np.errstate(all="ignore"):
         out, whole = np.remainder(a, b), np.floor_divide(a, b)
-    return elementwise("remainder", out, (x, lambda g: g), (y, lambda g: -g * whole))
+    return elementwise("remainder", out, (input, lambda g: g), (other, lambda g: -g * whole))
 
 
-def neg(x: Any) -> Tensor:
+def neg(input: Any) -> Tensor:
     """-x."""
-    a = operand("neg", x)
+    a = operand("neg", input)
     if a.dtype == bool:
         raise TypeError("neg: bool tensors have no negative: use logical_not")
-    return elementwise("neg", -a, (x, lambda g: -g))
+    return elementwise("neg", -a, (input, lambda g: -g))
 
 
-def positive(x: Any) -> Tensor:
+def positive(input: Any) -> Tensor:
     """x itself."""
-    return x if isinstance(x, Tensor) else wrap(as_array(x))
+    return input if isinstance(input, Tensor) else wrap(as_array(input))
 
 
-def pow(x: Any, y: Any) -> Tensor:
+def pow(input: Any, exponent: Any) -> Tensor:
     """x**y."""
     # y = a^b    dL/da = g·b·a^(b-1)  (0 where b = 0)    dL/db = g·a^b·log a  (0 at 0^b, b >= 0)
-    a, b = operands("pow", x, y)
+    a, b = operands("pow", input, exponent)
     kind = np.result_type(a, b).kind
     if kind == "b":
         raise RuntimeError("pow: bool tensors are not supported: convert them")
-    if kind in "iub" and np.any(np.less(b, 0)):
-        raise ValueError("pow: integers cannot be raised to negative powers: use a floating dtype")
-    if isinstance(b, int | float) and b == 2:
-        return elementwise("pow", a * a, (x, lambda g: g * (2 * a)))
+    constant = exponent if isinstance(exponent, int | float) else None
+    if kind in "iu" and np.any(np.less(b, 0)):
+        if constant is not None:
+            raise ValueError("pow: integers cannot take negative powers: use a floating dtype")
+        whole = np.power(a, np.abs(b))  # 1/whole rounds to 0, except for 1 and -1
+        return wrap(np.where((b >= 0) | (np.abs(a) == 1), whole, 0))
+    if constant == 2:
+        return elementwise("pow", a * a, (input, lambda g: g * (2 * a)))
     with np.errstate(all="ignore"):
         out = np.power(a, b)
-    if isinstance(b, int | float):
-        if b == 0:
-            return elementwise("pow", out, (x, np.zeros_like))
-        return elementwise("pow", out, (x, lambda g: g * (b * np.power(a, b - 1))))
+    if constant is not None:
+        if constant == 0:
+            return elementwise("pow", out, (input, np.zeros_like))
+        return elementwise("pow", out, (input, lambda g: g * (b * np.power(a, b - 1))))
 
     def da(g: Any) -> Any:
         return np.where(b.real == 0, 0, g * (b * np.power(a, b - 1)))
@@ -132,112 +145,112 @@ def pow(x: Any, y: Any) -> Tensor:
         log_a = np.log(np.where((a.real == 0) & (b.real >= 0), 1, a))
         return g * (out * log_a)
 
-    return elementwise("pow", out, (x, da), (y, db))
+    return elementwise("pow", out, (input, da), (exponent, db))
 
 
-def square(x: Any) -> Tensor:
+def square(input: Any) -> Tensor:
     """x²."""
     # dL/da = 2·g·a
-    a = operand("square", x)
+    a = operand("square", input)
     a = a.astype(np.int64) if a.dtype.kind == "b" else a
-    return elementwise("square", a * a, (x, lambda g: g * (2 * a)))
+    return elementwise("square", a * a, (input, lambda g: g * (2 * a)))
 
 
 @quiet
-def exp(x: Any) -> Tensor:
+def exp(input: Any) -> Tensor:
     """e^x."""
     # dL/da = g·e^a
-    y = np.exp(operand("exp", x, floating=True))
-    return elementwise("exp", y, (x, lambda g: g * y))
+    y = np.exp(operand("exp", input, floating=True))
+    return elementwise("exp", y, (input, lambda g: g * y))
 
 
 @quiet
-def expm1(x: Any) -> Tensor:
+def expm1(input: Any) -> Tensor:
     """e^x - 1, exact near 0."""
     # dL/da = g·(y + 1)
-    y = np.expm1(operand("expm1", x, floating=True))
-    return elementwise("expm1", y, (x, lambda g: g * (y + 1)))
+    y = np.expm1(operand("expm1", input, floating=True))
+    return elementwise("expm1", y, (input, lambda g: g * (y + 1)))
 
 
 @quiet
-def log(x: Any) -> Tensor:
+def log(input: Any) -> Tensor:
     """The natural logarithm."""
     # dL/da = g/a
-    a = operand("log", x, floating=True)
-    return elementwise("log", np.log(a), (x, lambda g: g / a))
+    a = operand("log", input, floating=True)
+    return elementwise("log", np.log(a), (input, lambda g: g / a))
 
 
 @quiet
-def log2(x: Any) -> Tensor:
+def log2(input: Any) -> Tensor:
     """The logarithm to base 2."""
     # dL/da = g/(a·ln 2)
-    a = operand("log2", x, floating=True)
-    return elementwise("log2", np.log2(a), (x, lambda g: g / (a * float(np.log(2)))))
+    a = operand("log2", input, floating=True)
+    return elementwise("log2", np.log2(a), (input, lambda g: g / (a * float(np.log(2)))))
 
 
 @quiet
-def log10(x: Any) -> Tensor:
+def log10(input: Any) -> Tensor:
     """The logarithm to base 10."""
     # dL/da = g/(a·ln 10)
-    a = operand("log10", x, floating=True)
-    return elementwise("log10", np.log10(a), (x, lambda g: g / (a * float(np.log(10)))))
+    a = operand("log10", input, floating=True)
+    return elementwise("log10", np.log10(a), (input, lambda g: g / (a * float(np.log(10)))))
 
 
 @quiet
-def log1p(x: Any) -> Tensor:
+def log1p(input: Any) -> Tensor:
     """log(1 + x), exact near 0."""
     # dL/da = g/(1 + a)
-    a = operand("log1p", x, floating=True)
-    return elementwise("log1p", np.log1p(a), (x, lambda g: g / (1 + a)))
+    a = operand("log1p", input, floating=True)
+    return elementwise("log1p", np.log1p(a), (input, lambda g: g / (1 + a)))
 
 
 @quiet
-def sqrt(x: Any) -> Tensor:
+def sqrt(input: Any) -> Tensor:
     """The square root; its derivative at 0 is inf."""
     # dL/da = g/(2·y)
-    y = np.sqrt(operand("sqrt", x, floating=True))
-    return elementwise("sqrt", y, (x, lambda g: g / (2 * y)))
+    y = np.sqrt(operand("sqrt", input, floating=True))
+    return elementwise("sqrt", y, (input, lambda g: g / (2 * y)))
 
 
 @quiet
-def rsqrt(x: Any) -> Tensor:
+def rsqrt(input: Any) -> Tensor:
     """1/√x."""
     # dL/da = -g·y³/2
-    y = 1 / np.sqrt(operand("rsqrt", x, floating=True))
-    return elementwise("rsqrt", y, (x, lambda g: g * (-0.5 * y * y * y)))
+    y = 1 / np.sqrt(operand("rsqrt", input, floating=True))
+    return elementwise("rsqrt", y, (input, lambda g: g * (-0.5 * y * y * y)))
 
 
 @quiet
-def reciprocal(x: Any) -> Tensor:
+def reciprocal(input: Any) -> Tensor:
     """1/x."""
     # dL/da = -g·y²
-    y = 1 / operand("reciprocal", x, floating=True)
-    return elementwise("reciprocal", y, (x, lambda g: -g * (y * y)))
+    y = 1 / operand("reciprocal", input, floating=True)
+    return elementwise("reciprocal", y, (input, lambda g: -g * (y * y)))
 
 
 @quiet
-def sin(x: Any) -> Tensor:
+def sin(input: Any) -> Tensor:
     """The sine."""
     # dL/da = g·cos a
-    a = operand("sin", x, floating=True)
-    return elementwise("sin", np.sin(a), (x, lambda g: g * np.cos(a)))
+    a = operand("sin", input, floating=True)
+    return elementwise("sin", np.sin(a), (input, lambda g: g * np.cos(a)))
 
 
 @quiet
-def cos(x: Any) -> Tensor:
+def cos(input: Any) -> Tensor:
     """The cosine."""
     # dL/da = -g·sin a
-    a = operand("cos", x, floating=True)
-    return elementwise("cos", np.cos(a), (x, lambda g: -g * np.sin(a)))
+    a = operand("cos", input, floating=True)
+    return elementwise("cos", np.cos(a), (input, lambda g: -g * np.sin(a)))
 
 
-def abs(x: Any) -> Tensor:
+def abs(input: Any) -> Tensor:
     """|x|; its derivative at 0 is 0."""
     # dL/da = g·sign a
-    a = operand("abs", x)
+    a = operand("abs", input)
     sign = np.sign(a.real)
     slope = np.where(np.isnan(sign), 0, sign)
-    return elementwise("abs", _times_sign(a, sign), (x, lambda g: g * slope.astype(g.dtype)))
+    return elementwise("abs", _times_sign(a, sign), (input, lambda g: g * slope.astype(g.dtype)))
 
 
 def _times_sign(a: Any, sign: Any) -> Any:
@@ -245,23 +258,23 @@ def _times_sign(a: Any, sign: Any) -> Any:
     return a * sign if a.dtype.kind == "c" else np.abs(a)
 
 
-def sign(x: Any) -> Tensor:
+def sign(input: Any) -> Tensor:
     """-1, 0 or 1; its gradient is 0."""
-    a = operand("sign", x)
+    a = operand("sign", input)
     if a.dtype == bool:
         return wrap(a.copy())
     out = np.where(np.isnan(a.real), 0, np.sign(a.real)).astype(a.dtype)
-    return elementwise("sign", out, (x, np.zeros_like))
+    return elementwise("sign", out, (input, np.zeros_like))
 
 
 def _rounding(name: str, function: Any) -> Any:
-    def op(x: Any) -> Tensor:
-        a = operand(name, x)
+    def op(input: Any) -> Tensor:
+        a = operand(name, input)
         if a.dtype.kind in "iu":
             return wrap(a.copy())
         if a.dtype.kind == "b":
             raise RuntimeError(f"{name}: bool tensors are not supported: convert them")
-        return elementwise(name, function(a.real).astype(a.dtype), (x, np.zeros_like))
+        return elementwise(name, function(a.real).astype(a.dtype), (input, np.zeros_like))
 
     op.__name__ = op.__qualname__ = name
     op.__doc__ = f"{name} of every element; its gradient is 0."
@@ -272,25 +285,26 @@ floor, ceil, trunc = (_rounding(n, f) for n, f in
                       (("floor", np.floor), ("ceil", np.ceil), ("trunc", np.trunc)))  # fmt: skip
 
 
-def round(x: Any, *, decimals: int = 0) -> Tensor:
+def round(input: Any, *, decimals: int = 0) -> Tensor:
     """Round half to even; its gradient is 0."""
-    a = operand("round", x)
-    return elementwise("round", np.round(a.real, decimals).astype(a.dtype), (x, np.zeros_like))
+    a = operand("round", input)
+    return elementwise("round", np.round(a.real, decimals).astype(a.dtype), (input, np.zeros_like))
 
 
-def maximum(x: Any, y: Any) -> Tensor:
+def maximum(input: Any, other: Any) -> Tensor:
     """The larger of two, elementwise; where they are equal each receives half the gradient."""
-    a, b = operand_arrays("maximum", x, y)
-    return _extremum("maximum", x, y, a, b, a.real > b.real)
+    a, b = operand_arrays("maximum", input, other)
+    return _extremum("maximum", input, other, a, b, a.real > b.real)
 
 
-def minimum(x: Any, y: Any) -> Tensor:
+def minimum(input: Any, other: Any) -> Tensor:
     """The smaller of two, elementwise; where they are equal each receives half the gradient."""
-    a, b = operand_arrays("minimum", x, y)
-    return _extremum("minimum", x, y, a, b, a.real < b.real)
+    a, b = operand_arrays("minimum", input, other)
+    return _extremum("minimum", input, other, a, b, a.real < b.real)
 
 
 def _extremum(name: str, x: Any, y: Any, a: Any, b: Any, first: Any) -> Tensor:
+    refuse_numbers(name, x, y, hint="use clamp")
     # dL/da = g where a is taken, g/2 where a = b, else 0        (dL/db: the same with b)
     dtype = np.result_type(a, b)
     out = np.where(first | np.isnan(a), a, b).astype(dtype, copy=False)
@@ -308,11 +322,11 @@ def _extremum(name: str, x: Any, y: Any, a: Any, b: Any, first: Any) -> Tensor:
     )
 
 
-def clamp(x: Any, min: Any = None, max: Any = None) -> Tensor:
+def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
     """Limit x to [min, max], numbers, tensors or None; derivative 1 at both bounds."""
     if min is None and max is None:
         raise ValueError("clamp: at least one of min and max is needed")
-    values = [v for v in (x, min, max) if v is not None]
+    values = [v for v in (input, min, max) if v is not None]
     arrays = operand_arrays("clamp", *values)
     a = arrays[0]
     low = None if min is None else arrays[1]
@@ -329,38 +343,41 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Tensor:
     return elementwise(
         "clamp",
         out,
-        (x, lambda g: np.where(inside, g, 0)),
+        (input, lambda g: np.where(inside, g, 0)),
         (min, lambda g: np.where(below, g, 0)),
         (max, lambda g: np.where(above, g, 0)),
     )
 
 
-def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """x where the condition holds, else y; with one argument, the indices of the true elements."""
     # dL/dx = g where the condition holds, else 0        dL/dy = the other way round
     mask = as_array(condition)
-    if mask.dtype != bool and (x is not None or mask.dtype.kind not in "iufb"):
+    if mask.dtype != bool and (input is not None or mask.dtype.kind not in "iufb"):
         raise TypeError(f"where: the condition must be a bool tensor, got dtype {mask.dtype}")
-    if x is None and y is None:
+    if input is None and other is None:
         return tuple(wrap(i) for i in np.nonzero(mask))
-    if x is None or y is None:
+    if input is None or other is None:
         raise TypeError("where: give both x and y, or neither")
-    a, b = operands("where", x, y)
+    a, b = operands("where", input, other)
     check_broadcast("where", [mask, np.asarray(a), np.asarray(b)])
     dtype = np.result_type(a, b) if not (np.isscalar(a) and np.isscalar(b)) else None
     out = np.where(mask, a, b)
     out = out if dtype is None else out.astype(dtype, copy=False)
     return elementwise(
-        "where", out, (x, lambda g: np.where(mask, g, 0)), (y, lambda g: np.where(mask, 0, g))
+        "where",
+        out,
+        (input, lambda g: np.where(mask, g, 0)),
+        (other, lambda g: np.where(mask, 0, g)),
     )
 
 
 @quiet
-def lerp(x: Any, end: Any, weight: Any) -> Tensor:
+def lerp(input: Any, end: Any, weight: Any) -> Tensor:
     """x + weight·(end - x)."""
-    return add(x, mul(weight, sub(end, x)))
+    return add(input, mul(weight, sub(end, input)))
 
 
-def addcmul(x: Any, a: Any, b: Any, *, value: float = 1) -> Tensor:
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
     """x + value·a·b."""
-    return add(x, mul(mul(a, b), value))
+    return add(input, mul(mul(tensor1, tensor2), value))

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.recording import operand, operands
+from minigrad.recording import check_broadcast, operand, operands, refuse_numbers
 from minigrad.tensor import Tensor, as_array, wrap
 
 
 def _comparison(name: str, function: Any) -> Any:
-    def op(x: Any, y: Any) -> Tensor:
-        a, b = operands(name, x, y)
+    def op(input: Any, other: Any) -> Tensor:
+        refuse_numbers(name, input, hint="exchange the two sides")
+        a, b = operands(name, input, other)
         return wrap(function(a.real, b.real))
 
     op.__name__ = op.__qualname__ = name
@@ -34,29 +35,29 @@ eq, ne, lt, le, gt, ge = (
 )
 
 
-def logical_and(x: Any, y: Any) -> Tensor:
-    """Both are nonzero."""
-    return wrap(np.logical_and(*operands("logical_and", x, y)))
+def _logical(name: str, function: Any, doc: str) -> Any:
+    def op(input: Any, other: Any) -> Tensor:
+        refuse_numbers(name, input, other, hint="wrap it with tensor()")
+        return wrap(function(*operands(name, input, other)))
+
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = doc
+    return op
 
 
-def logical_or(x: Any, y: Any) -> Tensor:
-    """At least one is nonzero."""
-    return wrap(np.logical_or(*operands("logical_or", x, y)))
+logical_and = _logical("logical_and", np.logical_and, "Both are nonzero.")
+logical_or = _logical("logical_or", np.logical_or, "At least one is nonzero.")
+logical_xor = _logical("logical_xor", np.logical_xor, "Exactly one is nonzero.")
 
 
-def logical_xor(x: Any, y: Any) -> Tensor:
-    """Exactly one is nonzero."""
-    return wrap(np.logical_xor(*operands("logical_xor", x, y)))
-
-
-def logical_not(x: Any) -> Tensor:
+def logical_not(input: Any) -> Tensor:
     """Is zero."""
-    return wrap(np.logical_not(as_array(x)))
+    return wrap(np.logical_not(as_array(input)))
 
 
 def _bitwise(name: str, function: Any) -> Any:
-    def op(x: Any, y: Any) -> Tensor:
-        a, b = (np.asarray(v) for v in operands(name, x, y))
+    def op(input: Any, other: Any) -> Tensor:
+        a, b = (np.asarray(v) for v in operands(name, input, other))
         if a.dtype.kind == "f":
             raise TypeError(f"{name}: expected bool or integer tensors, got dtype {a.dtype}")
         return wrap(function(a, b))
@@ -72,43 +73,55 @@ bitwise_and, bitwise_or, bitwise_xor = (
 )
 
 
-def bitwise_not(x: Any) -> Tensor:
+def bitwise_not(input: Any) -> Tensor:
     """Elementwise not of bools or integers."""
-    a = operand("bitwise_not", x)
+    a = operand("bitwise_not", input)
     if a.dtype.kind == "f":
         raise TypeError(f"bitwise_not: expected a bool or integer tensor, got dtype {a.dtype}")
     return wrap(~a)
 
 
-def isnan(x: Any) -> Tensor:
+def isnan(input: Any) -> Tensor:
     """Is not a number."""
-    return wrap(np.isnan(as_array(x)))
+    return wrap(np.isnan(as_array(input)))
 
 
-def isinf(x: Any) -> Tensor:
+def isinf(input: Any) -> Tensor:
     """Is plus or minus infinity."""
-    return wrap(np.isinf(as_array(x)))
+    return wrap(np.isinf(as_array(input)))
 
 
-def isfinite(x: Any) -> Tensor:
+def isfinite(input: Any) -> Tensor:
     """Is neither infinite nor NaN."""
-    return wrap(np.isfinite(as_array(x)))
+    return wrap(np.isfinite(as_array(input)))
 
 
 def isclose(
-    x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+    input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
     """|x - y| <= atol + rtol·|y|, elementwise."""
-    return wrap(np.isclose(as_array(x), as_array(y), rtol, atol, equal_nan))
+    a, b = _close_operands("isclose", input, other, rtol, atol)
+    return wrap(np.isclose(a, b, rtol, atol, equal_nan))
+
+
+def _close_operands(name: str, x: Any, y: Any, rtol: float, atol: float) -> tuple[Any, Any]:
+    a, b = as_array(x), as_array(y)
+    if a.dtype != b.dtype:
+        raise RuntimeError(f"{name}: expected one dtype, got {a.dtype} and {b.dtype}")
+    if rtol < 0 or atol < 0:
+        raise RuntimeError(f"{name}: rtol and atol must not be negative, got {rtol} and {atol}")
+    check_broadcast(name, (a, b))
+    return a, b
 
 
 def allclose(
-    x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+    input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> builtins.bool:
     """Whether all elements are close."""
-    return bool(np.allclose(as_array(x), as_array(y), rtol, atol, equal_nan))
+    a, b = _close_operands("allclose", input, other, rtol, atol)
+    return bool(np.allclose(a, b, rtol, atol, equal_nan))
 
 
-def equal(x: Any, y: Any) -> builtins.bool:
+def equal(input: Any, other: Any) -> builtins.bool:
     """Whether two tensors have the same shape and elements."""
-    return bool(np.array_equal(as_array(x), as_array(y)))
+    return bool(np.array_equal(as_array(input), as_array(other)))

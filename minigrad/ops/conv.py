@@ -28,26 +28,26 @@ def ints(name: str, argument: str, value: Any, n: int, least: int) -> tuple[int,
 
 
 def conv2d(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0,
     dilation: Ints = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """2-d convolution of x (N, C, H, W) or (C, H, W) with weight (O, C/groups, KH, KW).
 
     `padding` may be "same" (stride 1) or "valid". Returns (N, O, OH, OW).
     """
-    return _conv("conv2d", x, weight, bias, stride, padding, dilation, groups)
+    return _conv("conv2d", input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv1d(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0,
     dilation: Ints = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """1-d convolution of x (N, C, L) or (C, L) with weight (O, C/groups, K): conv2d on one row."""
-    _check_ranks("conv1d", x, weight, 1)
+    _check_ranks("conv1d", input, weight, 1)
     if not isinstance(padding, str):
         padding = (0, *ints("conv1d", "padding", padding, 1, 0))
     out = _conv(
-        "conv1d", unsqueeze(x, -2), unsqueeze(weight, -2), bias,
+        "conv1d", unsqueeze(input, -2), unsqueeze(weight, -2), bias,
         (1, *ints("conv1d", "stride", stride, 1, 1)), padding,
         (1, *ints("conv1d", "dilation", dilation, 1, 1)), groups,
     )  # fmt: skip
@@ -91,12 +91,9 @@ def _conv(
                 f"{name}: the kernel {tuple(taps)} (dilation {dilation}) is larger than the padded "
                 f"input {tuple(n + 2 * p for n, p in zip(size, padding, strict=True))}"
             )
-    kernel = kernels.current(a, w)
+    kernel = kernels.current(a, w, *rest)
     settings = (stride, padding, dilation, groups)
-    y = kernel.conv2d(a, w, *settings)
-    if rest:
-        b = rest[0].reshape(-1, 1, 1)
-        y = np.add(y, b, out=y) if y.dtype == b.dtype else y + b
+    y = kernel.conv2d(a, w, *settings, *rest)
     x_shape, w_shape = a.shape, w.shape
     b_dtype = rest[0].dtype if rest else a.dtype
     kept_w = w if needs_grad(x) else None
@@ -136,7 +133,7 @@ def _padding(
 
 
 def conv_transpose2d(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints = 0,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints = 0,
     output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1,
 ) -> Tensor:  # fmt: skip
     """The gradient of conv2d with respect to its input, as a layer (also called deconvolution).
@@ -146,16 +143,16 @@ def conv_transpose2d(
     """
     # y = x * Wᵀ + b, so dL/dx is the convolution itself, and dL/dW has x and g exchanged
     name = "conv_transpose2d"
-    _check_ranks(name, x, weight, 2)
-    if x.ndim == 3:
+    _check_ranks(name, input, weight, 2)
+    if input.ndim == 3:
         out = conv_transpose2d(
-            unsqueeze(x, 0), weight, bias, stride, padding, output_padding, groups, dilation
+            unsqueeze(input, 0), weight, bias, stride, padding, output_padding, groups, dilation
         )
         return squeeze(out, 0)
     stride, dilation = ints(name, "stride", stride, 2, 1), ints(name, "dilation", dilation, 2, 1)
     padding = ints(name, "padding", padding, 2, 0)
     extra = ints(name, "output_padding", output_padding, 2, 0)
-    inputs = (x, weight) if bias is None else (x, weight, bias)
+    inputs = (input, weight) if bias is None else (input, weight, bias)
     a, w, *rest = matrices(name, *inputs)
     if groups < 1 or a.shape[1] != w.shape[0] or w.shape[0] % groups:
         raise RuntimeError(
@@ -184,7 +181,8 @@ def conv_transpose2d(
     if rest:
         y = y + rest[0].reshape(-1, 1, 1)
     w_shape, b_dtype = w.shape, rest[0].dtype if rest else a.dtype
-    kept_w = w if needs_grad(x) else None
+    height, width = a.shape[2:]
+    kept_w = w if needs_grad(input) else None
     kept_x = a if needs_grad(weight) else None
     need_b = needs_grad(bias)
 
@@ -192,10 +190,11 @@ def conv_transpose2d(
         dx = dw = db = None
         if kept_w is not None:
             dx = kernel.conv2d(g, kept_w, *settings)
+            dx = dx[:, :, :height, :width]  # larger where output_padding reaches the stride
         if kept_x is not None:
             dw = kernel.conv2d_weight_grad(kept_x, g, w_shape, *settings)
         if need_b:
             db = g.sum(axis=(0, 2, 3), dtype=np.result_type(g.dtype, np.float64)).astype(b_dtype)
         return dx, dw, db
 
-    return record(name, y, (x, weight, bias), vjp)
+    return record(name, y, (input, weight, bias), vjp)

@@ -1,96 +1,127 @@
-"""New tensors."""
+"""New tensors. The keyword `device` is checked to be the CPU wherever PyTorch has it."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from minigrad.device import check_device
 from minigrad.dtypes import float32, int64
 from minigrad.ops.shape import sizes_of
 from minigrad.tensor import Tensor, as_array, wrap
 
 
-def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A copy of numbers, nested lists or arrays as a tensor."""
+    check_device("tensor", device)
     return Tensor(data, requires_grad, dtype)
 
 
-def as_tensor(data: Any, dtype: Any = None) -> Tensor:
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """The tensor itself, or a tensor that shares an array's memory where it can."""
+    check_device("as_tensor", device)
     if isinstance(data, Tensor) and (dtype is None or data.dtype == np.dtype(dtype)):
         return data
     return wrap(as_array(data, dtype))
 
 
-def from_numpy(array: Any) -> Tensor:
+def from_numpy(ndarray: Any) -> Tensor:
     """A tensor that shares the array's memory."""
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"from_numpy: expected a numpy array, got {type(array).__name__}")
-    return wrap(as_array(array))
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"from_numpy: expected a numpy array, got {type(ndarray).__name__}")
+    return wrap(as_array(ndarray))
 
 
-def _shape(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
-    shape = sizes_of(name, size)
+def shape_of(name: str, sizes: tuple[Any, ...], size: Any = ()) -> tuple[int, ...]:
+    """The shape from f(2, 3), f((2, 3)) or f(size=(2, 3))."""
+    shape = sizes_of(name, sizes or (size,))
     if min(shape, default=0) < 0:
         raise RuntimeError(f"{name}: sizes must not be negative, got {shape}")
     return shape
 
 
-def _new(array: Any, requires_grad: bool) -> Tensor:
+def _new(name: str, array: Any, device: Any, requires_grad: bool) -> Tensor:
+    check_device(name, device)
     return wrap(array).requires_grad_(requires_grad)
 
 
-def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros."""
-    return _new(np.zeros(_shape("zeros", size), float32 if dtype is None else dtype), requires_grad)
+    array = np.zeros(shape_of("zeros", sizes, size), float32 if dtype is None else dtype)
+    return _new("zeros", array, device, requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Ones."""
-    return _new(np.ones(_shape("ones", size), float32 if dtype is None else dtype), requires_grad)
+    array = np.ones(shape_of("ones", sizes, size), float32 if dtype is None else dtype)
+    return _new("ones", array, device, requires_grad)
 
 
-def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Memory as it comes: write before reading."""
-    return _new(np.empty(_shape("empty", size), float32 if dtype is None else dtype), requires_grad)
+    array = np.empty(shape_of("empty", sizes, size), float32 if dtype is None else dtype)
+    return _new("empty", array, device, requires_grad)
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full(
+    size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """One number everywhere."""
-    shape = _shape("full", (size,))
-    return _new(np.full(shape, as_array(fill_value, dtype)[()]), requires_grad)
+    array = np.full(shape_of("full", (size,)), as_array(fill_value, dtype)[()])
+    return _new("full", array, device, requires_grad)
 
 
 def arange(
-    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, requires_grad: bool = False
-) -> Tensor:
+    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """start, start + step, … up to but not including end; int64 if all are integers."""
     if end is None:
         start, end = 0, start
     start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
-    if step == 0 or (end - start) * step < 0:
-        raise RuntimeError(f"arange: {step} steps do not lead from {start} to {end}")
+    if step == 0 or not math.isfinite((end - start) / step) or (end - start) * step < 0:
+        raise RuntimeError(f"arange: steps of {step} do not lead from {start} to {end}")
     if dtype is None:
         whole = all(isinstance(v, int | np.integer) for v in (start, end, step))
         dtype = int64 if whole else float32
-    count = max(int(np.ceil((end - start) / step)), 0)
-    return _new((start + step * np.arange(count)).astype(dtype), requires_grad)
+    count = math.ceil((end - start) / step)
+    array = (start + step * np.arange(count)).astype(dtype)
+    return _new("arange", array, device, requires_grad)
 
 
 def linspace(
-    start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False
-) -> Tensor:
+    start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """`steps` numbers evenly spaced from start to end, both included."""
     if steps < 0:
         raise RuntimeError(f"linspace: steps must be non-negative, got {steps}")
-    array = np.linspace(start, end, steps).astype(float32 if dtype is None else dtype)
-    return _new(array, requires_grad)
+    array = np.linspace(float(start), float(end), steps)
+    return _new(
+        "linspace", array.astype(float32 if dtype is None else dtype), device, requires_grad
+    )
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Ones on the diagonal."""
-    return _new(np.eye(n, m, dtype=float32 if dtype is None else dtype), requires_grad)
+    if n < 0 or (m is not None and m < 0):
+        raise RuntimeError(f"eye: sizes must not be negative, got {n} and {m}")
+    array = np.eye(n, m, dtype=float32 if dtype is None else dtype)
+    return _new("eye", array, device, requires_grad)
 
 
 def _like(x: Any, dtype: Any) -> tuple[tuple[int, ...], Any]:
@@ -98,37 +129,57 @@ def _like(x: Any, dtype: Any) -> tuple[tuple[int, ...], Any]:
     return a.shape, a.dtype if dtype is None else dtype
 
 
-def zeros_like(x: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros in the shape and dtype of x."""
-    return _new(np.zeros(*_like(x, dtype)), requires_grad)
+    return _new("zeros_like", np.zeros(*_like(input, dtype)), device, requires_grad)
 
 
-def ones_like(x: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Ones in the shape and dtype of x."""
-    return _new(np.ones(*_like(x, dtype)), requires_grad)
+    return _new("ones_like", np.ones(*_like(input, dtype)), device, requires_grad)
 
 
-def empty_like(x: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def empty_like(
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """`empty` in the shape and dtype of x."""
-    return _new(np.empty(*_like(x, dtype)), requires_grad)
+    return _new("empty_like", np.empty(*_like(input, dtype)), device, requires_grad)
 
 
-def full_like(x: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    input: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """One number everywhere, in the shape and dtype of x."""
-    shape, kind = _like(x, dtype)
-    return _new(np.full(shape, as_array(fill_value)[()], kind), requires_grad)
+    shape, kind = _like(input, dtype)
+    array = np.full(shape, as_array(fill_value, kind)[()])
+    return _new("full_like", array, device, requires_grad)
 
 
-def new_zeros(x: Tensor, *size: Any) -> Tensor:
-    """Zeros in the dtype of x."""
-    return zeros(*size, dtype=x.dtype)
+def new_tensor(x: Tensor, data: Any, **options: Any) -> Tensor:
+    """`tensor` in the dtype of x."""
+    return tensor(data, **{"dtype": x.dtype, **options})
 
 
-def new_ones(x: Tensor, *size: Any) -> Tensor:
-    """Ones in the dtype of x."""
-    return ones(*size, dtype=x.dtype)
+def new_zeros(x: Tensor, *size: Any, **options: Any) -> Tensor:
+    """`zeros` in the dtype of x."""
+    return zeros(*size, **{"dtype": x.dtype, **options})
 
 
-def is_tensor(x: Any) -> bool:
+def new_ones(x: Tensor, *size: Any, **options: Any) -> Tensor:
+    """`ones` in the dtype of x."""
+    return ones(*size, **{"dtype": x.dtype, **options})
+
+
+def new_full(x: Tensor, size: Any, fill_value: Any, **options: Any) -> Tensor:
+    """`full` in the dtype of x."""
+    return full(size, fill_value, **{"dtype": x.dtype, **options})
+
+
+def is_tensor(obj: Any) -> bool:
     """Whether x is a Tensor."""
-    return isinstance(x, Tensor)
+    return isinstance(obj, Tensor)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels, modes
-from minigrad.dtypes import int64, result_dtype
-from minigrad.ops.shape import reshape
+from minigrad.dtypes import int32, int64
+from minigrad.ops.shape import broadcast_to, reshape
 from minigrad.recording import check_broadcast, elementwise, operand, record
 from minigrad.tensor import Tensor, as_array, axis_of, origin, wrap
 
@@ -64,10 +64,10 @@ def _read(a: Any, key: Any, index: Any) -> Any:
         raise IndexError(f"index: {shown} does not fit shape {a.shape}: {error}") from None
 
 
-def getitem(x: Any, index: Any) -> Tensor:
+def getitem(input: Any, index: Any) -> Tensor:
     """x[index]: a view for integers and slices, a copy for tensors and masks."""
     # dL/dx = g added up at the places it was read from
-    a = operand("getitem", x)
+    a = operand("getitem", input)
     key, basic = _key(index, a.shape)
     out = _read(a, key, index)
     shape = a.shape
@@ -88,15 +88,15 @@ def getitem(x: Any, index: Any) -> Tensor:
         return (dx,)
 
     kernel = kernels.current(a)
-    return record("getitem", out, (x,), vjp, origin(x) if basic else None)
+    return record("getitem", out, (input,), vjp, origin(input) if basic else None)
 
 
-def setitem(x: Tensor, index: Any, value: Any) -> None:
+def setitem(input: Tensor, index: Any, value: Any) -> None:
     """x[index] = value, in place; recorded if x or the value needs a gradient."""
     # dL/dx = g with zeros at the written places        dL/dvalue = g at the written places
     from minigrad.ops.inplace import overwrite
 
-    a = x.data
+    a = input.data
     key, _ = _key(index, a.shape)
     old = _read(a, key, index)
     v = as_array(value)
@@ -121,8 +121,8 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
     def write(out: Any) -> None:
         out[key] = v
 
-    x.data = a.astype(carrying(a, v), copy=False)
-    overwrite("setitem", x, write, (x, without), (value, lambda g: g[key]))
+    input.data = a.astype(carrying(a, v), copy=False)
+    overwrite("setitem", input, write, (input, without), (value, lambda g: g[key]))
 
 
 def _along(name: str, a: Any, dim: int, index: Any, same_rank: bool) -> tuple[int, Any]:
@@ -130,16 +130,17 @@ def _along(name: str, a: Any, dim: int, index: Any, same_rank: bool) -> tuple[in
     i = as_array(index)
     if i.dtype.kind not in "iu":
         raise RuntimeError(f"{name}: the index must be an integer tensor, got dtype {i.dtype}")
-    if same_rank and i.ndim != a.ndim and i.size:
+    if same_rank and max(i.ndim, 1) != max(a.ndim, 1) and i.size:
         raise RuntimeError(f"{name}: index of shape {i.shape} for an input of shape {a.shape}")
-    n = a.shape[axis] if a.ndim else 1
-    if i.size and (i.min() < 0 or i.max() >= n):
-        raise IndexError(f"{name}: index {_worst(i, n)} is out of range 0 to {n - 1} (dim {axis})")
+    check_index(name, i, a.shape[axis] if a.ndim else 1)
     return axis, i
 
 
-def _worst(i: Any, n: int) -> int:
-    return int(i.max()) if i.max() >= n else int(i.min())
+def check_index(name: str, i: Any, n: int) -> None:
+    """Raise if an index is not one of 0 … n-1."""
+    if i.size and (i.min() < 0 or i.max() >= n):
+        worst = i.max() if i.max() >= n else i.min()
+        raise IndexError(f"{name}: index {worst} is out of range 0 to {n - 1}")
 
 
 def _grid(i: Any, axis: int) -> tuple[Any, ...]:
@@ -150,45 +151,53 @@ def _grid(i: Any, axis: int) -> tuple[Any, ...]:
     return tuple(where)
 
 
-def gather(x: Any, dim: int, index: Any) -> Tensor:
+def gather(input: Any, dim: int, index: Any) -> Tensor:
     """out[i][j] = x[index[i][j]][j] (dim 0): one element for each entry of the index."""
-    a = operand("gather", x)
+    a = operand("gather", input)
     axis, i = _along("gather", a, dim, index, True)
     for d, (n, m) in enumerate(zip(i.shape, a.shape, strict=False)):
         if d != axis and n > m:
             raise RuntimeError(f"gather: index of shape {i.shape} for an input of shape {a.shape}")
-    if not a.ndim or not i.ndim:
-        return reshape(getitem(reshape(x, -1), i.reshape(-1)), i.shape)
+    if not a.ndim or not i.ndim:  # a number is a vector of one element
+        return reshape(getitem(reshape(input, -1), i.reshape(-1)), i.shape)
     if not i.size:
-        return getitem(reshape(x, -1), np.zeros(i.shape, np.int64))
-    return getitem(x, _grid(i, axis))
+        return getitem(reshape(input, -1), np.zeros(i.shape, np.int64))
+    return getitem(input, _grid(i, axis))
 
 
-def scatter(x: Any, dim: int, index: Any, src: Any) -> Tensor:
-    """A copy of x with src (a tensor or number) written at the places gather would read."""
-    return _scatter("scatter", x, dim, index, src)
+def scatter(
+    input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: Any = None
+) -> Tensor:
+    """A copy of x with `src`, a tensor, or `value`, a number, written at the places gather would
+    read; reduce="add" adds there."""
+    if (src is None) == (value is None):
+        raise TypeError("scatter: give one of src, a tensor, and value, a number")
+    if reduce not in (None, "add"):
+        raise ValueError(f"scatter: reduce must be None or 'add', got {reduce!r}")
+    return _scatter("scatter", input, dim, index, value if src is None else src, reduce == "add")
 
 
-def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Tensor:
+def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor:
     """A copy of x with src added at the places gather would read."""
-    return _scatter("scatter_add", x, dim, index, src)
+    return _scatter("scatter_add", input, dim, index, src, True)
 
 
-def _scatter(name: str, x: Any, dim: int, index: Any, src: Any) -> Tensor:
-    # scatter:      dL/dx = g with zeros at the places, dL/dsrc = g at the places
-    # scatter_add:  dL/dx = g,                          dL/dsrc = g at the places
+def _scatter(name: str, x: Any, dim: int, index: Any, src: Any, add: bool) -> Tensor:
+    # written:  dL/dx = g with zeros at the places, dL/dsrc = g at the places
+    # added:    dL/dx = g,                          dL/dsrc = g at the places
     a = operand(name, x)
     axis, i = _along(name, a, dim, index, True)
-    grid = _grid(i, axis)
+    grid = _grid(i.reshape(i.shape if a.ndim else ()), axis)
     s = as_array(src)
+    if isinstance(src, Tensor) and s.dtype != a.dtype and "c" not in (s.dtype.kind, a.dtype.kind):
+        raise RuntimeError(f"{name}: src has dtype {s.dtype}, expected the input's {a.dtype}")
     s = s.astype(carrying(a, s))
     if s.ndim:
-        if any(m < n for m, n in zip(s.shape, i.shape, strict=True)):
+        if s.ndim != i.ndim or any(m < n for m, n in zip(s.shape, i.shape, strict=True)):
             raise RuntimeError(f"{name}: index of shape {i.shape} for a src of shape {s.shape}")
         part = tuple(slice(n) for n in i.shape)
         s, src_shape = s[part], s.shape
     out = a.astype(s.dtype)
-    add = name == "scatter_add"
     if add:
         np.add.at(out, grid, s)
     else:
@@ -211,33 +220,46 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any) -> Tensor:
     return elementwise(name, out, (x, dx), (src, dsrc))
 
 
-def index_select(x: Any, dim: int, index: Any) -> Tensor:
+def index_select(input: Any, dim: int, index: Any) -> Tensor:
     """The slices of x along `dim` that a vector of positions names."""
-    a = operand("index_select", x)
+    a = operand("index_select", input)
     axis, i = _along("index_select", a, dim, index, False)
     if i.ndim > 1:
         raise RuntimeError(f"index_select: the index must be a vector, got shape {i.shape}")
     if not a.ndim:
-        return getitem(reshape(x, 1), i.reshape(-1)[:1]).reshape(())  # type: ignore[no-any-return]
-    return getitem(x, (slice(None),) * axis + (i.reshape(-1),))
+        return getitem(reshape(input, 1), i.reshape(-1)[:1]).reshape(())  # type: ignore[no-any-return]
+    return getitem(input, (slice(None),) * axis + (i.reshape(-1),))
 
 
-def take(x: Any, index: Any) -> Tensor:
+def take(input: Any, index: Any) -> Tensor:
     """Elements of the flattened tensor at the given positions."""
-    return getitem(reshape(x, -1), as_array(index))
+    return getitem(reshape(input, -1), as_array(index))
 
 
-def take_along_dim(x: Any, indices: Any, dim: int) -> Tensor:
-    """`gather` with an index that broadcasts over the other axes."""
-    a, i = operand("take_along_dim", x), as_array(indices)
-    shape = list(np.broadcast_shapes(a.shape[:dim] + (1,) + a.shape[dim + 1 :], i.shape))
-    return gather(x, dim, np.broadcast_to(i, shape))
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Tensor:
+    """`gather` with an index that broadcasts over the other axes; of all elements in one row
+    without `dim`. Negative positions count from the end."""
+    name, a, i = "take_along_dim", operand("take_along_dim", input), as_array(indices)
+    if dim is None:
+        return take_along_dim(reshape(input, -1), i.reshape(-1), 0)
+    axis = axis_of(name, dim, a.ndim)
+    if i.ndim != a.ndim or i.dtype != int64:
+        raise RuntimeError(
+            f"{name}: expected int64 indices of {a.ndim} axes, got {i.dtype} of shape {i.shape}"
+        )
+    rest = list(zip(a.shape, i.shape, strict=True))
+    if any(d != axis and m != n and 1 not in (m, n) for d, (m, n) in enumerate(rest)):
+        raise RuntimeError(f"{name}: shapes {a.shape} and {i.shape} do not broadcast")
+    grown = [n if d == axis else (m if n == 1 else n) for d, (m, n) in enumerate(rest)]
+    sizes = [m if d == axis else n for d, (m, n) in enumerate(zip(a.shape, grown, strict=True))]
+    i = np.broadcast_to(np.where(i < 0, i + a.shape[axis], i), grown)
+    return gather(broadcast_to(input, sizes), axis, i)
 
 
-def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
+def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
     """x with `value` (a number or 0-d tensor) where the mask is true."""
     # dL/dx = g where the mask is false        dL/dvalue = Σ g where it is true
-    a, m, v = operand("masked_fill", x), as_array(mask), as_array(value)
+    a, m, v = operand("masked_fill", input), as_array(mask), as_array(value)
     if m.dtype != bool:
         raise RuntimeError(f"masked_fill: the mask must be bool, got dtype {m.dtype}")
     check_broadcast("masked_fill", [m, a])
@@ -245,40 +267,49 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
         raise RuntimeError(
             f"masked_fill: value must be a number or 0-d tensor, got shape {v.shape}"
         )
+    if v.dtype.kind == "c" and carrying(a, v).kind != "c":
+        raise RuntimeError(f"masked_fill: the complex value {v} does not fit dtype {a.dtype}")
     out = np.where(m, v.astype(carrying(a, v)), a).astype(carrying(a, v), copy=False)
     return elementwise(
         "masked_fill",
         out,
-        (x, lambda g: np.where(m, 0, g)),
+        (input, lambda g: np.where(m, 0, g)),
         (value, lambda g: np.where(m, g, 0)),
     )
 
 
-def masked_select(x: Any, mask: Any) -> Tensor:
+def masked_select(input: Any, mask: Any) -> Tensor:
     """The elements of x where the mask is true, as a vector."""
-    from minigrad.ops.shape import broadcast_to
-
-    a, m = operand("masked_select", x), as_array(mask)
+    a, m = operand("masked_select", input), as_array(mask)
     shape = np.broadcast_shapes(a.shape, m.shape)
-    return getitem(broadcast_to(x, shape), wrap(np.broadcast_to(m, shape)))
+    return getitem(broadcast_to(input, shape), wrap(np.broadcast_to(m, shape)))
 
 
-def nonzero(x: Any, as_tuple: bool = False) -> Any:
+def nonzero(input: Any, as_tuple: bool = False) -> Any:
     """The positions of the nonzero elements: a matrix with one row each, or one vector per axis."""
-    found = np.nonzero(np.atleast_1d(as_array(x)))
+    found = np.nonzero(np.atleast_1d(as_array(input)))
     if as_tuple:
         return tuple(wrap(i) for i in found)
-    return wrap(np.stack(found, axis=1)[:, : as_array(x).ndim])
+    return wrap(np.stack(found, axis=1)[:, : as_array(input).ndim])
 
 
-def unique(x: Any) -> Tensor:
-    """The distinct elements in ascending order."""
-    return wrap(np.unique(as_array(x)))
+def unique(
+    input: Any,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
+    """The distinct elements (or slices along `dim`), always in ascending order; on request also
+    which of them each element is, and how often each occurs."""
+    wanted: Any = {"return_inverse": return_inverse, "return_counts": return_counts}
+    found = np.unique(as_array(input), axis=dim, **wanted)
+    return tuple(map(wrap, found)) if isinstance(found, tuple) else wrap(found)
 
 
-def one_hot(x: Any, num_classes: int = -1) -> Tensor:
+def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     """Integers as rows with a single 1, in int64."""
-    i = as_array(x)
+    i = as_array(tensor)
     if i.dtype.kind not in "iu":
         raise RuntimeError(f"one_hot: expected an integer tensor, got dtype {i.dtype}")
     if num_classes == -1:
@@ -287,15 +318,15 @@ def one_hot(x: Any, num_classes: int = -1) -> Tensor:
         num_classes = int(i.max()) + 1
     if i.size and (i.min() < 0 or i.max() >= num_classes):
         raise RuntimeError(
-            f"one_hot: class {_worst(i, num_classes)} is not in 0 to {num_classes - 1}"
+            f"one_hot: classes {i.min()} to {i.max()} are not in 0 to {num_classes - 1}"
         )
     return wrap((i[..., None] == np.arange(num_classes)).astype(int64))
 
 
-def embedding(x: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """The rows of `weight` that the integers in x name; row `padding_idx` receives no gradient."""
     # dL/dweight = g added up by row
-    i, w = as_array(x), operand("embedding", weight)
+    i, w = as_array(input), operand("embedding", weight)
     if i.dtype.kind not in "iu":
         raise RuntimeError(f"embedding: expected an integer tensor, got dtype {i.dtype}")
     if w.ndim != 2:
@@ -305,8 +336,7 @@ def embedding(x: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
         if not -rows <= padding_idx < rows:
             raise ValueError(f"embedding: padding_idx {padding_idx} is outside {rows} rows")
         padding_idx %= rows
-    if i.size and (i.min() < 0 or i.max() >= rows):
-        raise IndexError(f"embedding: index {_worst(i, rows)} is out of range 0 to {rows - 1}")
+    check_index("embedding", i, rows)
     kernel, flat = kernels.current(w), i.reshape(-1)
 
     def vjp(g: Any) -> Any:
@@ -319,8 +349,19 @@ def embedding(x: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     return record("embedding", w[i], (weight,), vjp)
 
 
-def searchsorted(sorted_sequence: Any, values: Any, *, right: bool = False) -> Tensor:
-    """Where values would be inserted into a sorted vector."""
-    dtype = result_dtype(sorted_sequence, values)
-    a, v = as_array(sorted_sequence).astype(dtype), as_array(values).astype(dtype)
-    return wrap(np.asarray(np.searchsorted(a, v, "right" if right else "left"), int64))
+def searchsorted(
+    sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False,
+    side: str | None = None,
+) -> Tensor:  # fmt: skip
+    """Where values would be inserted into a sorted vector, or into the rows of a sorted tensor,
+    before (side "left") or after ("right") those that are equal."""
+    if side not in (None, "left", "right") or (side == "left" and right):
+        raise RuntimeError(f"searchsorted: side must be 'left' or 'right', got {side!r}")
+    a, v = as_array(sorted_sequence), as_array(input)
+    if a.ndim != 1 and a.shape[:-1] != v.shape[:-1]:
+        raise RuntimeError(f"searchsorted: sequences {a.shape} and values {v.shape} do not match")
+    out = np.empty(v.shape, int32 if out_int32 else int64)
+    where: Any = "right" if right else side or "left"
+    for row in np.ndindex(a.shape[:-1]):
+        out[row] = np.searchsorted(a[row], v[row], where)
+    return wrap(out)

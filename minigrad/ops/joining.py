@@ -31,10 +31,11 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     tensors = list(tensors)
     if not tensors:
         raise RuntimeError("cat: expected at least one tensor")
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor | np.ndarray):
+            raise TypeError(f"cat: expected tensors, got {type(x).__name__} at position {i}")
     arrays = [as_array(x) for x in tensors]
-    kept = [i for i, a in enumerate(arrays) if a.shape != (0,)] or [
-        0
-    ]  # as torch: skip legacy empties
+    kept = [i for i, a in enumerate(arrays) if a.shape != (0,)] or [0]  # (0,) fits any shape
     first = arrays[kept[0]]
     if first.ndim == 0:
         raise RuntimeError("cat: 0-d tensors cannot be joined: use stack")
@@ -85,9 +86,9 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
 
 
 @numpy_names
-def split(x: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces of one size (the last may be smaller) or of the listed sizes along `dim`."""
-    a = operand("split", x)
+    a = operand("split", tensor)
     axis = axis_of("split", dim, a.ndim)
     n = a.shape[axis]
     if isinstance(split_size_or_sections, int):
@@ -100,63 +101,69 @@ def split(x: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ..
         if sum(sections) != n or min(sections, default=0) < 0:
             raise RuntimeError(f"split: sections {sections} do not add up to {n} (dim {axis})")
     starts = np.cumsum([0, *sections]).tolist()
-    return tuple(narrow(x, axis, i, s) for i, s in zip(starts, sections, strict=False))
+    return tuple(narrow(tensor, axis, i, s) for i, s in zip(starts, sections, strict=False))
 
 
 @numpy_names
-def chunk(x: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size (the last may be smaller)."""
-    a = operand("chunk", x)
+    a = operand("chunk", input)
     if chunks < 1:
         raise RuntimeError(f"chunk: chunks must be positive, got {chunks}")
     n = a.shape[axis_of("chunk", dim, a.ndim)]
-    return split(x, max(-(-n // chunks), 1), dim) if n else (narrow(x, dim, 0, 0),) * chunks
+    return split(input, max(-(-n // chunks), 1), dim) if n else (narrow(input, dim, 0, 0),) * chunks
 
 
 @numpy_names
-def unbind(x: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def unbind(input: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along `dim`, without that axis."""
-    a = operand("unbind", x)
-    axis = axis_of("unbind", dim, a.ndim)
-    return tuple(select(x, axis, i) for i in range(a.shape[axis]))
-
-
-def flip(x: Any, *dims: Any) -> Tensor:
-    """The order reversed along the given axes."""
-    a = operand("flip", x)
-    axes = tuple(axis_of("flip", d, a.ndim) for d in sizes_of("flip", dims))
-    if len(set(axes)) != len(axes):
-        raise RuntimeError(f"flip: dims {dims} name an axis twice")
+    a = operand("unbind", input)
     if not a.ndim:
-        return clone(x)
-    return elementwise("flip", np.flip(a, axes).copy(), (x, lambda g: np.flip(g, axes)))
+        raise IndexError("unbind: a 0-d tensor has no axis to take apart")
+    axis = axis_of("unbind", dim, a.ndim)
+    return tuple(select(input, axis, i) for i in range(a.shape[axis]))
 
 
-def roll(x: Any, shifts: Any, dims: Any = None) -> Tensor:
+def flip(input: Any, *axes: Any, dims: Any = ()) -> Tensor:
+    """The order reversed along the given axes."""
+    a = operand("flip", input)
+    axes = tuple(axis_of("flip", d, a.ndim) for d in sizes_of("flip", axes or (dims,)))
+    if len(set(axes)) != len(axes):
+        raise RuntimeError(f"flip: dims {axes} name an axis twice")
+    if not a.ndim:
+        return clone(input)
+    return elementwise("flip", np.flip(a, axes).copy(), (input, lambda g: np.flip(g, axes)))
+
+
+def roll(input: Any, shifts: Any, dims: Any = None) -> Tensor:
     """Elements shifted along axes, coming in again at the other end."""
-    a = operand("roll", x)
-    if dims is not None:
-        shifts, dims = np.atleast_1d(shifts).tolist(), np.atleast_1d(dims).tolist()
-        dims = [axis_of("roll", d, a.ndim) for d in dims]
-        if len(shifts) != len(dims):
-            raise RuntimeError(f"roll: {len(shifts)} shifts for {len(dims)} dims")
-        back = [-s for s in shifts]
+    a = operand("roll", input)
+    shifts = sizes_of("roll", (shifts,))
+    if dims is None or dims == ():
+        axes, count = None, 1  # of all elements in one row
     else:
-        shifts = int(np.atleast_1d(shifts).item())
-        back = -shifts
-    return elementwise("roll", np.roll(a, shifts, dims), (x, lambda g: np.roll(g, back, dims)))
+        axes = tuple(axis_of("roll", d, a.ndim) for d in sizes_of("roll", (dims,)))
+        count = len(axes)
+    if len(shifts) != count:
+        raise RuntimeError(f"roll: {len(shifts)} shifts for dims {dims}, expected {count}")
+    if axes is not None and not a.ndim:
+        raise IndexError("roll: a 0-d tensor has no dims: leave them out")
+    back = tuple(-s for s in shifts)
+    if axes is None:
+        shifts, back = shifts[0], back[0]
+    return elementwise("roll", np.roll(a, shifts, axes), (input, lambda g: np.roll(g, back, axes)))
 
 
-def tile(x: Any, *dims: Any) -> Tensor:
+def tile(input: Any, *times: Any, dims: Any = ()) -> Tensor:
     """The tensor repeated dims[i] times along each axis; missing axes come in front."""
-    a, times = operand("tile", x), sizes_of("tile", dims)
-    return repeat(x, (1,) * (a.ndim - len(times)) + times)
+    a, times = operand("tile", input), sizes_of("tile", times or (dims,))
+    return repeat(input, (1,) * (a.ndim - len(times)) + times)
 
 
-def repeat(x: Any, *sizes: Any) -> Tensor:
+def repeat(input: Any, *sizes: Any) -> Tensor:
     """The tensor repeated sizes[i] times along each axis; sizes beyond its axes come in front."""
     # dL/dx = g summed over the repetitions
-    a, times = operand("repeat", x), sizes_of("repeat", sizes)
+    a, times = operand("repeat", input), sizes_of("repeat", sizes)
     if len(times) < a.ndim or min(times, default=0) < 0:
         raise RuntimeError(f"repeat: sizes {times} for a tensor of shape {a.shape}")
     shape = (1,) * (len(times) - a.ndim) + a.shape
@@ -165,33 +172,41 @@ def repeat(x: Any, *sizes: Any) -> Tensor:
     return elementwise(
         "repeat",
         np.tile(a, times),
-        (x, lambda g: g.reshape(split_shape).sum(axis=repeats).reshape(old)),
+        (input, lambda g: g.reshape(split_shape).sum(axis=repeats).reshape(old)),
     )
 
 
-def repeat_interleave(x: Any, repeats: int, dim: int | None = None) -> Tensor:
-    """Each element (or slice along `dim`) repeated in place."""
-    a = operand("repeat_interleave", x)
-    if repeats < 0:
-        raise RuntimeError(f"repeat_interleave: repeats must not be negative, got {repeats}")
+def repeat_interleave(
+    input: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Each element (or slice along `dim`) repeated in place, all equally often or each as often as
+    a vector says; `output_size`, a hint, is not needed here."""
+    from minigrad.ops.indexing import index_select
+
+    a, times = operand("repeat_interleave", input), as_array(repeats)
+    if times.dtype.kind not in "iu" or times.ndim > 1 or (times.size and times.min() < 0):
+        raise RuntimeError(
+            "repeat_interleave: repeats must be a non-negative integer or a vector of them, got "
+            f"{repeats!r}"
+        )
     if dim is None:
-        return repeat_interleave(reshape(x, -1), repeats, 0)
+        return repeat_interleave(reshape(input, -1), repeats, 0)
     axis = axis_of("repeat_interleave", dim, a.ndim)
-    grouped = (*a.shape[: axis + 1], repeats, *a.shape[axis + 1 :])
-    return elementwise(
-        "repeat_interleave",
-        np.repeat(a, repeats, axis),
-        (x, lambda g: g.reshape(grouped).sum(axis=axis + 1)),
-    )
+    size = a.shape[axis] if a.ndim else 1
+    if times.size not in (1, size):
+        raise RuntimeError(f"repeat_interleave: {times.size} repeats for {size} slices")
+    return index_select(input, axis, np.repeat(np.arange(size), times))
 
 
-def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+def pad(
+    input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None
+) -> Tensor:
     """Pad the last axes by (left, right, top, bottom, …); negative numbers crop.
 
     mode: "constant" (with `value`, default 0), "reflect", "replicate" or "circular".
     """
     # dL/dx = g at the places where x went, summed where it went to several
-    a = operand("pad", x)
+    a = operand("pad", input)
     amounts = list(pad)
     if len(amounts) % 2 or len(amounts) > 2 * a.ndim:
         raise RuntimeError(f"pad: {len(amounts)} amounts for a tensor of shape {a.shape}")
@@ -201,7 +216,7 @@ def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float | None 
         if n + before + after < 0:
             raise RuntimeError(f"pad: amounts {amounts} crop more than shape {a.shape} has")
     if mode != "constant":
-        return _pad_from_inside(x, pairs, mode)
+        return _pad_from_inside(input, pairs, mode)
     grown = [(max(b, 0), max(e, 0)) for b, e in pairs]
     crop = tuple(
         slice(max(-b, 0), n - max(-e, 0)) for n, (b, e) in zip(a.shape, pairs, strict=True)
@@ -215,7 +230,7 @@ def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float | None 
         dx[crop] = g[inner]
         return dx
 
-    return elementwise("pad", out, (x, back))
+    return elementwise("pad", out, (input, back))
 
 
 def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Tensor:
@@ -232,7 +247,8 @@ def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Tensor:
         elif mode == "circular":
             if max(before, after) > n:
                 raise RuntimeError(f"pad: circular padding {before, after} is larger than size {n}")
-            i = i % n
+            inner = np.arange(n)[max(-before, 0) : n - max(-after, 0)]  # what is cropped goes first
+            i = inner[np.arange(-max(before, 0), inner.size + max(after, 0)) % max(inner.size, 1)]
         elif mode == "reflect":
             if max(before, after) >= n:
                 raise RuntimeError(f"pad: reflect padding {before, after} must be below size {n}")
@@ -245,8 +261,10 @@ def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Tensor:
     return cast(Tensor, x)
 
 
-def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """Coordinates of a grid."""
+    if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
+        tensors = tuple(tensors[0])
     if indexing not in ("ij", "xy"):
         raise ValueError(f"meshgrid: indexing must be 'ij' or 'xy', got {indexing!r}")
     n = len(tensors)

@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.ops.arithmetic import add, clamp, div, mul
 from minigrad.ops.reductions import norm
 from minigrad.ops.reductions import sum as total
-from minigrad.ops.shape import reshape
+from minigrad.ops.shape import broadcast_tensors, reshape
 from minigrad.recording import fit, needs_grad, record
 from minigrad.tensor import Tensor, as_array
 
@@ -25,10 +25,10 @@ def matrices(name: str, *tensors: Any) -> tuple[Any, ...]:
     return arrays
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x·Wᵀ + b for x (…, in), weight (out, in) or (in,), bias (out,)."""
     # y = x·Wᵀ + b        dL/dx = g·W        dL/dW = gᵀ·x        dL/db = Σ g over the rows
-    inputs = (x, weight) if bias is None else (x, weight, bias)
+    inputs = (input, weight) if bias is None else (input, weight, bias)
     a, w, *rest = matrices("linear", *inputs)
     if w.ndim not in (1, 2) or a.ndim == 0 or a.shape[-1] != w.shape[-1]:
         raise RuntimeError(
@@ -36,7 +36,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"the input's last size to be {w.shape[-1] if w.ndim else 'the in_features'}"
         )
     if w.ndim == 1:
-        out = matmul(x, weight)
+        out = matmul(input, weight)
         return out if bias is None else out + bias
     if rest and rest[0].shape not in ((w.shape[0],), (1,), ()):
         raise RuntimeError(f"linear: bias of shape {rest[0].shape}, expected ({w.shape[0]},)")
@@ -47,7 +47,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             y += rest[0]
         else:
             y = y + rest[0]
-    need_x, need_w, need_b = needs_grad(x), needs_grad(weight), needs_grad(bias)
+    need_x, need_w, need_b = needs_grad(input), needs_grad(weight), needs_grad(bias)
     shape, out_features = a.shape, w.shape[0]
     b_shape, b_dtype = (rest[0].shape, rest[0].dtype) if rest else ((), a.dtype)
     kept_w = w if need_x else None
@@ -61,13 +61,13 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     if a.ndim != 2:
         y = y.reshape(*a.shape[:-1], out_features)
-    return record("linear", y, (x, weight, bias), vjp)
+    return record("linear", y, (input, weight, bias), vjp)
 
 
-def matmul(x: Any, y: Any) -> Tensor:
+def matmul(input: Any, other: Any) -> Tensor:
     """The matrix product in all ranks: vectors, matrices, and stacks of matrices that broadcast."""
     # Y = A·B        dL/dA = g·Bᵀ        dL/dB = Aᵀ·g        (a vector: row left, column right)
-    a, b = matrices("matmul", x, y)
+    a, b = matrices("matmul", input, other)
     if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise RuntimeError(f"matmul: shapes {a.shape} and {b.shape} cannot be multiplied")
     try:
@@ -78,7 +78,7 @@ def matmul(x: Any, y: Any) -> Tensor:
     columns = b if b.ndim > 1 else b[:, None]
     stack = np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2])
     shape = (*stack, rows.shape[-2], columns.shape[-1])
-    need_a, need_b = needs_grad(x), needs_grad(y)
+    need_a, need_b = needs_grad(input), needs_grad(other)
     a_shape, b_shape, a_dtype, b_dtype = a.shape, b.shape, a.dtype, b.dtype
     kept_b = columns if need_a else None
     kept_a = rows if need_b else None
@@ -93,7 +93,7 @@ def matmul(x: Any, y: Any) -> Tensor:
             db = fit(kept_a.swapaxes(-1, -2) @ g, columns_shape, b_dtype).reshape(b_shape)
         return da, db
 
-    return record("matmul", out, (x, y), vjp)
+    return record("matmul", out, (input, other), vjp)
 
 
 def _ranked(name: str, x: Any, y: Any, rank: int) -> tuple[Any, Any]:
@@ -103,55 +103,57 @@ def _ranked(name: str, x: Any, y: Any, rank: int) -> tuple[Any, Any]:
     return a, b
 
 
-def mm(x: Any, y: Any) -> Tensor:
+def mm(input: Any, mat2: Any) -> Tensor:
     """The product of two matrices."""
-    _ranked("mm", x, y, 2)
-    return matmul(x, y)
+    _ranked("mm", input, mat2, 2)
+    return matmul(input, mat2)
 
 
-def bmm(x: Any, y: Any) -> Tensor:
+def bmm(input: Any, mat2: Any) -> Tensor:
     """The products of two stacks (B, n, k) and (B, k, m) of the same length."""
-    a, b = _ranked("bmm", x, y, 3)
+    a, b = _ranked("bmm", input, mat2, 3)
     if a.shape[0] != b.shape[0]:
         raise RuntimeError(f"bmm: stacks of {a.shape[0]} and {b.shape[0]} matrices")
-    return matmul(x, y)
+    return matmul(input, mat2)
 
 
-def mv(x: Any, y: Any) -> Tensor:
+def mv(input: Any, vec: Any) -> Tensor:
     """A matrix times a vector."""
-    a, b = as_array(x), as_array(y)
+    a, b = as_array(input), as_array(vec)
     if a.ndim != 2 or b.ndim != 1:
         raise RuntimeError(f"mv: expected a matrix and a vector, got shapes {a.shape}, {b.shape}")
-    return matmul(x, y)
+    return matmul(input, vec)
 
 
-def dot(x: Any, y: Any) -> Tensor:
+def dot(input: Any, tensor: Any) -> Tensor:
     """The inner product of two vectors."""
-    a, b = _ranked("dot", x, y, 1)
+    a, b = _ranked("dot", input, tensor, 1)
     if a.shape != b.shape:
         raise RuntimeError(f"dot: vectors of {a.shape[0]} and {b.shape[0]} elements")
-    return matmul(x, y)
+    return matmul(input, tensor)
 
 
-def outer(x: Any, y: Any) -> Tensor:
+def outer(input: Any, vec2: Any) -> Tensor:
     """The outer product of two vectors."""
-    _ranked("outer", x, y, 1)
-    return mul(reshape(x, -1, 1), y)
+    _ranked("outer", input, vec2, 1)
+    return mul(reshape(input, -1, 1), vec2)
 
 
-def addmm(x: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta·x + alpha·(mat1 @ mat2)."""
     product = mm(mat1, mat2)
     scaled = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
         return scaled
     try:
-        fits = np.broadcast_shapes(x.shape, product.shape) == product.shape
+        fits = np.broadcast_shapes(input.shape, product.shape) == product.shape
     except ValueError:
         fits = False
     if not fits:
-        raise RuntimeError(f"addmm: input of shape {x.shape} does not expand to {product.shape}")
-    return add(scaled, x if beta == 1 else mul(x, beta))
+        raise RuntimeError(
+            f"addmm: input of shape {input.shape} does not expand to {product.shape}"
+        )
+    return add(scaled, input if beta == 1 else mul(input, beta))
 
 
 def einsum(equation: str, *tensors: Any) -> Tensor:
@@ -204,7 +206,8 @@ def _contract(subscripts: list[str], arrays: Any, result: str, sizes: dict[str, 
         np.broadcast_to(a, [sizes[c] for c in letters])
         for letters, a in zip(subscripts, arrays, strict=True)
     ]
-    return np.einsum(f"{','.join(subscripts)}->{result}", *full, optimize=len(full) > 1)
+    out = np.einsum(f"{','.join(subscripts)}->{result}", *full, optimize=len(full) > 1)
+    return np.asarray(out, np.result_type(*arrays))  # numpy sums small integers in int64
 
 
 def _letters(equation: str, arrays: Any) -> tuple[list[str], str]:
@@ -238,12 +241,13 @@ def _letters(equation: str, arrays: Any) -> tuple[list[str], str]:
     return spelt, result
 
 
-def cosine_similarity(x: Tensor, y: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x·y/(|x|·|y|) along `dim`, each norm at least eps."""
-    lengths = clamp(norm(x, 2, dim), min=eps) * clamp(norm(y, 2, dim), min=eps)
-    return div(total(x * y, dim), lengths)
+    x1, x2 = broadcast_tensors(x1, x2)
+    lengths = clamp(norm(x1, 2, dim), min=eps) * clamp(norm(x2, 2, dim), min=eps)
+    return div(total(x1 * x2, dim), lengths)
 
 
-def normalize(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """x divided by its p-norm along `dim`, at least eps."""
-    return div(x, clamp(norm(x, p, dim, keepdim=True), min=eps))
+    return div(input, clamp(norm(input, p, dim, keepdim=True), min=eps))

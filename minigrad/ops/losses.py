@@ -37,26 +37,46 @@ def _same_shape(name: str, x: Any, target: Any, reduction: str) -> None:
         raise ValueError(f"{name}: target of shape {found}, expected the input's {expected}{hint}")
 
 
-def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """(x - target)²."""
+def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Tensor:
+    """(x - target)²; with a weight for each element the mean is over the weights."""
     # dL/dx = g·2·(x - t)/(n for the mean)
-    _same_shape("mse_loss", x, target, reduction)
-    a, t = operand_arrays("mse_loss", x, target)
+    _same_shape("mse_loss", input, target, reduction)
+    if weight is not None:
+        each = mse_loss(input, target, reduction="none")
+        return _weighted_mean("mse_loss", each, weight, reduction)
+    a, t = operand_arrays("mse_loss", input, target)
     d = a - t
-    return _weighted("mse_loss", x, target, d * d, lambda: 2 * d, reduction)
+    return _of_difference("mse_loss", input, target, d * d, lambda: 2 * d, reduction)
 
 
-def l1_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """|x - target|."""
+def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Tensor:
+    """|x - target|; with a weight for each element the mean is over the weights."""
     # dL/dx = g·sign(x - t)/(n for the mean)
-    _same_shape("l1_loss", x, target, reduction)
-    a, t = operand_arrays("l1_loss", x, target)
+    _same_shape("l1_loss", input, target, reduction)
+    if weight is not None:
+        each = l1_loss(input, target, reduction="none")
+        return _weighted_mean("l1_loss", each, weight, reduction)
+    a, t = operand_arrays("l1_loss", input, target)
     d = a - t
     sign = np.sign(d.real).astype(a.dtype)
-    return _weighted("l1_loss", x, target, d * sign, lambda: sign, reduction)
+    return _of_difference("l1_loss", input, target, d * sign, lambda: sign, reduction)
 
 
-def _weighted(name: str, x: Any, target: Any, loss: Any, slope: Any, reduction: str) -> Tensor:
+def _weighted_mean(name: str, each: Tensor, weight: Any, reduction: str) -> Tensor:
+    _check_weight(name, each, weight)
+    if reduction == "mean":
+        return total(mul(each, weight)) / total(weight)
+    return _reduced(mul(each, weight), reduction)
+
+
+def _check_weight(name: str, each: Tensor, weight: Any) -> None:
+    if as_array(weight).shape != each.shape:
+        raise ValueError(
+            f"{name}: weight of shape {as_array(weight).shape}, expected the input's {each.shape}"
+        )
+
+
+def _of_difference(name: str, x: Any, target: Any, loss: Any, slope: Any, reduction: str) -> Tensor:
     """A loss of x - target with its derivative: reduced and recorded in one node."""
     if reduction == "none":
         s = slope()
@@ -69,20 +89,29 @@ def _weighted(name: str, x: Any, target: Any, loss: Any, slope: Any, reduction: 
     return elementwise(name, out, (x, lambda g: g * s), (target, lambda g: -g * s))
 
 
-def smooth_l1_loss(x: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+def smooth_l1_loss(
+    input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
     """½d²/beta where |d| < beta, |d| - ½beta elsewhere (d = x - target)."""
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     if beta == 0:
-        return l1_loss(x, target, reduction)
-    return _huber("smooth_l1_loss", x, target, reduction, beta, 1 / beta)
+        return l1_loss(input, target, reduction=reduction)
+    return _huber("smooth_l1_loss", input, target, reduction, beta, 1 / beta)
 
 
-def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
-    """½d² where |d| < delta, delta·(|d| - ½delta) elsewhere (d = x - target)."""
+def huber_loss(
+    input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+) -> Tensor:
+    """½d² where |d| < delta, delta·(|d| - ½delta) elsewhere (d = x - target); `weight` scales each
+    element, and the mean stays over all."""
     if delta <= 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta}")
-    return _huber("huber_loss", x, target, reduction, delta, 1.0)
+    if weight is not None:
+        each = _huber("huber_loss", input, target, "none", delta, 1.0)
+        _check_weight("huber_loss", each, weight)
+        return _reduced(mul(each, weight), reduction)
+    return _huber("huber_loss", input, target, reduction, delta, 1.0)
 
 
 def _huber(name: str, x: Any, target: Any, reduction: str, delta: float, scale: float) -> Tensor:
@@ -94,18 +123,18 @@ def _huber(name: str, x: Any, target: Any, reduction: str, delta: float, scale: 
     inside = np.abs(d.real) < delta
     loss = np.where(inside, 0.5 * d * d, delta * (d * sign - 0.5 * delta)) * scale
     slope = (np.where(inside, d, delta * sign) * scale).astype(a.dtype)
-    return _weighted(name, x, target, loss.astype(a.dtype), lambda: slope, reduction)
+    return _of_difference(name, x, target, loss.astype(a.dtype), lambda: slope, reduction)
 
 
 def binary_cross_entropy(
-    x: Any, target: Any, weight: Any = None, reduction: str = "mean"
+    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean"
 ) -> Tensor:
     """-(t·log x + (1-t)·log(1-x)) for probabilities x; logarithms are limited to -100."""
     # dL/dx = g·(x - t)/(x·(1 - x)), the denominator at least 1e-12
     # dL/dt = g·(log(1-x) - log x)
     name = "binary_cross_entropy"
-    _same_shape(name, x, target, reduction)
-    p, t = operand_arrays(name, x, target)
+    _same_shape(name, input, target, reduction)
+    p, t = operand_arrays(name, input, target)
     if p.size and not (p.real.min() >= 0 and p.real.max() <= 1):
         raise RuntimeError(
             f"{name}: the input must be probabilities in [0, 1], got {p.real.min()} to "
@@ -121,7 +150,7 @@ def binary_cross_entropy(
     out = elementwise(
         name,
         loss,
-        (x, lambda g: g * (p - t) / denominator),
+        (input, lambda g: g * (p - t) / denominator),
         (target, lambda g: g * (log_q - log_p)),
     )
     return _reduced(out if weight is None else out * weight, reduction)
@@ -129,14 +158,14 @@ def binary_cross_entropy(
 
 @quiet
 def binary_cross_entropy_with_logits(
-    x: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
+    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
 ) -> Tensor:
     """binary_cross_entropy of sigmoid(x), computed without leaving the logarithm."""
     # l = (1-t)·x + k·log(1 + e^-x), k = 1 + (pos_weight - 1)·t
     # dL/dx = g·(1 - t - k·σ(-x))        dL/dt = g·(-x + (pos_weight - 1)·log(1 + e^-x))
     name = "binary_cross_entropy_with_logits"
-    _same_shape(name, x, target, reduction)
-    a, t = (np.asarray(v) for v in operands(name, x, target, floating=True))
+    _same_shape(name, input, target, reduction)
+    a, t = (np.asarray(v) for v in operands(name, input, target, floating=True))
     pos = None if pos_weight is None else as_array(pos_weight).astype(a.dtype, copy=False)
     with np.errstate(all="ignore"):
         soft = np.where(a.real < 0, -a, 0) + np.log1p(np.exp(np.where(a.real < 0, a, -a)))
@@ -148,51 +177,54 @@ def binary_cross_entropy_with_logits(
     along: Any = -a if pos is None else -a + (pos - 1) * soft
     if weight is None:
         if reduction == "none":
-            return elementwise(name, loss, (x, lambda g: g * slope), (target, lambda g: g * along))
+            return elementwise(
+                name, loss, (input, lambda g: g * slope), (target, lambda g: g * along)
+            )
         n = loss.size if reduction == "mean" else 1
         with np.errstate(all="ignore"):
             sum_ = loss.sum(dtype=np.result_type(loss.dtype, np.float64)) / np.float64(n)
         out = np.asarray(sum_).astype(loss.dtype)
         return elementwise(
-            name, out, (x, lambda g: g / n * slope), (target, lambda g: g / n * along)
+            name, out, (input, lambda g: g / n * slope), (target, lambda g: g / n * along)
         )
-    rows = elementwise(name, loss, (x, lambda g: g * slope), (target, lambda g: g * along))
+    rows = elementwise(name, loss, (input, lambda g: g * slope), (target, lambda g: g * along))
     return _reduced(mul(rows, weight), reduction)
 
 
-def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
+def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """target·(log target - x), x being log-probabilities; "batchmean" divides by the batch size."""
     # dL/dx = -g·t        dL/dt = g·(log t + 1 - x)
     name = "kl_div"
     if reduction != "batchmean":
         _check_reduction(name, reduction)
-    _same_shape(name, x, target, "mean")
-    a, t = operand_arrays(name, x, target)
+    _same_shape(name, input, target, "mean")
+    a, t = operand_arrays(name, input, target)
     with np.errstate(all="ignore"):
         if log_target:
             p = np.exp(t)
             loss = p * (t - a)
             slope = loss + p
-            out = elementwise(name, loss, (x, lambda g: -g * p), (target, lambda g: g * slope))
+            out = elementwise(name, loss, (input, lambda g: -g * p), (target, lambda g: g * slope))
         else:
             log_t = np.log(np.where(t.real > 0, t, 1))
             loss = np.where(t.real > 0, t * log_t, np.where(np.isnan(t), t, 0)) - t * a
             slope = np.where(t.real > 0, log_t + 1, 0) - a
-            out = elementwise(name, loss, (x, lambda g: -g * t), (target, lambda g: g * slope))
+            out = elementwise(name, loss, (input, lambda g: -g * t), (target, lambda g: g * slope))
     if reduction == "batchmean":
         return total(out) / max(a.shape[0] if a.ndim else 1, 1)
     return _reduced(out, reduction)
 
 
 def nll_loss(
-    x: Tensor, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
-) -> Tensor:
+    input: Tensor, target: Any, weight: Any = None, *, ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
     """-weight[t]·x[t] for log-probabilities x (N, C, …) or (C,) and classes t (N, …); the mean is
     over the weights."""
     # dL/dx[t] = -g·weight[t]
     name = "nll_loss"
     _check_reduction(name, reduction)
-    a, t, w = _classes(name, x, target, weight, ignore_index)
+    a, t, w = _classes(name, input, target, weight, ignore_index)
     axis = 1 if a.ndim > 1 else 0
     index = np.expand_dims(np.where(t == ignore_index, 0, t), axis)
     weights: Any = w.sum(dtype=np.float64) if reduction == "mean" else None
@@ -206,12 +238,12 @@ def nll_loss(
         return dx
 
     if reduction == "none":
-        return elementwise(name, loss, (x, scatter))
+        return elementwise(name, loss, (input, scatter))
     with np.errstate(all="ignore"):
         out = np.asarray(loss.sum(dtype=np.result_type(dtype, np.float64)))
         out = out / weights if reduction == "mean" else out
         scale = 1 / weights if reduction == "mean" else 1.0
-    return elementwise(name, np.asarray(out).astype(dtype), (x, lambda g: scatter(g * scale)))
+    return elementwise(name, np.asarray(out).astype(dtype), (input, lambda g: scatter(g * scale)))
 
 
 def _classes(
@@ -243,8 +275,8 @@ def _classes(
 
 
 def cross_entropy(
-    x: Tensor, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
-    label_smoothing: float = 0.0,
+    input: Tensor, target: Any, weight: Any = None, *, ignore_index: int = -100,
+    reduction: str = "mean", label_smoothing: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """-log softmax(x)[target] for scores x (N, C, …) or (C,).
 
@@ -256,29 +288,29 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{name}: label_smoothing must be in [0, 1], got {label_smoothing}")
     t = as_array(target)
-    if x.shape == t.shape and t.dtype.kind in "fc":
-        return _soft_cross_entropy(x, target, weight, reduction, label_smoothing)
-    if x.ndim == 2 and weight is None and not label_smoothing and reduction != "none":
-        return _fused_cross_entropy(x, t, ignore_index, reduction)
-    axis = 1 if x.ndim > 1 else 0
-    if not x.ndim:
+    if input.shape == t.shape and t.dtype.kind in "fc":
+        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
+    if input.ndim == 2 and weight is None and not label_smoothing and reduction != "none":
+        return _fused_cross_entropy(input, t, ignore_index, reduction)
+    axis = 1 if input.ndim > 1 else 0
+    if not input.ndim:
         raise ValueError(f"{name}: expected scores (N, C, …) or (C,), got a 0-d tensor")
-    logp = log_softmax(x, axis)
-    hard = nll_loss(logp, target, weight, ignore_index, reduction)
+    logp = log_softmax(input, axis)
+    hard = nll_loss(logp, target, weight, ignore_index=ignore_index, reduction=reduction)
     if not label_smoothing:
         return hard
     # the uniform part: -Σ_c weight_c·log p_c, for every target that is not ignored
-    _, _, w = _classes(name, x, target, weight, ignore_index)
-    kept = wrap((t != ignore_index).astype(x.dtype))
+    _, _, w = _classes(name, input, target, weight, ignore_index)
+    kept = wrap((t != ignore_index).astype(input.dtype))
     scores = logp
     if weight is not None:
-        scores = logp * wrap(as_array(weight).reshape(-1, *[1] * (x.ndim - axis - 1)))
+        scores = logp * wrap(as_array(weight).reshape(-1, *[1] * (input.ndim - axis - 1)))
     uniform = -total(scores, axis) * kept
     if reduction == "mean":
         uniform = total(uniform) / float(w.sum())
     elif reduction == "sum":
         uniform = total(uniform)
-    return hard * (1 - label_smoothing) + uniform * (label_smoothing / x.shape[axis])
+    return hard * (1 - label_smoothing) + uniform * (label_smoothing / input.shape[axis])
 
 
 def _fused_cross_entropy(x: Tensor, t: Any, ignore_index: int, reduction: str) -> Tensor:

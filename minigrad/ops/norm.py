@@ -32,11 +32,20 @@ left:           dx_i = gamma·inv_std·g_i                                      
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 
 from minigrad import kernels, modes, tape
+from minigrad.ops.norm_checks import (
+    as_features,
+    as_rows,
+    check_floating,
+    check_shape,
+    check_statistics,
+    some_of,
+)
 from minigrad.recording import needs_grad, record
 from minigrad.tensor import Tensor
 
@@ -44,38 +53,58 @@ from minigrad.tensor import Tensor
 def _arrays(name: str, *values: Tensor | None) -> tuple[Any, ...]:
     """The arrays of x and its parameters; one carrying a derivative makes all of them complex."""
     x = values[0]
-    if not isinstance(x, Tensor) or x.dtype.kind not in "fc":
-        what = f"dtype {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"{name}: expected a floating tensor, got {what}")
+    check_floating(name, x)
     arrays = [None if v is None else v.data for v in values]
     if any(a is not None and a.dtype.kind == "c" for a in arrays):
         return tuple(None if a is None else a.astype(np.complex128, copy=False) for a in arrays)
+    dtype = arrays[0].dtype  # type: ignore[union-attr]
     for a in arrays:
-        if a is not None and a.dtype is not x.dtype and a.dtype != x.dtype:
+        if a is not None and a.dtype is not dtype and a.dtype != dtype:
             raise RuntimeError(
-                f"{name}: expected weight and bias of the input's dtype {x.dtype}, got {a.dtype}"
+                f"{name}: expected weight and bias of the input's dtype {dtype}, got {a.dtype}"
             )
     return tuple(arrays)
 
 
-def _per_channel(name: str, channels: int, **vectors: Tensor | None) -> None:
-    for argument, v in vectors.items():
-        if v is not None and v.shape != (channels,):
-            raise RuntimeError(
-                f"{name}: {argument} has shape {v.shape}, expected ({channels},), one for each "
-                "channel (axis 1) of the input"
-            )
+def finite_or_old(old: tuple[Any, Any], new: tuple[Any, Any]) -> tuple[tuple[Any, Any], Any]:
+    """New statistics (C,), old ones in channels where any of the new is not finite, and which."""
+    with np.errstate(all="ignore"):
+        if math.isfinite(new[0].dot(new[1])):  # cheap, and False also if the product is too large
+            return new, ()
+    finite = np.isfinite(new[0]) & np.isfinite(new[1])
+    kept = np.where(finite, new[0], old[0]), np.where(finite, new[1], old[1])
+    return kept, np.flatnonzero(~finite)
 
 
-def _features(name: str, x: Tensor) -> tuple[int, int, int]:
-    """x of (N, C, …) seen as (N, C, S)."""
-    if x.ndim < 2:
-        raise RuntimeError(f"{name}: expected an input (N, C, …), got shape {x.shape}")
-    return (*x.shape[:2], math.prod(x.shape[2:]))  # type: ignore[return-value]
+def _move(
+    name: str, running_mean: Tensor | None, running_var: Tensor | None, momentum: float,
+    mean: Any, var: Any,
+) -> None:  # fmt: skip
+    """Move both running statistics towards a batch's: computed first, then written, at the end."""
+    if running_mean is None or running_var is None or modes.probing.get():
+        return
+    old = running_mean.data, running_var.data
+    with np.errstate(all="ignore"):
+        new = [
+            ((1 - momentum) * a + momentum * b).astype(a.dtype)
+            for a, b in zip(old, (mean, var), strict=True)
+        ]
+    (new_mean, new_var), bad = finite_or_old(old, (new[0], new[1]))
+    if len(bad):
+        warnings.warn(
+            f"{name}: the input has NaN, infinite or too large values in channel "
+            f"{some_of(bad)}: the output shows them, running_mean and running_var keep their last "
+            "finite values",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    for a, b in zip(old, (new_mean, new_var), strict=True):
+        a[...] = b
+        tape.note_change(a)
 
 
 def batch_norm(
-    x: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
+    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
     weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
@@ -83,27 +112,30 @@ def batch_norm(
 
     In training by the batch's own mean and biased variance; running_mean and running_var, if given,
     then move in place to (1 - momentum)·running + momentum·batch (of the unbiased variance). In
-    evaluation by running_mean and running_var.
+    evaluation by running_mean and running_var. An error, an empty batch or a gradient check moves
+    nothing; a channel that is not finite keeps its last finite statistics, with a RuntimeWarning.
+
+    Raises:
+        ValueError: one value per channel in training; one of running_mean and running_var alone.
+        RuntimeError: a shape or dtype that does not fit; no statistics in evaluation.
+        TypeError: an input that is not floating, a parameter that is not a tensor.
     """
-    _, channels, _ = _features("batch_norm", x)
-    _per_channel(
-        "batch_norm", channels,
-        weight=weight, bias=bias, running_mean=running_mean, running_var=running_var,
-    )  # fmt: skip
+    samples, _, size = check_statistics(
+        "batch_norm", input, weight, bias, running_mean, running_var, momentum, eps
+    )
+    if eps < 0:
+        raise ValueError(f"batch_norm: eps must not be negative, got {eps}")
     if not training:
-        return batch_norm_eval(x, running_mean, running_var, weight, bias, eps)
-    m = x.data.size // max(channels, 1)
+        return batch_norm_eval(input, running_mean, running_var, weight, bias, eps)
+    m = samples * size
     if m == 1:
         raise ValueError(
-            f"batch_norm: one value per channel in training (input shape {x.shape}): its variance "
-            "is 0 and the output would be beta whatever comes in"
+            f"batch_norm: one value per channel in training (input shape {input.shape}): its "
+            "variance is 0 and the output would be beta whatever comes in"
         )
-    y, mean, var = batch_norm_train(x, weight, bias, eps)
-    if m and not modes.probing.get():
-        for running, batch in ((running_mean, mean), (running_var, var * (m / (m - 1)))):
-            if running is not None:
-                running.data[...] = (1 - momentum) * running.data + momentum * batch
-                tape.note_change(running.data)
+    y, mean, var = batch_norm_train(input, weight, bias, eps)
+    if input.data.size:
+        _move("batch_norm", running_mean, running_var, momentum, mean, var * (m / (m - 1)))
     return y
 
 
@@ -112,7 +144,7 @@ def batch_norm_train(
 ) -> tuple[Tensor, Any, Any]:
     """(y, mean, biased variance) by the batch's statistics; equations (1) to (11)."""
     a, gamma, beta = _arrays("batch_norm", x, weight, bias)
-    view = _features("batch_norm", x)
+    view = as_features("batch_norm", x)
     kernel = kernels.current(a, gamma, beta)
     x3 = a.reshape(view)
     y, mean, var, inv_std = kernel.batch_norm(x3, gamma, beta, eps)
@@ -142,7 +174,7 @@ def batch_norm_eval(
     if running_mean is None or running_var is None:
         raise RuntimeError("batch_norm: evaluation needs running_mean and running_var")
     a, gamma, beta = _arrays("batch_norm", x, weight, bias)
-    view = _features("batch_norm", x)
+    view = as_features("batch_norm", x)
     acc = np.result_type(a.dtype, np.float64)
     mean = running_mean.data.astype(acc)
     with np.errstate(all="ignore"):
@@ -176,50 +208,64 @@ def _eval_of_x(
 
 
 def instance_norm(
-    x: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
+    input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
     weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Normalise each channel of each sample of x (N, C, …): batch_norm on (1, N·C, S)
-    (Ulyanov et al. 2016)."""
+    (Ulyanov et al. 2016). Running statistics, if given, move to the samples' mean as batch_norm's.
+    """
     name = "instance_norm"
-    samples, channels, size = _features(name, x)
-    _per_channel(
-        name, channels,
-        weight=weight, bias=bias, running_mean=running_mean, running_var=running_var,
-    )  # fmt: skip
+    check_statistics(name, input, weight, bias, running_mean, running_var, momentum, eps)
     if not use_input_stats:
-        return batch_norm_eval(x, running_mean, running_var, weight, bias, eps)
-    if size == 1:
-        raise ValueError(
-            f"{name}: one value per channel and sample (input shape {x.shape}): its variance is 0"
-        )
-    y, mean, var = _groups(name, x, channels, weight, bias, eps)
-    if y.data.size and not modes.probing.get():
-        means = mean.reshape(samples, channels).mean(axis=0)
-        variances = var.reshape(samples, channels).mean(axis=0) * (size / (size - 1))
-        for running, batch in ((running_mean, means), (running_var, variances)):
-            if running is not None:
-                running.data[...] = (1 - momentum) * running.data + momentum * batch
-                tape.note_change(running.data)
+        return batch_norm_eval(input, running_mean, running_var, weight, bias, eps)
+    y, means, variances = instance_norm_train(input, weight, bias, eps)
+    if input.data.size:
+        _move(name, running_mean, running_var, momentum, means, variances)
     return y
 
 
+def instance_norm_train(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Any, Any]:
+    """(y, mean, unbiased variance) by each sample's own statistics, which are then averaged."""
+    name = "instance_norm"
+    samples, channels, size = as_features(name, x)
+    if size == 1:
+        raise ValueError(
+            f"{name}: one value per channel and sample (input shape {x.shape}): its variance is 0 "
+            "and the output would be beta whatever comes in"
+        )
+    y, mean, var = _groups(name, x, channels, weight, bias, eps)
+    with np.errstate(all="ignore"):
+        means, variances = (
+            v.reshape(samples, channels).sum(axis=0) / max(samples, 1) for v in (mean, var)
+        )
+        return y, means, variances * (size / max(size - 1, 1))
+
+
 def group_norm(
-    x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Normalise groups of C/num_groups channels of each sample (Wu & He 2018): batch_norm on
     (1, N·G, C/G·S), then gamma and beta per channel."""
     name = "group_norm"
-    _, channels, _ = _features(name, x)
+    samples, channels, size = as_features(name, input)
+    if isinstance(num_groups, bool) or not isinstance(num_groups, int | np.integer):
+        raise TypeError(f"{name}: num_groups must be an integer, got {num_groups!r}")
     if num_groups < 1 or channels % num_groups:
         raise ValueError(
-            f"{name}: the {channels} channels of shape {x.shape} do not divide into {num_groups} "
-            "groups"
+            f"{name}: the {channels} channels of shape {input.shape} do not divide into "
+            f"{num_groups} groups"
         )
-    _per_channel(name, channels, weight=weight, bias=bias)
-    return _groups(name, x, num_groups, weight, bias, eps)[0]
+    check_shape(name, (channels,), "channel (axis 1) of the input", weight=weight, bias=bias)
+    if samples == 1 and channels // num_groups * size == 1:  # PyTorch's rule; the layer is stricter
+        raise ValueError(
+            f"{name}: one value per group (input shape {input.shape}, num_groups={num_groups}): "
+            "its variance is 0 and the output would be beta whatever comes in"
+        )
+    return _groups(name, input, num_groups, weight, bias, eps)[0]
 
 
 def _groups(
@@ -231,7 +277,7 @@ def _groups(
     (5) and (6) run over samples and positions of a channel.
     """
     a, gamma, beta = _arrays(name, x, weight, bias)
-    samples, channels, size = _features(name, x)
+    samples, channels, size = as_features(name, x)
     rows = (1, samples * groups, channels // groups * size)
     kernel = kernels.current(a, gamma, beta)
     x3 = a.reshape(rows)
@@ -273,29 +319,14 @@ def _groups(
     return record(name, y.reshape(shape), (x, weight, bias), vjp), mean, var
 
 
-def _rows(name: str, x: Tensor, normalized_shape: Any, **params: Tensor | None) -> tuple[int, int]:
-    """x (…, *normalized_shape) seen as (N, D)."""
-    given = normalized_shape if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
-    shape = tuple(int(n) for n in given)
-    if not shape or x.shape[x.ndim - len(shape) :] != shape or x.ndim < len(shape):
-        raise RuntimeError(
-            f"{name}: normalized_shape={list(shape)}, expected an input of shape [*, "
-            f"{', '.join(map(str, shape))}], got {x.shape}"
-        )
-    for argument, p in params.items():
-        if p is not None and p.shape != shape:
-            raise RuntimeError(f"{name}: {argument} has shape {p.shape}, expected {shape}")
-    size = math.prod(shape)
-    return math.prod(x.shape[: x.ndim - len(shape)]), size
-
-
 def layer_norm(
-    x: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None,
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Normalise each sample over its last axes (Ba et al. 2016); gamma and beta per element."""
     # (11) within a row with dx_hat = g·gamma in place of g; (5) and (6) run over the rows
-    view = _rows("layer_norm", x, normalized_shape, weight=weight, bias=bias)
+    x = input
+    view = as_rows("layer_norm", x, normalized_shape, weight=weight, bias=bias)
     a, gamma, beta = _arrays("layer_norm", x, weight, bias)
     shape, affine_shape = a.shape, None if weight is None else weight.shape
     if bias is not None:
@@ -319,12 +350,13 @@ def layer_norm(
 
 
 def rms_norm(
-    x: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
     """Divide each sample by the root of its mean square (Zhang & Sennrich 2019); eps defaults to
     the dtype's machine epsilon."""
     # x_hat = x·r, r = 1/√(Σ x²/D + eps)        dx = r·(dx_hat - x_hat·Σ dx_hat·x_hat/D)
-    view = _rows("rms_norm", x, normalized_shape, weight=weight)
+    x = input
+    view = as_rows("rms_norm", x, normalized_shape, weight=weight)
     a, gamma = _arrays("rms_norm", x, weight)
     if eps is None:
         eps = float(np.finfo(a.dtype).eps)

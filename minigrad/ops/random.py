@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.dtypes import float32, int64
+from minigrad.device import check_device
+from minigrad.dtypes import float32, float64, int64
+from minigrad.ops.create import shape_of
 from minigrad.recording import elementwise, operand
 from minigrad.tensor import Tensor, as_array, wrap
 
@@ -36,54 +38,67 @@ def set_rng_state(state: dict[str, Any]) -> None:
     _generator.bit_generator.state = state
 
 
-def _made(array: Any, dtype: Any, requires_grad: bool) -> Tensor:
-    out = wrap(np.asarray(array).astype(float32 if dtype is None else dtype, copy=False))
-    return out.requires_grad_(requires_grad)
+def _made(name: str, array: Any, dtype: Any, device: Any, requires_grad: bool = False) -> Tensor:
+    check_device(name, device)
+    return wrap(np.asarray(array).astype(dtype, copy=False)).requires_grad_(requires_grad)
 
 
-def _shape(size: tuple[Any, ...]) -> tuple[int, ...]:
-    from minigrad.ops.shape import sizes_of
-
-    return sizes_of("size", size)
-
-
-def rand(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Uniform in [0, 1)."""
-    kind = np.dtype(float32 if dtype is None else dtype)
-    if kind in (np.float32, np.float64):  # rounding a float64 to float32 could give 1.0
-        return _made(_generator.random(_shape(size), kind), dtype, requires_grad)
-    return _made(_generator.random(_shape(size)), dtype, requires_grad)
+    shape, kind = shape_of("rand", sizes, size), np.dtype(float32 if dtype is None else dtype)
+    # rounding a float64 to float32 could give 1.0
+    array = _generator.random(shape, kind if kind in (float32, float64) else float64)
+    return _made("rand", array, kind, device, requires_grad)
 
 
-def randn(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Standard normal."""
-    return _made(_generator.standard_normal(_shape(size)), dtype, requires_grad)
+    array = _generator.standard_normal(shape_of("randn", sizes, size))
+    return _made("randn", array, float32 if dtype is None else dtype, device, requires_grad)
 
 
-def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None) -> Tensor:
-    """Integers from low (0 if one bound is given) to high, exclusive."""
+def randint(
+    low: Any, high: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """Integers from low (0 if one bound is given) to high, exclusive: randint(high, size) or
+    randint(low, high, size)."""
+    if isinstance(high, tuple | list):
+        high, size = None, high
+    if high is None:
+        low, high = 0, low
     if size is None:
-        low, high, size = 0, low, high
+        raise TypeError("randint: size must be given, a tuple of integers")
     if high <= low:
         raise RuntimeError(f"randint: expected low < high, got {low} and {high}")
-    return wrap(
-        _generator.integers(low, high, tuple(size)).astype(int64 if dtype is None else dtype)
-    )
+    array = _generator.integers(low, high, shape_of("randint", (size,)))
+    return _made("randint", array, int64 if dtype is None else dtype, device)
 
 
-def randperm(n: int) -> Tensor:
+def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Tensor:
     """A random order of 0 … n-1."""
-    return wrap(_generator.permutation(n))
+    return _made("randperm", _generator.permutation(n), int64 if dtype is None else dtype, device)
 
 
-def rand_like(x: Any, *, dtype: Any = None) -> Tensor:
+def rand_like(
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """`rand` in the shape and dtype of x."""
-    return rand(as_array(x).shape, dtype=as_array(x).dtype if dtype is None else dtype)
+    a = as_array(input)
+    kind = a.dtype if dtype is None else dtype
+    return rand(a.shape, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def randn_like(x: Any, *, dtype: Any = None) -> Tensor:
+def randn_like(
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """`randn` in the shape and dtype of x."""
-    return randn(as_array(x).shape, dtype=as_array(x).dtype if dtype is None else dtype)
+    a = as_array(input)
+    kind = a.dtype if dtype is None else dtype
+    return randn(a.shape, dtype=kind, device=device, requires_grad=requires_grad)
 
 
 def normal(mean: Any, std: Any, size: Any = None) -> Tensor:
@@ -94,9 +109,9 @@ def normal(mean: Any, std: Any, size: Any = None) -> Tensor:
     return wrap(np.asarray(_generator.normal(m, s, shape)).astype(kind))
 
 
-def bernoulli(x: Any, p: float | None = None) -> Tensor:
+def bernoulli(input: Any, p: float | None = None) -> Tensor:
     """1 with the probability that each element gives, else 0."""
-    a = as_array(x)
+    a = as_array(input)
     chance = a if p is None else p
     if p is None and a.size and not (a.min() >= 0 and a.max() <= 1):
         raise RuntimeError(
@@ -105,9 +120,9 @@ def bernoulli(x: Any, p: float | None = None) -> Tensor:
     return wrap(np.asarray(_generator.random(a.shape) < chance).astype(a.dtype))
 
 
-def multinomial(x: Any, num_samples: int, replacement: bool = False) -> Tensor:
+def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tensor:
     """Positions drawn with probabilities proportional to the rows of x."""
-    a = as_array(x)
+    a = as_array(input)
     rows = np.atleast_2d(a).astype(np.float64)
     if (rows < 0).any() or not (rows.sum(axis=1) > 0).all():
         raise RuntimeError("multinomial: each row needs non-negative weights, not all zero")
@@ -117,19 +132,19 @@ def multinomial(x: Any, num_samples: int, replacement: bool = False) -> Tensor:
     return wrap(np.stack(draws).reshape(*a.shape[:-1], num_samples).astype(int64))
 
 
-def dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zero each element with probability p and scale the rest by 1/(1-p); nothing in eval mode."""
-    return _dropped("dropout", x, p, training, as_array(x).shape)
+    return _dropped("dropout", input, p, training, as_array(input).shape)
 
 
-def dropout1d(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """`dropout` of whole channels of (N, C, L) or (C, L)."""
-    return _channel_dropout("dropout1d", x, p, training, 1)
+    return _channel_dropout("dropout1d", input, p, training, 1)
 
 
-def dropout2d(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """`dropout` of whole channels of (N, C, H, W) or (C, H, W)."""
-    return _channel_dropout("dropout2d", x, p, training, 2)
+    return _channel_dropout("dropout2d", input, p, training, 2)
 
 
 def _channel_dropout(name: str, x: Any, p: float, training: bool, spatial: int) -> Tensor:

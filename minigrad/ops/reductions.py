@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.dtypes import int64
+from minigrad.dtypes import int64, uint8
 from minigrad.ops.arithmetic import quiet
-from minigrad.recording import elementwise, numpy_names, operand
+from minigrad.recording import elementwise, numpy_names, operand, record
 from minigrad.tensor import Tensor, as_array, axis_of, wrap
 
 Dim = Any  # None, an int, or a tuple of ints
@@ -32,13 +32,23 @@ def _kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([1 if i in axes else n for i, n in enumerate(shape)])
 
 
+def _summed(name: str, x: Any, dtype: Any) -> Any:
+    """The array in `dtype`, by default its own, and int64 for integers and bools."""
+    a = operand(name, x)
+    if dtype is None:
+        dtype = int64 if a.dtype.kind in "iub" else a.dtype
+    if a.dtype.kind == "c":
+        return a  # a probe keeps its derivative
+    return a.astype(dtype, copy=False)
+
+
 def _accumulator(dtype: Any) -> Any:
     return np.result_type(dtype, np.float64) if dtype.kind in "fc" else dtype
 
 
 @numpy_names
 def sum(
-    x: Any,
+    input: Any,
     dim: Dim = None,
     keepdim: bool = False,
     *,
@@ -46,20 +56,16 @@ def sum(
 ) -> Tensor:
     """The sum over `dim` (all axes if None)."""
     # dL/dx = g, spread over the reduced axes
-    a = operand("sum", x)
-    if dtype is not None:
-        a = a.astype(dtype)
-    elif a.dtype.kind in "iub":
-        a = a.astype(int64)
+    a = _summed("sum", input, dtype)
     axes = axes_of("sum", dim, a.ndim)
     out = a.sum(axis=axes, keepdims=keepdim, dtype=_accumulator(a.dtype)).astype(a.dtype)
     shape, kept = a.shape, _kept(a.shape, axes)
-    return elementwise("sum", out, (x, lambda g: np.broadcast_to(g.reshape(kept), shape)))
+    return elementwise("sum", out, (input, lambda g: np.broadcast_to(g.reshape(kept), shape)))
 
 
 @numpy_names
 def mean(
-    x: Any,
+    input: Any,
     dim: Dim = None,
     keepdim: bool = False,
     *,
@@ -67,7 +73,7 @@ def mean(
 ) -> Tensor:
     """The arithmetic mean over `dim`."""
     # dL/dx = g/n, spread over the reduced axes
-    a = operand("mean", x) if dtype is None else operand("mean", x).astype(dtype)
+    a = operand("mean", input) if dtype is None else _summed("mean", input, dtype)
     if a.dtype.kind not in "fc":
         raise RuntimeError(f"mean: expected a floating tensor, got dtype {a.dtype}: use .float()")
     axes = axes_of("mean", dim, a.ndim)
@@ -76,12 +82,14 @@ def mean(
         total = a.sum(axis=axes, keepdims=keepdim, dtype=_accumulator(a.dtype))
         out = np.asarray(total / np.float64(n)).astype(a.dtype)
     shape, kept = a.shape, _kept(a.shape, axes)
-    return elementwise("mean", out, (x, lambda g: np.broadcast_to((g / n).reshape(kept), shape)))
+    return elementwise(
+        "mean", out, (input, lambda g: np.broadcast_to((g / n).reshape(kept), shape))
+    )
 
 
 @numpy_names
 def var(
-    x: Any,
+    input: Any,
     dim: Dim = None,
     unbiased: bool = True,
     keepdim: bool = False,
@@ -90,16 +98,16 @@ def var(
 ) -> Tensor:
     """The variance over `dim`: Σ (x - mean)²/(n - correction); correction is 1 by default."""
     # dL/dx = g·2·(x - mean)/(n - correction)        (the mean's own term sums to zero)
-    a, centred, divisor, out, kept = _variance("var", x, dim, unbiased, keepdim, correction)
+    a, centred, divisor, out, kept = _variance("var", input, dim, unbiased, keepdim, correction)
     dtype, out = a.dtype, out.astype(a.dtype)
     return elementwise(
-        "var", out, (x, lambda g: (g.reshape(kept) * (2 / divisor * centred)).astype(dtype))
+        "var", out, (input, lambda g: (g.reshape(kept) * (2 / divisor * centred)).astype(dtype))
     )
 
 
 @numpy_names
 def std(
-    x: Any,
+    input: Any,
     dim: Dim = None,
     unbiased: bool = True,
     keepdim: bool = False,
@@ -108,7 +116,7 @@ def std(
 ) -> Tensor:
     """The standard deviation over `dim`; its gradient is 0 where all values are equal."""
     # dL/dx = g·(x - mean)/((n - correction)·std)
-    a, centred, divisor, out, kept = _variance("std", x, dim, unbiased, keepdim, correction)
+    a, centred, divisor, out, kept = _variance("std", input, dim, unbiased, keepdim, correction)
     with np.errstate(all="ignore"):
         dtype, root = a.dtype, np.sqrt(out)
         constant = root.real == 0
@@ -116,7 +124,7 @@ def std(
     return elementwise(
         "std",
         root.astype(dtype),
-        (x, lambda g: (g.reshape(kept) * (scale * centred)).astype(dtype)),
+        (input, lambda g: (g.reshape(kept) * (scale * centred)).astype(dtype)),
     )
 
 
@@ -147,15 +155,31 @@ def _variance(
 
 
 @numpy_names
-def var_mean(x: Any, dim: Dim = None, **options: Any) -> tuple[Tensor, Tensor]:
+def var_mean(
+    input: Any,
+    dim: Dim = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:
     """The variance and the mean."""
-    return var(x, dim, **options), mean(x, dim, keepdim=options.get("keepdim", False))
+    spread = var(input, dim, unbiased, keepdim, correction=correction)
+    return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
 @numpy_names
-def std_mean(x: Any, dim: Dim = None, **options: Any) -> tuple[Tensor, Tensor]:
+def std_mean(
+    input: Any,
+    dim: Dim = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:
     """The standard deviation and the mean."""
-    return std(x, dim, **options), mean(x, dim, keepdim=options.get("keepdim", False))
+    spread = std(input, dim, unbiased, keepdim, correction=correction)
+    return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
 def _extreme(name: str, x: Any, dim: Dim, keepdim: bool) -> Tensor:
@@ -180,24 +204,22 @@ def _extreme(name: str, x: Any, dim: Dim, keepdim: bool) -> Tensor:
 
 
 @numpy_names
-def amax(x: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
+def amax(input: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """The largest value over `dim`; ties share the gradient evenly."""
-    return _extreme("amax", x, dim, keepdim)
+    return _extreme("amax", input, dim, keepdim)
 
 
 @numpy_names
-def amin(x: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
+def amin(input: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """The smallest value over `dim`; ties share the gradient evenly."""
-    return _extreme("amin", x, dim, keepdim)
+    return _extreme("amin", input, dim, keepdim)
 
 
 @numpy_names
-def prod(x: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The product over `dim`."""
     # dL/dx_i = g·Π_{j≠i} x_j, from products of all before and all after: exact where some x are 0
-    a = operand("prod", x) if dtype is None else operand("prod", x).astype(dtype)
-    if a.dtype.kind in "iub":
-        a = a.astype(int64)
+    a = _summed("prod", input, dtype)
     if dim is None:
         flat, position = a.reshape(-1), 0
         kept: tuple[int, ...] = (1,)
@@ -216,37 +238,35 @@ def prod(x: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = 
         np.cumprod(moved[:0:-1], axis=0, out=after[-2::-1])
         return (g.reshape(kept) * np.moveaxis(before * after, 0, position)).reshape(shape)
 
-    return elementwise("prod", out, (x, dx))
+    return elementwise("prod", out, (input, dx))
 
 
 @numpy_names
-def cumsum(x: Any, dim: int, *, dtype: Any = None) -> Tensor:
+def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """The running sum along `dim`."""
     # dL/dx_i = Σ_{j≥i} g_j: a running sum from the other end
-    a = operand("cumsum", x) if dtype is None else operand("cumsum", x).astype(dtype)
-    if a.dtype.kind in "iub":
-        a = a.astype(int64)
+    a = _summed("cumsum", input, dtype)
     position = axis_of("cumsum", dim, a.ndim)
     if not a.ndim:
-        return elementwise("cumsum", a.copy(), (x, lambda g: g))
+        return elementwise("cumsum", a.copy(), (input, lambda g: g))
     acc = _accumulator(a.dtype)
 
     def dx(g: Any) -> Any:
-        return np.flip(np.cumsum(np.flip(g, position), axis=position, dtype=acc), position)
+        total = np.cumsum(np.flip(g, position), axis=position, dtype=acc)
+        return np.flip(total, position).astype(g.dtype)
 
     out = np.cumsum(a, axis=position, dtype=acc).astype(a.dtype)
-    return elementwise("cumsum", out, (x, dx))
+    return elementwise("cumsum", out, (input, dx))
 
 
 @numpy_names
-def cumprod(x: Any, dim: int) -> Tensor:
+def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """The running product along `dim`."""
     # dL/dx_i = Σ_{j≥i} g_j·Π_{k≤j, k≠i} x_k, by a product with position i set to 1
-    a = operand("cumprod", x)
-    a = a.astype(int64) if a.dtype.kind in "iub" else a
+    a = _summed("cumprod", input, dtype)
     position = axis_of("cumprod", dim, a.ndim)
     if not a.ndim:
-        return elementwise("cumprod", a.copy(), (x, lambda g: g))
+        return elementwise("cumprod", a.copy(), (input, lambda g: g))
 
     def dx(g: Any) -> Any:
         rows, gs = np.moveaxis(a, position, -1), np.moveaxis(g, position, -1)
@@ -256,15 +276,15 @@ def cumprod(x: Any, dim: int) -> Tensor:
         partial = np.triu(np.cumprod(grid, axis=-1))
         return np.moveaxis((partial * gs[..., None, :]).sum(-1), -1, position)
 
-    return elementwise("cumprod", np.cumprod(a, axis=position), (x, dx))
+    return elementwise("cumprod", np.cumprod(a, axis=position), (input, dx))
 
 
 @numpy_names
 @quiet
-def logsumexp(x: Any, dim: Dim, keepdim: bool = False) -> Tensor:
+def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
     """log Σ e^x over `dim`, safe from overflow."""
     # dL/dx = g·e^(x - y)
-    a = operand("logsumexp", x, floating=True)
+    a = operand("logsumexp", input, floating=True)
     axes = axes_of("logsumexp", dim, a.ndim)
     kept = _kept(a.shape, axes)
     peak = np.max(a.real, axis=axes, keepdims=True, initial=-np.inf)
@@ -276,23 +296,26 @@ def logsumexp(x: Any, dim: Dim, keepdim: bool = False) -> Tensor:
     def dx(g: Any) -> Any:
         return g.reshape(kept) * np.exp(a - np.where(np.isfinite(y.real), y, 0))
 
-    return elementwise("logsumexp", out, (x, dx))
+    return elementwise("logsumexp", out, (input, dx))
 
 
 @numpy_names
-def norm(x: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """The p-norm over `dim` ("fro" or any p > 0, inf); its gradient at 0 is 0."""
+def norm(input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """The p-norm over `dim` ("fro", a number, inf; 0 counts nonzeros); its gradient at 0 is 0."""
     # y = (Σ |x|^p)^(1/p)        dL/dx = g·sign(x)·(|x|/y)^(p-1)
     if p in ("fro", None):
         p = 2
-    a = operand("norm", x, floating=True)
+    a = operand("norm", input, floating=True)
     if p in (math.inf, -math.inf):
         from minigrad.ops.arithmetic import abs as absolute
 
-        return (amax if p > 0 else amin)(absolute(x), () if dim is None else dim, keepdim)
-    if not isinstance(p, int | float) or p <= 0:
-        raise ValueError(f"norm: p must be 'fro', positive or inf, got {p!r}")
+        return (amax if p > 0 else amin)(absolute(input), () if dim is None else dim, keepdim)
+    if not isinstance(p, int | float):
+        raise ValueError(f"norm: p must be 'fro' or a number, got {p!r}")
     axes = axes_of("norm", dim, a.ndim)
+    if p == 0:
+        count = np.asarray((a.real != 0).sum(axis=axes, keepdims=keepdim), a.dtype)
+        return record("norm", count, (input,), lambda g: (None,))
     sign = np.sign(a.real)
     size = a * sign
     with np.errstate(all="ignore"):
@@ -307,25 +330,27 @@ def norm(x: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
         return np.where(zero, 0, g.reshape(kept) * slope).astype(dtype)
 
     out = y if keepdim else y.reshape([n for i, n in enumerate(a.shape) if i not in axes])
-    return elementwise("norm", out.astype(dtype), (x, dx))
+    return elementwise("norm", out.astype(dtype), (input, dx))
 
 
 @numpy_names
-def any(x: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """Whether any element is nonzero."""
-    a = as_array(x)
-    return wrap(np.any(a, axis=axes_of("any", dim, a.ndim), keepdims=keepdim))
+def any(input: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether any element is nonzero; bool, but uint8 for uint8."""
+    a = as_array(input)
+    out = np.any(a, axis=axes_of("any", dim, a.ndim), keepdims=keepdim)
+    return wrap(np.asarray(out, a.dtype if a.dtype == uint8 else bool))
 
 
 @numpy_names
-def all(x: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """Whether all elements are nonzero."""
-    a = as_array(x)
-    return wrap(np.all(a, axis=axes_of("all", dim, a.ndim), keepdims=keepdim))
+def all(input: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether all elements are nonzero; bool, but uint8 for uint8."""
+    a = as_array(input)
+    out = np.all(a, axis=axes_of("all", dim, a.ndim), keepdims=keepdim)
+    return wrap(np.asarray(out, a.dtype if a.dtype == uint8 else bool))
 
 
 @numpy_names
-def count_nonzero(x: Any, dim: Dim = None) -> Tensor:
+def count_nonzero(input: Any, dim: Dim = None) -> Tensor:
     """How many elements are nonzero."""
-    a = as_array(x)
+    a = as_array(input)
     return wrap(np.asarray(np.count_nonzero(a, axis=axes_of("count_nonzero", dim, a.ndim)), int64))

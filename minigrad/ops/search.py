@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.dtypes import float32, int64
 from minigrad.ops.arithmetic import maximum, minimum
 from minigrad.ops.reductions import amax, amin
-from minigrad.recording import elementwise, numpy_names, operand, record
+from minigrad.recording import elementwise, numpy_names, operand
 from minigrad.tensor import Tensor, as_array, axis_of, wrap
 
 
@@ -21,16 +21,16 @@ class ValuesIndices(NamedTuple):
 
 
 @numpy_names
-def max(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest value; over one `dim` a pair (values, indices) of which one element is taken;
     with a tensor in place of `dim`, `maximum`."""
-    return _max_or_min("max", x, dim, keepdim)
+    return _max_or_min("max", input, dim, keepdim)
 
 
 @numpy_names
-def min(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest value; see `max`."""
-    return _max_or_min("min", x, dim, keepdim)
+    return _max_or_min("min", input, dim, keepdim)
 
 
 def _max_or_min(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
@@ -74,15 +74,15 @@ def _take(name: str, x: Any, a: Any, index: Any, axis: int, keepdim: bool) -> tu
 
 
 @numpy_names
-def argmax(x: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The position of the largest value along `dim`, of the flattened tensor if None."""
-    return _position("argmax", x, dim, keepdim)
+    return _position("argmax", input, dim, keepdim)
 
 
 @numpy_names
-def argmin(x: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The position of the smallest value along `dim`, of the flattened tensor if None."""
-    return _position("argmin", x, dim, keepdim)
+    return _position("argmin", input, dim, keepdim)
 
 
 def _position(name: str, x: Any, dim: int | None, keepdim: bool) -> Tensor:
@@ -97,18 +97,18 @@ def _position(name: str, x: Any, dim: int | None, keepdim: bool) -> Tensor:
 
 
 @numpy_names
-def sort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
+def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
     """Values in order along `dim`, and where they came from; always stable."""
-    a = operand("sort", x)
+    a = operand("sort", input)
     axis = axis_of("sort", dim, a.ndim)
-    index = argsort(x, dim, descending).data
-    return ValuesIndices(*_take("sort", x, a, index, axis, True))
+    index = argsort(input, dim, descending).data
+    return ValuesIndices(*_take("sort", input, a, index, axis, True))
 
 
 @numpy_names
-def argsort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The positions that sort the tensor along `dim`; always stable."""
-    a = operand("argsort", x)
+    a = operand("argsort", input)
     axis = axis_of("argsort", dim, a.ndim)
     if not a.ndim:
         return wrap(np.zeros((), int64))
@@ -119,43 +119,50 @@ def argsort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True
 
 
 @numpy_names
-def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
+def topk(
+    input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> ValuesIndices:
     """The k largest (or smallest) values along `dim`, in order, and where they came from."""
-    a = operand("topk", x)
+    a = operand("topk", input)
     axis = axis_of("topk", dim, a.ndim)
     if not 0 <= k <= (a.shape[axis] if a.ndim else 1):
         raise RuntimeError(f"topk: k = {k} is out of range for axis {axis} of shape {a.shape}")
-    index = argsort(x, dim, descending=largest).data
+    index = argsort(input, dim, descending=largest).data
     index = index[(slice(None),) * axis + (slice(k),)] if a.ndim else index
-    return ValuesIndices(*_take("topk", x, a, index, axis, True))
+    return ValuesIndices(*_take("topk", input, a, index, axis, True))
 
 
 @numpy_names
-def median(x: Any) -> Tensor:
-    """The lower median of all elements."""
-    a = operand("median", x).reshape(-1)
-    order = argsort(wrap(a)).data
-    if not a.size:
-        return wrap(np.asarray(np.nan, a.dtype))
-    return _pick(x, int(order[(a.size - 1) // 2]))
+def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The lower median of all elements, those equal to it sharing the gradient evenly; over one
+    `dim` a pair (values, indices). A NaN among the elements is their median."""
+    a = operand("median", input)
+    if dim is None:
+        if not a.size:
+            return wrap(np.asarray(np.nan, a.dtype))
+        value = np.take_along_axis(a.reshape(-1), _middle(a.reshape(-1), 0), 0).reshape(())
+        same = (a.real == value.real) | (np.isnan(a.real) & np.isnan(value.real))
+        share = same.astype(a.dtype) / a.dtype.type(same.sum())
+        return elementwise("median", value, (input, lambda g: g * share))
+    axis = axis_of("median", dim, a.ndim)
+    if a.ndim and not a.shape[axis]:
+        raise IndexError(f"median: axis {axis} of shape {a.shape} is empty")
+    index = _middle(a, axis) if a.ndim else np.zeros((), int64)
+    return ValuesIndices(*_take("median", input, a, index, axis, keepdim))
 
 
-def _pick(x: Any, position: int) -> Tensor:
-    """One element by its flat position."""
-    a = operand("median", x)
-    shape = a.shape
-
-    def vjp(g: Any) -> Any:
-        dx = np.zeros(shape, g.dtype)
-        dx.reshape(-1)[position] = g
-        return (dx,)
-
-    return record("median", a.reshape(-1)[position], (x,), vjp)
+def _middle(a: Any, axis: int) -> Any:
+    """The position of the lower median along the axis (of the first NaN, if there is one), kept."""
+    order = np.argsort(a.real, axis=axis, kind="stable")
+    middle = np.take(order, [(a.shape[axis] - 1) // 2], axis)
+    nan = np.isnan(a.real)
+    first = nan.argmax(axis=axis, keepdims=True)
+    return np.where(nan.any(axis=axis, keepdims=True), first, middle)
 
 
-def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
+def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     """How often each non-negative integer occurs."""
-    a = as_array(x)
+    a = as_array(input)
     if a.ndim != 1 or a.dtype.kind not in "iu" or (a.size and a.min() < 0):
         raise ValueError(
             f"bincount: expected one axis of non-negative integers, got shape {a.shape}, {a.dtype}"

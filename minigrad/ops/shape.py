@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from minigrad.recording import elementwise, numpy_names, operand, record
-from minigrad.tensor import Tensor, axis_of, origin, wrap
+from minigrad.tensor import Tensor, as_array, axis_of, origin, wrap
 
 
 def _view(name: str, x: Any, out: Any, back: Any) -> Tensor:
@@ -29,9 +29,13 @@ def sizes_of(name: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
         raise TypeError(f"{name}: sizes must be integers, got {sizes}") from None
 
 
-def reshape(x: Any, *shape: Any) -> Tensor:
+def reshape(input: Any, *sizes: Any, shape: Any = ()) -> Tensor:
     """The same elements in another shape; one size may be -1."""
-    a, sizes = operand("reshape", x), sizes_of("reshape", shape)
+    return _reshape("reshape", input, sizes_of("reshape", sizes or (shape,)))
+
+
+def _reshape(name: str, x: Any, sizes: tuple[int, ...]) -> Tensor:
+    a = operand(name, x)
     old = a.shape
     unknown = [i for i, n in enumerate(sizes) if n == -1]
     known = math.prod(n for n in sizes if n != -1)
@@ -39,51 +43,53 @@ def reshape(x: Any, *shape: Any) -> Tensor:
         a.size == known if not unknown else known > 0 and a.size % known == 0
     )  # fmt: skip
     if not fits:
-        raise RuntimeError(
-            f"reshape: shape {sizes} is invalid for {a.size} elements of shape {old}"
-        )
-    return _view("reshape", x, a.reshape(sizes), lambda g: g.reshape(old))
+        raise RuntimeError(f"{name}: shape {sizes} is invalid for {a.size} elements of shape {old}")
+    return _view(name, x, a.reshape(sizes), lambda g: g.reshape(old))
 
 
-def view(x: Any, *shape: Any) -> Tensor:
+def view(input: Any, *shape: Any) -> Tensor:
     """`reshape` that refuses to copy; with a dtype, the bytes seen as that dtype."""
-    a = operand("view", x)
+    a = operand("view", input)
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
-        return wrap(a.view(shape[0]), base=origin(x))
-    out = reshape(x, *shape)
+        return wrap(a.view(shape[0]), base=origin(input))
+    return _shared("view", input, sizes_of("view", shape))
+
+
+def _shared(name: str, x: Any, sizes: tuple[int, ...]) -> Tensor:
+    a, out = operand(name, x), _reshape(name, x, sizes)
     if a.size and not np.may_share_memory(a, out.data):
         raise RuntimeError(
-            f"view: the memory of shape {a.shape} and strides {a.strides} cannot be seen as shape "
-            f"{out.shape} without a copy: use reshape"
+            f"{name}: the memory of shape {a.shape} and strides {a.strides} cannot be seen in "
+            f"shape {out.shape} without a copy: use reshape"
         )
     return out
 
 
-def view_as(x: Any, other: Tensor) -> Tensor:
+def view_as(input: Any, other: Tensor) -> Tensor:
     """`view` in the shape of another tensor."""
-    return view(x, other.shape)
+    return _shared("view_as", input, other.shape)
 
 
-def reshape_as(x: Any, other: Tensor) -> Tensor:
+def reshape_as(input: Any, other: Tensor) -> Tensor:
     """`reshape` to the shape of another tensor."""
-    return reshape(x, other.shape)
+    return _reshape("reshape_as", input, other.shape)
 
 
-def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Merge the axes from start_dim to end_dim into one."""
-    a = operand("flatten", x)
+    a = operand("flatten", input)
     first, last = axis_of("flatten", start_dim, a.ndim), axis_of("flatten", end_dim, a.ndim)
     if first > last:
         raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     if first == last and a.ndim:
-        return cast(Tensor, x)
+        return cast(Tensor, input)
     merged = math.prod(a.shape[first : last + 1])
-    return reshape(x, a.shape[:first] + (merged,) + a.shape[last + 1 :])
+    return reshape(input, a.shape[:first] + (merged,) + a.shape[last + 1 :])
 
 
-def unflatten(x: Any, dim: int, sizes: Sequence[int]) -> Tensor:
+def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split one axis into several."""
-    a = operand("unflatten", x)
+    a = operand("unflatten", input)
     axis = axis_of("unflatten", dim, a.ndim)
     sizes = tuple(sizes)
     if -1 not in sizes and math.prod(sizes) != a.shape[axis]:
@@ -93,57 +99,62 @@ def unflatten(x: Any, dim: int, sizes: Sequence[int]) -> Tensor:
         if sizes.count(-1) > 1 or rest == 0 or a.shape[axis] % rest:
             raise RuntimeError(f"unflatten: sizes {sizes} do not divide axis {axis} of {a.shape}")
         sizes = tuple(a.shape[axis] // rest if n == -1 else n for n in sizes)
-    return reshape(x, a.shape[:axis] + sizes + a.shape[axis + 1 :])
+    return reshape(input, a.shape[:axis] + sizes + a.shape[axis + 1 :])
 
 
-def permute(x: Any, *dims: Any) -> Tensor:
+def permute(input: Any, *axes: Any, dims: Any = ()) -> Tensor:
     """The axes in another order."""
-    a, order = operand("permute", x), sizes_of("permute", dims)
+    a, order = operand("permute", input), sizes_of("permute", axes or (dims,))
     order = tuple(axis_of("permute", d, a.ndim) for d in order)
     if sorted(order) != list(range(a.ndim)):
-        raise RuntimeError(f"permute: dims {dims} are not an order of the {a.ndim} axes")
+        raise RuntimeError(f"permute: dims {order} are not an order of the {a.ndim} axes")
     back = tuple(np.argsort(order)) if order else ()
-    return _view("permute", x, a.transpose(order), lambda g: g.transpose(back))
+    return _view("permute", input, a.transpose(order), lambda g: g.transpose(back))
 
 
-def transpose(x: Any, dim0: int, dim1: int) -> Tensor:
+def transpose(input: Any, dim0: int, dim1: int) -> Tensor:
     """Two axes exchanged."""
-    a = operand("transpose", x)
+    a = operand("transpose", input)
     i, j = axis_of("transpose", dim0, a.ndim), axis_of("transpose", dim1, a.ndim)
     if not a.ndim:
-        return _view("transpose", x, a[...], lambda g: g)
-    return _view("transpose", x, a.swapaxes(i, j), lambda g: g.swapaxes(i, j))
+        return _view("transpose", input, a[...], lambda g: g)
+    return _view("transpose", input, a.swapaxes(i, j), lambda g: g.swapaxes(i, j))
 
 
-swapaxes = swapdims = transpose
+swapdims = transpose
 
 
-def movedim(x: Any, source: Any, destination: Any) -> Tensor:
+def swapaxes(input: Any, axis0: int, axis1: int) -> Tensor:
+    """Two axes exchanged: `transpose`."""
+    return transpose(input, axis0, axis1)
+
+
+def movedim(input: Any, source: Any, destination: Any) -> Tensor:
     """Axes moved to other places."""
-    a = operand("movedim", x)
+    a = operand("movedim", input)
     source, destination = np.atleast_1d(source).tolist(), np.atleast_1d(destination).tolist()
     source = [axis_of("movedim", d, a.ndim) for d in source]
     destination = [axis_of("movedim", d, a.ndim) for d in destination]
-    if len(source) != len(destination) or len(set(source)) != len(source):
+    if not len(source) == len(destination) == len(set(source)) == len(set(destination)):
         raise RuntimeError(f"movedim: source {source} and destination {destination} do not match")
     order = [d for d in range(a.ndim) if d not in source]
     for to, which in sorted(zip(destination, source, strict=True)):
         order.insert(to, which)
-    return permute(x, order)
+    return permute(input, order)
 
 
-def t(x: Any) -> Tensor:
+def t(input: Any) -> Tensor:
     """The transpose of a matrix; vectors and scalars as they are."""
-    a = operand("t", x)
+    a = operand("t", input)
     if a.ndim > 2:
         raise RuntimeError(f"t: expected at most 2 axes, got shape {a.shape}: use permute")
-    return transpose(x, 0, 1) if a.ndim == 2 else cast(Tensor, x)
+    return transpose(input, 0, 1) if a.ndim == 2 else cast(Tensor, input)
 
 
 @numpy_names
-def squeeze(x: Any, dim: Any = None) -> Tensor:
+def squeeze(input: Any, dim: Any = None) -> Tensor:
     """Without the axes of size 1, or without the given ones if their size is 1."""
-    a = operand("squeeze", x)
+    a = operand("squeeze", input)
     old = a.shape
     if dim is None:
         dims = tuple(range(a.ndim))
@@ -151,41 +162,43 @@ def squeeze(x: Any, dim: Any = None) -> Tensor:
         given = dim if isinstance(dim, tuple | list) else (dim,)
         dims = tuple(axis_of("squeeze", d, a.ndim) for d in given)
     shape = tuple(n for i, n in enumerate(old) if i not in dims or n != 1)
-    return _view("squeeze", x, a.reshape(shape), lambda g: g.reshape(old))
+    return _view("squeeze", input, a.reshape(shape), lambda g: g.reshape(old))
 
 
 @numpy_names
-def unsqueeze(x: Any, dim: int) -> Tensor:
+def unsqueeze(input: Any, dim: int) -> Tensor:
     """With an axis of size 1 inserted at `dim`."""
-    a = operand("unsqueeze", x)
+    a = operand("unsqueeze", input)
     old = a.shape
     axis = axis_of("unsqueeze", dim, a.ndim + 1)
-    return _view("unsqueeze", x, np.expand_dims(a, axis), lambda g: g.reshape(old))
+    return _view("unsqueeze", input, np.expand_dims(a, axis), lambda g: g.reshape(old))
 
 
-def expand(x: Any, *sizes: Any) -> Tensor:
+def expand(input: Any, *sizes: Any) -> Tensor:
     """Axes of size 1 repeated without copying; -1 keeps a size, new axes come in front."""
-    a, shape = operand("expand", x), sizes_of("expand", sizes)
+    a, shape = operand("expand", input), sizes_of("expand", sizes)
     lead = len(shape) - a.ndim
     shape = tuple(a.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape))
-    return broadcast_to(x, shape, "expand")
+    return _broadcast("expand", input, shape)
 
 
-def expand_as(x: Any, other: Tensor) -> Tensor:
+def expand_as(input: Any, other: Tensor) -> Tensor:
     """`expand` to the shape of another tensor."""
-    return expand(x, other.shape)
+    return expand(input, other.shape)
 
 
-def broadcast_to(x: Any, shape: Sequence[int], name: str = "broadcast_to") -> Tensor:
+def broadcast_to(input: Any, shape: Sequence[int]) -> Tensor:
     """The tensor as broadcasting would see it in this shape."""
+    return _broadcast("broadcast_to", input, sizes_of("broadcast_to", (shape,)))
+
+
+def _broadcast(name: str, x: Any, shape: tuple[int, ...]) -> Tensor:
     # dL/dx = g summed over the repeated axes (elementwise does that)
     a = operand(name, x)
     try:
-        out = np.broadcast_to(a, tuple(shape))
+        out = np.broadcast_to(a, shape)
     except ValueError:
-        raise RuntimeError(
-            f"{name}: shape {a.shape} does not broadcast to {tuple(shape)}"
-        ) from None
+        raise RuntimeError(f"{name}: shape {a.shape} does not broadcast to {shape}") from None
     result = elementwise(name, out, (x, lambda g: g))
     result.base = origin(x) if isinstance(x, Tensor) else None
     return result
@@ -201,14 +214,14 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(broadcast_to(x, shape) for x in tensors)
 
 
-def contiguous(x: Tensor) -> Tensor:
+def contiguous(input: Tensor) -> Tensor:
     """The tensor itself if it lies in row-major order, else such a copy."""
-    return x if x.data.flags.c_contiguous else clone(x)
+    return input if input.data.flags.c_contiguous else clone(input)
 
 
-def clone(x: Any) -> Tensor:
+def clone(input: Any) -> Tensor:
     """A copy."""
-    return elementwise("clone", np.array(operand("clone", x), order="C"), (x, lambda g: g))
+    return elementwise("clone", np.array(operand("clone", input), order="C"), (input, lambda g: g))
 
 
 def _slice(name: str, x: Any, key: tuple[Any, ...]) -> Tensor:
@@ -223,27 +236,36 @@ def _slice(name: str, x: Any, key: tuple[Any, ...]) -> Tensor:
     return _view(name, x, a[key], back)
 
 
-def narrow(x: Any, dim: int, start: int, length: int) -> Tensor:
+def narrow(input: Any, dim: int, start: Any, length: int) -> Tensor:
     """`length` elements from `start` along `dim`."""
-    a = operand("narrow", x)
+    a = operand("narrow", input)
+    position = as_array(start)
+    if position.ndim or position.dtype.kind not in "iu":
+        raise RuntimeError(f"narrow: start must be an integer or a 0-d tensor of one, got {start}")
+    start = int(position)
+    if not a.ndim:
+        raise RuntimeError("narrow: a 0-d tensor cannot be narrowed")
     axis = axis_of("narrow", dim, a.ndim)
+    start += a.shape[axis] if start < 0 else 0
     if not (start >= 0 and length >= 0 and start + length <= a.shape[axis]):
         raise RuntimeError(f"narrow: {start}:{start + length} is outside axis {axis} of {a.shape}")
-    return _slice("narrow", x, (slice(None),) * axis + (slice(start, start + length),))
+    return _slice("narrow", input, (slice(None),) * axis + (slice(start, start + length),))
 
 
-def select(x: Any, dim: int, index: int) -> Tensor:
+def select(input: Any, dim: int, index: int) -> Tensor:
     """One slice along `dim`, without that axis."""
-    a = operand("select", x)
+    a = operand("select", input)
+    if not a.ndim:
+        raise IndexError("select: a 0-d tensor has no axis to select from")
     axis = axis_of("select", dim, a.ndim)
     if not -a.shape[axis] <= index < a.shape[axis]:
         raise IndexError(f"select: index {index} is outside axis {axis} of shape {a.shape}")
-    return _slice("select", x, (slice(None),) * axis + (index,))
+    return _slice("select", input, (slice(None),) * axis + (index,))
 
 
-def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes, as the last axis."""
-    a = operand("diagonal", x)
+    a = operand("diagonal", input)
     i, j = axis_of("diagonal", dim1, a.ndim), axis_of("diagonal", dim2, a.ndim)
     if i == j:
         raise RuntimeError(f"diagonal: dim1 and dim2 are both axis {i}")
@@ -256,30 +278,30 @@ def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
         spot[...] = g
         return dx
 
-    return _view("diagonal", x, np.diagonal(a, offset, i, j), back)
+    return _view("diagonal", input, np.diagonal(a, offset, i, j), back)
 
 
-def diag(x: Any, diagonal: int = 0) -> Tensor:
+def diag(input: Any, diagonal: int = 0) -> Tensor:
     """A vector as a diagonal matrix, or the diagonal of a matrix."""
-    a = operand("diag", x)
+    a = operand("diag", input)
     if a.ndim == 2:
-        return clone(_diagonal_of(x, diagonal))
+        return clone(_diagonal_of(input, diagonal))
     if a.ndim != 1:
         raise RuntimeError(f"diag: expected 1 or 2 axes, got shape {a.shape}")
-    return elementwise("diag", np.diag(a, diagonal), (x, lambda g: np.diagonal(g, diagonal)))
+    return elementwise("diag", np.diag(a, diagonal), (input, lambda g: np.diagonal(g, diagonal)))
 
 
 _diagonal_of = diagonal
 
 
-def triu(x: Any, diagonal: int = 0) -> Tensor:
+def triu(input: Any, diagonal: int = 0) -> Tensor:
     """The upper triangle of the last two axes; zero below."""
-    return _triangle("triu", np.triu, x, diagonal)
+    return _triangle("triu", np.triu, input, diagonal)
 
 
-def tril(x: Any, diagonal: int = 0) -> Tensor:
+def tril(input: Any, diagonal: int = 0) -> Tensor:
     """The lower triangle of the last two axes; zero above."""
-    return _triangle("tril", np.tril, x, diagonal)
+    return _triangle("tril", np.tril, input, diagonal)
 
 
 def _triangle(name: str, keep: Any, x: Any, diagonal: int) -> Tensor:

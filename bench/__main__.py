@@ -1,0 +1,143 @@
+"""`python -m bench`: time minigrad beside its peers and the machine's limits. See README.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import fresh, limits, report
+from .cases import CASES
+from .rounds import FULL, QUICK, Plan, contenders, thread_counts, timed
+from .rows import Row
+from .worker import installed
+
+SUITES = list(report.TITLES)
+TURNS = ("norm", "conv", "train", "engine")  # suites whose contenders take turns
+AGAINST = {"torch": "torch", "mygrad": "mygrad", "autograd": "autograd", "numpy": "by hand"}
+BUSY = 0.05  # the share of the processors from which other processes spoil a run
+
+
+def comma_list(choices: Sequence[str]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        names = list(dict.fromkeys(filter(None, text.split(","))))
+        unknown = [name for name in names if name not in choices]
+        if unknown or not names:
+            raise argparse.ArgumentTypeError(
+                f"{', '.join(map(repr, unknown or [text]))} unknown; choose from "
+                f"{', '.join(choices)}, separated by commas"
+            )
+        return names
+
+    return parse
+
+
+def a_file(text: str) -> Path:
+    path = Path(text)
+    if not path.parent.is_dir() or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a file in a folder that exists")
+    return path
+
+
+def a_picture(text: str) -> Path:
+    path = a_file(text)
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: the ending must be .png, .svg or .pdf")
+    return path
+
+
+def at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m bench", description=__doc__)
+    add = parser.add_argument
+    add("--suite", nargs="+", choices=SUITES, default=SUITES, metavar="NAME",
+        help=f"what to measure: {', '.join(SUITES)} (default: all)")  # fmt: skip
+    add("--quick", action="store_true", help="fewer cases, rounds and repeats: a look, no result")
+    add("--kernels", type=comma_list(("numba", "numpy")), default=["numba", "numpy"],
+        help="minigrad's paths to measure (default: numba,numpy)")  # fmt: skip
+    add("--against", type=comma_list(list(AGAINST)), default=list(AGAINST),
+        help=f"peers, of {','.join(AGAINST)}; numpy is written by hand (default: all)")  # fmt: skip
+    add("--threads", type=at_least_one, default=limits.cores(),
+        help="threads for each contender (default: the processors there are)")  # fmt: skip
+    add("--json", type=a_file, metavar="PATH", help="write the numbers and the machine here")
+    add("--plot", type=a_picture, metavar="PATH", help="write the figure here")
+    add("--markdown", action="store_true", help="print the tables as Markdown, too")
+    return parser.parse_args(arguments)
+
+
+def rows_of(suite: str, flags: argparse.Namespace, names: list[str], turns: Any) -> Iterator[Row]:
+    plan: Plan = QUICK if flags.quick else FULL
+    subject = names[0]
+    base = "torch" if "torch" in names else "numpy" if "numpy" in names[1:] else None
+    cases = [c for c in CASES if c.suite == suite and (c.quick or not flags.quick)]
+    if suite in TURNS:
+        yield from timed(cases, turns, plan, subject, base)
+    elif suite == "startup":
+        yield from fresh.startup(plan, flags.threads, names)
+    elif suite == "memory":
+        if sys.platform == "linux":
+            yield from fresh.memory_rows(plan, flags.threads, names, subject, base)
+        else:
+            print("memory: left out, since only Linux tells the peak of a process from some moment")
+    elif "numba" in names:
+        by_name = {case.name: case for case in CASES}
+        chosen = ["batch_norm (32,16,28,28)", "conv2d (64,16,14,14)->32", "conv net (64,1,28,28)"]
+        if not flags.quick:
+            chosen += ["batch_norm (65536,64)", "batch_norm (64,64,32,32)", "layer_norm (4096,512)"]
+        yield from thread_counts([by_name[name] for name in chosen], plan)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    flags = parse(arguments)
+    started = time.perf_counter()
+    asked = [*flags.kernels, *(AGAINST[peer] for peer in flags.against)]
+    names = [name for name in asked if installed(name)]
+    notes = [f"{name} is not installed and left out" for name in asked if name not in names]
+    machine = limits.machine(flags.threads)
+    others = limits.Others()
+    turning = {name: (name, flags.threads) for name in [*names, "limit"]}
+    if not set(flags.suite) & set(TURNS):
+        turning = {"limit": turning["limit"]}
+    rows: list[Row] = []
+    with contenders(turning) as turns:
+        rates = turns["limit"].ask("rates")
+        print("\n".join([*report.described(machine, rates), *(f"Note: {n}." for n in notes)]))
+        for suite in dict.fromkeys(flags.suite):
+            own = list(rows_of(suite, flags, names, turns))
+            if own:
+                print("\n" + report.table(own), flush=True)
+            rows += own
+    machine["others"] = others.share()
+    if machine["others"] is not None and machine["others"] > BUSY:
+        notes.append(
+            f"other processes took {machine['others']:.0%} of the processors: run again on an idle "
+            "machine before you believe any of this"
+        )
+        print(f"\nNote: {notes[-1]}.")
+    print("\n" + report.summary(rows))
+    if flags.json:
+        report.write_json(flags.json, {
+            "machine": machine, "limits": rates, "notes": notes,
+            "settings": {"quick": flags.quick, "suites": flags.suite, "contenders": names,
+                         "seconds": round(time.perf_counter() - started, 1)},
+            "rows": [row.as_json() for row in rows],
+        })  # fmt: skip
+    if flags.plot:
+        from .figure import draw
+
+        draw(rows, flags.plot, [*report.described(machine, rates), *notes])
+    if flags.markdown:
+        print("\n" + report.markdown(rows, report.described(machine, rates), notes))
+    return 1 if any(row.refused for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,348 @@
+"""Gradient descent on stretched, standardised and whitened data.
+
+The curvature of least squares is XᵀX/N. Along its largest eigenvalue a large learning rate
+diverges, along its smallest a small one creeps: the steps that gradient descent needs grow with
+the condition number, the ratio of the two. Preprocessing is a choice of that number.
+
+    python examples/conditioning.py [--quick] [--data PATH] [--seeds N] [--out DIR]
+
+takes Pclass, Fare and Age from PATH/titanic.csv (or, where there is none, random numbers that
+look like them) and scikit-learn's digits; writes DIR/conditioning.png and .json.
+"""
+
+import time
+from functools import cache
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.datasets import load_digits
+from threadpoolctl import threadpool_limits
+
+import minigrad as mg
+from common import COLOURS, finish, parse_experiment, run_all, summarise
+from minigrad import data, nn, optim
+from minigrad.data import ClipOutliers, DataLoader, MinMax, Standardize, TensorDataset, Whiten
+from minigrad.nn import functional as F
+
+GOAL = 1e-6  # of the excess loss at the start
+KINDS = {"raw": None, "min-max": MinMax, "standardised": Standardize, "ZCA": lambda: Whiten("zca")}
+BATCH = 32
+SIZES = (16, 64, 256)  # numbers of features
+RATES = (0.1, 0.3, 1.0, 3.0, 10.0)  # of SGD and of full-batch descent; the best of each counts
+
+
+def stretched(count: int = 300) -> np.ndarray:
+    """Points (count, 2): correlated, of different spread, away from 0, and a few far out."""
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((count, 2)) @ [[3.0, 0.45], [0.0, 0.45]] + [6.0, 2.5]
+    points[:6] += rng.choice([-1, 1], (6, 1)) * rng.uniform(2, 4, (6, 2)) * [3.0, 0.6]
+    return points
+
+
+def preprocess(kind: str, x: np.ndarray) -> np.ndarray:
+    return x if KINDS[kind] is None else KINDS[kind]().fit_transform(x)
+
+
+def curvatures(x: np.ndarray) -> np.ndarray:
+    """Eigenvalues of XᵀX/N, the curvature of mean((Xw - y)²)/2, smallest first."""
+    return np.linalg.eigvalsh(x.T @ x / len(x))
+
+
+def path(x: np.ndarray, y: np.ndarray, rate: float, steps: int) -> np.ndarray:
+    """Gradient descent on mean((Xw - y)²)/2 from w = 0: the weights (steps + 1, 2)."""
+    w = mg.zeros(2, 1, dtype=mg.float64, requires_grad=True)
+    optimizer = optim.SGD([w], lr=rate)
+    visited = [w.detach().numpy().copy()]
+    for _ in range(steps):
+        loss = F.mse_loss(mg.from_numpy(x) @ w, mg.from_numpy(y)) / 2
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        visited.append(w.detach().numpy().copy())
+    return np.array(visited)[..., 0]
+
+
+@cache
+def passengers(folder) -> tuple[np.ndarray, np.ndarray, str]:
+    """Pclass, Fare, Age (N, 3) and survived (N,) of those whose age is known, and the source."""
+    try:
+        x, y = data.titanic(folder)
+    except FileNotFoundError:
+        rng = np.random.default_rng(0)
+        pclass, age = rng.choice([1, 2, 3], 714, p=[0.25, 0.25, 0.5]), rng.normal(30, 14, 714)
+        fare = np.exp(rng.normal(4.8 - 0.85 * pclass, 0.6))
+        x = np.stack([pclass, fare, np.clip(age, 0.4, 80)], axis=1)
+        y = rng.random(714) < 0.75 - 0.15 * pclass
+        return x, y.astype(float), "stand-in for the Titanic (random)"
+    known = np.isfinite(x).all(axis=1)
+    return x[known].astype(np.float64), y[known].astype(np.float64), "Titanic"
+
+
+def steps_to_goal(folder: str | None, kind: str, seeds: int, limit: int) -> dict:
+    """Linear regression of survival on four fifths of the passengers, a random choice per seed.
+
+    All seeds descend at once, each with its best constant rate 2/(largest + smallest curvature).
+    Returns condition numbers and steps per seed (None: not within `limit`), and the mean excess
+    loss, relative to the start's, at some steps.
+    """
+    features, survived, _ = passengers(folder)
+    xs, ys = [], []
+    for seed in range(seeds):
+        chosen = np.random.default_rng(seed).permutation(len(features))[: len(features) * 4 // 5]
+        x = preprocess(kind, features[chosen])
+        xs.append(np.column_stack([x, np.ones(len(x))]))  # the last column's weight is the bias
+        ys.append(survived[chosen, None])
+    eigenvalues = np.array([curvatures(x) for x in xs])
+    best = [np.mean((x @ np.linalg.lstsq(x, y)[0] - y) ** 2) for x, y in zip(xs, ys, strict=True)]
+    x, y = mg.from_numpy(np.array(xs)), mg.from_numpy(np.array(ys))
+    rates = mg.from_numpy(2 / (eigenvalues[:, 0] + eigenvalues[:, -1]))
+    w = mg.zeros(seeds, x.shape[2], 1, dtype=mg.float64, requires_grad=True)
+    optimizer = optim.SGD([w], lr=1)
+    steps, curve, start = np.full(seeds, -1), [], None
+    marks = set(np.unique(np.geomspace(1, limit, 150).astype(int)) - 1)
+    for step in range(limit):
+        losses = ((x @ w - y) ** 2).mean(dim=(1, 2))
+        excess = losses.detach().numpy() - best
+        start = excess if start is None else start
+        steps[(steps < 0) & (excess <= GOAL * start)] = step
+        if step in marks or (steps >= 0).all():
+            curve.append((step, max(np.mean(excess / start), GOAL / 2)))
+        if (steps >= 0).all():
+            break
+        optimizer.zero_grad()
+        (losses * rates).sum().div(2).backward()
+        optimizer.step()
+    return {
+        "condition": eigenvalues[:, -1] / eigenvalues[:, 0],
+        "steps": [int(s) if s >= 0 else None for s in steps],
+        "curve": curve,
+    }
+
+
+def descend(seed: int, batch: int, rate: float, passes: int) -> list[float]:
+    """The training loss of a 64-32-10 network on the digits at the start and after every pass."""
+    images, labels = load_digits(return_X_y=True)
+    x = mg.from_numpy(Standardize().fit_transform(images.astype(np.float32)))
+    y = mg.from_numpy(labels)
+    mg.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))
+    optimizer = optim.SGD(model.parameters(), lr=rate)
+    loader = DataLoader(TensorDataset(x, y), batch or len(x), shuffle=True, seed=seed)
+    losses = []
+    for _ in range(passes + 1):
+        with mg.no_grad():
+            losses.append(F.cross_entropy(model(x), y).item())
+        for images, labels in loader:
+            optimizer.zero_grad()
+            F.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+    return losses
+
+
+def whitening_matrix(kind: str, x: np.ndarray) -> np.ndarray:
+    """W of y = (x - mean)·W, fitted on x."""
+    whiten = Whiten(kind).fit(x)
+    return whiten.transform(np.eye(x.shape[1]) + whiten.mean_)
+
+
+def two_batches(seed: int) -> dict[str, np.ndarray | float]:
+    """‖W1 - W2‖/‖W1‖ of the whitenings W1 and W2 of two random batches of 256 digits (4 x 4
+    pixels), and the cosines of the angles between the new axes of the one and of the other."""
+    images = load_digits().images.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16)
+    x = np.random.default_rng(seed).permutation(Standardize().fit_transform(images))
+    result = {}
+    for kind in ("pca", "zca"):
+        a, b = whitening_matrix(kind, x[:256]), whitening_matrix(kind, x[256:512])
+        result[kind] = np.linalg.norm(a - b) / np.linalg.norm(a)
+        cosines = (a / np.linalg.norm(a, axis=0)).T @ (b / np.linalg.norm(b, axis=0))
+        result[f"{kind} cosines"] = cosines.round(3)
+        nearest = np.abs(cosines).argmax(axis=1)
+        result[f"{kind} swapped"] = np.mean(
+            (nearest != np.arange(16)) | (np.diag(cosines[:, nearest]) < 0)
+        )
+    return result
+
+
+def cost(seed: int, features: int) -> float:
+    """How many times longer whitening takes than standardising 2,000 samples, fit and transform."""
+    x = np.random.default_rng(seed).standard_normal((2000, features))
+    times = []
+    with threadpool_limits(1):  # waiting threads would make this a measurement of the machine
+        for _ in range(5):  # alternately, so that what else the machine does meets both
+            marks = [time.perf_counter()]
+            for preprocessing in (Standardize(), Whiten("zca")):
+                preprocessing.fit_transform(x)
+                marks.append(time.perf_counter())
+            times.append(np.diff(marks))
+    fastest = np.min(times, axis=0)
+    return fastest[1] / fastest[0]
+
+
+def draw_preprocessing(grid) -> float:
+    """Two rows of scatter plots; returns the fraction of values that were clipped."""
+    x, clip = stretched(), ClipOutliers(2.5)
+    centred = x - x.mean(axis=0)
+    pca = Whiten("pca").fit(x)
+    rotated = centred @ pca.components_.T
+    hue = np.clip(rotated[:, 0], *np.percentile(rotated[:, 0], (3, 97)))  # points keep their colour
+    pictures = {
+        "raw": x,
+        "min-max: into [0, 1]": MinMax().fit_transform(x),
+        "standardised: variance 1": Standardize().fit_transform(x),
+        "clipped at 2.5 σ": clip.fit_transform(x),
+        "centred": centred,
+        "rotated to its own axes": rotated,
+        "PCA-whitened: and scaled": pca.transform(x),
+        "ZCA-whitened: rotated back": Whiten("zca").fit_transform(x),
+    }
+    for axes, (title, points) in zip(grid.flat, pictures.items(), strict=True):
+        axes.scatter(*points.T, c=hue, cmap="viridis", s=9, linewidths=0)
+        axes.axhline(0, color=COLOURS["grey"], linewidth=0.8, zorder=0)
+        axes.axvline(0, color=COLOURS["grey"], linewidth=0.8, zorder=0)
+        axes.set_aspect("equal", adjustable="datalim")
+        own = "rotated to" in title or "PCA" in title
+        axes.set(title=title, xlabel="first axis" if own else "first feature")
+        axes.set_ylabel("second axis" if own else "second feature")
+    return float(clip.outliers(x).mean())
+
+
+def draw_paths(three) -> None:
+    """Contours of the loss over two weights, and what large and small learning rates do there."""
+    x = stretched() - stretched().mean(axis=0)
+    noise = 0.1 * np.random.default_rng(1).standard_normal((len(x), 1))
+    y = Standardize().fit_transform(x) @ [[1.0], [-0.6]] + noise
+    for axes, kind in zip(three, ("raw", "standardised", "ZCA"), strict=True):
+        z = preprocess(kind, x)
+        low, high = curvatures(z)
+        best = np.linalg.lstsq(z, y)[0][:, 0]
+        rates = {"2.1/λmax": 2.1 / high, "best constant": 2 / (low + high), "0.1/λmax": 0.1 / high}
+        for (name, rate), colour in zip(rates.items(), ("orange", "blue", "green"), strict=True):
+            w = path(z, y, rate, 25)
+            axes.plot(*w.T, ".-", color=COLOURS[colour], linewidth=1.2, label=f"lr {name}")
+        side = 1.6 * np.abs(best).max() * np.linspace(-1, 1, 120)
+        offsets = np.stack(np.meshgrid(side, side), axis=-1)
+        excess = np.einsum("...i,ij,...j->...", offsets, z.T @ z / len(z), offsets)
+        first, second = best[0] + side, best[1] + side
+        axes.contour(first, second, excess**0.5, 12, colors=COLOURS["grey"], linewidths=0.6)
+        axes.plot(*best, "*", color=COLOURS["black"], markersize=11)
+        axes.set(xlim=first[[0, -1]], ylim=second[[0, -1]], xlabel="first weight")
+        axes.set_ylabel("second weight")
+        axes.set_title(f"{'stretched' if kind == 'raw' else kind}: κ = {high / low:.1f}")
+    three[0].legend(fontsize=9, loc="lower left", title="25 steps")
+
+
+def draw_steps(axes, source: str, results: dict) -> None:
+    for (kind, result), colour in zip(results.items(), COLOURS.values(), strict=False):
+        step, excess = np.array(result["curve"]).T
+        label = f"{kind}: κ = {np.mean(result['condition']):.3g}"
+        axes.loglog(step + 1, excess, color=colour, label=label)
+    axes.axhline(GOAL, color=COLOURS["grey"], linewidth=0.8)
+    axes.set(ylim=(GOAL / 1e4, 3), xlabel="1 + step", ylabel="excess loss / that at the start")
+    axes.set_title(f"{source.partition(' (')[0]}: steps follow κ")
+    axes.legend(fontsize=9, loc="lower left")
+
+
+def draw_batches(two, results: list) -> None:
+    for axes, kind in zip(two, ("pca", "zca"), strict=True):
+        axes.imshow(results[0][f"{kind} cosines"], cmap="RdBu", vmin=-1, vmax=1)
+        axes.grid(False)
+        axes.set(xlabel="axes of batch 2", ylabel="axes of batch 1", xticks=[], yticks=[])
+    two[0].set_title("PCA: axes swap and flip")
+    two[1].set_title("ZCA: axes stay\n(blue: cosine 1, red: -1)")
+
+
+def draw_descent(axes, curves: dict) -> None:
+    for (name, losses), colour in zip(curves.items(), ("orange", "blue"), strict=True):
+        axes.semilogy(np.mean(losses, axis=0), ".-", color=COLOURS[colour], label=name)
+        reach = np.min(losses, axis=0), np.max(losses, axis=0)
+        axes.fill_between(range(len(reach[0])), *reach, color=COLOURS[colour], alpha=0.2)
+    axes.set(xlabel="passes over 1,797 digits", ylabel="training loss (nats)")
+    axes.set_title("SGD falls faster per sample")
+    axes.legend(fontsize=9)
+
+
+def draw_cost(axes, ratios: np.ndarray) -> None:
+    sd = ratios.std(axis=0)
+    axes.errorbar(SIZES, ratios.mean(axis=0), sd, fmt="o-", capsize=3)
+    axes.set_xscale("log", base=2)
+    axes.set(xlabel="features", ylabel="time of ZCA / time of standardising", ylim=(0, None))
+    axes.set_title("Whitening costs more")
+
+
+def best_rates(runs: list[dict], results: list) -> dict[str, list]:
+    """The losses (seeds, passes + 1) at the rate that ends lowest in the mean over seeds."""
+    losses: dict = {}
+    for run, result in zip(runs, results, strict=True):
+        losses.setdefault(run["batch"], {}).setdefault(run["rate"], []).append(result)
+    found = {}
+    for batch, by_rate in losses.items():
+        rate, chosen = min(by_rate.items(), key=lambda item: np.mean(item[1], axis=0)[-1])
+        found[f"batches of {batch}, lr {rate:g}" if batch else f"full batch, lr {rate:g}"] = chosen
+    return found
+
+
+def times_fewer(full: list[float], sgd: list[float]) -> float:
+    """Passes of full-batch descent, divided by those that SGD needs to the loss at its end."""
+    after = next(i for i, loss in enumerate(sgd) if loss <= full[-1])
+    a, b = np.log(sgd[after - 1 : after + 1])  # between two passes, by interpolation
+    return (len(full) - 1) / (after - 1 + (a - np.log(full[-1])) / (a - b))
+
+
+def main() -> None:
+    flags = parse_experiment(__doc__, seeds=5)
+    folder = None if flags.data is None else str(flags.data)
+    seeds, source = range(flags.seeds), passengers(folder)[2]
+    print(f"inputs: {source}, {len(passengers(folder)[0])} rows")
+    limit, passes = (5_000, 8) if flags.quick else (1_000_000, 30)
+    same = {"folder": folder, "seeds": flags.seeds, "limit": limit}
+    regressions = run_all(flags, steps_to_goal, [same | {"kind": kind} for kind in KINDS])
+    regression = dict(zip(KINDS, regressions, strict=True))
+    runs = [
+        {"seed": seed, "batch": batch, "rate": rate, "passes": passes}
+        for seed in seeds for batch in (0, BATCH) for rate in RATES[2 * flags.quick :]
+    ]  # fmt: skip
+    curves = best_rates(runs, run_all(flags, descend, runs))
+    fewer = [times_fewer(full, sgd) for full, sgd in zip(*curves.values(), strict=True)]
+    batches = run_all(flags, two_batches, [{"seed": seed} for seed in seeds])
+    sizes = [{"seed": seed, "features": d} for seed in seeds for d in SIZES]
+    ratios = np.reshape(run_all(flags, cost, sizes), (flags.seeds, -1))
+
+    figure = Figure(figsize=(14, 14), layout="constrained")
+    figure.suptitle("The condition number κ decides how many steps gradient descent takes")
+    grid = figure.subplots(4, 4)
+    clipped = draw_preprocessing(grid[:2])
+    draw_paths(grid[2, :3])
+    draw_steps(grid[2, 3], source, regression)
+    draw_batches(grid[3, :2], batches)
+    draw_descent(grid[3, 2], curves)
+    draw_cost(grid[3, 3], ratios)
+
+    parts = []
+    for kind, r in regression.items():
+        taken = f"over {limit:,}" if None in r["steps"] else f"{summarise(r['steps']):,.0f}"
+        parts.append(f"{kind} {summarise(r['condition']):,.1f} and {taken}")
+    distances = [
+        f"{kind.upper()} {summarise(b[kind] for b in batches):.2f}" for kind in ("pca", "zca")
+    ]
+    finding = (
+        f"{source}, condition number and steps of gradient descent: {'; '.join(parts)}. "
+        f"SGD needs {summarise(fewer):.1f} times fewer samples than full-batch descent. Distance "
+        f"of two batches' whitenings: {', '.join(distances)}. With {SIZES[-1]} "
+        f"features ZCA takes {summarise(ratios[:, -1]):.0f} times as long as standardising "
+        f"({flags.seeds} seeds)."
+    )
+    results = {
+        "condition": {kind: r["condition"] for kind, r in regression.items()},
+        "steps": {kind: r["steps"] for kind, r in regression.items()},
+        "losses": curves,
+        "times fewer samples": fewer,
+        "batches": [{k: v for k, v in b.items() if "cosines" not in k} for b in batches],
+        "cost ratio": ratios,
+        "clipped": clipped,
+    }
+    settings = {"inputs": source, "goal": GOAL, "limit": limit, "passes": passes}
+    finish(flags, figure, finding, settings=settings, results=results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""Does batch normalisation help by steadying the distributions of the activations?
+
+Santurkar et al. (2018) say no: noise with a mean and scale that change at every step, put after
+each batch normalisation, makes the distributions move more than in the plain network, and yet it
+trains as well. Four networks of five hidden layers of 100 ReLUs learn 8,000 images of MNIST at two
+learning rates: plain and with batch normalisation, each with and without the noise. The internal
+covariate shift ‖G - G'‖₂ is measured along training.
+
+    python examples/noisy_batch_norm.py [--quick] [--data PATH] [--seeds N] [--out DIR]
+
+writes DIR/noisy_batch_norm.png and .json. About two minutes; --quick takes seconds.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import minigrad as mg
+from common import COLOURS, finish, load_mnist, parse_experiment, run_all, summarise
+from minigrad import nn, optim
+from minigrad.analysis import ActivationRecorder, internal_covariate_shift
+from minigrad.data import DataLoader, TensorDataset
+from minigrad.nn import functional as F
+
+DEPTH = 5
+WIDTH = 100
+BATCH = 128
+TRAINING, TESTING = 8000, 2000
+RATES = (0.5, 0.1)
+EVERY = 50  # steps between two measurements
+SHIFT = "‖G - G'‖/‖G‖"
+SHOWN = 200  # steps of the percentiles in the picture
+KINDS = {
+    "plain": "orange",
+    "plain + noise": "yellow",
+    "batch norm": "blue",
+    "batch norm + noise": "sky",
+}
+SHIFTING = ("plain", "batch norm", "batch norm + noise")  # whose distributions are drawn
+
+
+def build(kind: str) -> nn.Sequential:
+    layers = [nn.Flatten()]
+    for i in range(DEPTH):
+        linear = nn.Linear(WIDTH if i else 784, WIDTH)
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        nn.init.zeros_(linear.bias)
+        layers.append(linear)
+        if kind.startswith("batch norm"):
+            layers.append(nn.BatchNorm1d(WIDTH))
+        if kind.endswith("noise"):
+            layers.append(nn.NoiseInjection())
+        layers.append(nn.ReLU())
+    return nn.Sequential(*layers, nn.Linear(WIDTH, 10))
+
+
+def forever(loader: DataLoader):
+    while True:
+        yield from loader
+
+
+def error(model: nn.Module, images: mg.Tensor, labels: mg.Tensor) -> float:
+    """Of the test images, in per cent; a network that has become NaN is guessing."""
+    model.eval()
+    with mg.no_grad():
+        logits = model(images)
+    model.train()
+    return 100 * float((logits.argmax(dim=1) != labels).float().mean())
+
+
+def shift(model: nn.Sequential, x, y, rate: float) -> list[float]:
+    """Relative distance ‖G - G'‖/‖G‖ and cosine, means over the hidden layers after the first."""
+    found = internal_covariate_shift(model, F.cross_entropy, x, y, rate)
+    linear = [path for path, m in model.named_modules() if isinstance(m, nn.Linear)]
+    rows = [(s.distance / s.norm if s.norm else np.nan, s.cosine) for s in map(found.get, linear)]
+    return np.mean(rows[1:-1], axis=0).tolist()
+
+
+def movement(recorder: ActivationRecorder, layer: str) -> float:
+    """How far the percentiles move from one step to the next, against the width between them."""
+    values = recorder.percentiles(layer)
+    width = np.median(values[:, -1] - values[:, 0])
+    return float(np.median(np.abs(np.diff(values, axis=0)).mean(axis=1)) / width)
+
+
+def train(kind: str, rate: float, seed: int, steps: int, data: TensorDataset, test: tuple) -> dict:
+    """Train, test every 50 steps, and watch one unit before the last ReLU."""
+    mg.manual_seed(seed)
+    model = build(kind)
+    optimizer = optim.SGD(model.parameters(), lr=rate)
+    loader = DataLoader(data, batch_size=BATCH, shuffle=True, drop_last=True, seed=seed)
+    last_relu = [path for path, m in model.named_modules() if isinstance(m, nn.ReLU)][-1]
+    watched = str(int(last_relu) - 1)
+    result = {"step": [], "error": [], "shift": [], "cosine": []}
+    with ActivationRecorder(model, [watched], unit=0) as recorder, np.errstate(all="ignore"):
+        for step, (x, y) in zip(range(steps), forever(loader), strict=False):
+            if step % EVERY == 0:
+                distance, cosine = shift(model, x, y, rate)
+                result["step"].append(step)
+                result["error"].append(error(model, *test))
+                result["shift"].append(distance)
+                result["cosine"].append(cosine)
+            loss = F.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if not np.isfinite(loss.item()):
+                break
+    result["diverged"] = not np.isfinite(loss.item())
+    result["step"].append(step + 1)
+    result["error"].append(error(model, *test))
+    result["movement"] = movement(recorder, watched)
+    result["percentiles"] = recorder.percentiles(watched)[:SHOWN].round(4)
+    return result
+
+
+def draw(runs: dict, title: str, steps: int) -> Figure:
+    figure = Figure(figsize=(13, 9), layout="constrained")
+    figure.suptitle(title)
+    above, below = figure.subfigures(2, 1)
+    left, right = above.subplots(1, 2, sharey=True)
+    for axes, rate in ((left, RATES[0]), (right, RATES[1])):
+        for kind, colour in KINDS.items():
+            for i, run in enumerate(runs[kind, rate]):
+                at, errors = list(run["step"]), list(run["error"])
+                if run["diverged"]:  # it guesses from here on
+                    at.append(steps)
+                    errors.append(errors[-1])
+                label = kind if i == 0 else None
+                axes.plot(at, errors, color=COLOURS[colour], alpha=0.8, label=label)
+        axes.set_yscale("log")
+        axes.set_yticks([5, 10, 20, 50, 90], ["5", "10", "20", "50", "90"])
+        axes.minorticks_off()
+        axes.set_title(f"lr {rate}, one line a seed")
+        axes.set_xlabel("training step")
+    left.set_ylabel("test error (%)")
+    left.legend()
+
+    strips, right = below.subfigures(1, 2)
+    rows = strips.subplots(len(SHIFTING), 1, sharex=True)
+    for axes, kind in zip(rows, SHIFTING, strict=True):
+        values = np.array(runs[kind, RATES[1]][0]["percentiles"])
+        axes.fill_between(
+            range(len(values)), values[:, 0], values[:, 2], color=COLOURS[KINDS[kind]], alpha=0.35,
+            linewidth=0,
+        )  # fmt: skip
+        axes.plot(values[:, 1], color=COLOURS[KINDS[kind]], linewidth=1)
+        axes.set_ylabel(kind.replace(" + ", "\n+ "), fontsize=9.5)
+    rows[0].set_title("One unit's input to the last ReLU: 15th, 50th, 85th percentiles")
+    rows[-1].set_xlabel(f"training step (lr {RATES[1]}, first seed)")
+
+    axes = right.subplots()
+    for kind, colour in KINDS.items():
+        length = min(len(run["shift"]) for run in runs[kind, RATES[1]])
+        values = np.array([run["shift"][:length] for run in runs[kind, RATES[1]]])
+        at = runs[kind, RATES[1]][0]["step"][:length]
+        axes.plot(at, values.mean(axis=0), color=COLOURS[colour], label=kind)
+        low, high = values.min(axis=0), values.max(axis=0)
+        axes.fill_between(at, low, high, color=COLOURS[colour], alpha=0.15, linewidth=0)
+    axes.set_yscale("log")
+    axes.set_title(f"Internal covariate shift, lr {RATES[1]} (mean and range of seeds)")
+    axes.set_xlabel("training step")
+    axes.set_ylabel("‖G - G'‖ / ‖G‖, mean of layers 2 to 5")
+    axes.legend()
+    return figure
+
+
+def main() -> None:
+    flags = parse_experiment(__doc__, seeds=5, quick_seeds=2)
+    (images, labels), (test_images, test_labels) = load_mnist(flags)
+    data = TensorDataset(images[:TRAINING], labels[:TRAINING])
+    test = mg.from_numpy(test_images[:TESTING]), mg.from_numpy(test_labels[:TESTING])
+    steps = 150 if flags.quick else 1000
+
+    def four_nets(kind: str, rate: float, seed: int, steps: int) -> dict:
+        return train(kind, rate, seed, steps, data, test)
+
+    pairs = [(kind, rate) for kind in KINDS for rate in RATES]
+    found = run_all(
+        flags,
+        four_nets,
+        [
+            {"kind": kind, "rate": rate, "seed": seed, "steps": steps}
+            for kind, rate in pairs
+            for seed in range(flags.seeds)
+        ],
+    )
+    n = flags.seeds
+    runs = {pair: found[i * n : (i + 1) * n] for i, pair in enumerate(pairs)}
+    results = {
+        f"{kind}, lr {rate}": {
+            "test error (%)": [run["error"][-1] for run in runs[kind, rate]],
+            "diverged": [run["diverged"] for run in runs[kind, rate]],
+            SHIFT: [float(np.mean(run["shift"])) for run in runs[kind, rate]],
+            "ICS cosine": [float(np.mean(run["cosine"])) for run in runs[kind, rate]],
+            "movement": [run["movement"] for run in runs[kind, rate]],
+        }
+        for kind, rate in pairs
+    }
+    for name, row in results.items():
+        numbers = "   ".join(
+            f"{key} {summarise(values):.2f}" for key, values in row.items() if key != "diverged"
+        )
+        print(f"{name:26}  {numbers}")
+
+    def of(key: str, kind: str, rate: float, spec: str = ".1f") -> str:
+        return format(summarise(results[f"{kind}, lr {rate}"][key]), spec)
+
+    fast, slow = RATES
+    errors = "; ".join(
+        f"lr {rate}: "
+        + ", ".join(
+            f"{kind} {of('test error (%)', kind, rate)}"
+            + (
+                f" ({k} of {n} diverged)"
+                if (k := sum(r["diverged"] for r in runs[kind, rate]))
+                else ""
+            )
+            for kind in KINDS
+        )
+        for rate in RATES
+    )
+    moves = ", ".join(f"{kind} {of('movement', kind, slow, '.2f')}" for kind in SHIFTING)
+    ics = ", ".join(f"{kind} {of(SHIFT, kind, slow, '.2f')}" for kind in KINDS)
+    finding = (
+        f"Test error (%), {errors}. At lr {slow}, movement of a unit's percentiles per step against "
+        f"their width: {moves}; ICS {SHIFT}: {ics} (mean ± s.d. over {n} seeds)"
+    )
+    noisy, plain = (of("test error (%)", k, fast, ".0f") for k in ("batch norm + noise", "plain"))
+    title = (
+        f"Noise after batch norm unsettles the distributions, yet at lr {fast} it trains (test "
+        f"error {noisy} %)\nand plain networks do not ({plain} %); at lr {slow} all four train"
+    )
+    finish(
+        flags,
+        draw(runs, title, steps),
+        finding,
+        settings={
+            "depth": DEPTH, "width": WIDTH, "batch": BATCH, "images": TRAINING, "steps": steps,
+            "noise": repr(nn.NoiseInjection()),
+        },
+        results=results,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

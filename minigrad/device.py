@@ -1,0 +1,47 @@
+"""Devices, of which there is one: the CPU. It has a name so that scripts that ask for it run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class device:
+    """The CPU: `device("cpu")`; any other is refused."""
+
+    index = None
+
+    def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
+        self.type = "cpu"
+        check_device("device", type)
+
+    def __str__(self) -> str:
+        return self.type
+
+    def __repr__(self) -> str:
+        return f"device(type={self.type!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device)
+
+    def __hash__(self) -> int:
+        return hash(self.type)
+
+
+def check_device(name: str, value: Any) -> None:
+    """Raise unless `value` is None or names the CPU."""
+    if value is not None and not isinstance(value, device) and value not in ("cpu", "cpu:0"):
+        raise RuntimeError(f"{name}: device must be 'cpu', the only one there is, got {value!r}")
+
+
+class cuda:
+    """There is none: what a script asks before it chooses a device."""
+
+    @staticmethod
+    def is_available() -> bool:
+        """False."""
+        return False
+
+    @staticmethod
+    def device_count() -> int:
+        """0."""
+        return 0

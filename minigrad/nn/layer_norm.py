@@ -1,0 +1,186 @@
+"""Normalisation of each sample by itself: LayerNorm, GroupNorm, RMSNorm need no batch, and keep no
+statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from minigrad.nn.arguments import integer
+from minigrad.nn.module import Module
+from minigrad.nn.norm_base import affine_parameters, check_eps, fill, sizes_of
+from minigrad.ops import norm as ops
+from minigrad.tensor import Tensor
+
+
+class GroupNorm(Module):
+    """Normalise groups of channels of each sample (N, C, …), the same with any batch size.
+
+    One group is layer normalisation over (C, …) with gamma and beta per channel, C groups are
+    instance normalisation.
+
+    Args:
+        num_groups: how many groups the channels are split into.
+        num_channels: the number of channels C, divisible by num_groups.
+        eps: added to the variance, inside the root.
+        affine: learn gamma (`weight`) and beta (`bias`) per channel.
+        dtype: of the parameters; float32 by default.
+        bias: with affine, learn beta.
+
+    Raises:
+        ValueError: num_channels is not divisible; an input of another number of channels, or with
+            one value per group.
+
+    Source: Wu and He, Group normalization, 2018.
+    """
+
+    weight: Tensor | None
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        for argument, n in (("num_groups", num_groups), ("num_channels", num_channels)):
+            integer("GroupNorm", argument, n)
+        if num_channels % num_groups:
+            raise ValueError(
+                f"GroupNorm: num_channels={num_channels} does not divide into "
+                f"num_groups={num_groups}"
+            )
+        check_eps("GroupNorm", eps)
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.affine = affine
+        self.weight, self.bias = affine_parameters(
+            "GroupNorm", (num_channels,), affine, bias, dtype
+        )
+
+    def reset_parameters(self) -> None:
+        """Start again: weight 1, bias 0."""
+        fill(self.weight, 1)
+        fill(self.bias, 0)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise x (N, C, …)."""
+        if isinstance(input, Tensor) and (input.ndim < 2 or input.shape[1] != self.num_channels):
+            raise ValueError(
+                f"GroupNorm({self.num_groups}, {self.num_channels}): expected an input "
+                f"(N, {self.num_channels}, …), got shape {input.shape}"
+            )
+        if isinstance(input, Tensor) and math.prod(input.shape[1:]) == self.num_groups:
+            raise ValueError(
+                f"GroupNorm({self.num_groups}, {self.num_channels}): one value per group (input "
+                f"shape {input.shape}). Its variance is 0 and the output would be beta, whatever "
+                "comes in. Ways out: fewer groups or larger maps, or BatchNorm, which takes its "
+                "statistics from the batch"
+            )
+        return ops.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """The arguments, as PyTorch prints them."""
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+class LayerNorm(Module):
+    """Normalise each sample over its last axes, the same with any batch size.
+
+    Args:
+        normalized_shape: the sizes of those axes, or the last one's.
+        eps: added to the variance, inside the root.
+        elementwise_affine: learn gamma (`weight`) and beta (`bias`) for each element.
+        bias: with elementwise_affine, learn beta.
+        dtype: of the parameters; float32 by default.
+
+    Source: Ba, Kiros and Hinton, Layer normalization, 2016.
+    """
+
+    weight: Tensor | None
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        check_eps("LayerNorm", eps)
+        self.normalized_shape = sizes_of("LayerNorm", normalized_shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        self.weight, self.bias = affine_parameters(
+            "LayerNorm", self.normalized_shape, elementwise_affine, bias, dtype
+        )
+
+    def reset_parameters(self) -> None:
+        """Start again: weight 1, bias 0."""
+        fill(self.weight, 1)
+        fill(self.bias, 0)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise x (…, *normalized_shape)."""
+        return ops.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """The arguments, as PyTorch prints them."""
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
+        )
+
+
+class RMSNorm(Module):
+    """Divide each sample by the root mean square over its last axes.
+
+    Args:
+        normalized_shape: the sizes of those axes, or the last one's.
+        eps: added to the mean square; None for the dtype's machine epsilon.
+        elementwise_affine: learn gamma (`weight`) for each element.
+        dtype: of the parameter; float32 by default.
+
+    Source: Zhang and Sennrich, Root mean square layer normalization, 2019.
+    """
+
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        if eps is not None:
+            check_eps("RMSNorm", eps)
+        self.normalized_shape = sizes_of("RMSNorm", normalized_shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        self.weight, _ = affine_parameters(
+            "RMSNorm", self.normalized_shape, elementwise_affine, False, dtype
+        )
+
+    def reset_parameters(self) -> None:
+        """Start again: weight 1."""
+        fill(self.weight, 1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Divide x (…, *normalized_shape)."""
+        return ops.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        """The arguments, as PyTorch prints them."""
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )

@@ -1,0 +1,95 @@
+"""What normalisations refuse, and x as their kernels see it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad import modes
+from minigrad.recording import needs_grad
+from minigrad.tensor import Tensor
+
+
+def check_floating(name: str, x: Any) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: input must be a Tensor, got {type(x).__name__}")
+    if x.data.dtype.kind not in "fc":
+        raise TypeError(f"{name}: expected a floating input, got dtype {x.dtype}")
+
+
+def check_shape(name: str, shape: tuple[int, ...], whose: str, **tensors: Any) -> None:
+    """Refuse parameters and statistics that are no tensors or not of this shape."""
+    for argument, v in tensors.items():
+        if v is not None and not isinstance(v, Tensor):
+            raise TypeError(f"{name}: {argument} must be a Tensor or None, got {type(v).__name__}")
+        if v is not None and v.data.shape != shape:
+            raise RuntimeError(
+                f"{name}: {argument} has shape {v.shape}, expected {shape}, one for each {whose}"
+            )
+
+
+def as_features(name: str, x: Any) -> tuple[int, int, int]:
+    """x of (N, C, …) seen as (N, C, S)."""
+    check_floating(name, x)
+    if x.data.shape == (0,):  # which PyTorch takes: no samples, no channels
+        return 0, 0, 1
+    if x.data.ndim < 2:
+        raise RuntimeError(f"{name}: expected an input (N, C, …), got shape {x.shape}")
+    return (*x.shape[:2], math.prod(x.shape[2:]))
+
+
+def check_statistics(
+    name: str, x: Any, weight: Any, bias: Any, mean: Any, var: Any, momentum: Any, eps: Any
+) -> tuple[int, int, int]:
+    """Refuse what batch_norm and instance_norm cannot use; x seen as (N, C, S)."""
+    view = as_features(name, x)
+    running = {"running_mean": mean, "running_var": var}
+    check_shape(
+        name, (view[1],), "channel (axis 1) of the input", weight=weight, bias=bias, **running
+    )
+    if (mean is None) != (var is None):
+        raise ValueError(
+            f"{name}: running_mean and running_var must both be given or both be None, got "
+            + " and ".join(f"{k}={'None' if v is None else 'a Tensor'}" for k, v in running.items())
+        )
+    for argument, v in running.items():
+        if v is None:
+            continue
+        # while a function is probed, x stands for a derivative too and is complex
+        if v.dtype != x.dtype and x.dtype.kind == "f":
+            raise RuntimeError(
+                f"{name}: {argument} has dtype {v.dtype}, expected the input's, {x.dtype}"
+            )
+        if needs_grad(v) and modes.is_grad_enabled():
+            raise RuntimeError(
+                f"{name}: {argument} requires grad, but no gradient reaches running statistics: "
+                "pass its detach()"
+            )
+    for argument, number in (("momentum", momentum), ("eps", eps)):
+        if isinstance(number, bool) or not isinstance(number, int | float | np.number):
+            raise TypeError(f"{name}: {argument} must be a number, got {number!r}")
+    return view
+
+
+def some_of(channels: Any) -> str:
+    """The first channels of a list that may be long, as text."""
+    return ", ".join(map(str, channels[:8])) + (", …" if len(channels) > 8 else "")
+
+
+def as_rows(name: str, x: Any, normalized_shape: Any, **params: Any) -> tuple[int, int]:
+    """x (…, *normalized_shape) seen as (N, D)."""
+    check_floating(name, x)
+    given = normalized_shape if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
+    if any(isinstance(n, bool) or not isinstance(n, int | np.integer) for n in given):
+        raise TypeError(f"{name}: normalized_shape must be integers, got {normalized_shape!r}")
+    shape = tuple(int(n) for n in given)
+    if not shape or x.shape[x.ndim - len(shape) :] != shape or x.ndim < len(shape):
+        raise RuntimeError(
+            f"{name}: normalized_shape={list(shape)}, expected an input of shape [*, "
+            f"{', '.join(map(str, shape))}], got {x.shape}"
+        )
+    check_shape(name, shape, "element of normalized_shape", **params)
+    size = math.prod(shape)
+    return math.prod(x.shape[: x.ndim - len(shape)]), size

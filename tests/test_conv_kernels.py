@@ -1,0 +1,228 @@
+"""Compiled convolution against the numpy kernels: geometry, threads, vector widths, NaN."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import naive
+import numpy as np
+import pytest
+
+from minigrad import kernels
+from minigrad.kernels import numpy_kernels
+
+pytest.importorskip("numba")
+
+from minigrad.kernels import launch, numba_conv, numba_kernels, numba_tile  # noqa: E402
+
+Array = np.ndarray
+
+# N, C, O, H, W, kernel, stride, padding, dilation, groups
+GRID = [
+    (2, 3, 9, 8, 8, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (3, 1, 16, 28, 28, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (2, 4, 19, 17, 13, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # 11 outputs in the last block
+    (2, 16, 1, 14, 14, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (2, 5, 10, 12, 33, (3, 3), (1, 1), (0, 0), (1, 1), 1),  # two outputs in the last block
+    (1, 2, 3, 11, 7, (5, 5), (1, 1), (2, 2), (1, 1), 1),
+    (1, 2, 3, 30, 40, (1, 19), (1, 1), (0, 9), (1, 1), 1),  # wider than a vector
+    (1, 2, 3, 40, 5, (19, 1), (1, 1), (9, 0), (1, 1), 1),
+    (1, 2, 3, 9, 9, (3, 3), (1, 1), (5, 4), (1, 1), 1),  # more padding than kernel
+    (2, 3, 4, 10, 9, (2, 4), (1, 1), (1, 2), (1, 1), 1),
+    (2, 3, 4, 12, 11, (3, 3), (1, 1), (2, 3), (2, 3), 1),
+    (2, 3, 4, 19, 18, (3, 3), (2, 2), (1, 1), (1, 1), 1),
+    (2, 3, 4, 29, 23, (3, 5), (3, 2), (1, 2), (2, 1), 1),
+    (2, 3, 4, 25, 25, (3, 3), (2, 2), (2, 2), (2, 2), 1),
+    (2, 6, 9, 9, 9, (3, 3), (1, 1), (1, 1), (1, 1), 3),
+    (2, 6, 6, 9, 9, (3, 3), (1, 1), (1, 1), (1, 1), 6),
+    (2, 4, 6, 11, 12, (3, 2), (2, 1), (1, 0), (1, 2), 2),
+    (2, 3, 8, 7, 9, (1, 1), (1, 1), (0, 0), (1, 1), 1),
+    (2, 3, 8, 7, 9, (1, 1), (2, 1), (1, 1), (1, 1), 1),
+    (2, 3, 4, 1, 50, (1, 3), (1, 1), (0, 1), (1, 1), 1),  # conv1d
+    (1, 1, 1, 1, 1, (1, 1), (1, 1), (0, 0), (1, 1), 1),  # fewer pixels than lanes from here on
+    (2, 2, 3, 3, 3, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (2, 2, 3, 4, 4, (4, 4), (1, 1), (0, 0), (1, 1), 1),
+    (0, 2, 3, 8, 8, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (33, 2, 3, 6, 6, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # shares of unequal size
+    (1, 1, 2, 100, 90, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # bands of rows
+    (2, 24, 3, 61, 160, (3, 3), (2, 1), (1, 1), (1, 1), 1),  # windows too large for one band
+]  # fmt: skip
+
+
+def draw(*shape: int, dtype: object = np.float64, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def arrays(case: tuple[Any, ...], dtype: object) -> tuple[Array, Array, Array, Array, tuple]:
+    """x, w, bias, a cotangent, and what follows w in a call."""
+    N, C, O, H, W, kernel, stride, padding, dilation, groups = case
+    out = [
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, p, d, k, s in zip((H, W), padding, dilation, kernel, stride, strict=True)
+    ]
+    return (
+        draw(N, C, H, W, dtype=dtype),
+        draw(O, C // groups, *kernel, dtype=dtype, seed=1),
+        draw(O, dtype=dtype, seed=2),
+        draw(N, O, *out, dtype=dtype, seed=3),
+        (stride, padding, dilation, groups),
+    )
+
+
+def three(module: Any, x: Array, w: Array, b: Array, g: Array, rest: tuple) -> list[Array]:
+    """The output, and the gradients of x and of w."""
+    return [
+        module.conv2d(x, w, *rest, b),
+        module.conv2d_input_grad(g, w, x.shape, *rest),
+        module.conv2d_weight_grad(g, x, w.shape, *rest),
+    ]
+
+
+def agree(x: Array, w: Array, b: Array, g: Array, rest: tuple) -> list[Array]:
+    """Both modules in agreement, up to the rounding of sums of absolute values this large."""
+    wide = [a.astype(np.float64) for a in (x, w, b, g)]
+    reference = three(numpy_kernels, *wide, rest)
+    scale = three(numpy_kernels, *[np.abs(a) for a in wide], rest)
+    results = three(numba_kernels, x, w, b, g, rest)
+    # numpy's own sums round in float64, so even for float64 a few units are due
+    unit = 16 * np.finfo(x.dtype).eps
+    for a, r, s in zip(results, reference, scale, strict=True):
+        assert (a.shape, a.dtype) == (r.shape, x.dtype)
+        assert (np.abs(a - r) <= unit * s).all()
+    return results
+
+
+def check_grid() -> None:
+    for dtype in (np.float32, np.float64):
+        for case in GRID:
+            *four, rest = arrays(case, dtype)
+            agree(*four, rest)
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    threads, one = kernels._threads, kernels._one_pool
+    yield
+    if one is not kernels._one_pool:
+        kernels.one_pool(bool(one))
+        kernels._one_pool = one
+    kernels._threads = threads
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", GRID, ids=str)
+def test_it_agrees_with_numpy(case: tuple, dtype: object) -> None:
+    *four, rest = arrays(case, dtype)
+    before = [a.copy() for a in four]
+    agree(*four, rest)
+    for a, b in zip(four, before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_it_agrees_with_plain_loops() -> None:
+    x, w, b, _, rest = arrays((2, 4, 6, 7, 9, (3, 2), (1, 1), (1, 1), (1, 2), 2), np.float64)
+    y = naive.conv2d(x.tolist(), w.tolist(), b.tolist(), *rest)
+    np.testing.assert_allclose(numba_kernels.conv2d(x, w, *rest, b), y, rtol=1e-13, atol=1e-13)
+    without = naive.conv2d(x.tolist(), w.tolist(), None, *rest)
+    np.testing.assert_allclose(numba_kernels.conv2d(x, w, *rest), without, rtol=1e-13, atol=1e-13)
+
+
+def test_inputs_may_lie_anyhow_in_memory() -> None:
+    x, w, b, g, rest = arrays(GRID[0], np.float32)
+    expected = three(numba_kernels, x, w, b, g, rest)
+    turned = [np.ascontiguousarray(a.T).T for a in (x, w, b, g)]
+    strided = [np.repeat(a, 2, -1)[..., ::2] for a in (x, w, b, g)]
+    frozen = [a.copy() for a in (x, w, b, g)]
+    for a in frozen:
+        a.flags.writeable = False
+    for inputs in (turned, strided, frozen):
+        for a, r in zip(three(numba_kernels, *inputs, rest), expected, strict=True):
+            np.testing.assert_array_equal(a, r)
+    one = np.broadcast_to(np.float32(1), g.shape)  # the cotangent of a sum
+    a = numba_kernels.conv2d_weight_grad(one, x, w.shape, *rest)
+    np.testing.assert_array_equal(
+        a, numba_kernels.conv2d_weight_grad(np.ones_like(g), x, w.shape, *rest)
+    )
+
+
+# ---------------------------------------------------------------------------- promises
+
+
+@pytest.mark.parametrize("case", [GRID[0], GRID[4], GRID[14], GRID[24], GRID[25], GRID[26]], ids=str)
+def test_the_same_bits_for_every_number_of_threads(
+    case: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "PARALLEL_FROM", 0)
+    for dtype in (np.float32, np.float64):
+        *four, rest = arrays(case, dtype)
+        results = []
+        for n in (1, 2, 4):
+            kernels.set_num_threads(n)
+            results.append([a.tobytes() for a in three(numba_kernels, *four, rest)])
+        assert results[0] == results[1] == results[2]
+
+
+def test_large_weights_are_split_by_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    for case in (GRID[0], GRID[14], (3, 12, 6, 9, 9, (3, 3), (1, 1), (1, 1), (1, 1), 2)):
+        *four, rest = arrays(case, np.float64)
+        monkeypatch.setattr(numba_conv, "PARTIAL", 1)
+        agree(*four, rest)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("case", GRID, ids=str)
+def test_nan_and_inf_touch_what_they_meet_and_nothing_else(case: tuple, value: float) -> None:
+    x, w, b, g, rest = arrays(case, np.float32)
+    if not x.size:
+        return
+    for a, at in ((x, (-1, 0, 0, 0)), (g, (0, -1, 0, -1)), (w, (0, 0, 0, 0)), (b, (-1,))):
+        kept, a[at] = a[at], value
+        with np.errstate(invalid="ignore"):
+            reference = three(numpy_kernels, x, w, b, g, rest)
+            results = three(numba_kernels, x, w, b, g, rest)
+        for r, e in zip(results, reference, strict=True):
+            np.testing.assert_array_equal(np.isnan(r), np.isnan(e))
+            np.testing.assert_array_equal(np.isinf(r), np.isinf(e))
+        a[at] = kept
+
+
+def test_nothing_is_read_that_was_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(shape: tuple[int, ...], dtype: Any) -> Array:
+        return np.full(shape, np.nan, dtype)
+
+    monkeypatch.setattr(numba_conv, "empty", full)
+    check_grid()
+
+
+NARROW = [""]  # what every CPU of the family has
+if platform.machine() in ("x86_64", "AMD64"):
+    NARROW.append("+sse4.2,+avx,+avx2,+fma")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("features", NARROW, ids=["least", "avx2"][: len(NARROW)])
+def test_narrower_vectors_give_the_same_numbers(features: str, tmp_path: Path) -> None:
+    width = 32 if "avx2" in features else 16
+    if features and f"+{features.rsplit('+', 1)[1]}" not in numba_tile.cpu_features():
+        pytest.skip("this CPU has no such vectors")
+    code = (
+        "import test_conv_kernels as t\n"
+        f"assert t.numba_tile.VECTOR_BYTES == {width}, t.numba_tile.VECTOR_BYTES\n"
+        "t.check_grid()\n"
+    )
+    environment = os.environ | {
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CPU_FEATURES": features,
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(
+            [str(Path(__file__).parent), str(Path(kernels.__file__).parents[2])]
+        ),
+    }
+    run = [sys.executable, "-W", "error", "-c", code]
+    subprocess.run(run, check=True, env=environment, timeout=300)
