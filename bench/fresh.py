@@ -145,7 +145,7 @@ def startup(plan: Plan, threads: int, names: Sequence[str]) -> Iterator[Row]:
     ]  # fmt: skip
     found = list(dict.fromkeys(["minigrad", "numpy", *found]))
     times: dict[str, list[float]] = {module: [] for module in found}
-    for i in range(plan.fresh + 3):
+    for i in range(plan.fresh + 2):
         for module in found:
             seconds = _run(["-c", IMPORT.format(module)], threads)
             if i:  # the first round only fills the disk's cache

@@ -12,9 +12,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol, cast
 
 from .cases import CONV_GEOMETRIC_MEAN, Case
 from .rows import Row, Target, overall, round_ratios
@@ -56,14 +56,15 @@ class Contender:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
             env=environment(threads),
         )  # fmt: skip
+        self._requests = cast("IO[str]", self._process.stdin)
+        self._answers = cast("IO[str]", self._process.stdout)
 
     def ask(self, request: str, *args: Any) -> Any:
         """Send a request and wait for the answer; RuntimeError if the process has died."""
-        assert self._process.stdin is not None and self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps([request, *args]) + "\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
+            self._requests.write(json.dumps([request, *args]) + "\n")
+            self._requests.flush()
+            answer = self._answers.readline()
         except BrokenPipeError:
             answer = ""
         if not answer:
@@ -74,11 +75,11 @@ class Contender:
         return json.loads(answer)
 
     def close(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
         self._process.kill()
         self._process.wait()
+        with suppress(BrokenPipeError):  # a request it did not live to read
+            self._requests.close()
+        self._answers.close()
         self._errors.close()
 
 

@@ -222,13 +222,16 @@ def main() -> None:
     moves = ", ".join(f"{kind} {of('movement', kind, slow, '.2f')}" for kind in SHIFTING)
     ics = ", ".join(f"{kind} {of(SHIFT, kind, slow, '.2f')}" for kind in KINDS)
     finding = (
-        f"Test error (%), {errors}. At lr {slow}, movement of a unit's percentiles per step against "
+        f"Test error (%), {errors}. At lr {slow}, movement of a unit's percentiles a step, against "
         f"their width: {moves}; ICS {SHIFT}: {ics} (mean ± s.d. over {n} seeds)"
     )
     noisy, plain = (of("test error (%)", k, fast, ".0f") for k in ("batch norm + noise", "plain"))
+    lost = sum(results[f"plain, lr {fast}"]["diverged"])
+    worst = max(np.mean(results[f"{kind}, lr {slow}"]["test error (%)"]) for kind in KINDS)
     title = (
-        f"Noise after batch norm unsettles the distributions, yet at lr {fast} it trains (test "
-        f"error {noisy} %)\nand plain networks do not ({plain} %); at lr {slow} all four train"
+        f"Noise unsettles what batch norm had steadied, and still it trains at lr {fast}: test "
+        f"error {noisy} %,\nplain {plain} % ({lost} of {n} diverged); at lr {slow} all four train "
+        f"(at most {worst:.0f} %)"
     )
     finish(
         flags,

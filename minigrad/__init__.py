@@ -3,7 +3,7 @@
 To read it, start with tape.py, then tensor.py, then any chapter of ops/.
 """
 
-from minigrad import autograd, data, func, nn, optim
+from minigrad import analysis, autograd, data, func, nn, optim
 from minigrad.config import show_config, warmup
 from minigrad.dtypes import bool_ as bool
 from minigrad.dtypes import complex128, float16, float32, float64, int8, int16, int32, int64, uint8
@@ -213,6 +213,7 @@ __all__ = [
     "allclose",
     "amax",
     "amin",
+    "analysis",
     "any",
     "arange",
     "argmax",

@@ -9,7 +9,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("tqdm")
 pytest.importorskip("sklearn")
 
-from test_examples_b import mnist_folder, run_quick  # noqa: E402
+from test_examples_b import mnist_folder, run_quick
 
 __all__ = ["mnist_folder"]  # a fixture
 
@@ -62,7 +62,7 @@ def test_noisy_batch_norm(mnist_folder, tmp_path):
     assert movement["batch norm + noise"] > 2 * movement["batch norm"]
     assert movement["plain"] > 1.5 * movement["batch norm"]
     cosines = [np.mean(row["ICS cosine"]) for row in results.values()]
-    assert -1 <= min(cosines) and max(cosines) < 1
+    assert min(cosines) >= -1 and max(cosines) < 1
 
 
 def test_inside_the_graph(tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.cases import batch_norm_shapes
 from minigrad import kernels
 from minigrad.kernels import numpy_kernels
 
@@ -117,7 +118,8 @@ def agree(name: str, *args: object) -> object:
 
 LAYOUTS = ["contiguous", "strided", "transposed", "read-only"]
 SHAPES = [(64, 100, 1), (300, 300, 1), (5, 3, 7), (8, 12, 900), (1, 3, 5000), (2, 1, 1),
-          (1, 1, 2), (0, 3, 4), (0, 3, 1), (3, 4, 0), (3, 1, 1)]  # fmt: skip
+          (1, 1, 2), (0, 3, 4), (0, 3, 1), (3, 4, 0), (3, 1, 1),
+          *batch_norm_shapes(1 << 17)]  # fmt: skip
 
 
 @needs_numba

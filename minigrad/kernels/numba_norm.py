@@ -1,12 +1,12 @@
-"""Compiled batch normalisation: arrays made ready for the loops of numba_norm_loops."""
+"""Compiled batch normalisation: arrays made ready for numba_norm_planes and numba_norm_columns."""
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
 
-
 import numpy as np
 
-from . import numba_norm_loops as loops
+from . import numba_norm_columns as columns
+from . import numba_norm_planes as planes
 from . import numpy_kernels
 from .arrays import Array
 from .launch import ready, run, vector
@@ -23,11 +23,11 @@ def _flat(x: Array) -> Array:
 
 def _blocks(N: int) -> int:
     """How many blocks of rows sum by themselves where features are contiguous."""
-    return -(-N // max(loops.ROWS, -(-N // loops.BLOCKS)))
+    return -(-N // max(columns.ROWS, -(-N // columns.BLOCKS)))
 
 
 def _tasks(N: int, C: int) -> int:
-    return _blocks(N) * -(-C // loops.PANEL)
+    return _blocks(N) * -(-C // columns.PANEL)
 
 
 def _sums(N: int, C: int) -> Array:
@@ -42,8 +42,8 @@ def moments(x: Array) -> tuple[Array, Array]:
     mean, var = np.empty(C), np.empty(C)
     if a.ndim == 2:
         run(
-            loops.moments_c,
-            loops.moments_c_p,
+            columns.moments_c,
+            columns.moments_c_p,
             _tasks(*a.shape),
             x.size,
             a,
@@ -52,7 +52,7 @@ def moments(x: Array) -> tuple[Array, Array]:
             var,
         )
     else:
-        run(loops.moments_s, loops.moments_s_p, C, x.size, a, mean, var)
+        run(planes.moments_s, planes.moments_s_p, C, x.size, a, mean, var)
     return mean, var
 
 
@@ -67,9 +67,9 @@ def batch_norm(
     args = (vector(gamma, x.dtype), vector(beta, x.dtype), float(eps), y, mean, var, inv_std)
     if a.ndim == 2:
         tasks, sums = _tasks(*a.shape), _sums(*a.shape)
-        run(loops.batch_norm_c, loops.batch_norm_c_p, tasks, x.size, a, sums, *args)
+        run(columns.batch_norm_c, columns.batch_norm_c_p, tasks, x.size, a, sums, *args)
     else:
-        run(loops.batch_norm_s, loops.batch_norm_s_p, C, x.size, a, *args)
+        run(planes.batch_norm_s, planes.batch_norm_s_p, C, x.size, a, *args)
     return y.reshape(x.shape), mean, var, inv_std
 
 
@@ -81,9 +81,9 @@ def normalize(
     y = empty(a.shape, x.dtype)
     args = (ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype), vector(beta, x.dtype))
     if a.ndim == 2:
-        run(loops.normalize_c, loops.normalize_c_p, _tasks(*a.shape), x.size, a, *args, y)
+        run(columns.normalize_c, columns.normalize_c_p, _tasks(*a.shape), x.size, a, *args, y)
     else:
-        run(loops.normalize_s, loops.normalize_s_p, C, x.size, a, *args, y)
+        run(planes.normalize_s, planes.normalize_s_p, C, x.size, a, *args, y)
     return y.reshape(x.shape)
 
 
@@ -100,9 +100,9 @@ def _norm_backward(
     args = (ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype), batch, dx, dgamma, dbeta)
     if a.ndim == 2:
         tasks, sums = _tasks(*a.shape), _sums(*a.shape)
-        run(loops.backward_c, loops.backward_c_p, tasks, x.size, ga, a, sums, *args)
+        run(columns.backward_c, columns.backward_c_p, tasks, x.size, ga, a, sums, *args)
     else:
-        run(loops.backward_s, loops.backward_s_p, C, x.size, ga, a, *args)
+        run(planes.backward_s, planes.backward_s_p, C, x.size, ga, a, *args)
     return dx.reshape(x.shape), dgamma, dbeta
 
 

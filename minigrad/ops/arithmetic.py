@@ -95,6 +95,8 @@ def floor_divide(input: Any, other: Any) -> Tensor:
 def remainder(input: Any, other: Any) -> Tensor:
     """x - y·floor(x/y), with the sign of y."""
     # dL/da = g        dL/db = -g·floor(a/b)
+    if not isinstance(other, Tensor):
+        refuse_numbers("remainder", input, hint="one of the two must be a tensor")
     a, b = operands("remainder", input, other)
     if np.result_type(a, b).kind in "iub":
         _refuse_zero("remainder", b)
@@ -119,6 +121,8 @@ def positive(input: Any) -> Tensor:
 def pow(input: Any, exponent: Any) -> Tensor:
     """x**y."""
     # y = a^b    dL/da = g·b·a^(b-1)  (0 where b = 0)    dL/db = g·a^b·log a  (0 at 0^b, b >= 0)
+    if not isinstance(exponent, Tensor):
+        refuse_numbers("pow", input, hint="one of the two must be a tensor")
     a, b = operands("pow", input, exponent)
     kind = np.result_type(a, b).kind
     if kind == "b":

@@ -57,6 +57,8 @@ def logical_not(input: Any) -> Tensor:
 
 def _bitwise(name: str, function: Any) -> Any:
     def op(input: Any, other: Any) -> Tensor:
+        if not isinstance(other, Tensor):
+            refuse_numbers(name, input, hint="one of the two must be a tensor")
         a, b = (np.asarray(v) for v in operands(name, input, other))
         if a.dtype.kind == "f":
             raise TypeError(f"{name}: expected bool or integer tensors, got dtype {a.dtype}")
@@ -105,6 +107,7 @@ def isclose(
 
 
 def _close_operands(name: str, x: Any, y: Any, rtol: float, atol: float) -> tuple[Any, Any]:
+    refuse_numbers(name, x, y, hint="wrap it with tensor()")
     a, b = as_array(x), as_array(y)
     if a.dtype != b.dtype:
         raise RuntimeError(f"{name}: expected one dtype, got {a.dtype} and {b.dtype}")

@@ -95,6 +95,8 @@ def arange(
     if dtype is None:
         whole = all(isinstance(v, int | np.integer) for v in (start, end, step))
         dtype = int64 if whole else float32
+    elif np.dtype(dtype).kind in "iu":
+        start, end, step = int(start), int(end), int(step)
     count = math.ceil((end - start) / step)
     array = (start + step * np.arange(count)).astype(dtype)
     return _new("arange", array, device, requires_grad)

@@ -206,8 +206,7 @@ def _contract(subscripts: list[str], arrays: Any, result: str, sizes: dict[str, 
         np.broadcast_to(a, [sizes[c] for c in letters])
         for letters, a in zip(subscripts, arrays, strict=True)
     ]
-    out = np.einsum(f"{','.join(subscripts)}->{result}", *full, optimize=len(full) > 1)
-    return np.asarray(out, np.result_type(*arrays))  # numpy sums small integers in int64
+    return np.einsum(f"{','.join(subscripts)}->{result}", *full, optimize=len(full) > 1)
 
 
 def _letters(equation: str, arrays: Any) -> tuple[list[str], str]:

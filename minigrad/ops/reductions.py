@@ -276,7 +276,7 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
         partial = np.triu(np.cumprod(grid, axis=-1))
         return np.moveaxis((partial * gs[..., None, :]).sum(-1), -1, position)
 
-    return elementwise("cumprod", np.cumprod(a, axis=position), (input, dx))
+    return elementwise("cumprod", np.cumprod(a, axis=position, dtype=a.dtype), (input, dx))
 
 
 @numpy_names

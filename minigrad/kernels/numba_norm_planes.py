@@ -1,0 +1,244 @@
+"""The loops of compiled batch normalisation for x (N, C, S): values of a feature contiguous.
+
+Equation numbers are those of numpy_kernels. What differs is that the values are read once for the
+statistics and once for the result. In float32, sums run in float32 over short stretches that are
+merged in float64. What is summed is x - c with c close to the mean, in a subtraction (_sub) that
+the compiler may not reorder. A sum that is not finite is done again in float64.
+
+Functions that call each other must stay in one file, small ones stand in both: numba's cache on
+disk does not notice changes in other files.
+"""
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from .launch import contracted, exact, fast, threaded
+
+STRETCH = 4096  # elements of one float32 partial sum
+
+
+@exact
+def _sub(a, b):
+    return a - b
+
+
+@exact
+def _usable(q, m):
+    """Whether a sum of m squares neither overflowed nor drowned in the bottom of float32.
+
+    A comparison, because np.isfinite(q) asks for q - q, which `fast` code takes to be 0.
+    """
+    return m * 1e-30 < q < np.inf
+
+
+@fast
+def _sum(row, c):
+    s = row.dtype.type(0)
+    for i in range(row.size):
+        s += _sub(row[i], c)
+    return s
+
+
+@fast
+def _sum2(row, c):
+    """Σ d and Σ d² of d = row - c."""
+    s = row.dtype.type(0)
+    q = row.dtype.type(0)
+    for i in range(row.size):
+        d = _sub(row[i], c)
+        s += d
+        q += d * d
+    return s, q
+
+
+@fast
+def _sum_g(g, row, c):
+    """Σ g and Σ g·(row - c)."""
+    s = row.dtype.type(0)
+    q = row.dtype.type(0)
+    for i in range(row.size):
+        s += g[i]
+        q += g[i] * _sub(row[i], c)
+    return s, q
+
+
+@exact
+def _statistics(x, c):
+    """Mean and biased variance of x[:, c] by the definition, all in float64: slow but sure."""
+    N, _, S = x.shape
+    m = N * S
+    x0 = np.float64(x[0, c, 0])
+    s = 0.0
+    for n in range(N):
+        for i in range(S):
+            s += x[n, c, i] - x0
+    shift = s / m
+    q = 0.0
+    for n in range(N):
+        for i in range(S):
+            d = (x[n, c, i] - x0) - shift
+            q += d * d
+    return x0 + shift, q / m
+
+
+@fast
+def _feature_moments(x, c):
+    """Mean and biased variance of x[:, c, :], values of a feature contiguous."""
+    N, _, S = x.shape
+    m = N * S
+    # A guess at the mean: that of the first sample. For a constant feature it is exact.
+    row = x[0, c]
+    x0 = row[0]
+    guess = x.dtype.type(x0 + np.float64(_sum(row[:STRETCH], x0)) / min(S, STRETCH))
+    for _ in range(2):
+        s = 0.0
+        q = 0.0
+        for n in range(N):
+            row = x[n, c]
+            for i in range(0, S, STRETCH):
+                ds, dq = _sum2(row[i : i + STRETCH], guess)
+                s += ds
+                q += dq
+        if s == 0.0 and q == 0.0:
+            return np.float64(guess), 0.0
+        if not _usable(q, m):
+            break
+        shift = s / m
+        var = q / m - shift * shift
+        if shift * shift <= var:
+            return guess + shift, var
+        # The guess was more than a standard deviation off, so digits of var cancelled: again,
+        # around the mean just found.
+        guess = x.dtype.type(guess + shift)
+    return _statistics(x, c)
+
+
+@fast
+def moments_s(lo, hi, x, mean, var):
+    for c in range(lo, hi):
+        mean[c], var[c] = _feature_moments(x, c)
+
+
+@exact
+def _ordinary(v):
+    """Whether v fits float32 with room to spare; what is not finite comes out so either way."""
+    return v == 0.0 or 1e-25 < abs(v) < 1e25 or not abs(v) < np.inf
+
+
+@contracted
+def _affine(row, y, centre, scale, rest, shift):
+    """(5) with scale + rest = gamma·inv_std and centre ~ mean, split so that float32 will do."""
+    for i in range(row.size):
+        d = row[i] - centre
+        y[i] = d * scale + (d * rest + shift)
+
+
+@contracted
+def _affine_wide(row, y, mean, scale, shift):
+    for i in range(row.size):
+        y[i] = (row[i] - mean) * scale + shift
+
+
+@fast
+def normalize_s(lo, hi, x, mean, inv_std, gamma, beta, y):
+    for c in range(lo, hi):
+        scale = inv_std[c] * gamma[c] if gamma.size else inv_std[c]
+        shift = np.float64(beta[c]) if beta.size else 0.0
+        if _ordinary(scale) and _ordinary(inv_std[c]) and _ordinary(mean[c]):
+            centre, scale_x = x.dtype.type(mean[c]), x.dtype.type(scale)
+            rest = x.dtype.type(_sub(scale, scale_x))
+            shift_x = x.dtype.type(shift - _sub(mean[c], centre) * scale)
+            for n in range(x.shape[0]):
+                _affine(x[n, c], y[n, c], centre, scale_x, rest, shift_x)
+        else:
+            for n in range(x.shape[0]):
+                _affine_wide(x[n, c], y[n, c], mean[c], scale, shift)
+
+
+@fast
+def batch_norm_s(lo, hi, x, gamma, beta, eps, y, mean, var, inv_std):
+    for c in range(lo, hi):
+        mean[c], var[c] = _feature_moments(x, c)
+        inv_std[c] = 1 / np.sqrt(var[c] + eps)
+        normalize_s(c, c + 1, x, mean, inv_std, gamma, beta, y)
+
+
+@exact
+def _gradient_sums(g, x, c, mean):
+    """Σ g and Σ g·(x - mean) of feature c, all in float64."""
+    s = 0.0
+    q = 0.0
+    for n in range(x.shape[0]):
+        for i in range(x.shape[2]):
+            s += g[n, c, i]
+            q += g[n, c, i] * (x[n, c, i] - mean)
+    return s, q
+
+
+@contracted
+def _three_terms(g, row, dx, centre, a, b, k):
+    """(8) as a·g + b·(x - centre) + k, in the dtype of the coefficients."""
+    for i in range(row.size):
+        dx[i] = a * g[i] + (b * (row[i] - centre) + k)
+
+
+@fast
+def backward_s(lo, hi, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
+    N, _, S = x.shape
+    m = N * S
+    for c in range(lo, hi):
+        centre = x.dtype.type(mean[c])
+        s = 0.0
+        q = 0.0
+        for n in range(N):
+            row, g_row = x[n, c], g[n, c]
+            for i in range(0, S, STRETCH):
+                ds, dq = _sum_g(g_row[i : i + STRETCH], row[i : i + STRETCH], centre)
+                s += ds
+                q += dq
+        q -= s * (mean[c] - centre)
+        if not (abs(s) < np.inf and abs(q) < np.inf):
+            s, q = _gradient_sums(g, x, c, mean[c])
+        dbeta[c] = s
+        dgamma[c] = q * inv_std[c]
+        a = inv_std[c] * gamma[c] if gamma.size else inv_std[c]
+        b = -a * inv_std[c] * dgamma[c] / m if batch else 0.0
+        k = -a * s / m if batch else 0.0
+        k_x = k - b * _sub(mean[c], centre)
+        if _ordinary(a) and _ordinary(b) and _ordinary(k_x) and _ordinary(mean[c]):
+            a_x, b_x, k_x = x.dtype.type(a), x.dtype.type(b), x.dtype.type(k_x)
+            for n in range(N):
+                _three_terms(g[n, c], x[n, c], dx[n, c], centre, a_x, b_x, k_x)
+        else:
+            for n in range(N):
+                _three_terms(g[n, c], x[n, c], dx[n, c], mean[c], a, b, k)
+
+
+# The parallel twins.
+
+
+@threaded
+def moments_s_p(tasks, *args):
+    for t in prange(tasks):
+        moments_s(t, t + 1, *args)
+
+
+@threaded
+def normalize_s_p(tasks, *args):
+    for t in prange(tasks):
+        normalize_s(t, t + 1, *args)
+
+
+@threaded
+def batch_norm_s_p(tasks, *args):
+    for t in prange(tasks):
+        batch_norm_s(t, t + 1, *args)
+
+
+@threaded
+def backward_s_p(tasks, *args):
+    for t in prange(tasks):
+        backward_s(t, t + 1, *args)
