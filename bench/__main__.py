@@ -76,7 +76,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def rows_of(suite: str, flags: argparse.Namespace, names: list[str], turns: Any) -> Iterator[Row]:
     plan: Plan = QUICK if flags.quick else FULL
     subject = names[0]
-    base = "torch" if "torch" in names else "numpy" if "numpy" in names[1:] else None
+    base = next((name for name in ("torch", "numpy", "by hand") if name in names[1:]), None)
     cases = [c for c in CASES if c.suite == suite and (c.quick or not flags.quick)]
     if suite in TURNS:
         yield from timed(cases, turns, plan, subject, base)
@@ -86,12 +86,17 @@ def rows_of(suite: str, flags: argparse.Namespace, names: list[str], turns: Any)
         if sys.platform == "linux":
             yield from fresh.memory_rows(plan, flags.threads, names, subject, base)
         else:
-            print("memory: left out, since only Linux tells the peak of a process from some moment")
+            print("\nmemory: only Linux tells what the suite needs")
     elif "numba" in names:
         by_name = {case.name: case for case in CASES}
-        chosen = ["batch_norm (32,16,28,28)", "conv2d (64,16,14,14)->32", "conv net (64,1,28,28)"]
+        chosen = ["batch_norm (32,16,28,28)", "conv2d (64,16,14,14)->32"]
         if not flags.quick:
-            chosen += ["batch_norm (65536,64)", "batch_norm (64,64,32,32)", "layer_norm (4096,512)"]
+            chosen += [
+                "conv net (64,1,28,28)",
+                "batch_norm (65536,64)",
+                "batch_norm (64,64,32,32)",
+                "layer_norm (4096,512)",
+            ]
         yield from thread_counts([by_name[name] for name in chosen], plan)
 
 
@@ -101,6 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = [*flags.kernels, *(AGAINST[peer] for peer in flags.against)]
     names = [name for name in asked if installed(name)]
     notes = [f"{name} is not installed and left out" for name in asked if name not in names]
+    if not set(flags.kernels) & set(names):
+        print("nothing to measure: numba is not installed; try --kernels numpy", file=sys.stderr)
+        return 2
     machine = limits.machine(flags.threads)
     others = limits.Others()
     turning = {name: (name, flags.threads) for name in [*names, "limit"]}
@@ -112,8 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join([*report.described(machine, rates), *(f"Note: {n}." for n in notes)]))
         for suite in dict.fromkeys(flags.suite):
             own = list(rows_of(suite, flags, names, turns))
-            if own:
-                print("\n" + report.table(own), flush=True)
+            text = report.table(own) if own else f"{suite}: nothing measured with these flags"
+            print("\n" + text, flush=True)
             rows += own
     machine["others"] = others.share()
     if machine["others"] is not None and machine["others"] > BUSY:

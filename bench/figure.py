@@ -26,11 +26,13 @@ def draw(rows: Sequence[Row], path: Path, caption: Sequence[str]) -> None:
     ]
     norms = [row for row in rows if row.limit and row.suite == "norm"]
     figure = Figure(figsize=(13, 2.6 + 0.27 * max(len(bars), len(norms), 8)), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=[1.5, 1])
-    draw_ratios(left, bars)
-    draw_fractions(right, norms)
+    panels = [(draw_ratios, bars, 1.5)] + ([(draw_fractions, norms, 1.0)] if norms else [])
+    widths = [width for *_, width in panels]
+    axes = figure.subplots(1, len(panels), width_ratios=widths, squeeze=False)[0]
+    for own, (panel, shown, _) in zip(axes, panels, strict=True):
+        panel(own, shown)
     figure.suptitle("\n".join(caption), fontsize=9)
-    figure.legend(handles=legend(), fontsize=8, loc="outside lower left", ncols=6, frameon=False)
+    figure.legend(handles=legend(), fontsize=8, loc="outside lower left", ncols=7, frameon=False)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         figure.savefig(temporary, dpi=110)
@@ -90,7 +92,7 @@ def draw_fractions(axes: Any, rows: Sequence[Row]) -> None:
         if case is not None and case.floor is not None:
             axes.plot([100 * case.floor] * 2, [y - 0.4, y + 0.4], color="black", linewidth=2.5)
     axes.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=8)
-    axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(left=0)
-    axes.set_xlabel("per cent of the speed of five passes, each as fast as in a copy")
+    axes.set_xlabel("per cent of five passes at the speed of a copy", fontsize=9)
     axes.set_title("Batch norm against the machine", fontsize=10)

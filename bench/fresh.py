@@ -135,43 +135,46 @@ def _run(arguments: Sequence[str], threads: int, **env: str) -> Any:
 
 def startup(plan: Plan, threads: int, names: Sequence[str]) -> Iterator[Row]:
     """Import times, and what the first step of a training costs."""
-    from .rows import Row, Target
-    from .worker import installed
+    yield imports(plan, threads, names)
+    if "numba" in names:
+        yield from first_steps(plan, threads)
 
-    modules = {"minigrad": "numba", "numpy": "numpy", "numba": "numba", "torch": "torch"}
-    found = [
-        m for m, package in modules.items()
-        if installed(package) and (m != "torch" or "torch" in names)
-    ]  # fmt: skip
-    found = list(dict.fromkeys(["minigrad", "numpy", *found]))
-    times: dict[str, list[float]] = {module: [] for module in found}
+
+def imports(plan: Plan, threads: int, names: Sequence[str]) -> Row:
+    """minigrad's import beside those of the packages it needs, and PyTorch's."""
+    from .rows import Row, Target
+
+    modules = ["minigrad", "numpy", *(name for name in ("numba", "torch") if name in names)]
+    times: dict[str, list[float]] = {module: [] for module in modules}
     for i in range(plan.fresh + 2):
-        for module in found:
+        for module in modules:
             seconds = _run(["-c", IMPORT.format(module)], threads)
             if i:  # the first round only fills the disk's cache
                 times[module].append(seconds)
-    yield Row("startup", "import", times, "minigrad", "numpy", Target(IMPORTED, "value"))
-    if "numba" not in names:
-        return
+    return Row("startup", "import", times, "minigrad", "numpy", Target(IMPORTED, "value"))
+
+
+def first_steps(plan: Plan, threads: int) -> Iterator[Row]:
+    """The first steps of the digits network (after `import minigrad`): what they take longer than
+    the second ones into an empty cache, and all they take from a full one. Both import numba."""
+    from .rows import Row, Target
+
     script = ["-m", "bench.fresh", "digits"]
     cold: list[float] = []
+    warm: dict[str, list[float]] = {"numba": [], "numpy": []}
     for _ in range(max(1, plan.fresh - 1)):
         with tempfile.TemporaryDirectory() as cache:
-            seconds = _run(script, threads, MINIGRAD_KERNELS="numba", NUMBA_CACHE_DIR=cache)
-            cold.append(seconds["first"] - seconds["second"])
-            runs = [
-                {k: _run(script, threads, MINIGRAD_KERNELS=k, NUMBA_CACHE_DIR=cache)
-                 for k in ("numba", "numpy")}
-                for _ in range(3)
-            ]  # fmt: skip
-    yield Row(
-        "startup", "digits: compile, empty cache", {"numba": cold}, "numba",
-        target=Target(COLD, "value"),
-    )  # fmt: skip
-    warm = {k: [run[k]["first"] for run in runs] for k in ("numba", "numpy")}
-    yield Row(
-        "startup", "digits: first step, warm cache", warm, "numba", "numpy", Target(WARM, "value")
-    )
+            env = {"MINIGRAD_KERNELS": "numba", "NUMBA_CACHE_DIR": cache}
+            found = _run(script, threads, **env)
+            cold.append(found["first"] - found["second"])
+            for _ in range(3):
+                for kernels, times in warm.items():
+                    found = _run(script, threads, **(env | {"MINIGRAD_KERNELS": kernels}))
+                    times.append(found["first"])
+    target = Target(COLD, "value")
+    yield Row("startup", "digits: compile, empty cache", {"numba": cold}, "numba", target=target)
+    name, target = "digits: first step, warm cache", Target(WARM, "value")
+    yield Row("startup", name, warm, "numba", target=target)
 
 
 def memory_rows(
@@ -182,7 +185,8 @@ def memory_rows(
     from .rows import Row, Target
 
     case = next(case for case in CASES if case.floor is not None)
-    measured = [name for name in ("numba", "numpy", "torch", "by hand") if name in names]
+    wanted = ("numba", "numpy", "torch", "by hand") if plan.fresh > 1 else (subject, base)
+    measured = [name for name in names if name in wanted]
     runs = [
         {name: _run(["-m", "bench.fresh", "memory", name, str(threads)], threads)
          for name in measured}

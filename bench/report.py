@@ -145,9 +145,10 @@ def markdown(rows: Sequence[Row], description: Sequence[str], notes: Sequence[st
 def described(machine: dict[str, Any], limits: dict[str, float]) -> list[str]:
     """The machine and its measured limits, a sentence each."""
     n = machine["threads"]
+    threads = f"{n} threads" if n > 1 else "1 thread"
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     text = [
-        f"{machine['cpu']}, {machine['cores']} cores, {n} threads, {machine['date'][:10]}.",
+        f"{machine['cpu']}, {machine['cores']} cores, {threads}, {machine['date'][:10]}.",
         f"Python {machine['python']}, {versions}.",
     ]
     if limits:

@@ -1,7 +1,7 @@
 """Which normalisation survives small batches, and which cells of a batch share statistics.
 
 Batch, group, layer and instance normalisation, and none, at batch sizes from 32 down to 2, in a
-network of sigmoids and in a small convolutional one, on 4,000 images of MNIST. The learning rate
+fully connected and in a small convolutional network, on 4,000 images of MNIST. The learning rate
 goes with the batch size. Batch normalisation is also tested with statistics that were estimated
 anew after the training, in large batches: is it the running average that fails, or the training?
 
@@ -29,7 +29,7 @@ NETS = {
     "MLP": ["BN", "GN", "LN", "none"],  # (N, C): instance normalisation would leave nothing
     "conv net": ["BN", "GN", "LN", "IN", "none"],
 }
-EPOCHS = {"MLP": 10, "conv net": 3}
+EPOCHS = {"MLP": 5, "conv net": 3}
 LOOK = {
     "BN": COLOURS["blue"],
     "GN": COLOURS["green"],
@@ -54,8 +54,8 @@ def build_model(net: str, kind: str) -> nn.Sequential:
     if net == "MLP":
         return nn.Sequential(
             nn.Flatten(),
-            *(nn.Linear(784, 100), norm(100), nn.Sigmoid()),
-            *(nn.Linear(100, 100), norm(100), nn.Sigmoid()),
+            *(nn.Linear(784, 100), norm(100), nn.ReLU()),
+            *(nn.Linear(100, 100), norm(100), nn.ReLU()),
             nn.Linear(100, 10),
         )
     return nn.Sequential(
@@ -176,10 +176,11 @@ def draw(results: list[dict], title: str) -> Figure:
 
 
 def subset(flags: argparse.Namespace) -> tuple:
-    """4,000 of the training images, 800 with --quick, and all test images."""
-    (x, y), test = load_mnist(flags)
+    """4,000 of the training images, 800 with --quick, and all test images; standardised."""
+    (x, y), (x_test, y_test) = load_mnist(flags)
     some = np.random.default_rng(0).permutation(len(x))[: 800 if flags.quick else 4000]
-    return (x[some], y[some]), test
+    mean, std = x[some].mean(), x[some].std()
+    return ((x[some] - mean) / std, y[some]), ((x_test - mean) / std, y_test)
 
 
 def main() -> None:

@@ -329,7 +329,7 @@ def main() -> None:
         f"SGD needs {summarise(fewer):.1f} times fewer samples than full-batch descent. Distance "
         f"of two batches' whitenings: {', '.join(distances)}. With {SIZES[-1]} "
         f"features ZCA takes {summarise(ratios[:, -1]):.0f} times as long as standardising "
-        f"({flags.seeds} seeds)."
+        f"({flags.repeats})."
     )
     results = {
         "condition": {kind: r["condition"] for kind, r in regression.items()},

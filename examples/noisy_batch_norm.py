@@ -133,7 +133,7 @@ def draw(runs: dict, title: str, steps: int) -> Figure:
         axes.set_title(f"lr {rate}, one line a seed")
         axes.set_xlabel("training step")
     left.set_ylabel("test error (%)")
-    left.legend()
+    right.legend(loc="upper right")
 
     strips, right = below.subfigures(1, 2)
     rows = strips.subplots(len(SHIFTING), 1, sharex=True)
@@ -156,11 +156,10 @@ def draw(runs: dict, title: str, steps: int) -> Figure:
         axes.plot(at, values.mean(axis=0), color=COLOURS[colour], label=kind)
         low, high = values.min(axis=0), values.max(axis=0)
         axes.fill_between(at, low, high, color=COLOURS[colour], alpha=0.15, linewidth=0)
-    axes.set_yscale("log")
+    axes.set_ylim(0, 1.5)
     axes.set_title(f"Internal covariate shift, lr {RATES[1]} (mean and range of seeds)")
     axes.set_xlabel("training step")
     axes.set_ylabel("‖G - G'‖ / ‖G‖, mean of layers 2 to 5")
-    axes.legend()
     return figure
 
 

@@ -3,8 +3,11 @@
 To read it, start with tape.py, then tensor.py, then any chapter of ops/.
 """
 
+import math
+
 from minigrad import analysis, autograd, data, func, nn, optim
 from minigrad.config import show_config, warmup
+from minigrad.device import cuda, device
 from minigrad.dtypes import bool_ as bool
 from minigrad.dtypes import complex128, float16, float32, float64, int8, int16, int32, int64, uint8
 from minigrad.kernels import get_num_threads, set_num_threads, use_kernels
@@ -199,6 +202,8 @@ from minigrad.tensor import Tensor
 subtract, multiply, divide, true_divide, negative, absolute, clip = (
     sub, mul, div, div, neg, abs, clamp,
 )  # fmt: skip
+float, double, half, long, int, short = float32, float64, float16, int64, int32, int16
+inf, nan, pi = math.inf, math.nan, math.pi
 __version__ = "0.1.0"
 
 __all__ = [
@@ -241,14 +246,17 @@ __all__ = [
     "concat",
     "cos",
     "count_nonzero",
+    "cuda",
     "cumprod",
     "cumsum",
     "data",
+    "device",
     "diag",
     "diagonal",
     "div",
     "divide",
     "dot",
+    "double",
     "dropout",
     "einsum",
     "empty",
@@ -262,6 +270,7 @@ __all__ = [
     "eye",
     "flatten",
     "flip",
+    "float",
     "float16",
     "float32",
     "float64",
@@ -276,7 +285,10 @@ __all__ = [
     "get_num_threads",
     "get_rng_state",
     "gt",
+    "half",
     "index_select",
+    "inf",
+    "int",
     "int8",
     "int16",
     "int32",
@@ -301,6 +313,7 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "logsumexp",
+    "long",
     "lt",
     "manual_seed",
     "masked_fill",
@@ -319,6 +332,7 @@ __all__ = [
     "multinomial",
     "multiply",
     "mv",
+    "nan",
     "narrow",
     "ne",
     "neg",
@@ -333,6 +347,7 @@ __all__ = [
     "optim",
     "outer",
     "permute",
+    "pi",
     "positive",
     "pow",
     "prod",
@@ -358,6 +373,7 @@ __all__ = [
     "set_grad_enabled",
     "set_num_threads",
     "set_rng_state",
+    "short",
     "show_config",
     "sigmoid",
     "sign",

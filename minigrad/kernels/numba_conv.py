@@ -1,31 +1,76 @@
-"""Compiled convolution: how it becomes sums over windows, which numba_tile computes."""
+"""Compiled convolution: how it becomes long sums over windows, for numba_tile to compute.
+
+im2col copies each pixel once per tap, KH·KW times, so that a convolution becomes a matrix product.
+Copying it KW times is enough. Window b of a channel is its plane as tap column b sees it: padding
+included, as wide as the output, only the columns that the stride visits. The rows of a window lie
+end to end, just as those of the output do, so stepping to the next tap row is stepping OW further,
+and for output pixel j = p·OW + q (here 3x3, padding 1, stride 1, OW = W = 4):
+
+    x = a b c d      window 0 = 0 0 0 0     window 1 = 0 0 0 0     window 2 = 0 0 0 0
+        e f g h                 0 a b c                a b c d                b c d 0
+        i j k l                 0 e f g                e f g h                f g h 0
+                                0 i j k                i j k l                j k l 0
+                                0 0 0 0                0 0 0 0                0 0 0 0
+
+    y[j] = Σ_(c,a,b) w[c, a, b] · windows[off(c, a, b) + j],   off(c, a, b) = (c·KW + b)·M·OW + a·OW
+
+with M = OH + KH - 1 rows in a window. The 16 outputs of tap (a, b) are 16 neighbours in memory:
+a, b, c, d, e … for the middle tap, starting in the second row of window 1. No output is computed in
+vain, none needs a mask, and vectors do not care where rows end, so planes may be narrow.
+
+In general tap row a meets row p·sh + a·dh of the padded image. With a·dh = m·sh + r that is row
+p + m of the rows r, r + sh, r + 2·sh, …, so each residue r that occurs (one, if the stride is 1)
+gets windows of its own, R in number, M = OH + max m, and
+
+    off(c, a, b) = ((c·R + r)·KW + b)·M·OW + m·OW        bias: one more tap, whose window is ones
+
+The gradients. dx is the convolution of g with the kernel turned by 180°, its input and output
+channels exchanged, and padding dh·(KH - 1) - ph; negative padding cuts rows off. That holds for
+stride 1; other strides, and planes with fewer pixels than a vector, are left to im2col.
+dw[o, k] = Σ_(n,j) g[n, o, j] · windows[n, off(k) + j] is the other tile.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import get_num_threads, numba_images
 from .arrays import Array, Pair
+from .jobs import address, parallel, serial
 from .launch import ready, run
 from .memory import FROM, empty
-from .numba_tile import DOT_ROWS, DOT_TAPS, JOB, ROWS, VECS, VECTOR_BYTES
-from .numba_tile import compiled, convolve, parallel, serial, weight_gradient
+from .numba_tile import (  # fmt: skip
+    CALL,
+    DOT_ROWS,
+    DOT_TAPS,
+    JOB,
+    ROWS,
+    VECS,
+    VECTOR_BYTES,
+    convolve,
+    weight_gradient,
+)
 from .numpy_images import output_size
 
-TASKS = 8
-PARTIAL = 1 << 22  # elements
-SCRATCH = 1 << 20  # bytes
+TASKS = 8  # at least so many, where the shapes allow it; more threads than that would idle
+SCRATCH = 1 << 20  # bytes of windows for a worker: about what its own cache holds
+PARTIAL = 1 << 22  # elements of partial weight gradients
+WORK = 8  # multiply-adds that take as long as one element of other kernels
 
 
 class Plan(NamedTuple):
-    """What a convolution of this geometry looks like, apart from where its arrays lie."""
+    """A geometry, worked out once."""
 
-    job: Array  # its sizes
-    offsets: Array  # of the taps (c, a, b) among the windows
+    geometry: tuple[int, ...]  # GEOMETRY's numbers
+    taps: int
+    bands: int  # of output rows, whose windows are made at a time
+    pixels: int  # at most, in a band
+    size: int  # of the windows of a band
+    offsets: Array  # of the taps, and of the ones behind the windows
+    tiled: Array  # of the taps, and zeros to fill the last tile of the weight gradient
     residues: Array
 
 
@@ -36,84 +81,94 @@ def _plan(
 ) -> Plan | None:  # fmt: skip
     (OH, OW), (KH, KW) = out, kernel
     lanes = VECTOR_BYTES // itemsize
-    if OH * OW < lanes or not C * KH * KW:
+    pixels = OH * OW
+    if pixels < lanes or not C * KH * KW:
         return None
-    rows = [divmod(a * dilation[0], stride[0]) for a in range(KH)]
-    residues = sorted({r for _, r in rows})
+    rows = [divmod(a * dilation[0], stride[0]) for a in range(KH)]  # m and r of each tap row
+    rs = sorted({r for _, r in rows})
     reach = max(m for m, _ in rows)
-    row = C * len(residues) * KW * OW  # one row of all windows
-    fit = SCRATCH // itemsize // row - reach
-    bands = max(-(-OH // max(1, fit)), -(-8 // max(1, images)))
-    bands = min(bands, max(1, OH // -(-VECS * lanes // OW)))
-    M = -(-OH // bands) + reach
+    row = C * len(rs) * KW * OW  # elements in one row of all windows
+    fit = SCRATCH // itemsize // row - reach  # output rows whose windows fit
+    bands = max(-(-OH // max(1, fit)), -(-TASKS // max(1, images)))
+    bands = min(bands, max(1, OH // -(-VECS * lanes // OW)))  # but no band below a wide tile
+    most = -(-OH // bands)
+    M = most + reach
     offsets = [
-        (((c * len(residues) + residues.index(r)) * KW + b) * M + m) * OW
+        (((c * len(rs) + rs.index(r)) * KW + b) * M + m) * OW
         for c in range(C) for m, r in rows for b in range(KW)
     ]  # fmt: skip
-    job = np.zeros(1, JOB)
-    numbers = {
-        "C": C, "H": size[0], "W": size[1], "OH": OH, "OW": OW, "KW": KW, "M": M,
-        "R": len(residues), "taps": len(offsets), "sh": stride[0], "sw": stride[1],
-        "ph": padding[0], "pw": padding[1], "dw": dilation[1], "bands": bands, "size": row * M,
-    }  # fmt: skip
-    for name, value in numbers.items():
-        job[name] = value
-    return Plan(job, np.array(offsets), np.array(residues))
+    taps = len(offsets)
+    residues = np.array(rs, np.int64)
+    tiled = np.array([*offsets, *[0] * (-taps % DOT_TAPS)], np.int64)
+    geometry = (
+        C, *size, OH, OW, KW, M, len(rs), *stride, *padding, dilation[1], bands, row * M,
+        residues.ctypes.data,
+    )  # fmt: skip
+    both = np.array([*offsets, row * M], np.int64)
+    return Plan(geometry, taps, bands, most * OW, row * M, both, tiled, residues)
 
 
 def _start(
-    function: Any, job: Array, result: Array, work: int, offsets: Array, **arrays: Array
+    function: Any, plan: Plan, result: Array, work: int, arrays: dict[str, Array], **sizes: int
 ) -> None:
-    """Hand out the job; `arrays` holds what it reads, under the names of its places."""
-    room, workers, dtype = int(job["room"][0]), int(job["workers"][0]), result.dtype
-    room = max(room, -(-FROM // (dtype.itemsize * workers)))  # large enough to be used again
-    job["room"] = room
-    arrays |= {"offsets": offsets, "scratch": empty((workers, room), dtype)}
-    for name, array in arrays.items():
-        job[name] = array.ctypes.data
-    address = compiled(function, dtype)
-    run(serial, parallel, workers, work, address, job.ctypes.data, result.ctypes.data)
+    """Hand out a job; `arrays` are what it reads, under the names of their places in CALL."""
+    dtype, workers = result.dtype, sizes["workers"]
+    # small scratch would be fresh memory every time, see memory.FROM
+    sizes["room"] = max(sizes["room"], -(-FROM // (dtype.itemsize * workers)))
+    scratch = empty((workers, sizes["room"]), dtype)
+    for name, array in (*arrays.items(), ("scratch", scratch)):
+        sizes[name] = array.ctypes.data
+    job = np.array((*plan.geometry, *(sizes.get(name, 0) for name in CALL)), np.int64)
+    addresses = address(function, JOB, dtype), job.ctypes.data, result.ctypes.data
+    run(serial, parallel, workers, work, *addresses)
+
+
+def _packed(w: Array) -> Array:
+    """w (G, O, taps) as (G, ceil(O / ROWS), taps, ROWS), filled up with zeros."""
+    G, O, taps = w.shape
+    full, rest = divmod(O, ROWS)
+    packed = np.zeros((G, full + (rest > 0), taps, ROWS), w.dtype)
+    packed[:, :full] = w[:, : full * ROWS].reshape(G, full, ROWS, taps).swapaxes(2, 3)
+    if rest:
+        packed[:, full, :, :rest] = w[:, full * ROWS :].swapaxes(1, 2)
+    return packed
 
 
 def _convolve(
-    x: Array, w: Array, bias: Array | None, out: Pair, stride: Pair, padding: Pair,
-    dilation: Pair,
-) -> Array | None:  # fmt: skip
-    """x (N, G·C, H, W) and w (G, O, C, KH, KW) to (N, G·O, *out); None: too small for a tile."""
+    x: Array, w: Array, bias: Array | None, out: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Array | None:
+    """x (N, G·C, H, W) and w (G, O, C, KH, KW) to (N, G·O, *out); None if that is too small."""
     (N, _, H, W), (G, O, C, KH, KW), dtype = x.shape, w.shape, x.dtype
     settings = (stride, padding, dilation, dtype.itemsize)
     plan = _plan(N * G, C, (H, W), out, (KH, KW), *settings)
     if plan is None:
         return None
-    taps, job = plan.offsets.size, plan.job.copy()
-    biased, blocks = taps + (bias is not None), -(-O // ROWS)
-    packed = np.zeros((G, blocks, biased, ROWS), dtype)
-    whole = np.zeros((G, blocks * ROWS, biased), dtype)
-    whole[:, :O, :taps] = w.reshape(G, O, taps)
-    offsets = plan.offsets
+    w = w.reshape(G, O, plan.taps)
     if bias is not None:
-        whole[:, :O, taps] = bias.reshape(G, O)
-        offsets = np.append(offsets, job["size"])
-    packed[...] = whole.reshape(G, blocks, ROWS, biased).swapaxes(2, 3)
+        w = np.concatenate([w, bias.reshape(G, O, 1)], 2)
     y = empty((N, G * O, *out), dtype)
-    bands = int(job["bands"][0])
-    workers = max(1, min(get_num_threads(), N * G * bands))
-    ones = -(-out[0] // bands) * out[1]
-    for name, value in {"N": N, "G": G, "O": O, "taps": biased, "workers": workers}.items():
-        job[name] = value
-    job["room"] = job["size"] + ones
+    arrays = {"images": ready(x, dtype), "weights": _packed(w), "offsets": plan.offsets}
     _start(
-        convolve, job, y, y.size * taps // 8, offsets,
-        images=ready(x, dtype), weights=packed, residues=plan.residues,
+        convolve, plan, y, y.size * plan.taps // WORK, arrays,
+        N=N, G=G, O=O, taps=w.shape[2], room=plan.size + plan.pixels,
+        workers=max(1, min(get_num_threads(), N * G * plan.bands)),
     )  # fmt: skip
     return y
 
 
 def conv2d(
-    x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int,
+    x: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
     bias: Array | None = None,
-) -> Array:  # fmt: skip
-    """Cross-correlate x (N, C, H, W) with w (O, C/groups, KH, KW): (N, O, OH, OW), (12)."""
+) -> Array:
+    """Cross-correlate x (N, C, H, W) with w (O, C/groups, KH, KW): (N, O, OH, OW), (12).
+
+    A bias (O,) is added.
+    """
     (_, _, H, W), (O, Cg, KH, KW) = x.shape, w.shape
     OH = output_size(H, KH, stride[0], padding[0], dilation[0])
     OW = output_size(W, KW, stride[1], padding[1], dilation[1])
@@ -127,9 +182,14 @@ def conv2d(
 
 
 def conv2d_input_grad(
-    g: Array, w: Array, x_shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair,
+    g: Array,
+    w: Array,
+    x_shape: tuple[int, ...],
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
     groups: int,
-) -> Array:  # fmt: skip
+) -> Array:
     """Equation (13): dx of shape x_shape from g (N, O, OH, OW)."""
     (_, _, H, W), (O, Cg, KH, KW) = x_shape, w.shape
     if stride == (1, 1):
@@ -142,40 +202,36 @@ def conv2d_input_grad(
 
 
 def conv2d_weight_grad(
-    g: Array, x: Array, w_shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair,
+    g: Array,
+    x: Array,
+    w_shape: tuple[int, ...],
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
     groups: int,
-) -> Array:  # fmt: skip
+) -> Array:
     """Equation (14): dw of shape w_shape from g (N, O, OH, OW) and x (N, C, H, W)."""
-    (N, O, OH, OW), (_, C, KH, KW), dtype, G = g.shape, w_shape, g.dtype, groups
-    O //= G
-    # Few shares for large weights, and then parts of the channels, to have tasks enough.
-    shares = max(1, min(N, TASKS, PARTIAL // max(1, O * G * C * KH * KW)))
+    (N, _, OH, OW), (_, _, H, W), dtype, G = g.shape, x.shape, g.dtype, groups
+    O, C, KH, KW = w_shape[0] // G, *w_shape[1:]
+    # Each share of the images has a partial dw. Large weights get few shares, and so that there
+    # are tasks enough, the channels are split into parts.
+    shares = max(1, min(N, TASKS, PARTIAL // max(1, G * O * C * KH * KW)))
     parts = next((p for p in range(1, C + 1) if C % p == 0 and shares * G * p >= TASKS), max(1, C))
     C //= parts
     settings = (stride, padding, dilation, dtype.itemsize)
-    plan = _plan(TASKS, C, x.shape[2:], (OH, OW), (KH, KW), *settings)
+    plan = _plan(TASKS, C, (H, W), (OH, OW), (KH, KW), *settings)
     if plan is None:
         return numba_images.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
-    taps, job = plan.offsets.size, plan.job.copy()
-    rows, rounded = -(-O // DOT_ROWS) * DOT_ROWS, -(-taps // DOT_TAPS) * DOT_TAPS
-    offsets = np.zeros(rounded, np.int64)
-    offsets[:taps] = plan.offsets
-    partial = empty((shares, G * parts, rows, rounded), dtype)
+    at_once = 1  # images under one tile; many small ones, so that it is worth setting it up
+    if plan.bands == 1:
+        at_once = max(1, min(SCRATCH // (plan.size * dtype.itemsize), -(-N // shares)))
+    partial = empty((shares, G, parts, -(-O // DOT_ROWS) * DOT_ROWS, plan.tiled.size), dtype)
     partial[...] = 0
-    size = int(job["size"][0])
-    at_once = max(1, min(SCRATCH // (size * dtype.itemsize), -(-N // shares)))
-    if job["bands"][0] > 1:
-        at_once = 1
-    workers = min(get_num_threads(), shares * G * parts)
-    numbers = {
-        "N": N, "G": G, "O": O, "taps": rounded, "shares": shares, "parts": parts,
-        "at_once": at_once, "workers": workers, "room": size * at_once,
-    }  # fmt: skip
-    for name, value in numbers.items():
-        job[name] = value
+    arrays = {"images": ready(x, dtype), "g": ready(g, dtype), "offsets": plan.tiled}
     _start(
-        weight_gradient, job, partial, g.size * taps // 8, offsets,
-        images=ready(x, dtype), g=ready(g, dtype), residues=plan.residues,
+        weight_gradient, plan, partial, g.size * C * parts * KH * KW // WORK, arrays,
+        N=N, G=G, O=O, taps=plan.tiled.size, parts=parts, shares=shares, at_once=at_once,
+        room=plan.size * at_once, workers=min(get_num_threads(), shares * G * parts),
     )  # fmt: skip
-    dw = partial.sum(0).reshape(G, parts, rows, rounded)[:, :, :O, :taps]
+    dw: Array = partial.sum(0)[:, :, :O, : plan.taps]  # (G, parts, O, taps)
     return dw.swapaxes(1, 2).reshape(w_shape)

@@ -5,11 +5,11 @@ functions that call each other stay together. Nothing is compiled before it is c
 compiled is kept on disk (NUMBA_CACHE_DIR moves it).
 """
 
-from .numba_images import avg_pool2d as avg_pool2d
-from .numba_images import avg_pool2d_backward as avg_pool2d_backward
 from .numba_conv import conv2d as conv2d
 from .numba_conv import conv2d_input_grad as conv2d_input_grad
 from .numba_conv import conv2d_weight_grad as conv2d_weight_grad
+from .numba_images import avg_pool2d as avg_pool2d
+from .numba_images import avg_pool2d_backward as avg_pool2d_backward
 from .numba_images import max_pool2d as max_pool2d
 from .numba_images import max_pool2d_backward as max_pool2d_backward
 from .numba_norm import batch_norm as batch_norm

@@ -26,18 +26,17 @@ changes in another one. Its key contains the CPU and its features, hence also th
 from __future__ import annotations
 
 import platform
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, float32, float64, from_dtype, prange, types
+from numba import carray, extending, types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
-from .launch import exact, threaded
+from .launch import exact
+
+intrinsic: Any = extending.intrinsic
 
 # ---------------------------------------------------------------------------- the machine
 
@@ -109,20 +108,15 @@ class _Vectors:
         self.b.store(value, place, align=self.bytes)
 
     def broadcast(self, value: Any) -> Any:
-        undefined = ir.Constant(self.type, ir.Undefined)
+        undefined = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
         first = self.b.insert_element(undefined, value, ir.Constant(_I32, 0))
-        return self.b.shuffle_vector(
-            first, undefined, ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes)
-        )
+        zeros = ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes)
+        return self.b.shuffle_vector(first, undefined, zeros)
 
     def from_lane(self, n: Any) -> Any:
         """A mask: lanes n and above."""
-        kind = ir.VectorType(_I64, self.lanes)
-        undefined = ir.Constant(kind, ir.Undefined)
-        first = self.b.insert_element(undefined, n, ir.Constant(_I32, 0))
-        zeros = ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes)
-        bound = self.b.shuffle_vector(first, undefined, zeros)
-        return self.b.icmp_signed(">=", ir.Constant(kind, list(range(self.lanes))), bound)
+        lanes = ir.Constant(ir.VectorType(_I64, self.lanes), list(range(self.lanes)))
+        return self.b.icmp_signed(">=", lanes, self.broadcast(n))
 
     def total(self, vector: Any) -> Any:
         start = ir.Constant(self.scalar, 0.0)
@@ -132,7 +126,7 @@ class _Vectors:
 def _tile_of(rows: int, vecs: int) -> Any:
     @intrinsic
     def tile(typingctx, x, off, taps, w, y, stride, outs):
-        """y[o·stride + j] = Σ_k w[k·ROWS + o]·x[off[k] + j], o < min(outs, rows), j < vecs·LANES."""
+        """y[o·stride + j] = Σ_k w[k·ROWS + o]·x[off[k] + j], o < min(outs, rows)."""
 
         def codegen(context, b, signature, args):
             x, off, taps, w, y, stride, outs = args
@@ -216,44 +210,13 @@ def _dot_tile(typingctx, g, g_image, g_row, last, x, x_image, off, images, pixel
 
 
 # ---------------------------------------------------------------------------- jobs
-# numba compiles a function that a parallel loop calls a second time, with the loop around it, which
-# for these would take as long as compiling all the others. So they are C functions, compiled once,
-# and the loop calls them by address. A job is what they are told: sizes, and where the arrays lie.
+# What a worker is told: sizes, and where the arrays lie.
 
-_SIZES = "N G O C H W OH OW KW M R taps sh sw ph pw dw bands size at_once shares parts workers"
-_PLACES = "images g weights offsets residues scratch room"
-JOB = np.dtype([(name, np.int64) for name in f"{_SIZES} {_PLACES}".split()])
-
-
-@intrinsic
-def _call(typingctx, function, s, job, result):
-    def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(ir.VoidType(), [_I64] * 3)  # an address is passed like an integer
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[types.intp] * 4), codegen
-
-
-@exact
-def serial(lo, hi, function, job, result):
-    for s in range(lo, hi):
-        _call(function, s, job, result)
-
-
-@threaded
-def parallel(workers, function, job, result):
-    for s in prange(workers):
-        _call(function, s, job, result)
-
-
-@lru_cache
-def compiled(function: Any, dtype: np.dtype[Any]) -> int:
-    """The address of function(s, job, result), compiled for a result of this dtype."""
-    element = float32 if dtype == np.float32 else float64
-    pointers = types.CPointer(from_dtype(JOB)), types.CPointer(element)
-    signature = types.void(types.intp, *pointers)
-    return int(cfunc(signature, cache=True, error_model="numpy")(function).address)
+GEOMETRY = ["C", "H", "W", "OH", "OW", "KW", "M", "R", "sh", "sw", "ph", "pw", "dw"]
+GEOMETRY += ["bands", "size", "residues"]
+CALL = ["N", "G", "O", "taps", "parts", "shares", "at_once", "workers", "room"]
+CALL += ["images", "g", "weights", "offsets", "scratch"]
+JOB = np.dtype([(name, np.int64) for name in GEOMETRY + CALL])
 
 
 @intrinsic
@@ -326,7 +289,7 @@ def _fill(image, job, row0, out):
     """
     H, W, OW, M, sh, sw = job.H, job.W, job.OW, job.M, job.sh, job.sw
     residues = carray(_offsets(job.residues), job.R)
-    for c in range(job.C):
+    for _ in range(job.C):
         for r in range(job.R):
             top = row0 * sh - job.ph + residues[r]
             m0 = min(M, (sh - 1 - top) // sh if top < 0 else 0)  # rows m0..m1-1 meet the image
@@ -418,7 +381,8 @@ def weight_gradient(s, jobs, partial):
     """
     job = carray(jobs, 1)[0]
     N, G, O, L, bands, taps = job.N, job.G, job.O, job.OH * job.OW, job.bands, job.taps
-    gp, plane, rows = G * job.parts, job.C * job.H * job.W, (O + DOT_ROWS - 1) // DOT_ROWS * DOT_ROWS
+    gp, plane = G * job.parts, job.C * job.H * job.W
+    rows = (O + DOT_ROWS - 1) // DOT_ROWS * DOT_ROWS
     offsets, images, g = _offsets(job.offsets), _at(job.images, partial), _at(job.g, partial)
     windows = _on(_at(job.scratch, partial), s * job.room)
     tasks = job.shares * gp

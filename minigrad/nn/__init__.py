@@ -58,6 +58,18 @@ from minigrad.nn.norm_variants import (
     LpBatchNorm1d,
     LpBatchNorm2d,
 )
+from minigrad.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ZeroPad1d,
+    ZeroPad2d,
+)
 from minigrad.nn.pooling import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
@@ -72,13 +84,15 @@ from minigrad.nn.pooling import (
 __all__ = [
     "CELU", "ELU", "GELU", "SELU", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool1d",
     "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchInstanceNorm2d", "BatchNorm1d",
-    "BatchNorm2d", "BatchNorm3d", "BatchRenorm1d", "BatchRenorm2d", "Conv1d", "Conv2d",
-    "ConvTranspose2d", "CrossEntropyLoss", "DecorrelatedBatchNorm1d", "DecorrelatedBatchNorm2d",
-    "Dropout", "Dropout1d", "Dropout2d", "Embedding", "Flatten", "GroupNorm", "Hardsigmoid",
-    "Hardswish", "Hardtanh", "HuberLoss", "Identity", "InstanceNorm1d", "InstanceNorm2d",
-    "KLDivLoss", "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax",
-    "LpBatchNorm1d", "LpBatchNorm2d", "MSELoss", "MaxPool1d", "MaxPool2d", "Mish", "Module",
-    "ModuleDict", "ModuleList", "NLLLoss", "NoiseInjection", "PReLU", "Parameter", "RMSNorm",
-    "ReLU", "ReLU6", "Residual", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax",
-    "Softplus", "Softsign", "Tanh", "Unflatten", "functional", "init", "utils",
+    "BatchNorm2d", "BatchNorm3d", "BatchRenorm1d", "BatchRenorm2d", "CircularPad1d",
+    "CircularPad2d", "ConstantPad1d", "ConstantPad2d", "Conv1d", "Conv2d", "ConvTranspose2d",
+    "CrossEntropyLoss", "DecorrelatedBatchNorm1d", "DecorrelatedBatchNorm2d", "Dropout",
+    "Dropout1d", "Dropout2d", "Embedding", "Flatten", "GroupNorm", "Hardsigmoid", "Hardswish",
+    "Hardtanh", "HuberLoss", "Identity", "InstanceNorm1d", "InstanceNorm2d", "KLDivLoss", "L1Loss",
+    "LayerNorm", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "LpBatchNorm1d",
+    "LpBatchNorm2d", "MSELoss", "MaxPool1d", "MaxPool2d", "Mish", "Module", "ModuleDict",
+    "ModuleList", "NLLLoss", "NoiseInjection", "PReLU", "Parameter", "RMSNorm", "ReLU", "ReLU6",
+    "ReflectionPad1d", "ReflectionPad2d", "ReplicationPad1d", "ReplicationPad2d", "Residual",
+    "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Softsign", "Tanh",
+    "Unflatten", "ZeroPad1d", "ZeroPad2d", "functional", "init", "utils",
 ]  # fmt: skip

@@ -240,11 +240,13 @@ class PReLU(Module):
         dtype: of the weight; float32 by default.
     """
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = None) -> None:
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
+    ) -> None:
         super().__init__()
         self.num_parameters = integer("PReLU", "num_parameters", num_parameters)
         self.init = init
-        weight = np.full(self.num_parameters, init, floating("PReLU", dtype))
+        weight = np.full(self.num_parameters, init, floating("PReLU", dtype, device))
         self.weight = Parameter(wrap(weight))
 
     def forward(self, input: Tensor) -> Tensor:
@@ -257,11 +259,11 @@ class PReLU(Module):
 
 
 class Softmax(Module):
-    """eˣ normalised to sum 1 along `dim`, which must be given."""
+    """eˣ normalised to sum 1 along `dim`, which should be given."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         super().__init__()
-        self.dim = integer(type(self).__name__, "dim", dim, None)
+        self.dim = None if dim is None else integer(type(self).__name__, "dim", dim, None)
 
     def forward(self, input: Tensor) -> Tensor:
         """See `functional.softmax`."""
@@ -273,7 +275,7 @@ class Softmax(Module):
 
 
 class LogSoftmax(Softmax):
-    """log softmax(x) along `dim`, which must be given."""
+    """log softmax(x) along `dim`, which should be given."""
 
     def forward(self, input: Tensor) -> Tensor:
         """See `functional.log_softmax`."""

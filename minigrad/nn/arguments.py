@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.device import check_device
 from minigrad.dtypes import float32
 
 
@@ -27,8 +28,10 @@ def probability(layer: str, name: str, value: Any) -> Any:
     return value
 
 
-def floating(layer: str, dtype: Any) -> np.dtype[Any]:
-    """The dtype of a layer's parameters: float32 for None, refused if it is not floating."""
+def floating(layer: str, dtype: Any, device: Any = None) -> np.dtype[Any]:
+    """The dtype of a layer's parameters: float32 for None, refused if it is not floating; `device`
+    is refused if it is not the CPU."""
+    check_device(layer, device)
     kind = np.dtype(float32 if dtype is None else dtype)
     if kind.kind != "f":
         raise TypeError(f"{layer}: dtype must be a floating one, got {kind}")

@@ -6,7 +6,8 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
-from minigrad.nn.module import Module, described
+from minigrad.nn.errors import described
+from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
 

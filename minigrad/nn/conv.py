@@ -33,6 +33,7 @@ class _Conv(Module):
         groups: int,
         bias: bool,
         padding_mode: str,
+        device: Any,
         dtype: Any,
         output_padding: Ints = 0,
     ) -> None:
@@ -51,13 +52,11 @@ class _Conv(Module):
                 raise ValueError(
                     f"{name}: {argument}={channels} does not divide into groups={groups}"
                 )
-        if padding_mode != "zeros":
-            raise ValueError(
-                f"{name}: padding_mode must be 'zeros', got {padding_mode!r}: pad the input with "
-                "F.pad first"
-            )
+        modes = ("zeros",) if self.transposed else ("zeros", "reflect", "replicate", "circular")
+        if padding_mode not in modes:
+            raise ValueError(f"{name}: padding_mode must be one of {modes}, got {padding_mode!r}")
         self.padding_mode = padding_mode
-        kind = floating(name, dtype)
+        kind = floating(name, dtype, device)
         outer, inner = self.out_channels, self.in_channels // self.groups
         if self.transposed:
             outer, inner = self.in_channels, self.out_channels // self.groups
@@ -97,11 +96,13 @@ class _Conv(Module):
             text += f", output_padding={self.output_padding}"
         if self.groups != 1:
             text += f", groups={self.groups}"
-        return text if self.bias is not None else f"{text}, bias=False"
+        if self.bias is None:
+            text += ", bias=False"
+        return text if self.padding_mode == "zeros" else f"{text}, padding_mode={self.padding_mode}"
 
 
 class _PlainConv(_Conv):
-    """The arguments of the convolutions that are not transposed."""
+    """What the convolutions that are not transposed share."""
 
     def __init__(
         self,
@@ -114,13 +115,24 @@ class _PlainConv(_Conv):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
-        *,
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
-            padding_mode, dtype,
+            padding_mode, device, dtype,
         )  # fmt: skip
+
+    def _padded(self, x: Tensor) -> tuple[Tensor, Any]:
+        """The input, padded here unless with zeros, and the padding left for the convolution."""
+        if self.padding_mode == "zeros" or self.padding == "valid":
+            return x, self.padding
+        amounts: list[int] = []
+        for i in reversed(range(self.axes)):  # F.pad starts from the last axis
+            total = self.dilation[i] * (self.kernel_size[i] - 1)
+            before = total // 2 if self.padding == "same" else int(self.padding[i])
+            amounts += [before, total - before if self.padding == "same" else before]
+        return F.pad(x, amounts, mode=self.padding_mode), 0
 
 
 class Conv1d(_PlainConv):
@@ -130,9 +142,8 @@ class Conv1d(_PlainConv):
 
     def forward(self, input: Tensor) -> Tensor:
         """The convolution, (N, O, OL) or (O, OL)."""
-        return F.conv1d(
-            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+        x, padding = self._padded(input)
+        return F.conv1d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv2d(_PlainConv):
@@ -143,11 +154,12 @@ class Conv2d(_PlainConv):
         out_channels: O, the channels of the output.
         kernel_size: an int, or one for each spatial axis; so are stride, padding and dilation.
         stride: the step of the kernel.
-        padding: zeros added on both sides, "same" (stride 1 only) or "valid" (none).
+        padding: what is added on both sides, "same" (stride 1 only) or "valid" (none).
         dilation: the distance between the kernel's taps.
         groups: split the channels into this many groups that do not see one another.
         bias: learn an offset per output channel.
-        padding_mode: "zeros".
+        padding_mode: "zeros", "reflect", "replicate" or "circular".
+        device: the CPU, the only one there is.
         dtype: of the parameters; float32 by default.
 
     `weight` (O, C/groups, *kernel_size) and `bias` start uniform on ±1/√fan_in.
@@ -157,9 +169,8 @@ class Conv2d(_PlainConv):
 
     def forward(self, input: Tensor) -> Tensor:
         """The convolution, (N, O, OH, OW) or (O, OH, OW)."""
-        return F.conv2d(
-            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+        x, padding = self._padded(input)
+        return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class ConvTranspose2d(_Conv):
@@ -196,17 +207,37 @@ class ConvTranspose2d(_Conv):
         bias: bool = True,
         dilation: Ints = 1,
         padding_mode: str = "zeros",
-        *,
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
-            padding_mode, dtype, output_padding,
+            padding_mode, device, dtype, output_padding,
         )  # fmt: skip
 
-    def forward(self, input: Tensor) -> Tensor:
-        """The transposed convolution, (N, O, OH, OW) or (O, OH, OW)."""
+    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
+        """The transposed convolution, (N, O, OH, OW) or (O, OH, OW); `output_size` chooses among
+        the sizes that output_padding could give."""
+        extra = self.output_padding if output_size is None else self._extra(input, output_size)
         return F.conv_transpose2d(
-            input, self.weight, self.bias, self.stride, self.padding,
-            self.output_padding, self.groups, self.dilation,
+            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups,
+            self.dilation,
         )  # fmt: skip
+
+    def _extra(self, x: Tensor, output_size: Any) -> tuple[int, ...]:
+        """The output_padding that leads to this size."""
+        sizes = tuple(output_size)[-2:]
+        settings = zip(
+            x.shape[-2:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True
+        )
+        least = [(n - 1) * s - 2 * int(p) + d * (k - 1) + 1 for n, s, p, d, k in settings]
+        extra = tuple(n - low for n, low in zip(sizes, least, strict=True))
+        if len(output_size) not in (2, x.ndim) or any(
+            not 0 <= e < s for e, s in zip(extra, self.stride, strict=True)
+        ):
+            most = [low + s - 1 for low, s in zip(least, self.stride, strict=True)]
+            raise ValueError(
+                f"ConvTranspose2d: output_size must be from {least} to {most} for an input of "
+                f"shape {x.shape}, got {tuple(output_size)}"
+            )
+        return extra

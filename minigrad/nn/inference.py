@@ -146,7 +146,7 @@ class _Pool:
             what = "one value per channel" if self.values else "only empty batches"
             raise ValueError(f"recalibrate: {layer!r} received {what}; nothing was changed")
         spread = self.spread * layer.correction(self.values) if self.merge else self.spread
-        layer.move(self.mean, spread, 1)
+        layer.replace(self.mean, spread)
         if layer.num_batches_tracked is not None:
             layer.num_batches_tracked.data[...] = self.batches
 

@@ -26,12 +26,17 @@ class Linear(Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         self.in_features = integer("Linear", "in_features", in_features)
         self.out_features = integer("Linear", "out_features", out_features)
-        kind = floating("Linear", dtype)
+        kind = floating("Linear", dtype, device)
         self.weight = Parameter(wrap(np.empty((self.out_features, self.in_features), kind)))
         self.bias: Parameter | None
         self.register_parameter(
@@ -73,6 +78,7 @@ class Embedding(Module):
         embedding_dim: int,
         padding_idx: int | None = None,
         *,
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
@@ -86,7 +92,8 @@ class Embedding(Module):
                 )
             padding_idx %= num_embeddings
         self.padding_idx = padding_idx
-        table = np.empty((self.num_embeddings, self.embedding_dim), floating("Embedding", dtype))
+        kind = floating("Embedding", dtype, device)
+        table = np.empty((self.num_embeddings, self.embedding_dim), kind)
         self.weight = Parameter(wrap(table))
         self.reset_parameters()
 

@@ -8,35 +8,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from types import FunctionType
 from typing import Any, Self
 
 import numpy as np
 
 from minigrad.nn import state
+from minigrad.nn.errors import described, joined, note_path
+from minigrad.nn.parameter import Parameter
 from minigrad.nn.state import IncompatibleKeys
 from minigrad.tape import note_change
-from minigrad.tensor import RemovableHandle, Tensor, as_array, wrap
+from minigrad.tensor import RemovableHandle, Tensor, wrap
 
-
-class Parameter(Tensor):
-    """A tensor that becomes a module's parameter when it is assigned to one.
-
-    Args:
-        data: a Tensor, whose memory is shared, or what `Tensor(data)` takes, which is copied.
-        requires_grad: False makes a parameter that training leaves alone.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        self.data = data.data if isinstance(data, Tensor) else np.array(as_array(data))
-        self.node = None
-        self.base = None
-        self.requires_grad = requires_grad
-
-    def __repr__(self) -> str:
-        return f"Parameter containing:\n{super().__repr__()}"
+__all__ = ["Module", "Parameter"]
 
 
 class Module:
@@ -68,7 +51,7 @@ class Module:
                 return self._call_hooked(args, kwargs)
             return self.forward(*args, **kwargs)
         except Exception as error:
-            _note_path(error, self)
+            note_path(error, self)
             raise
 
     def _call_hooked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -219,7 +202,7 @@ class Module:
         for name in self._module_names:
             module = self.__dict__[name]
             if module is not None:
-                yield from module.named_modules(memo, _join(prefix, name), remove_duplicate)
+                yield from module.named_modules(memo, joined(prefix, name), remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""
@@ -241,7 +224,7 @@ class Module:
                     continue
                 if remove_duplicate:
                     seen.add(tensor)
-                yield _join(path, name), tensor
+                yield joined(path, name), tensor
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -360,9 +343,11 @@ class Module:
                 parameter.node.grad.fill(0)
                 note_change(parameter.node.grad)
 
-    def to(self, *args: Any, dtype: Any = None) -> Self:
-        """Convert all floating parameters and buffers to a dtype; "cpu" changes nothing."""
-        dtype = state.floating_dtype(args, dtype)
+    def to(
+        self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False
+    ) -> Self:
+        """Convert all floating parameters and buffers to a dtype; the CPU changes nothing."""
+        dtype = state.floating_dtype(args, dtype, device)
         if dtype is not None:
             for tensor in [*self.parameters(), *self.buffers()]:
                 state.convert(tensor, dtype)
@@ -375,6 +360,10 @@ class Module:
     def double(self) -> Self:
         """Convert to float64."""
         return self.to(np.float64)
+
+    def cpu(self) -> Self:
+        """The module itself: the CPU is the only device."""
+        return self
 
     # Its text.
 
@@ -396,40 +385,3 @@ class Module:
             return f"{type(self).__name__}({extra})"
         body = "\n  ".join(lines + children)
         return f"{type(self).__name__}(\n  {body}\n)"
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path and name else path or name
-
-
-def described(value: Any) -> str:
-    """What came instead of a module or tensor, for an error."""
-    if isinstance(value, type):
-        return f"the class {value.__name__}: add parentheses, {value.__name__}(...)"
-    if isinstance(value, FunctionType):
-        return f"the function {value.__name__}: use its module (nn.ReLU() for F.relu)"
-    return type(value).__name__
-
-
-def _note_path(error: Exception, module: Module) -> None:
-    """Add to an error a note that says in which module it arose, such as "in Net.body.2 (ReLU())".
-
-    The innermost module writes the note; each module that the error passes on its way out, and
-    that contains the one before it, puts its own name in front.
-    """
-    known = getattr(error, "_raised_in", None)
-    if known is None:
-        path, text = "", "" if module.__dict__.get("_module_names") != {} else repr(module)
-        note = f"in {text or type(module).__name__}"
-    else:
-        inner, path, text, old_note = known
-        found = next((name for name, m in module.named_modules() if m is inner), None)
-        if found is None:
-            return
-        notes = getattr(error, "__notes__", [])
-        if old_note in notes:
-            notes.remove(old_note)
-        path = ".".join(part for part in (found, path) if part)
-        note = f"in {_join(type(module).__name__, path)}" + (f" ({text})" if text else "")
-    error._raised_in = (module, path, text, note)  # type: ignore[attr-defined]
-    error.add_note(note)

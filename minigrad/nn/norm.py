@@ -187,9 +187,7 @@ class BatchNormBase(NormBase):
             )
         if factor is None:  # mean of k + 1 values = mean of k + (new - mean of k)/(k + 1)
             factor = 1 / (int(count.data) + 1)
-        with np.errstate(all="ignore"):
-            spread = spread * self.correction(m)
-        self.move(mean, spread, factor)
+        self.move(mean, spread, factor, self.correction(m))
         count.data += 1  # an integer: no graph can have saved it
 
     def _one_value(self, x: Tensor) -> str:
@@ -282,7 +280,8 @@ class _InstanceNorm(NormBase):
         y, mean, var = ops.instance_norm_train(x, *affine, self.eps)
         tracked = self.training and self.running_mean is not None and self.momentum is not None
         if tracked and x.data.size and stats_move(self):
-            self.move(mean, var, self.momentum or 0.0)
+            size = x.data.size // (x.shape[0] * x.shape[1])
+            self.move(mean, var, self.momentum or 0.0, size / (size - 1))
         return y
 
 

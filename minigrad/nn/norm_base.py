@@ -7,7 +7,6 @@ leaves them, and the counter, as they were.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,11 +14,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad import modes, tape
+from minigrad import kernels, modes, tape
 from minigrad.dtypes import float32, int64
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops.norm import finite_or_old
-from minigrad.ops.norm_checks import some_of
+from minigrad.ops.norm_checks import some_of, warn_or_undo
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
@@ -203,43 +201,61 @@ class NormBase(Module):
         spread: Tensor | None = getattr(self, self.spread_name)
         return spread
 
-    def move(self, mean: Array, spread: Array, factor: float) -> None:
-        """Move the running statistics towards a batch's (float64), which get the weight `factor`.
-
-        Both are computed first, then written. Channels where one of them would not be finite keep
-        what they have, and the first time a RuntimeWarning says so.
-        """
+    def _running(self) -> tuple[Array, Array]:
         if self.running_mean is None or self.running_spread is None:
             raise RuntimeError(
                 f"{type(self).__name__}({self.num_features}): the running statistics belong "
                 "together, but one of them was set to None"
             )
-        old = self.running_mean.data, self.running_spread.data
-        with np.errstate(all="ignore"):  # what is not finite or too large is seen to below
-            new = tuple(  # at factor 1 the old ones do not matter, even if they are not finite
-                (b if factor == 1 else (1 - factor) * a + factor * b).astype(a.dtype)
-                for a, b in zip(old, (mean, spread), strict=True)
-            )
-        kept, bad = self.finite_or_old(old, (new[0], new[1]))
-        if len(bad):
-            self._warn_not_finite(bad)
-        for a, b in zip(old, kept, strict=True):
-            a[...] = b
-            tape.note_change(a)
+        return self.running_mean.data, self.running_spread.data
 
-    finite_or_old = staticmethod(finite_or_old)
+    def move(self, mean: Array, spread: Array, factor: float, correction: float) -> None:
+        """Move the running statistics to running + factor·(batch - running), the batch's spread
+        times `correction` (all float64).
 
-    def _warn_not_finite(self, channels: Array) -> None:
-        if self._warned:
+        Channels where one of the two would not be finite keep what they have, and the first time a
+        RuntimeWarning says so.
+        """
+        running = self._running()
+        before = running[0].copy(), running[1].copy()
+        self._moved(self._mix(*running, mean, spread, factor, correction), running, before)
+
+    def _mix(
+        self, a: Array, b: Array, mean: Array, spread: Array, factor: float, correction: float
+    ) -> Array:
+        stay: Array = kernels.current(a).move_stats_(a, b, mean, spread, factor, correction)
+        return stay
+
+    def replace(self, mean: Array, spread: Array) -> None:
+        """Make these the running statistics, except in channels where they are not finite."""
+        running = self._running()
+        before = running[0].copy(), running[1].copy()
+        with np.errstate(all="ignore"):
+            new = mean.astype(before[0].dtype), spread.astype(before[1].dtype)
+        kept, stay = self.finite_or_old(before, new)
+        running[0][...], running[1][...] = kept
+        self._moved(stay, running, before)
+
+    def finite_or_old(
+        self, old: tuple[Array, Array], new: tuple[Array, Array]
+    ) -> tuple[tuple[Array, Array], Array]:
+        """The new statistics, the old ones in channels where the new are not finite; and which."""
+        finite = np.isfinite(new[0]) & np.isfinite(new[1])
+        kept = np.where(finite, new[0], old[0]), np.where(finite, new[1], old[1])
+        return kept, np.flatnonzero(~finite)
+
+    def _moved(self, stay: Array, running: Any, before: Any) -> None:
+        tape.note_change(running[0])
+        tape.note_change(running[1])
+        if not len(stay) or self._warned:
             return
         batches = 0 if self.num_batches_tracked is None else int(self.num_batches_tracked.data)
-        warnings.warn(
+        message = (
             f"{self!r}: after {batches} batches, the input has NaN, infinite or too large values "
-            f"in channel {some_of(channels)}: its output shows them, its running statistics keep "
-            "their last finite values; said once for this layer",
-            RuntimeWarning,
-            stacklevel=5,
+            f"in channel {some_of(stay)}: its output shows them, its running statistics keep "
+            "their last finite values; said once for this layer"
         )
+        warn_or_undo(message, running, before, 7)
         self._warned = True
 
     def extra_repr(self) -> str:

@@ -10,13 +10,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.nn.arguments import integer
+from minigrad.nn.decorrelated import (
+    DecorrelatedBatchNorm1d,
+    DecorrelatedBatchNorm2d,
+    along_channels,
+    apply_affine,
+)
 from minigrad.nn.module import Parameter
 from minigrad.nn.norm import MOMENTUM, BatchNorm1d, BatchNorm2d, BatchNormBase
 from minigrad.nn.norm_base import fill, stats_move
 from minigrad.ops import norm as ops
 from minigrad.ops.arithmetic import clamp
-from minigrad.ops.whitening import covariance, grouped, inverse_root, whiten
 from minigrad.tape import Array, note_change
 from minigrad.tensor import Tensor, wrap
 
@@ -29,18 +33,6 @@ __all__ = [
     "LpBatchNorm1d",
     "LpBatchNorm2d",
 ]
-
-
-def _along(x: Tensor, vector: Tensor) -> Tensor:
-    """A vector (C,) shaped to broadcast along the channels of x (N, C, …)."""
-    shaped: Tensor = vector.reshape(1, -1, *[1] * (x.ndim - 2))
-    return shaped
-
-
-def _affine(x_hat: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    """gamma·x_hat + beta."""
-    y = x_hat if weight is None else x_hat * _along(x_hat, weight)
-    return y if bias is None else y + _along(y, bias)
 
 
 class BatchInstanceNorm2d(BatchNormBase):
@@ -97,8 +89,8 @@ class BatchInstanceNorm2d(BatchNormBase):
     def _mixed(self, x: Tensor, by_batch: Tensor) -> Tensor:
         by_instance = ops.instance_norm_train(x, None, None, self.eps)[0]
         self._project()
-        rho = _along(x, clamp(self.gate, 0, 1))
-        return _affine(rho * by_batch + (1 - rho) * by_instance, self.weight, self.bias)
+        rho = along_channels(x, clamp(self.gate, 0, 1))
+        return apply_affine(rho * by_batch + (1 - rho) * by_instance, self.weight, self.bias)
 
     def _project(self) -> None:
         gate = self.gate  # in the place of a Parameter, functional_call puts a tensor of the user's
@@ -164,15 +156,15 @@ class _BatchRenorm(BatchNormBase):
     def _by_batch(self, x: Tensor) -> tuple[Tensor, Array, Array]:
         x_hat, mean, var = ops.batch_norm_train(x, None, None, self.eps)
         if self.running_mean is None or not x.data.size:
-            return _affine(x_hat, self.weight, self.bias), mean, var
+            return apply_affine(x_hat, self.weight, self.bias), mean, var
         rmax, dmax = self.limits()
         running_mean, inv_std = self.eval_statistics()
         with np.errstate(all="ignore"):
             r = np.clip(np.sqrt(var.real + self.eps) * inv_std, 1 / rmax, rmax)
             d = np.clip((mean.real - running_mean) * inv_std, -dmax, dmax)
         r, d = r.astype(self.running_mean.dtype), d.astype(self.running_mean.dtype)
-        corrected = _affine(x_hat, wrap(r), wrap(d))
-        return _affine(corrected, self.weight, self.bias), mean, var
+        corrected = apply_affine(x_hat, wrap(r), wrap(d))
+        return apply_affine(corrected, self.weight, self.bias), mean, var
 
     def extra_repr(self) -> str:
         """BatchNorm's, and the limits."""
@@ -237,7 +229,7 @@ class _LpBatchNorm(BatchNormBase):
             d = shifted - shift
             scale = d.abs()
             scale = scale.mean(axes, True) if self.p == 1 else scale.amax(axes, True)
-            y = _affine(d / (scale + self.eps), self.weight, self.bias)
+            y = apply_affine(d / (scale + self.eps), self.weight, self.bias)
             mean = x0.astype(np.float64) + shift.data
         return y, mean.reshape(-1), scale.data.astype(mean.dtype).reshape(-1)
 
@@ -279,124 +271,4 @@ class LpBatchNorm1d(_LpBatchNorm):
 
 
 class LpBatchNorm2d(_LpBatchNorm):
-    ranks: ClassVar[dict[int, str]] = BatchNorm2d.ranks
-
-
-class _DecorrelatedBatchNorm(BatchNormBase):
-    """Whiten groups of channels over the batch (ZCA): mean 0 and covariance I, but for eps.
-
-    DecorrelatedBatchNorm1d takes (N, C) or (N, C, L), DecorrelatedBatchNorm2d (N, C, H, W).
-
-    y = gamma·(Σ^(-½)·(x - mean)) + beta per channel, with Σ = covariance + eps·I of a group. One
-    channel a group is BatchNorm. A group needs more values per channel than channels, or its
-    covariance is singular. Beside `running_mean` there is `running_cov` (num_groups, d, d),
-    unbiased as BatchNorm's variance is; evaluation takes its inverse root. (The paper averages the
-    roots, which do not estimate the root of the mean.) A value that is not finite shows in its
-    whole group, and that group keeps its statistics.
-
-    Args: as BatchNorm's, and
-        num_groups: into how many groups of C/num_groups neighbouring channels to split C.
-
-    Source: Huang, Yang, Lang and Deng, Decorrelated batch normalization, 2018; the derivation is in
-    `ops/whitening.py`.
-    """
-
-    per_channel = False
-    spread_name = "running_cov"
-    running_cov: Tensor | None
-
-    def __init__(
-        self, num_features: int, num_groups: int = 1, eps: float = 1e-5,
-        momentum: float | None = MOMENTUM, affine: bool = True, track_running_stats: bool = True,
-        dtype: Any = None, *, bias: bool = True, decay: float | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, dtype, bias=bias, decay=decay
-        )
-        self.num_groups = integer(type(self).__name__, "num_groups", num_groups)
-        if num_features % num_groups:
-            name = f"{type(self).__name__}: num_features={num_features}"
-            raise ValueError(f"{name} does not divide into num_groups={num_groups}")
-        if self.running_cov is not None:
-            self.running_cov = wrap(self._identity(self.running_cov.dtype))
-
-    def _identity(self, dtype: Any = np.float64) -> Array:
-        each = self.num_features // self.num_groups
-        return np.tile(np.eye(each, dtype=dtype), (self.num_groups, 1, 1))
-
-    def reset_running_stats(self) -> None:
-        """Forget the running statistics: mean 0, covariance I, no batches."""
-        super().reset_running_stats()
-        if self.running_cov is not None:
-            self.running_cov.data[...] = self._identity()
-            note_change(self.running_cov.data)
-
-    def vectors(self) -> tuple[Tensor | None, ...]:
-        """Without the covariance, which is none."""
-        return self.weight, self.bias, self.running_mean
-
-    def check_dtype(self, x: Tensor) -> None:
-        """The covariance's shape, too."""
-        super().check_dtype(x)
-        shape = self._identity().shape
-        if self.running_cov is not None and self.running_cov.shape != shape:
-            raise RuntimeError(
-                f"{type(self).__name__}({self.num_features}): running_cov has shape "
-                f"{self.running_cov.shape}, expected {shape}"
-            )
-
-    def finite_or_old(
-        self, old: tuple[Array, Array], new: tuple[Array, Array]
-    ) -> tuple[tuple[Array, Array], Any]:
-        """As elsewhere, but whole groups."""
-        groups = self.num_groups
-        finite = np.isfinite(new[0]).reshape(groups, -1).all(1)
-        finite = finite & np.isfinite(new[1]).all(axis=(1, 2))
-        channels = np.repeat(finite, self.num_features // groups)
-        kept = (
-            np.where(channels, new[0], old[0]),
-            np.where(np.reshape(finite, (-1, 1, 1)), new[1], old[1]),
-        )
-        return kept, np.flatnonzero(~channels)
-
-    def _by_batch(self, x: Tensor) -> tuple[Tensor, Array, Array]:
-        if not x.data.size:
-            return super()._by_batch(x)
-        y, mean, cov = whiten(x, self.num_groups, self.eps)
-        return _affine(y, self.weight, self.bias), mean, cov
-
-    def _by_running(self, x: Tensor) -> Tensor:
-        if self.running_mean is None or self.running_cov is None:
-            raise RuntimeError(f"{type(self).__name__}: one of the running statistics is None")
-        kind = self.running_mean.dtype
-        w = inverse_root(self.running_cov.data.astype(np.float64), self.eps)[0].astype(kind)
-        c = (x - _along(x, wrap(self.running_mean.data.copy()))).reshape(
-            x.shape[0], self.num_groups, self.num_features // self.num_groups, -1
-        )
-        return _affine((wrap(w) @ c).reshape(x.shape), self.weight, self.bias)
-
-    def statistics(self, x: Tensor) -> tuple[Array, Array]:
-        """The mean and the biased covariance of a batch (float64)."""
-        _, mean, cov = covariance(grouped(x.data, self.num_groups))
-        return mean.reshape(-1), cov
-
-    def between(self, shift: Array) -> Array:
-        """The covariance that a shift of the mean stands for."""
-        parts = shift.reshape(self.num_groups, -1, 1)
-        return parts * parts.swapaxes(1, 2)
-
-    def deviation(self, spread: Array) -> Array:
-        """The standard deviation of each channel, from the diagonals."""
-        return np.sqrt(np.diagonal(spread, axis1=1, axis2=2)).reshape(-1)
-
-    def extra_repr(self) -> str:
-        """BatchNorm's, and the groups."""
-        return f"{super().extra_repr()}, num_groups={self.num_groups}"
-
-
-class DecorrelatedBatchNorm1d(_DecorrelatedBatchNorm):
-    ranks: ClassVar[dict[int, str]] = BatchNorm1d.ranks
-
-
-class DecorrelatedBatchNorm2d(_DecorrelatedBatchNorm):
     ranks: ClassVar[dict[int, str]] = BatchNorm2d.ranks

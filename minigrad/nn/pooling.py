@@ -222,11 +222,16 @@ class AdaptiveMaxPool2d(_AdaptivePool):
 
     Args:
         output_size: rows and columns of the grid, or one int for both; None keeps the input's.
+        return_indices: return the positions in the flattened plane as well.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        """The maxima."""
-        return F.adaptive_max_pool2d(input, self.output_size)
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+        super().__init__(output_size)
+        self.return_indices = return_indices
+
+    def forward(self, input: Tensor) -> Any:
+        """The maxima; with return_indices, a pair of maxima and positions."""
+        return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)
 
 
 class Flatten(Module):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.dtypes import CATEGORY
+from minigrad.ops.convert import dtype_of
 from minigrad.tape import note_change
 from minigrad.tensor import Tensor, wrap
 
@@ -84,20 +85,10 @@ def _misfit(key: str, target: Tensor, value: Any) -> str | None:
     return None
 
 
-def floating_dtype(args: tuple[Any, ...], dtype: Any) -> np.dtype[Any] | None:
-    """The dtype that the arguments of `Module.to` name, None if they name only "cpu"."""
-    for arg in args:
-        if isinstance(arg, Tensor):
-            dtype = arg.dtype
-        elif not (isinstance(arg, str) and arg.split(":")[0] == "cpu"):
-            dtype = arg
-    if dtype is None:
-        return None
-    try:
-        kind: np.dtype[Any] = np.dtype(dtype)
-    except TypeError:
-        raise TypeError(f"to: expected a dtype or 'cpu', got {dtype!r}") from None
-    if kind.kind != "f":
+def floating_dtype(args: tuple[Any, ...], dtype: Any, device: Any) -> np.dtype[Any] | None:
+    """The dtype that the arguments of `Module.to` name, None if they name only the CPU."""
+    kind = dtype_of("to", args, dtype, device)
+    if kind is not None and kind.kind != "f":
         raise TypeError(f"to: a module takes a floating dtype, got {kind}")
     return kind
 

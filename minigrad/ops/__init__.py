@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigrad.device import device
 from minigrad.ops import (
     activations,
     arithmetic,
@@ -43,15 +44,15 @@ METHODS = {
     linear: "matmul mm bmm mv dot outer addmm",
     indexing: "gather scatter scatter_add index_select take take_along_dim masked_fill "
     "masked_select nonzero unique",
-    inplace: "add_ sub_ mul_ div_ pow_ neg_ exp_ sqrt_ abs_ clamp_ lerp_ addcmul_ floor_divide_ "
-    "remainder_ masked_fill_ fill_ zero_ copy_ uniform_ normal_ bernoulli_",
-    create: "new_zeros new_ones",
+    inplace: "fill_ zero_ copy_ uniform_ normal_ bernoulli_",
+    create: "new_tensor new_zeros new_ones new_full",
     random: "bernoulli multinomial",
 }
 ALIASES = {
     "subtract": arithmetic.sub, "multiply": arithmetic.mul, "divide": arithmetic.div,
     "true_divide": arithmetic.div, "negative": arithmetic.neg, "absolute": arithmetic.abs,
-    "clip": arithmetic.clamp, "where": lambda x, condition, y: arithmetic.where(condition, x, y),
+    "clip": arithmetic.clamp, "greater": compare.gt, "less": compare.lt,
+    "where": lambda x, condition, y: arithmetic.where(condition, x, y),
 }  # fmt: skip
 
 
@@ -71,8 +72,8 @@ UNARY = {
     "invert": compare.bitwise_not, "getitem": indexing.getitem, "setitem": indexing.setitem,
 }  # fmt: skip
 IN_PLACE = {
-    "add": inplace.add_, "sub": inplace.sub_, "mul": inplace.mul_, "truediv": inplace.div_,
-    "pow": inplace.pow_, "floordiv": inplace.floor_divide_, "mod": inplace.remainder_,
+    "add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "pow": "pow_",
+    "floordiv": "floor_divide_", "mod": "remainder_",
 }  # fmt: skip
 
 
@@ -86,12 +87,15 @@ def _install() -> None:
     for name, op in OPERATORS.items():
         setattr(Tensor, f"__{name}__", op)
         setattr(Tensor, f"__r{name}__", reflected(op))
-    for name, op in IN_PLACE.items():
-        setattr(Tensor, f"__i{name}__", op)
+    for name, op in inplace.METHODS.items():
+        setattr(Tensor, name, op)
+    for name, method in IN_PLACE.items():
+        setattr(Tensor, f"__i{name}__", inplace.METHODS[method])
     for name in ("eq", "ne", "lt", "le", "gt", "ge"):
         setattr(Tensor, f"__{name}__", getattr(compare, name))
     for name, op in UNARY.items():
         setattr(Tensor, f"__{name}__", op)
+    Tensor.device = property(lambda x: device())  # type: ignore[attr-defined]
     Tensor.T = property(lambda x: shape.permute(x, *range(x.ndim)[::-1]))  # type: ignore[attr-defined]
     Tensor.mT = property(lambda x: shape.transpose(x, -1, -2))  # type: ignore[attr-defined]
 

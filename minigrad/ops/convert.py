@@ -7,22 +7,35 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.device import check_device
+from minigrad.device import device as device_type
 from minigrad.ops.shape import clone
 from minigrad.recording import elementwise
 from minigrad.tensor import Tensor
 
 
-def to(x: Tensor, *args: Any, dtype: Any = None, copy: builtins.bool = False) -> Tensor:
-    """Convert to a dtype (or to another tensor's); "cpu", the only device, changes nothing."""
-    # dL/dx = g in x's dtype
+def dtype_of(name: str, args: tuple[Any, ...], dtype: Any, device: Any) -> np.dtype[Any] | None:
+    """The dtype among the arguments of `to`: dtypes, tensors and devices, which are checked."""
     for arg in args:
-        if isinstance(arg, Tensor):
-            dtype = arg.dtype
-        elif isinstance(arg, str) and not arg.startswith("cpu") and arg not in np.sctypeDict:
-            raise ValueError(f"to: expected a dtype or 'cpu', got {arg!r}")
-        elif not isinstance(arg, str) or not arg.startswith("cpu"):
-            dtype = np.dtype(arg)
-    dtype = x.dtype if dtype is None else np.dtype(dtype)
+        if isinstance(arg, str | device_type):
+            device = arg
+        else:
+            dtype = arg.dtype if isinstance(arg, Tensor) else arg
+    check_device(name, device)
+    try:
+        return None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"{name}: expected a dtype, a tensor or 'cpu', got {dtype!r}") from None
+
+
+def to(
+    x: Tensor, *args: Any, dtype: Any = None, device: Any = None,
+    non_blocking: builtins.bool = False, copy: builtins.bool = False,
+) -> Tensor:  # fmt: skip
+    """Convert to a dtype (or to another tensor's); the CPU, the only device, changes nothing."""
+    # dL/dx = g in x's dtype
+    dtype = dtype_of("to", args, dtype, device)
+    dtype = x.dtype if dtype is None else dtype
     if dtype == x.dtype:
         return clone(x) if copy else x
     if x.dtype.kind == "c" and dtype.kind == "f":  # a probe keeps its derivative

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import modes, tape
-from minigrad.ops import arithmetic
+from minigrad.ops import activations, arithmetic, indexing, linear, reductions, shape
 from minigrad.ops.random import generator
 from minigrad.recording import Pair, elementwise, needs_grad
 from minigrad.tensor import Tensor, as_array, wrap
@@ -75,27 +75,18 @@ def _inplace(op: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return method
 
 
-add_ = _inplace(arithmetic.add)
-sub_ = _inplace(arithmetic.sub)
-mul_ = _inplace(arithmetic.mul)
-div_ = _inplace(arithmetic.div)
-pow_ = _inplace(arithmetic.pow)
-neg_ = _inplace(arithmetic.neg)
-exp_ = _inplace(arithmetic.exp)
-sqrt_ = _inplace(arithmetic.sqrt)
-abs_ = _inplace(arithmetic.abs)
-clamp_ = _inplace(arithmetic.clamp)
-lerp_ = _inplace(arithmetic.lerp)
-addcmul_ = _inplace(arithmetic.addcmul)
-floor_divide_ = _inplace(arithmetic.floor_divide)
-remainder_ = _inplace(arithmetic.remainder)
-
-
-def masked_fill_(x: Tensor, mask: Any, value: Any) -> Tensor:
-    """`masked_fill` in place."""
-    from minigrad.ops.indexing import masked_fill
-
-    return _assign("masked_fill_", x, masked_fill(x, mask, value))
+OPS = {
+    arithmetic: "add sub mul div floor_divide remainder neg pow square exp expm1 log log2 log10 "
+    "log1p sqrt rsqrt reciprocal sin cos abs sign floor ceil trunc round clamp lerp addcmul",
+    activations: "relu sigmoid tanh erf",
+    reductions: "cumsum cumprod",
+    shape: "triu tril",
+    linear: "addmm",
+    indexing: "masked_fill scatter scatter_add",
+}
+METHODS = {
+    f"{name}_": _inplace(getattr(m, name)) for m, names in OPS.items() for name in names.split()
+}
 
 
 def fill_(x: Tensor, value: Any) -> Tensor:
@@ -111,20 +102,20 @@ def zero_(x: Tensor) -> Tensor:
     return overwrite("zero_", x, lambda out: out.fill(0), (x, np.zeros_like))
 
 
-def copy_(x: Tensor, source: Any) -> Tensor:
-    """The values of `source`, broadcast and converted."""
-    v = as_array(source)
+def copy_(x: Tensor, src: Any) -> Tensor:
+    """The values of `src`, broadcast and converted."""
+    v = as_array(src)
     try:
         values = np.broadcast_to(v, x.shape)
     except ValueError:
         raise RuntimeError(f"copy_: shape {v.shape} does not broadcast to {x.shape}") from None
     write: Callable[[Any], None] = lambda out: np.copyto(out, values, casting="unsafe")  # noqa: E731
-    return overwrite("copy_", x, write, (x, np.zeros_like), (source, lambda g: g))
+    return overwrite("copy_", x, write, (x, np.zeros_like), (src, lambda g: g))
 
 
-def uniform_(x: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
-    """Random numbers uniform in [a, b)."""
-    return copy_(x, generator().uniform(a, b, x.shape))
+def uniform_(x: Tensor, from_: float = 0.0, to: float = 1.0) -> Tensor:
+    """Random numbers uniform in [from_, to)."""
+    return copy_(x, generator().uniform(from_, to, x.shape))
 
 
 def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
-from minigrad.ops.activations import log_softmax, sigmoid_of
+from minigrad.ops.activations import log_softmax
 from minigrad.ops.arithmetic import mul, quiet
 from minigrad.ops.reductions import mean
 from minigrad.ops.reductions import sum as total
@@ -167,10 +167,10 @@ def binary_cross_entropy_with_logits(
     _same_shape(name, input, target, reduction)
     a, t = (np.asarray(v) for v in operands(name, input, target, floating=True))
     pos = None if pos_weight is None else as_array(pos_weight).astype(a.dtype, copy=False)
-    with np.errstate(all="ignore"):
-        soft = np.where(a.real < 0, -a, 0) + np.log1p(np.exp(np.where(a.real < 0, a, -a)))
-        s_neg = sigmoid_of(-a)
-    soft = soft.astype(a.dtype, copy=False)
+    negative = a.real < 0
+    e = np.exp(np.where(negative, a, -a))  # e^-|x|, which cannot overflow
+    soft = (np.log1p(e) + np.where(negative, -a, 0)).astype(a.dtype, copy=False)
+    s_neg = np.where(negative, 1, e) / (1 + e)
     k: Any = 1 if pos is None else 1 + (pos - 1) * t
     loss = (1 - t) * a + k * soft
     slope = (1 - t) - k * s_neg
@@ -206,9 +206,9 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
             slope = loss + p
             out = elementwise(name, loss, (input, lambda g: -g * p), (target, lambda g: g * slope))
         else:
-            log_t = np.log(np.where(t.real > 0, t, 1))
-            loss = np.where(t.real > 0, t * log_t, np.where(np.isnan(t), t, 0)) - t * a
-            slope = np.where(t.real > 0, log_t + 1, 0) - a
+            log_t = np.log(np.where(t.real == 0, 1, t))
+            loss = t * log_t - t * a
+            slope = np.where(t.real == 0, 0, log_t + 1) - a
             out = elementwise(name, loss, (input, lambda g: -g * t), (target, lambda g: g * slope))
     if reduction == "batchmean":
         return total(out) / max(a.shape[0] if a.ndim else 1, 1)
@@ -242,7 +242,7 @@ def nll_loss(
     with np.errstate(all="ignore"):
         out = np.asarray(loss.sum(dtype=np.result_type(dtype, np.float64)))
         out = out / weights if reduction == "mean" else out
-        scale = 1 / weights if reduction == "mean" else 1.0
+        scale = 1 / weights if reduction == "mean" and w.any() else 1.0
     return elementwise(name, np.asarray(out).astype(dtype), (input, lambda g: scatter(g * scale)))
 
 
@@ -320,7 +320,7 @@ def _fused_cross_entropy(x: Tensor, t: Any, ignore_index: int, reduction: str) -
     rows = np.ascontiguousarray(np.where(w == 0, 0, t), np.int64)
     loss, log_sum_exp = kernel.cross_entropy(a, rows)
     with np.errstate(all="ignore"):
-        scale = w / w.sum(dtype=np.float64) if reduction == "mean" else w
+        scale = w / max(w.sum(dtype=np.float64), 1.0) if reduction == "mean" else w
         kept = w != 0  # an ignored row may hold anything, NaN too
         out = (loss * scale)[kept].sum(dtype=np.result_type(a.dtype, np.float64))
         if reduction == "mean" and not kept.any():

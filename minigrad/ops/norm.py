@@ -31,8 +31,6 @@ left:           dx_i = gamma·inv_std·g_i                                      
 
 from __future__ import annotations
 
-import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -45,6 +43,7 @@ from minigrad.ops.norm_checks import (
     check_shape,
     check_statistics,
     some_of,
+    warn_or_undo,
 )
 from minigrad.recording import needs_grad, record
 from minigrad.tensor import Tensor
@@ -66,41 +65,24 @@ def _arrays(name: str, *values: Tensor | None) -> tuple[Any, ...]:
     return tuple(arrays)
 
 
-def finite_or_old(old: tuple[Any, Any], new: tuple[Any, Any]) -> tuple[tuple[Any, Any], Any]:
-    """New statistics (C,), old ones in channels where any of the new is not finite, and which."""
-    with np.errstate(all="ignore"):
-        if math.isfinite(new[0].dot(new[1])):  # cheap, and False also if the product is too large
-            return new, ()
-    finite = np.isfinite(new[0]) & np.isfinite(new[1])
-    kept = np.where(finite, new[0], old[0]), np.where(finite, new[1], old[1])
-    return kept, np.flatnonzero(~finite)
-
-
 def _move(
     name: str, running_mean: Tensor | None, running_var: Tensor | None, momentum: float,
-    mean: Any, var: Any,
+    mean: Any, var: Any, correction: float,
 ) -> None:  # fmt: skip
-    """Move both running statistics towards a batch's: computed first, then written, at the end."""
+    """Move both running statistics towards a batch's, at the very end."""
     if running_mean is None or running_var is None or modes.probing.get():
         return
-    old = running_mean.data, running_var.data
-    with np.errstate(all="ignore"):
-        new = [
-            ((1 - momentum) * a + momentum * b).astype(a.dtype)
-            for a, b in zip(old, (mean, var), strict=True)
-        ]
-    (new_mean, new_var), bad = finite_or_old(old, (new[0], new[1]))
-    if len(bad):
-        warnings.warn(
-            f"{name}: the input has NaN, infinite or too large values in channel "
-            f"{some_of(bad)}: the output shows them, running_mean and running_var keep their last "
-            "finite values",
-            RuntimeWarning,
-            stacklevel=3,
+    a, b = running_mean.data, running_var.data
+    before = a.copy(), b.copy()
+    stay = kernels.current(a).move_stats_(a, b, mean, var, momentum, correction)
+    tape.note_change(a)
+    tape.note_change(b)
+    if len(stay):
+        message = (
+            f"{name}: the input has NaN, infinite or too large values in channel {some_of(stay)}: "
+            "the output shows them, running_mean and running_var keep their last finite values"
         )
-    for a, b in zip(old, (new_mean, new_var), strict=True):
-        a[...] = b
-        tape.note_change(a)
+        warn_or_undo(message, (a, b), before, 4)
 
 
 def batch_norm(
@@ -135,7 +117,7 @@ def batch_norm(
         )
     y, mean, var = batch_norm_train(input, weight, bias, eps)
     if input.data.size:
-        _move("batch_norm", running_mean, running_var, momentum, mean, var * (m / (m - 1)))
+        _move("batch_norm", running_mean, running_var, momentum, mean, var, m / (m - 1))
     return y
 
 
@@ -216,19 +198,19 @@ def instance_norm(
     (Ulyanov et al. 2016). Running statistics, if given, move to the samples' mean as batch_norm's.
     """
     name = "instance_norm"
-    check_statistics(name, input, weight, bias, running_mean, running_var, momentum, eps)
+    size = check_statistics(name, input, weight, bias, running_mean, running_var, momentum, eps)[2]
     if not use_input_stats:
         return batch_norm_eval(input, running_mean, running_var, weight, bias, eps)
     y, means, variances = instance_norm_train(input, weight, bias, eps)
     if input.data.size:
-        _move(name, running_mean, running_var, momentum, means, variances)
+        _move(name, running_mean, running_var, momentum, means, variances, size / (size - 1))
     return y
 
 
 def instance_norm_train(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Any, Any]:
-    """(y, mean, unbiased variance) by each sample's own statistics, which are then averaged."""
+    """(y, mean, biased variance) by each sample's own statistics, which are then averaged."""
     name = "instance_norm"
     samples, channels, size = as_features(name, x)
     if size == 1:
@@ -241,7 +223,7 @@ def instance_norm_train(
         means, variances = (
             v.reshape(samples, channels).sum(axis=0) / max(samples, 1) for v in (mean, var)
         )
-        return y, means, variances * (size / max(size - 1, 1))
+    return y, means, variances
 
 
 def group_norm(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,16 @@ def check_statistics(
 def some_of(channels: Any) -> str:
     """The first channels of a list that may be long, as text."""
     return ", ".join(map(str, channels[:8])) + (", …" if len(channels) > 8 else "")
+
+
+def warn_or_undo(message: str, arrays: Any, before: Any, stacklevel: int) -> None:
+    """Give a RuntimeWarning; where warnings are errors, put the arrays back first."""
+    try:
+        warnings.warn(message, RuntimeWarning, stacklevel=stacklevel)
+    except RuntimeWarning:
+        for array, old in zip(arrays, before, strict=True):
+            array[...] = old
+        raise
 
 
 def as_rows(name: str, x: Any, normalized_shape: Any, **params: Any) -> tuple[int, int]:

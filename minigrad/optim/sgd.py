@@ -70,10 +70,11 @@ class SGD(Optimizer):
         dampening, weight_decay = float(group["dampening"]), float(group["weight_decay"])
         nesterov, maximize = bool(group["nesterov"]), bool(group["maximize"])
         state, note_change = self.state, tape.note_change
-        dtype, step_ = None, None
+        dtype, step_, rate = None, None, None
         for p, data, grad in entries:
             if step_ is None or data.dtype is not dtype:
                 dtype, step_ = data.dtype, kernels.current(data).sgd_step_
+                rate = np.array(lr, dtype)  # numpy computes faster with it than with a plain number
             buf, damp = None, dampening
             if momentum:
                 known = state.setdefault(p, {})
@@ -82,5 +83,5 @@ class SGD(Optimizer):
                     buffer = known["momentum_buffer"] = wrap(np.zeros_like(data, order="C"))
                     damp = 0.0
                 buf = buffer.data
-            step_(data, grad, buf, lr, momentum, damp, weight_decay, nesterov, maximize)
+            step_(data, grad, buf, rate, momentum, damp, weight_decay, nesterov, maximize)
             note_change(data)

@@ -1,0 +1,56 @@
+"""Large compiled kernels as C functions, called by address from one small parallel loop.
+
+numba compiles a function that a parallel loop calls a second time, with the loop around it. For the
+convolution that would take longer than compiling everything else. A C function is compiled once for
+each dtype, and what starts it knows nothing of it: serial and parallel are launch.run's two forms.
+"""
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import extending, prange, types
+
+from .launch import exact, threaded
+
+intrinsic: Any = extending.intrinsic
+
+
+@intrinsic
+def _call(typingctx, function, s, job, result):
+    def codegen(context, builder, signature, args):
+        number = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [number] * 3)  # addresses are passed like integers
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 4), codegen
+
+
+@exact
+def serial(lo, hi, function, job, result):
+    """Workers lo..hi-1, one after the other."""
+    for s in range(lo, hi):
+        _call(function, s, job, result)
+
+
+@threaded
+def parallel(workers, function, job, result):
+    for s in prange(workers):
+        _call(function, s, job, result)
+
+
+@lru_cache
+def address(function: Any, job: np.dtype[Any], dtype: np.dtype[Any]) -> int:
+    """Where function(s, job, result) lies: worker s, a record, and the first element of a result.
+
+    Compiled for this kind of record and this dtype of the result, and kept on disk.
+    """
+    pointers = [types.CPointer(numba.from_dtype(d)) for d in (job, dtype)]
+    signature = types.void(types.intp, *pointers)
+    return int(numba.cfunc(signature, cache=True, error_model="numpy")(function).address)
