@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +47,8 @@ def a_picture(text: str) -> Path:
     path = a_file(text)
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise argparse.ArgumentTypeError(f"{text!r}: the ending must be .png, .svg or .pdf")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise argparse.ArgumentTypeError("matplotlib, which draws the figure, is not installed")
     return path
 
 
@@ -119,7 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rates = turns["limit"].ask("rates")
         print("\n".join([*report.described(machine, rates), *(f"Note: {n}." for n in notes)]))
         for suite in dict.fromkeys(flags.suite):
-            own = list(rows_of(suite, flags, names, turns))
+            own = []
+            for row in rows_of(suite, flags, names, turns):
+                own.append(row)
+                if sys.stderr.isatty():  # a sign of life: a suite takes a minute or two
+                    print(f"\r{suite}: {row.name.strip():45}", end="\r", file=sys.stderr)
             text = report.table(own) if own else f"{suite}: nothing measured with these flags"
             print("\n" + text, flush=True)
             rows += own

@@ -169,6 +169,8 @@ def draw(rows: dict[tuple, dict[str, dict]]) -> Figure:
     right.set_yscale("log")
     right.set_ylim(1e-17, 1e-10)
     right.set_title("Difference to (a)")
+    right.set_xlabel("points on the lower edge: none at all")
+    right.margins(x=0.1)
     right.set_ylabel("largest difference / largest value (log scale)")
     right.legend(loc="upper right", fontsize=9)
     return figure

@@ -65,33 +65,22 @@ def parse_experiment(
 ) -> argparse.Namespace:
     """The flags of an experiment; ``add_flags(parser)`` may add some.
 
-    ``flags.seeds`` is the number of seeds: by default ``seeds``, ``quick_seeds`` with --quick.
-    ``flags.repeats`` is that in words.
-    ``flags.name`` is the script's name, from which those of its files are made.
+    ``flags.seeds`` is how often each run is repeated (by default ``seeds`` times, ``quick_seeds``
+    with --quick), ``flags.repeats`` the same in words; the files are called after ``flags.name``.
     """
     parser = _parser(description)
     parser.add_argument("--quick", action="store_true", help="a small version, in seconds")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="PATH",
-        help="folder with mnist/ and titanic.csv (default: the one that MINIGRAD_DATA names, or "
-        "else a cache, into which they are downloaded)",
-    )
-    parser.add_argument(
-        "--seeds",
-        type=_whole_number(1),
-        default=None,
-        metavar="N",
-        help=f"how often each run is repeated (default: {seeds}; with --quick {quick_seeds})",
-    )
+    where = "folder with mnist/ and titanic.csv (default: MINIGRAD_DATA, or else downloaded)"
+    parser.add_argument("--data", type=Path, metavar="PATH", help=where)
+    repeats = f"repetitions of each run (default: {seeds}; with --quick {quick_seeds})"
+    parser.add_argument("--seeds", type=_whole_number(1), metavar="N", help=repeats)
     parser.add_argument("--fresh", action="store_true", help="forget the results of earlier runs")
     if add_flags is not None:
         add_flags(parser)
     flags = _parse(parser)
     flags.name = Path(sys.argv[0]).stem
     flags.seeds = flags.seeds or (quick_seeds if flags.quick else seeds)
-    flags.repeats = f"{flags.seeds} seed{'s' * (flags.seeds > 1)}"  # as findings name them
+    flags.repeats = f"{flags.seeds} seed{'s' * (flags.seeds > 1)}"
     if flags.fresh:
         _results_file(flags).unlink(missing_ok=True)
     matplotlib.rcParams.update(STYLE)
@@ -143,14 +132,14 @@ def load_mnist(flags: argparse.Namespace) -> tuple[tuple, tuple]:
     return _or_exit(data.mnist, flags.data)
 
 
-def load_titanic(flags: argparse.Namespace, columns=("Pclass", "Fare", "Age")) -> tuple:
-    """Features (891, columns), with NaN for missing ones, and who survived (891,)."""
-    return _or_exit(data.titanic, flags.data, columns)
+def load_titanic(flags: argparse.Namespace) -> tuple:
+    """Class, fare and age (891, 3), with NaN for unknown ages, and who survived (891,)."""
+    return _or_exit(data.titanic, flags.data)
 
 
-def _or_exit(source: Callable, *args) -> Any:
+def _or_exit(source: Callable, folder: Path | None) -> Any:
     try:
-        return source(*args)
+        return source(folder)
     except (OSError, ValueError) as error:
         raise SystemExit(f"{error}\n(--data names the folder)") from None
 

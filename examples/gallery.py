@@ -44,7 +44,9 @@ def small(picture: Path) -> bytes:
         image = opened.convert("RGB")
     for width in range(min(1300, image.width), 300, -50):
         height = round(image.height * width / image.width)
-        copy = image.resize((width, height), Image.Resampling.LANCZOS).quantize(64, dither=0)
+        copy = image.resize((width, height), Image.Resampling.LANCZOS)
+        # coverage: thin lines keep their colours, which the usual median cut would merge
+        copy = copy.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
         copy.save(stream := io.BytesIO(), "PNG", optimize=True)
         if stream.tell() <= LARGEST:
             break

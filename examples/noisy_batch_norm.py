@@ -168,7 +168,7 @@ def main() -> None:
     (images, labels), (test_images, test_labels) = load_mnist(flags)
     data = TensorDataset(images[:TRAINING], labels[:TRAINING])
     test = mg.from_numpy(test_images[:TESTING]), mg.from_numpy(test_labels[:TESTING])
-    steps = 150 if flags.quick else 1000
+    steps = 100 if flags.quick else 1000
 
     def four_nets(kind: str, rate: float, seed: int, steps: int) -> dict:
         return train(kind, rate, seed, steps, data, test)

@@ -197,6 +197,20 @@ def test_nan_and_inf_touch_what_they_meet_and_nothing_else(case: tuple, value: f
         a[at] = kept
 
 
+def test_no_pixel_of_the_last_vector_is_summed_twice() -> None:
+    x, w, _, g, rest = arrays((1, 1, 2, 17, 13, (3, 3), (1, 1), (1, 1), (1, 1), 1), np.float32)
+    for j in range(17 * 13 - 40, 17 * 13):  # summed twice, if by 0, inf would become NaN
+        at = (0, 0, j // 13, j % 13)
+        kept, x[at] = x[at], np.inf
+        dw = numba_kernels.conv2d_weight_grad(g, x, w.shape, *rest)
+        assert (
+            np.isinf(dw).sum()
+            == np.isinf(numpy_kernels.conv2d_weight_grad(g, x, w.shape, *rest)).sum()
+            and not np.isnan(dw).any()
+        )
+        x[at] = kept
+
+
 def test_nothing_is_read_that_was_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(shape: tuple[int, ...], dtype: Any) -> Array:
         return np.full(shape, np.nan, dtype)

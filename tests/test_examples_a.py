@@ -57,7 +57,7 @@ def test_noisy_batch_norm(mnist_folder, tmp_path):
     for noise in ("", " + noise"):  # normalised, it trains at the large rate in spite of the noise
         assert mean(f"batch norm{noise}", 0.5) < 25
         assert mean(f"plain{noise}", 0.5) > mean(f"batch norm{noise}", 0.5) + 15
-        assert mean(f"plain{noise}", 0.1) < 40  # which does not stop a plain network at a small one
+        assert mean(f"plain{noise}", 0.1) < 60  # which does not stop a plain network at a small one
     movement = {k: mean(k, 0.1, "movement") for k in ("plain", "batch norm", "batch norm + noise")}
     assert movement["batch norm + noise"] > 2 * movement["batch norm"]
     assert movement["plain"] > 1.5 * movement["batch norm"]

@@ -53,4 +53,5 @@ def address(function: Any, job: np.dtype[Any], dtype: np.dtype[Any]) -> int:
     """
     pointers = [types.CPointer(numba.from_dtype(d)) for d in (job, dtype)]
     signature = types.void(types.intp, *pointers)
-    return int(numba.cfunc(signature, cache=True, error_model="numpy")(function).address)
+    compiled: Any = numba.cfunc(signature, cache=True, error_model="numpy")(function)
+    return int(compiled.address)

@@ -28,6 +28,8 @@ The gradients. dx is the convolution of g with the kernel turned by 180°, its i
 channels exchanged, and padding dh·(KH - 1) - ph; negative padding cuts rows off. That holds for
 stride 1; other strides, and planes with fewer pixels than a vector, are left to im2col.
 dw[o, k] = Σ_(n,j) g[n, o, j] · windows[n, off(k) + j] is the other tile.
+
+Padding is multiplied like pixels, in dx as in y: a weight of inf makes NaN where it meets zeros.
 """
 
 from __future__ import annotations
@@ -101,8 +103,8 @@ def _plan(
     residues = np.array(rs, np.int64)
     tiled = np.array([*offsets, *[0] * (-taps % DOT_TAPS)], np.int64)
     geometry = (
-        C, *size, OH, OW, KW, M, len(rs), *stride, *padding, dilation[1], bands, row * M,
-        residues.ctypes.data,
+        C, *size, OH, OW, KW, M, len(rs), *stride, *padding, dilation[1], lanes, bands,
+        row * M, residues.ctypes.data,
     )  # fmt: skip
     both = np.array([*offsets, row * M], np.int64)
     return Plan(geometry, taps, bands, most * OW, row * M, both, tiled, residues)

@@ -1,4 +1,4 @@
-"""Compiled convolution and pooling; the equation numbers are those of numpy_kernels."""
+"""Compiled im2col and pooling; the equation numbers are those of numpy_kernels."""
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from .memory import empty
 from .numpy_images import divisors, output_size
 
 # ---------------------------------------------------------------------------- convolution
-# A task is one plane: an image's channel. Its KH·KW rows of cols are copies of shifted windows.
+# What numba_conv has no tile for. A task is one plane: an image's channel. Its KH·KW rows of cols
+# are copies of shifted windows.
 
 
 @exact

@@ -30,9 +30,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, extending, types
+from numba import extending, types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
+from numba.np.numpy_support import carray
 
 from .launch import exact
 
@@ -67,7 +68,7 @@ DOT_ROWS, DOT_TAPS = (4, 6) if _REGISTERS == 32 else (2, 5)
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
-def _constant(n: int) -> ir.Constant:
+def _constant(n: int) -> Any:
     return ir.Constant(_I64, n)
 
 
@@ -213,7 +214,7 @@ def _dot_tile(typingctx, g, g_image, g_row, last, x, x_image, off, images, pixel
 # What a worker is told: sizes, and where the arrays lie.
 
 GEOMETRY = ["C", "H", "W", "OH", "OW", "KW", "M", "R", "sh", "sw", "ph", "pw", "dw"]
-GEOMETRY += ["bands", "size", "residues"]
+GEOMETRY += ["lanes", "bands", "size", "residues"]
 CALL = ["N", "G", "O", "taps", "parts", "shares", "at_once", "workers", "room"]
 CALL += ["images", "g", "weights", "offsets", "scratch"]
 JOB = np.dtype([(name, np.int64) for name in GEOMETRY + CALL])
@@ -221,20 +222,13 @@ JOB = np.dtype([(name, np.int64) for name in GEOMETRY + CALL])
 
 @intrinsic
 def _at(typingctx, address, like):
-    """An address as a pointer of the kind of `like`."""
+    """An address as a pointer of the kind of `like`; an integer there means a pointer to some."""
+    kind = like if isinstance(like, types.CPointer) else types.CPointer(types.intp)
 
     def codegen(context, builder, signature, args):
         return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
 
-    return like(types.intp, like), codegen
-
-
-@intrinsic
-def _offsets(typingctx, address):
-    def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], _I64.as_pointer())
-
-    return types.CPointer(types.intp)(types.intp), codegen
+    return kind(types.intp, like), codegen
 
 
 @intrinsic
@@ -247,21 +241,13 @@ def _on(typingctx, pointer, i):
     return pointer(pointer, types.intp), codegen
 
 
-@intrinsic
-def _lanes(typingctx, pointer):
-    """How many elements fill a vector."""
-
-    def codegen(context, builder, signature, args):
-        return _constant(8 * VECTOR_BYTES // signature.args[0].dtype.bitwidth)
-
-    return types.intp(pointer), codegen
-
-
 # ---------------------------------------------------------------------------- windows
 
 
 @intrinsic
 def _copy(typingctx, target, source, n):
+    """n elements from source to target."""
+
     def codegen(context, builder, signature, args):
         size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
         cgutils.raw_memcpy(builder, args[0], args[1], args[2], size)
@@ -272,6 +258,8 @@ def _copy(typingctx, target, source, n):
 
 @intrinsic
 def _clear(typingctx, target, n):
+    """n zeros to target."""
+
     def codegen(context, builder, signature, args):
         size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
         cgutils.memset(builder, args[0], builder.mul(args[1], _constant(size)), 0)
@@ -288,7 +276,7 @@ def _fill(image, job, row0, out):
     row0·sh + residues[r] + m·sh - ph of the image, its column q column q·sw + b·dw - pw.
     """
     H, W, OW, M, sh, sw = job.H, job.W, job.OW, job.M, job.sh, job.sw
-    residues = carray(_offsets(job.residues), job.R)
+    residues = carray(_at(job.residues, 0), job.R)
     for _ in range(job.C):
         for r in range(job.R):
             top = row0 * sh - job.ph + residues[r]
@@ -331,10 +319,9 @@ def convolve(s, jobs, y):
     """
     job = carray(jobs, 1)[0]
     O, OW, L, taps, bands = job.O, job.OW, job.OH * job.OW, job.taps, job.bands
-    lanes = _lanes(y)
-    blocks = (O + ROWS - 1) // ROWS
+    lanes, blocks = job.lanes, (O + ROWS - 1) // ROWS
     wide = (O + ROWS - FLAT_ROWS - 1) // ROWS  # the blocks with more than FLAT_ROWS outputs
-    offsets, images = _offsets(job.offsets), _at(job.images, y)
+    offsets, images = _at(job.offsets, 0), _at(job.images, y)
     windows = _on(_at(job.scratch, y), s * job.room)
     carray(windows, job.room)[job.size :] = 1
     tasks = job.N * job.G * bands
@@ -383,7 +370,7 @@ def weight_gradient(s, jobs, partial):
     N, G, O, L, bands, taps = job.N, job.G, job.O, job.OH * job.OW, job.bands, job.taps
     gp, plane = G * job.parts, job.C * job.H * job.W
     rows = (O + DOT_ROWS - 1) // DOT_ROWS * DOT_ROWS
-    offsets, images, g = _offsets(job.offsets), _at(job.images, partial), _at(job.g, partial)
+    offsets, images, g = _at(job.offsets, 0), _at(job.images, partial), _at(job.g, partial)
     windows = _on(_at(job.scratch, partial), s * job.room)
     tasks = job.shares * gp
     for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):

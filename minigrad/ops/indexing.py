@@ -191,12 +191,13 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any, add: bool) -> Te
     s = as_array(src)
     if isinstance(src, Tensor) and s.dtype != a.dtype and "c" not in (s.dtype.kind, a.dtype.kind):
         raise RuntimeError(f"{name}: src has dtype {s.dtype}, expected the input's {a.dtype}")
-    s = s.astype(carrying(a, s))
+    s, src_shape = s.astype(carrying(a, s)), s.shape
+    part = tuple(slice(n) for n in i.shape)
     if s.ndim:
         if s.ndim != i.ndim or any(m < n for m, n in zip(s.shape, i.shape, strict=True)):
             raise RuntimeError(f"{name}: index of shape {i.shape} for a src of shape {s.shape}")
-        part = tuple(slice(n) for n in i.shape)
-        s, src_shape = s[part], s.shape
+        s = s[part]
+    number = not s.ndim
     out = a.astype(s.dtype)
     if add:
         np.add.at(out, grid, s)
@@ -211,7 +212,7 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any, add: bool) -> Te
         return g
 
     def dsrc(g: Any) -> Any:
-        if not s.ndim:
+        if number:
             return g[grid]
         full = np.zeros(src_shape, g.dtype)
         full[part] = g[grid]
