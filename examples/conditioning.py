@@ -320,7 +320,8 @@ def main() -> None:
     parts = []
     for kind, r in regression.items():
         taken = f"over {limit:,}" if None in r["steps"] else f"{summarise(r['steps']):,.0f}"
-        parts.append(f"{kind} {summarise(r['condition']):,.1f} and {taken}")
+        kappa = summarise(r["condition"])
+        parts.append(f"{kind} {kappa:{',.0f' if kappa.mean > 100 else '.1f'}} and {taken}")
     distances = [
         f"{kind.upper()} {summarise(b[kind] for b in batches):.2f}" for kind in ("pca", "zca")
     ]
@@ -328,7 +329,7 @@ def main() -> None:
         f"{source}, condition number and steps of gradient descent: {'; '.join(parts)}. "
         f"SGD needs {summarise(fewer):.1f} times fewer samples than full-batch descent. Distance "
         f"of two batches' whitenings: {', '.join(distances)}. With {SIZES[-1]} "
-        f"features ZCA takes {summarise(ratios[:, -1]):.0f} times as long as standardising "
+        f"features ZCA takes {summarise(ratios[:, -1]):.1f} times as long as standardising "
         f"({flags.repeats})."
     )
     results = {

@@ -7,10 +7,9 @@ takes the newest node has seen all consumers of a node before it reaches the nod
     a = 1;  b = a + a;  c = b + b       c's node is taken first and hands two gradients to b;
                                         b's is taken once, with their sum; a receives 4
 
-A node holds no arrays. Its `vjp`, the function from the gradient of its output to the gradients of
-its inputs (a vector-Jacobian product), closes over the arrays that its formula names, and over
-nothing else. So the memory that a graph keeps alive can be read off the formulas; and since a
-closure never holds the tensor it belongs to, there are no cycles: a dropped graph is freed at once.
+A node holds no arrays. Its `vjp` (vector-Jacobian product), from the gradient of its output to
+those of its inputs, closes over the arrays that its formula names, and over no tensor. So formulas
+say what a graph keeps alive, there are no cycles, and a dropped graph is freed at once.
 """
 
 from __future__ import annotations
@@ -27,15 +26,14 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Vjp = Callable[[Any], Sequence[Any]]
-Inspect = Callable[["Node", Sequence[Any]], None]  # sees the gradients a node produced
 tick = itertools.count(1).__next__  # numbers nodes and in-place changes on one clock
 
 
 class Node:
     """One operation on the tape, or a leaf (`vjp` is None), which owns the slot `grad`.
 
-    `parents` are the nodes of the inputs, None for an input that needs no gradient; `shape` and
-    `dtype` are the output's, and so those of the gradient that `vjp` will receive.
+    `parents` are the inputs' nodes, None where no gradient is needed; `shape` and `dtype` are the
+    output's, and so those of the gradient that `vjp` will receive.
     """
 
     __slots__ = ("__weakref__", "dtype", "grad", "hooks", "keep_grad", "name", "origin", "parents",
@@ -63,13 +61,12 @@ used_up: Vjp = lambda _: ()  # noqa: E731  the vjp of a node that a backward has
 
 
 def walk(
-    outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool = False,
-    wanted: Sequence[Node] | None = None, inspect: Inspect | None = None,
+    outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool = False, wanted:
+    Sequence[Node] | None = None, inspect: Callable[[Node, Sequence[Any]], None] | None = None,
 ) -> dict[Node, Any]:  # fmt: skip
     """Return {node: gradient} for every leaf below `outputs`, and for the nodes `wanted`.
 
-    `cotangents` are the gradients of the outputs. Unless `retain_graph`, each node is consumed as
-    it is passed: the arrays that its vjp held are freed then and there.
+    Unless `retain_graph`, each node is consumed as it is passed: what its vjp held is freed then.
     """
     grads: dict[Node, Any] = {}  # of nodes that are known but not yet taken
     owned: set[Node] = set()  # whose entry in grads is our own sum, free to be added to in place
@@ -94,11 +91,9 @@ def walk(
         while heap and -heap[0][0] >= oldest:
             node = heapq.heappop(heap)[1]
             grad = grads.pop(node)
-            if owned:
-                owned.discard(node)
-            if node.hooks:
-                for hook in tuple(node.hooks.values()):
-                    grad = checked(hook(grad), node, "a hook on", node.name)
+            owned.discard(node)
+            for hook in tuple(node.hooks.values()) if node.hooks else ():
+                grad = checked(hook(grad), node, "a hook on", node.name)
             if node.vjp is None or node.keep_grad or (wanted is not None and node in wanted):
                 found[node] = grad
             if node.vjp is None or node.time == oldest:
@@ -135,7 +130,7 @@ def checked(grad: Any, node: Node, who: str, name: str) -> Any:
     if not isinstance(grad, np.ndarray | np.generic):
         raise TypeError(f"{who} {name!r} returned {type(grad).__name__}, expected an array")
     if grad.dtype.kind == "c" and node.dtype.kind == "f":
-        grad = grad.real  # a constant of a complex probe (autograd.py) collects no derivative
+        grad = grad.real.astype(node.dtype)  # a constant of a complex probe collects no derivative
     for what in ("shape", "dtype"):
         if (got := getattr(grad, what)) != (own := getattr(node, what)):
             raise RuntimeError(f"{who} {name!r} returned {what} {got} for an input of {what} {own}")
@@ -144,24 +139,30 @@ def checked(grad: Any, node: Node, who: str, name: str) -> Any:
 
 def backward(
     outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool = False,
-    inspect: Inspect | None = None,
+    inspect: Callable[[Node, Sequence[Any]], None] | None = None,
 ) -> None:  # fmt: skip
     """Add to `grad` of every leaf below `outputs`; written only after the whole walk succeeded."""
     found = walk(outputs, cotangents, retain_graph, inspect=inspect)
-    while found:
-        node, grad = found.popitem()
+    for node in found:
         if node.grad is not None:
-            node.grad += grad
+            node.grad += found[node]
             note_change(node.grad)
-        elif sys.getrefcount(grad) > 2 or grad.base is not None or not grad.flags.c_contiguous:
-            node.grad = np.array(grad, order="C")  # a copy: somebody else may have this memory
         else:
-            node.grad = np.asarray(grad)
+            node.grad = np.array(found[node], order="C", copy=not unshared(found, node) or None)
+        found[node] = None
+
+
+def unshared(found: dict[Node, Any], node: Node) -> bool:
+    """Whether nobody else has this memory (2: the holder's reference and the call's)."""
+    if sys.getrefcount(found[node]) > 2 or not found[node].flags.carray:
+        return False
+    if found[node].base is None or found[node].nbytes < 1 << 16:  # a small view is better copied
+        return found[node].base is None
+    return sys.getrefcount(found[node].base) == 2
 
 
 # In-place changes. A change notes its time; a vjp whose node is older than a change of memory it
 # saved would compute from wrong numbers. Nodes younger than any change are not even looked at.
-
 last_change = 0
 _changes: dict[int, tuple[weakref.ref[Array], int]] = {}  # id of the owner -> (owner, time)
 
@@ -176,12 +177,9 @@ def owner(array: Array) -> Array:
 def note_change(array: Array) -> None:
     """Remember that the memory of `array` was changed in place just now."""
     global last_change
-    array = owner(array)
-    key = id(array)
-    ref = _changes[key][0] if key in _changes else None
-    if ref is None or ref() is not array:
-        ref = weakref.ref(array, lambda _, forget=_changes.pop: forget(key, None))  # type: ignore
-    last_change = tick()
+    array, last_change = owner(array), tick()
+    known, key = _changes.get(id(array)), id(array)
+    ref = known[0] if known else weakref.ref(array, lambda _: _changes.pop(key, None))
     _changes[key] = (ref, last_change)
 
 

@@ -56,24 +56,25 @@ def mnist_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_quick(name: str, data: Path, out: Path) -> dict:
+def run_quick(name: str, data: Path, out: Path, *more: str, suffix: str = "") -> dict:
     """Run a script with --quick; return its record, which must agree with what it printed."""
     done = subprocess.run(
         [sys.executable, "-W", "error", ROOT / "examples" / f"{name}.py", "--quick",
-         "--data", data, "--out", out],
+         "--data", data, "--out", out, *more],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    record = json.loads((out / f"{name}.json").read_text("utf-8"))
+    record = json.loads((out / f"{name}{suffix}.json").read_text("utf-8"))
     assert done.stdout.splitlines()[-1] == record["finding"]
-    assert (out / f"{name}.png").stat().st_size > 20_000
+    assert (out / f"{name}{suffix}.png").stat().st_size > 20_000
     assert {p.name for p in out.iterdir()} == {
-        f"{name}.json", f"{name}.png", f"{name}-quick.jsonl",
+        f"{name}{suffix}.json", f"{name}{suffix}.png", f"{name}-quick.jsonl",
     }  # fmt: skip
     assert str(out) not in json.dumps(record)
     return record
 
 
+@pytest.mark.slow
 class TestScripts:
     def test_mnist_batch_norm(self, mnist_folder, tmp_path):
         record = run_quick("mnist_batch_norm", mnist_folder, tmp_path)
@@ -86,6 +87,17 @@ class TestScripts:
             low, _, high = run["percentiles"][run["steps"].index(500)]
             spread[net] = high - low
         assert spread["plain"] < spread["BN"] / 4
+
+    def test_mnist_batch_norm_sweep(self, mnist_folder, tmp_path):
+        record = run_quick(
+            "mnist_batch_norm", mnist_folder, tmp_path, "--sweep", "--seeds", "1", suffix="-sweep"
+        )
+        accuracies = {net: [] for net in ("plain", "BN")}
+        for row in record["results"]:
+            accuracies[row["net"]].append(row["mean"])
+        assert len(accuracies["plain"]) == len(accuracies["BN"]) == 4
+        assert min(accuracies["BN"]) > 70
+        assert np.ptp(accuracies["plain"]) > 3 * np.ptp(accuracies["BN"])
 
     def test_batch_size(self, mnist_folder, tmp_path):
         record = run_quick("batch_size", mnist_folder, tmp_path)

@@ -46,9 +46,9 @@ def test_conditioning(source, tmp_path):
 def test_regularisers(mnist_folder, tmp_path):
     results = run_quick("regularisers", mnist_folder, tmp_path)["results"]
     runs = results["regularisers"]
-    for name, of_seeds in runs.items():
-        for run in of_seeds:
-            assert run["train"] > run["test"] > 50, name
+    assert min(run["test"] for of_seeds in runs.values() for run in of_seeds) > 50
+    for run in runs["BN"]:  # it helps on new images without learning less of the others
+        assert run["train"] > max(99, run["test"])
     assert results["gains"]["BN over none"]["mean"] > 0
     # decay does not shrink a normalised network's function, it lengthens its steps
     assert min(results["lr ratio"]) > 1.3

@@ -156,12 +156,12 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1
     return add(scaled, input if beta == 1 else mul(input, beta))
 
 
-def einsum(equation: str, *tensors: Any) -> Tensor:
+def einsum(equation: str, *operands: Any) -> Tensor:
     """Einstein's summation: "ij,jk->ik" is the matrix product."""
     # dL/dA_k = einsum of g with all other inputs, to the letters of A_k
-    if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
-        tensors = tuple(tensors[0])
-    arrays = matrices("einsum", *tensors)
+    if len(operands) == 1 and isinstance(operands[0], list | tuple):
+        operands = tuple(operands[0])
+    arrays = matrices("einsum", *operands)
     subscripts, result = _letters(equation, arrays)
     sizes: dict[str, int] = {}
     for letters, a in zip(subscripts, arrays, strict=True):
@@ -171,7 +171,7 @@ def einsum(equation: str, *tensors: Any) -> Tensor:
             sizes[letter] = max(sizes.get(letter, 1), n) if n else 0
     # sizes of 1 broadcast: drop such an axis here and give it back in the gradient
     out = _contract(subscripts, arrays, result, sizes)
-    nodes = [needs_grad(x) for x in tensors]
+    nodes = [needs_grad(x) for x in operands]
     dtypes = [a.dtype for a in arrays]
     shapes = [a.shape for a in arrays]
 
@@ -197,7 +197,7 @@ def einsum(equation: str, *tensors: Any) -> Tensor:
             grads.append(fit(d, shapes[k], dtypes[k]))
         return grads
 
-    return record("einsum", out, tensors, vjp)
+    return record("einsum", out, operands, vjp)
 
 
 def _contract(subscripts: list[str], arrays: Any, result: str, sizes: dict[str, int]) -> Any:

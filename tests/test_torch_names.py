@@ -1,0 +1,78 @@
+"""The arguments of functions, layers and optimisers have PyTorch's names and order."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import minigrad
+from minigrad.nn import functional as F
+
+torch = pytest.importorskip("torch")
+
+# PyTorch's own table of signatures, for the functions that are not written in Python.
+SIGNATURES = {
+    function: inspect.signature(dummy)
+    for function, dummy in torch.overrides.get_testing_overrides().items()
+}
+NOT_HERE = {
+    "out", "memory_format", "layout", "pin_memory", "generator", "size_average", "reduce",
+    "out_dtype", "sparse_grad", "max_norm", "norm_type", "scale_grad_by_freq", "sparse",
+    "inplace", "min_value", "max_value", "foreach", "fused", "capturable", "differentiable", "callback",
+}  # fmt: skip
+# Where that table differs from the documentation.
+DOCUMENTED = {
+    "broadcast_to": "input shape", "dot": "input tensor", "permute": "input dims",
+    "isfinite": "input", "isinf": "input", "logsumexp": "input dim keepdim",
+    "where": "condition input other", "swapaxes": "input axis0 axis1",
+    "swapdims": "input dim0 dim1", "topk": "input k dim largest sorted", "max": "input dim keepdim",
+    "repeat_interleave": "input repeats dim output_size", "prod": "input dim keepdim dtype",
+    "norm": "input p dim keepdim", "dropout": "input p training",
+}  # fmt: skip
+
+
+def expected_names(owner: Any, name: str) -> list[str]:
+    function = getattr(owner, name)
+    if name in DOCUMENTED:
+        return DOCUMENTED[name].split()
+    try:
+        signature = SIGNATURES[function]
+    except KeyError:
+        signature = inspect.signature(function)
+    return [p for p in signature.parameters if p not in NOT_HERE and p[0] != "_"]
+
+
+def checked_names() -> Iterator[tuple[Any, Any, str]]:
+    for name in minigrad.__all__:
+        if callable(getattr(torch, name, None)) and getattr(torch, name) in SIGNATURES:
+            yield minigrad, torch, name
+    for name in F.__all__:
+        yield F, torch.nn.functional, name
+    for name in minigrad.nn.__all__:
+        if inspect.isclass(getattr(torch.nn, name, None)) and "Norm" not in name:
+            yield minigrad.nn, torch.nn, name
+    for name in ("SGD", "Adam", "AdamW"):
+        yield minigrad.optim, torch.optim, name
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "name"), [pytest.param(*c, id=c[2]) for c in checked_names()]
+)
+def test_names_of_arguments(ours: Any, theirs: Any, name: str) -> None:
+    """PyTorch's arguments have their names and order here; the first ones, where we have more."""
+    try:
+        expected = expected_names(theirs, name)
+    except ValueError:
+        pytest.skip("PyTorch does not say")
+    if {"args", "kwargs"} & set(expected):
+        pytest.skip("PyTorch does not say")
+    found = [
+        p
+        for p in inspect.signature(getattr(ours, name)).parameters
+        if p not in NOT_HERE and p[0] != "_"
+    ]
+    loose = [p for p in found if p not in ("axes", "sizes", "times")]  # f(2, 3) beside f((2, 3))
+    assert loose[: len(expected)] == expected
