@@ -125,7 +125,7 @@ def draw_cube(axes, name: str, mask: np.ndarray) -> None:
     c, n, h = cells.shape
     axes.text(c / 2, -1, -0.5, "C", ha="center")
     axes.text(c + 0.9, n / 2, -0.5, "N", ha="center")
-    axes.text(-0.6, 0, h / 2, "H, W", ha="right")
+    axes.text(-0.2, 0, h / 2, "H, W", ha="right")
     axes.set_axis_off()
     axes.set_box_aspect(cells.shape, zoom=1.05)
     axes.view_init(elev=22, azim=-62)

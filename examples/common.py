@@ -153,8 +153,8 @@ def run_all(
     """``function(**configuration)`` for every configuration, in order, under a progress bar.
 
     Configurations are keyword arguments and results numbers, strings, lists, dicts or arrays
-    (which come back as lists). Every result is stored under its configuration when it is known,
-    and a later run with the same flags takes it from there, unless --fresh is given.
+    (which come back as lists). Every result is stored under its configuration when it is known, and
+    taken from there by a later run. After a change of the code, --fresh computes it again.
     """
     file = _results_file(flags)
     known = _read_results(file)

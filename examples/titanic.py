@@ -173,9 +173,9 @@ def draw_curves(axes, curves: np.ndarray) -> None:
         axes.fill_between(epochs, mean - sd, mean + sd, color=colour, alpha=0.15, lw=0)
         axes.plot(epochs, mean, color=colour, label=f"{net}: mean ± sd of {len(curves)} splits")
         axes.plot(epochs, curves[0, i], color=colour, lw=0.7, alpha=0.8, label=f"{net}: one split")
-    axes.set(xlabel="epoch", ylabel="held-out accuracy (%)")
+    axes.set(xlabel="epoch", ylabel="held-out accuracy (%)", ylim=(48, 80))
     axes.set_title(f"(a) {name_of(BLOG)}")
-    axes.legend(loc="lower right", fontsize=9)
+    axes.legend(loc="lower right", fontsize=9, ncols=2)
 
 
 def draw_differences(axes, results: list[dict]) -> None:

@@ -14,7 +14,6 @@ internal covariate shift, 2015, section 3.1 and Algorithm 2.
 """
 
 import argparse
-import textwrap
 from copy import deepcopy
 from functools import cache
 
@@ -183,12 +182,10 @@ def draw(strays: dict, sorted_: dict, results: dict[int, list[dict]], title: str
     draw_momenta(a, strays)
     draw_methods(b, results, "methods", "(b) New statistics, by batch size in training")
     draw_methods(c, results, "sorted", "(c) The same, from batches sorted by label")
-    c.sharey(b)
-    b.set_ylim(0, 1.35 * max(c.get_ylim()[1], b.get_ylim()[1]))
+    b.set_ylim(0, 1.35 * b.get_ylim()[1])
     c.legend_.remove()
-    text = "\n".join(f"{method:10} {var:8.4f}" for method, var in sorted_.items())
-    text = f"Sorted numbers of variance {SD**2:g}:\n{text}"
-    c.text(0.02, 0.96, text, transform=c.transAxes, va="top", family="monospace", fontsize=9)
+    found = ", ".join(f"{method} {var:.4f}" for method, var in sorted_.items())
+    c.set_xlabel(f"Sorted numbers of variance {SD**2:g}, in batches of 32: {found}")
     draw_shift(d, results[BATCHES[0]])
     figure.suptitle(title)
     return figure
@@ -203,7 +200,8 @@ def draw_momenta(axes, strays: dict) -> None:
     axes.plot([], [], "k--", lw=1, label="sd·√(momentum/(2 - momentum))/√m")
     axes.set(xscale="log", yscale="log", xlabel="batches of 4")
     axes.set(ylabel="rms error of the running mean", title="(a) How far running averages stray")
-    axes.legend(fontsize=9, loc="upper right")
+    axes.set_ylim(top=80)
+    axes.legend(fontsize=9, loc="upper center", ncols=2)
 
 
 def draw_methods(axes, results: dict[int, list[dict]], key: str, title: str) -> None:
@@ -231,7 +229,7 @@ def draw_shift(axes, runs: list[dict]) -> None:
             STRENGTHS, [p.mean for p in points], np.nan_to_num([p.sd for p in points]),
             fmt="o-", capsize=3, color=COLOURS[colour], label=label,
         )  # fmt: skip
-    axes.set(xlabel="strength s of the shift x → (1 - s)·x + s·noise", ylabel="test error (%)")
+    axes.set(xlabel="strength s of the shift x → (1 - s)·x + s·snow", ylabel="test error (%)")
     axes.set(ylim=(0, 100), title="(d) Covariate shift and its repair")
     axes.legend(fontsize=9)
 
@@ -271,17 +269,16 @@ def main() -> None:
         return f"{summarise(r[key][which] for r in results[batch]):.1f}"
 
     finding = (
-        f"Trained in batches of 4, a network errs on {of(4, 'methods', 'running average')} % "
-        f"with running averages, {of(4, 'methods', 'sequential')} % with statistics estimated anew"
+        f"Trained in batches of 4: test error {of(4, 'methods', 'running average')} % with "
+        f"running averages, {of(4, 'methods', 'sequential')} % with new statistics"
     )
     repair = (
-        f"noise (s = {STRENGTHS[3]}) raises the error after batches of 32 from "
-        f"{of(32, 'shifted', 0)} to {of(32, 'shifted', 3)} %, new statistics lower it to "
-        f"{of(32, 'repaired', 3)} %"
+        f"in batches of 32: snow (s = {STRENGTHS[3]}) raises it from {of(32, 'shifted', 0)} "
+        f"to {of(32, 'shifted', 3)} %, new statistics lower it to {of(32, 'repaired', 3)} %"
     )
     finish(
         flags,
-        draw(strays, estimates, results, textwrap.fill(f"{finding}; {repair}", 100)),
+        draw(strays, estimates, results, f"{finding};\n{repair}"),
         f"{finding}; {repair} ({flags.repeats}). Folding changes the outputs by {gap:.0e}.",
         settings={"width": WIDTH, "depth": DEPTH, "epochs": EPOCHS, "rate": "0.1 * batch / 32"},
         results=results,

@@ -26,6 +26,7 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Vjp = Callable[[Any], Sequence[Any]]
+Inspect = Callable[["Node", Sequence[Any]], None]  # sees the gradients a node produced
 tick = itertools.count(1).__next__  # numbers nodes and in-place changes on one clock
 
 
@@ -61,8 +62,8 @@ used_up: Vjp = lambda _: ()  # noqa: E731  the vjp of a node that a backward has
 
 
 def walk(
-    outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool = False, wanted:
-    Sequence[Node] | None = None, inspect: Callable[[Node, Sequence[Any]], None] | None = None,
+    outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool = False,
+    wanted: Sequence[Node] | None = None, inspect: Inspect | None = None,
 ) -> dict[Node, Any]:  # fmt: skip
     """Return {node: gradient} for every leaf below `outputs`, and for the nodes `wanted`.
 
@@ -119,8 +120,7 @@ def walk(
                         part = checked(part, parent, "vjp of", node.name)
                     add(parent, part)
             if not retain_graph:
-                node.vjp = used_up
-                node.parents = ()
+                node.vjp, node.parents = used_up, ()
             del grad, parts  # so that what the next vjp allocates can reuse their memory
     return found
 
@@ -139,7 +139,7 @@ def checked(grad: Any, node: Node, who: str, name: str) -> Any:
 
 def backward(
     outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool = False,
-    inspect: Callable[[Node, Sequence[Any]], None] | None = None,
+    inspect: Inspect | None = None,
 ) -> None:  # fmt: skip
     """Add to `grad` of every leaf below `outputs`; written only after the whole walk succeeded."""
     found = walk(outputs, cotangents, retain_graph, inspect=inspect)

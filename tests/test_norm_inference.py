@@ -1,4 +1,4 @@
-"""Population statistics measured anew, batch normalisation folded away, and its table."""
+"""Population statistics measured anew."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ def _fold(chain: list[Slot], i: int, layer: BatchNormBase) -> str | None:
             ranks = set(layer.ranks) if flat else {2}
             _replace(chain, j, _scaled_inputs(last, *_scale_and_shift(layer)), i, ranks)
             return None
-    return "neither a layer directly before it nor a Linear directly after it can take it in"
+    return "neither a layer before it, used by nothing else, nor a Linear after it can take it in"
 
 
 def _at(chain: list[Slot], i: int) -> Any:
