@@ -46,6 +46,7 @@ def draw(*shape: int, dtype: object = np.float64, seed: int = 0) -> Array:
 
 
 NORMS = ["moments", "batch_norm", "normalize", "batch_norm_backward", "normalize_backward"]
+NORMS += ["group_norm", "group_norm_backward"]
 ROWS = ["layer_norm", "layer_norm_backward", "rms_norm", "rms_norm_backward"]
 CONV = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
 POOL = ["max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward"]
@@ -137,6 +138,22 @@ def test_batch_norm_agrees(shape: tuple[int, int, int], dtype: object) -> None:
             agree("normalize", x, mean, inv_std, a, b)
             agree("batch_norm_backward", g, x, mean, inv_std, a)
             agree("normalize_backward", g, x, mean, inv_std, a)
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((3, 6, 5), 2), ((2, 4, 1), 2), ((1, 4, 7), 4), ((0, 4, 3), 2),
+                          ((2, 4, 0), 2), ((9, 32, 300), 8)]
+)  # fmt: skip
+def test_group_norm_agrees(shape: tuple[int, int, int], groups: int, dtype: object) -> None:
+    for how in LAYOUTS if shape[0] < 9 else LAYOUTS[:1]:
+        x = laid_out(2 + draw(*shape, dtype=dtype), how)
+        g = laid_out(draw(*shape, dtype=dtype, seed=1), how)
+        gamma, beta = draw(shape[1], dtype=dtype, seed=2), draw(shape[1], dtype=dtype, seed=3)
+        for a, b in ((gamma, beta), (None, None)):
+            _, mean, _, inv_std = agree("group_norm", x, a, b, groups, EPS)
+            agree("group_norm_backward", g, x, mean, inv_std, a, groups)
 
 
 @needs_numba

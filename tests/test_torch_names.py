@@ -21,7 +21,7 @@ SIGNATURES = {
 NOT_HERE = {
     "out", "memory_format", "layout", "pin_memory", "generator", "size_average", "reduce",
     "out_dtype", "sparse_grad", "max_norm", "norm_type", "scale_grad_by_freq", "sparse",
-    "inplace", "min_value", "max_value", "foreach", "fused", "capturable", "differentiable", "callback",
+    "inplace", "min_value", "max_value", "foreach", "fused", "capturable", "differentiable",
 }  # fmt: skip
 # Where that table differs from the documentation.
 DOCUMENTED = {

@@ -14,6 +14,8 @@ from .numba_images import max_pool2d as max_pool2d
 from .numba_images import max_pool2d_backward as max_pool2d_backward
 from .numba_norm import batch_norm as batch_norm
 from .numba_norm import batch_norm_backward as batch_norm_backward
+from .numba_norm import group_norm as group_norm
+from .numba_norm import group_norm_backward as group_norm_backward
 from .numba_norm import moments as moments
 from .numba_norm import normalize as normalize
 from .numba_norm import normalize_backward as normalize_backward

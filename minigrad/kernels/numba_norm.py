@@ -118,3 +118,36 @@ def normalize_backward(
 ) -> tuple[Array, Array, Array]:
     """(6), (7) and dx = gamma·inv_std·g: constant statistics pass no gradient back to x."""
     return _norm_backward(g, x, mean, inv_std, gamma, False)
+
+
+def group_norm(
+    x: Array, gamma: Array | None, beta: Array | None, groups: int, eps: float
+) -> tuple[Array, Array, Array, Array]:
+    """Normalise groups of C/G channels of each sample of x (N, C, S), gamma and beta (C,): y and
+    mean, var, inv_std (N·G,)."""
+    if not x.size:
+        return numpy_kernels.group_norm(x, gamma, beta, groups, eps)
+    (N, C, S), a, tasks = x.shape, ready(x, x.dtype), len(x) * groups
+    y = empty(a.shape, x.dtype)
+    mean, var, inv_std = np.empty(tasks), np.empty(tasks), np.empty(tasks)
+    inputs = a.reshape(1, N * C, S), a.reshape(1, tasks, C // groups * S), C
+    affine = vector(gamma, x.dtype), vector(beta, x.dtype), float(eps)
+    results = y.reshape(1, N * C, S), mean, var, inv_std
+    run(planes.group_norm_s, planes.group_norm_s_p, tasks, x.size, *inputs, *affine, *results)
+    return y, mean, var, inv_std
+
+
+def group_norm_backward(
+    g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None, groups: int
+) -> tuple[Array, Array, Array]:
+    """dx (N, C, S), dgamma (C,), dbeta (C,)."""
+    if not x.size:
+        return numpy_kernels.group_norm_backward(g, x, mean, inv_std, gamma, groups)
+    (N, C, S), dx = x.shape, empty(x.shape, x.dtype)
+    dgamma, dbeta = np.empty(N * C), np.empty(N * C)
+    rows = (ready(a, x.dtype).reshape(1, N * C, S) for a in (g, x))
+    given = ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype)
+    results = dx.reshape(1, N * C, S), dgamma, dbeta
+    kernel, twin = planes.group_backward_s, planes.group_backward_s_p
+    run(kernel, twin, N * groups, x.size, *rows, C, *given, *results)
+    return dx, dgamma.reshape(N, C).sum(0), dbeta.reshape(N, C).sum(0)

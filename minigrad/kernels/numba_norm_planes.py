@@ -143,19 +143,30 @@ def _affine_wide(row, y, mean, scale, shift):
 
 
 @fast
+def _normalize_feature(x, y, c, mean, inv_std, gamma, beta):
+    """(4) and (5) for x[:, c]."""
+    scale = inv_std * gamma
+    if _ordinary(scale) and _ordinary(inv_std) and _ordinary(mean):
+        centre, scale_x = x.dtype.type(mean), x.dtype.type(scale)
+        rest = x.dtype.type(_sub(scale, scale_x))
+        shift_x = x.dtype.type(beta - _sub(mean, centre) * scale)
+        for n in range(x.shape[0]):
+            _affine(x[n, c], y[n, c], centre, scale_x, rest, shift_x)
+    else:
+        for n in range(x.shape[0]):
+            _affine_wide(x[n, c], y[n, c], mean, scale, beta)
+
+
+@exact
+def _at(parameter, c, without):
+    """gamma or beta of a feature in float64."""
+    return np.float64(parameter[c]) if parameter.size else without
+
+
+@fast
 def normalize_s(lo, hi, x, mean, inv_std, gamma, beta, y):
     for c in range(lo, hi):
-        scale = inv_std[c] * gamma[c] if gamma.size else inv_std[c]
-        shift = np.float64(beta[c]) if beta.size else 0.0
-        if _ordinary(scale) and _ordinary(inv_std[c]) and _ordinary(mean[c]):
-            centre, scale_x = x.dtype.type(mean[c]), x.dtype.type(scale)
-            rest = x.dtype.type(_sub(scale, scale_x))
-            shift_x = x.dtype.type(shift - _sub(mean[c], centre) * scale)
-            for n in range(x.shape[0]):
-                _affine(x[n, c], y[n, c], centre, scale_x, rest, shift_x)
-        else:
-            for n in range(x.shape[0]):
-                _affine_wide(x[n, c], y[n, c], mean[c], scale, shift)
+        _normalize_feature(x, y, c, mean[c], inv_std[c], _at(gamma, c, 1.0), _at(beta, c, 0.0))
 
 
 @fast
@@ -163,11 +174,23 @@ def batch_norm_s(lo, hi, x, gamma, beta, eps, y, mean, var, inv_std):
     for c in range(lo, hi):
         mean[c], var[c] = _feature_moments(x, c)
         inv_std[c] = 1 / np.sqrt(var[c] + eps)
-        normalize_s(c, c + 1, x, mean, inv_std, gamma, beta, y)
+        _normalize_feature(x, y, c, mean[c], inv_std[c], _at(gamma, c, 1.0), _at(beta, c, 0.0))
+
+
+@fast
+def group_norm_s(lo, hi, x, groups, channels, gamma, beta, eps, y, mean, var, inv_std):
+    """Statistics of `groups` (1, N·G, C/G·S); x and y are (1, N·C, S). A task is a group."""
+    spread = x.shape[1] // groups.shape[1]
+    for t in range(lo, hi):
+        mean[t], var[t] = _feature_moments(groups, t)
+        inv_std[t] = 1 / np.sqrt(var[t] + eps)
+        for i in range(t * spread, (t + 1) * spread):
+            c = i % channels
+            _normalize_feature(x, y, i, mean[t], inv_std[t], _at(gamma, c, 1.0), _at(beta, c, 0.0))
 
 
 @exact
-def _gradient_sums(g, x, c, mean):
+def _exact_gradient_sums(g, x, c, mean):
     """Σ g and Σ g·(x - mean) of feature c, all in float64."""
     s = 0.0
     q = 0.0
@@ -178,43 +201,76 @@ def _gradient_sums(g, x, c, mean):
     return s, q
 
 
+@fast
+def _gradient_sums(g, x, c, mean):
+    """Σ g and Σ g·(x - mean) of feature c."""
+    centre = x.dtype.type(mean)
+    s = 0.0
+    q = 0.0
+    for n in range(x.shape[0]):
+        row, g_row = x[n, c], g[n, c]
+        for i in range(0, row.size, STRETCH):
+            ds, dq = _sum_g(g_row[i : i + STRETCH], row[i : i + STRETCH], centre)
+            s += ds
+            q += dq
+    q -= s * _sub(mean, centre)
+    if not (abs(s) < np.inf and abs(q) < np.inf):
+        s, q = _exact_gradient_sums(g, x, c, mean)
+    return s, q
+
+
 @contracted
 def _three_terms(g, row, dx, centre, a, b, k):
-    """(8) as a·g + b·(x - centre) + k, in the dtype of the coefficients."""
     for i in range(row.size):
         dx[i] = a * g[i] + (b * (row[i] - centre) + k)
 
 
 @fast
+def _gradient_of_feature(g, x, dx, c, mean, a, b, k):
+    """(8) as a·g + b·(x - mean) + k, in the dtype of x if the coefficients fit it."""
+    centre = x.dtype.type(mean)
+    k_x = k - b * _sub(mean, centre)
+    if _ordinary(a) and _ordinary(b) and _ordinary(k_x) and _ordinary(mean):
+        a_x, b_x, k_x = x.dtype.type(a), x.dtype.type(b), x.dtype.type(k_x)
+        for n in range(x.shape[0]):
+            _three_terms(g[n, c], x[n, c], dx[n, c], centre, a_x, b_x, k_x)
+    else:
+        for n in range(x.shape[0]):
+            _three_terms(g[n, c], x[n, c], dx[n, c], mean, a, b, k)
+
+
+@fast
 def backward_s(lo, hi, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
-    N, _, S = x.shape
-    m = N * S
+    m = x.shape[0] * x.shape[2]
     for c in range(lo, hi):
-        centre = x.dtype.type(mean[c])
-        s = 0.0
-        q = 0.0
-        for n in range(N):
-            row, g_row = x[n, c], g[n, c]
-            for i in range(0, S, STRETCH):
-                ds, dq = _sum_g(g_row[i : i + STRETCH], row[i : i + STRETCH], centre)
-                s += ds
-                q += dq
-        q -= s * (mean[c] - centre)
-        if not (abs(s) < np.inf and abs(q) < np.inf):
-            s, q = _gradient_sums(g, x, c, mean[c])
-        dbeta[c] = s
-        dgamma[c] = q * inv_std[c]
-        a = inv_std[c] * gamma[c] if gamma.size else inv_std[c]
-        b = -a * inv_std[c] * dgamma[c] / m if batch else 0.0
+        s, q = _gradient_sums(g, x, c, mean[c])
+        r = inv_std[c]
+        dbeta[c], dgamma[c] = s, q * r
+        a = r * _at(gamma, c, 1.0)
+        b = -a * r * r * q / m if batch else 0.0
         k = -a * s / m if batch else 0.0
-        k_x = k - b * _sub(mean[c], centre)
-        if _ordinary(a) and _ordinary(b) and _ordinary(k_x) and _ordinary(mean[c]):
-            a_x, b_x, k_x = x.dtype.type(a), x.dtype.type(b), x.dtype.type(k_x)
-            for n in range(N):
-                _three_terms(g[n, c], x[n, c], dx[n, c], centre, a_x, b_x, k_x)
-        else:
-            for n in range(N):
-                _three_terms(g[n, c], x[n, c], dx[n, c], mean[c], a, b, k)
+        _gradient_of_feature(g, x, dx, c, mean[c], a, b, k)
+
+
+@fast
+def group_backward_s(lo, hi, g, x, channels, mean, inv_std, gamma, dx, dgamma, dbeta):
+    """g, x and dx are (1, N·C, S), dgamma and dbeta (N·C,). What (8) subtracts is summed over the
+    group, of g·gamma in place of g."""
+    spread = x.shape[1] // mean.size
+    m = spread * x.shape[2]
+    for t in range(lo, hi):
+        r = inv_std[t]
+        total = 0.0
+        along = 0.0
+        for i in range(t * spread, (t + 1) * spread):
+            s, q = _gradient_sums(g, x, i, mean[t])
+            dbeta[i], dgamma[i] = s, q * r
+            total += s * _at(gamma, i % channels, 1.0)
+            along += q * _at(gamma, i % channels, 1.0)
+        b, k = -r * r * r * along / m, -r * total / m
+        for i in range(t * spread, (t + 1) * spread):
+            a = r * _at(gamma, i % channels, 1.0)
+            _gradient_of_feature(g, x, dx, i, mean[t], a, b, k)
 
 
 # The parallel twins.
@@ -242,3 +298,15 @@ def batch_norm_s_p(tasks, *args):
 def backward_s_p(tasks, *args):
     for t in prange(tasks):
         backward_s(t, t + 1, *args)
+
+
+@threaded
+def group_norm_s_p(tasks, *args):
+    for t in prange(tasks):
+        group_norm_s(t, t + 1, *args)
+
+
+@threaded
+def group_backward_s_p(tasks, *args):
+    for t in prange(tasks):
+        group_backward_s(t, t + 1, *args)

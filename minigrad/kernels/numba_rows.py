@@ -1,7 +1,4 @@
-"""Compiled layer norm, rms norm and cross-entropy; equation numbers as in numpy_kernels.
-
-Everything is computed in float64, whatever the dtype of x.
-"""
+"""Compiled layer norm, rms norm and cross-entropy; equation numbers as in numpy_kernels."""
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 from __future__ import annotations
@@ -13,7 +10,7 @@ from numba import prange
 
 from . import numpy_kernels
 from .arrays import Array
-from .launch import checked, exact, fast, ready, run, threaded, vector
+from .launch import checked, contracted, exact, fast, ready, run, threaded, vector
 from .memory import empty
 
 F64 = np.dtype(np.float64)
@@ -24,59 +21,175 @@ def _sub(a, b):
     return a - b
 
 
+@exact
+def _ordinary(v):
+    """Whether v fits float32 with room to spare; what is not finite comes out so either way."""
+    return v == 0.0 or 1e-25 < abs(v) < 1e25 or not abs(v) < np.inf
+
+
 # Rows of x (N, D) are independent in layer norm and rms norm; a task is a row on the way forward.
 # On the way back it is one of at most BLOCKS blocks of rows, because dgamma and dbeta are sums over
-# rows: every block has its own, and they are added up in order.
+# rows: every block has its own, and they are added up in order. In float32, sums run in float32
+# over short stretches of x - c with c close to the mean, as in numba_norm_planes.
 
 BLOCKS = 16
+STRETCH = 512  # elements of one float32 partial sum
+ROWS = 32  # rows of one float32 partial sum of dgamma and dbeta
+
+
+@fast
+def _sum2(row, c):
+    s = row.dtype.type(0)
+    q = row.dtype.type(0)
+    for j in range(row.size):
+        d = _sub(row[j], c)
+        s += d
+        q += d * d
+    return s, q
+
+
+@exact
+def _statistics(row):
+    """Mean and biased variance by the definition, all in float64: slow but sure."""
+    x0, D = np.float64(row[0]), row.size
+    s = 0.0
+    for j in range(D):
+        s += row[j] - x0
+    q = 0.0
+    for j in range(D):
+        d = (row[j] - x0) - s / D
+        q += d * d
+    return x0 + s / D, q / D
+
+
+@fast
+def _row_moments(row):
+    D, guess = row.size, row[0]
+    for _ in range(2):
+        s = 0.0
+        q = 0.0
+        for j in range(0, D, STRETCH):
+            ds, dq = _sum2(row[j : j + STRETCH], guess)
+            s += ds
+            q += dq
+        if s == 0.0 and q == 0.0:
+            return np.float64(guess), 0.0
+        shift = s / D
+        var = q / D - shift * shift
+        if D * 1e-30 < q < np.inf and shift * shift <= var:
+            return guess + shift, var
+        # Digits of var cancelled: again, around the mean just found.
+        guess = row.dtype.type(guess + shift)
+    return _statistics(row)
+
+
+@contracted
+def _affine(row, out, centre, scale, rest, gamma, beta):
+    """x_hat·gamma + beta, with x_hat = (x - centre)·scale + rest."""
+    if gamma.size and beta.size:
+        for j in range(row.size):
+            out[j] = ((row[j] - centre) * scale + rest) * gamma[j] + beta[j]
+    elif gamma.size:
+        for j in range(row.size):
+            out[j] = ((row[j] - centre) * scale + rest) * gamma[j]
+    elif beta.size:
+        for j in range(row.size):
+            out[j] = ((row[j] - centre) * scale + rest) + beta[j]
+    else:
+        for j in range(row.size):
+            out[j] = (row[j] - centre) * scale + rest
 
 
 @fast
 def _layer_norm(lo, hi, x, gamma, beta, eps, y, mean, inv_std):
-    D = x.shape[1]
     for n in range(lo, hi):
-        row, out = x[n], y[n]
-        x0 = np.float64(row[0])
-        s = 0.0
-        for j in range(D):
-            s += _sub(row[j], x0)
-        shift = s / D
-        q = 0.0
-        for j in range(D):
-            d = _sub(row[j], x0) - shift
-            q += d * d
-        r = 1 / np.sqrt(q / D + eps)
-        mean[n], inv_std[n] = x0 + shift, r
-        for j in range(D):
-            z = (row[j] - mean[n]) * r
-            if gamma.size:
-                z *= gamma[j]
-            out[j] = z + beta[j] if beta.size else z
+        row, kind = x[n], x.dtype.type
+        mean[n], var = _row_moments(row)
+        r = 1 / np.sqrt(var + eps)
+        inv_std[n] = r
+        if _ordinary(r) and _ordinary(mean[n]):
+            centre = kind(mean[n])
+            rest = kind(-_sub(mean[n], centre) * r)
+            _affine(row, y[n], centre, kind(r), rest, gamma, beta)
+        else:
+            _affine(row, y[n], mean[n], r, 0.0, gamma, beta)
+
+
+@fast
+def _gradient_sums(g, row, centre, scale, rest, gamma):
+    """Σ g·gamma and Σ g·gamma·x_hat, in stretches summed in gamma's dtype."""
+    s = 0.0
+    q = 0.0
+    for j0 in range(0, row.size, STRETCH):
+        g_part, part = g[j0 : j0 + STRETCH], row[j0 : j0 + STRETCH]
+        ds = gamma.dtype.type(0)
+        dq = gamma.dtype.type(0)
+        if gamma.size:
+            weight = gamma[j0 : j0 + STRETCH]
+            for j in range(part.size):
+                gh = g_part[j] * weight[j]
+                ds += gh
+                dq += gh * (_sub(part[j], centre) * scale + rest)
+        else:
+            for j in range(part.size):
+                ds += g_part[j]
+                dq += g_part[j] * (_sub(part[j], centre) * scale + rest)
+        s += ds
+        q += dq
+    return s, q
+
+
+@contracted
+def _add_up(g, row, centre, scale, rest, dgamma, dbeta):
+    for j in range(row.size):
+        dgamma[j] += g[j] * ((row[j] - centre) * scale + rest)
+        dbeta[j] += g[j]
+
+
+@fast
+def _flush(part, total):
+    for j in range(total.size):
+        total[j] += part[j]
+        part[j] = 0
+
+
+@contracted
+def _three_terms(g, row, out, centre, gamma, r, b, k):
+    if gamma.size:
+        for j in range(row.size):
+            out[j] = r * g[j] * gamma[j] + (b * (row[j] - centre) + k)
+    else:
+        for j in range(row.size):
+            out[j] = r * g[j] + (b * (row[j] - centre) + k)
 
 
 @fast
 def _layer_norm_backward(lo, hi, g, x, mean, inv_std, gamma, dx, dgamma, dbeta):
     """mean has no elements for rms norm, which subtracts none (11)."""
     N, D = x.shape
+    kind, wide = x.dtype.type, gamma.astype(np.float64)
+    part_g, part_b = np.zeros(D, x.dtype), np.zeros(D, x.dtype)
     for t in range(lo, hi):
-        dg, db = dgamma[t], dbeta[t]
-        for n in range(t * N // dgamma.shape[0], (t + 1) * N // dgamma.shape[0]):
-            row, g_row, out = x[n], g[n], dx[n]
-            mu, r = mean[n] if mean.size else 0.0, inv_std[n]
-            s = 0.0
-            q = 0.0
-            for j in range(D):
-                x_hat = (row[j] - mu) * r
-                gh = g_row[j] * np.float64(gamma[j]) if gamma.size else np.float64(g_row[j])
-                s += gh
-                q += gh * x_hat
-                dg[j] += g_row[j] * x_hat
-                db[j] += g_row[j]
-            s = s / D if mean.size else 0.0
-            q = q / D
-            for j in range(D):
-                gh = g_row[j] * np.float64(gamma[j]) if gamma.size else np.float64(g_row[j])
-                out[j] = r * (gh - s - (row[j] - mu) * r * q)
+        begin, end = t * N // dgamma.shape[0], (t + 1) * N // dgamma.shape[0]
+        for n in range(begin, end):
+            row, mu, r = x[n], mean[n] if mean.size else 0.0, inv_std[n]
+            centre, scale = kind(mu), kind(r)
+            rest = kind(-_sub(mu, centre) * r)
+            s, q = _gradient_sums(g[n], row, centre, scale, rest, gamma)
+            ordinary = D > 1 and _ordinary(r) and _ordinary(mu) and abs(s) < np.inf > abs(q)
+            if not ordinary:
+                s, q = _gradient_sums(g[n], row, mu, r, 0.0, wide)
+            b, k = -r * r * q / D, -r * s / D if mean.size else 0.0
+            k_x = k - b * _sub(mu, centre)
+            if ordinary and _ordinary(b) and _ordinary(k_x):
+                _add_up(g[n], row, centre, scale, rest, part_g, part_b)
+                _three_terms(g[n], row, dx[n], centre, gamma, scale, kind(b), kind(k_x))
+            else:
+                _add_up(g[n], row, mu, r, 0.0, dgamma[t], dbeta[t])
+                _three_terms(g[n], row, dx[n], mu, wide, r, b, k)
+            if (n + 1 - begin) % ROWS == 0 or n + 1 == end:
+                _flush(part_g, dgamma[t])
+                _flush(part_b, dbeta[t])
 
 
 @fast

@@ -152,6 +152,42 @@ def normalize_backward(
     return _norm_backward(g, x, mean, inv_std, gamma, batch=False)
 
 
+def group_norm(
+    x: Array, gamma: Array | None, beta: Array | None, groups: int, eps: float
+) -> tuple[Array, Array, Array, Array]:
+    """Normalise groups of C/G channels of each sample of x (N, C, S), gamma and beta (C,): y and
+    mean, var, inv_std (N·G,)."""
+    N, C, S = x.shape
+    mean, var = moments(x.reshape(1, N * groups, C // groups * S))
+    with np.errstate(all="ignore"):
+        inv_std = 1 / np.sqrt(var + eps)
+    # each (sample, channel) as a feature: its group's statistics, its channel's affine map
+    statistics = np.repeat(mean, C // groups), np.repeat(inv_std, C // groups)
+    affine = (None if p is None else np.tile(p, N) for p in (gamma, beta))
+    y = normalize(x.reshape(1, N * C, S), *statistics, *affine)
+    return y.reshape(x.shape), mean, var, inv_std
+
+
+def group_norm_backward(
+    g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None, groups: int
+) -> tuple[Array, Array, Array]:
+    """dx (N, C, S), dgamma (C,), dbeta (C,)."""
+    N, C, S = x.shape
+    each, rows = (1, N * C, S), (1, N * groups, C // groups * S)
+    statistics = np.repeat(mean, C // groups), np.repeat(inv_std, C // groups)
+    gamma_c = None if gamma is None else np.tile(gamma, N)
+    dx, dgamma, dbeta = normalize_backward(g.reshape(each), x.reshape(each), *statistics, gamma_c)
+    # (8) holds within a group, with g·gamma in place of g: its sums, from those per (n, c)
+    weight, m = 1 if gamma_c is None else gamma_c, max(1, rows[2])
+    with np.errstate(all="ignore"):
+        total = (weight * dbeta).reshape(N * groups, C // groups).sum(1) / m
+        along = (weight * dgamma).reshape(N * groups, C // groups).sum(1) / m
+        slope = inv_std * inv_std * along  # inv_std·(total + x_hat·along), as an affine map of x
+        minus = x.reshape(rows) * slope[:, None] + (inv_std * total - slope * mean)[:, None]
+        dx = (dx.reshape(rows) - minus).astype(dx.dtype, copy=False).reshape(x.shape)
+    return dx, dgamma.reshape(N, C).sum(0), dbeta.reshape(N, C).sum(0)
+
+
 # Layer normalisation is (1) to (5) per row, but gamma and beta lie along the reduced axis:
 #   (9)  gh = g·gamma;   dx = inv_std/D · (D·gh - Σ_d gh - x_hat·Σ_d gh·x_hat)
 #   (10) dgamma = Σ_n g·x_hat,   dbeta = Σ_n g

@@ -226,15 +226,17 @@ class ConvTranspose2d(_Conv):
 
     def _extra(self, x: Tensor, output_size: Any) -> tuple[int, ...]:
         """The output_padding that leads to this size."""
-        sizes = tuple(output_size)[-2:]
+        sizes, padding = tuple(output_size)[-2:], ints("", "padding", self.padding, 2, 0)
         settings = zip(
-            x.shape[-2:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True
+            x.shape[-2:], self.stride, padding, self.dilation, self.kernel_size, strict=True
         )
-        least = [(n - 1) * s - 2 * int(p) + d * (k - 1) + 1 for n, s, p, d, k in settings]
+        least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in settings]
+        if len(output_size) not in (2, x.ndim):
+            raise ValueError(
+                f"ConvTranspose2d: output_size must have 2 or {x.ndim} sizes, got {output_size!r}"
+            )
         extra = tuple(n - low for n, low in zip(sizes, least, strict=True))
-        if len(output_size) not in (2, x.ndim) or any(
-            not 0 <= e < s for e, s in zip(extra, self.stride, strict=True)
-        ):
+        if any(not 0 <= e < s for e, s in zip(extra, self.stride, strict=True)):
             most = [low + s - 1 for low, s in zip(least, self.stride, strict=True)]
             raise ValueError(
                 f"ConvTranspose2d: output_size must be from {least} to {most} for an input of "

@@ -95,9 +95,11 @@ def arange(
     if dtype is None:
         whole = all(isinstance(v, int | np.integer) for v in (start, end, step))
         dtype = int64 if whole else float32
-    elif np.dtype(dtype).kind in "iu":
-        start, end, step = int(start), int(end), int(step)
+    elif np.dtype(dtype) == int64:
+        end, start, step = int(end), int(start), int(step)
     count = math.ceil((end - start) / step)
+    if np.dtype(dtype).kind in "iu":
+        start, step = int(start), int(step)
     array = (start + step * np.arange(count)).astype(dtype)
     return _new("arange", array, device, requires_grad)
 

@@ -62,7 +62,7 @@ def randn(
 
 
 def randint(
-    low: Any, high: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None
+    low: Any = 0, high: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None
 ) -> Tensor:
     """Integers from low (0 if one bound is given) to high, exclusive: randint(high, size) or
     randint(low, high, size)."""
