@@ -51,7 +51,8 @@ ROWS = ["layer_norm", "layer_norm_backward", "rms_norm", "rms_norm_backward"]
 CONV = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
 POOL = ["max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward"]
 STEPS = ["move_stats_", "sgd_step_", "adam_step_", "add_at_"]
-NAMES = [*NORMS, *ROWS, *CONV, *POOL, "cross_entropy", "cross_entropy_backward", *STEPS]
+NAMES = [*NORMS, *ROWS, *CONV, *POOL, "cross_entropy", "cross_entropy_backward"]
+NAMES += ["relu", "relu_backward", *STEPS]
 
 
 @needs_numba
@@ -306,6 +307,17 @@ def test_in_place_kernels_give_the_same_floats(dtype: object, how: str) -> None:
     numpy_kernels.add_at_(out, index, rows)
     numba_kernels.add_at_(out2, index, rows2)
     np.testing.assert_array_equal(out, out2)
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(0, 3), (5,), (7, 9, 300)])
+def test_relu_agrees(shape: tuple[int, ...], dtype: object) -> None:
+    x = draw(*shape, dtype=dtype)
+    x.reshape(-1)[:4] = [0.0, -0.0, np.nan, np.inf][: x.size]
+    for how in LAYOUTS if x.ndim > 1 else LAYOUTS[:1]:
+        y = agree("relu", laid_out(x, how))
+        agree("relu_backward", laid_out(draw(*shape, dtype=dtype, seed=1), how), y)
 
 
 @needs_numba

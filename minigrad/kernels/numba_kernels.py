@@ -19,6 +19,8 @@ from .numba_norm import group_norm_backward as group_norm_backward
 from .numba_norm import moments as moments
 from .numba_norm import normalize as normalize
 from .numba_norm import normalize_backward as normalize_backward
+from .numba_relu import relu as relu
+from .numba_relu import relu_backward as relu_backward
 from .numba_rows import cross_entropy as cross_entropy
 from .numba_rows import cross_entropy_backward as cross_entropy_backward
 from .numba_rows import layer_norm as layer_norm

@@ -280,6 +280,21 @@ def cross_entropy_backward(g: Array, x: Array, log_sum_exp: Array, target: Array
     return dx.astype(_like(x, g, log_sum_exp), copy=False)
 
 
+# ---------------------------------------------------------------------------- relu
+
+
+def relu(x: Array) -> Array:
+    """x where it is positive (or NaN), else 0; any shape."""
+    if x.dtype.kind == "c":
+        return np.where(x.real <= 0, 0, x)
+    return np.maximum(x, 0)
+
+
+def relu_backward(g: Array, y: Array) -> Array:
+    """g where y, the result of relu, is positive (or NaN), else 0."""
+    return np.where(y.real <= 0, 0, g)
+
+
 # ---------------------------------------------------------------------------- running statistics
 
 

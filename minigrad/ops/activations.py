@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import kernels
 from minigrad.ops.arithmetic import quiet
 from minigrad.ops.linear import matrices
 from minigrad.ops.shape import reshape
@@ -25,9 +26,9 @@ def relu(input: Any, inplace: bool = False) -> Tensor:
     a = operand("relu", input)
     if a.dtype.kind == "b":
         raise RuntimeError("relu: bool tensors are not supported: convert with .float()")
-    positive = ~(a.real <= 0)  # a NaN passes
-    out = np.maximum(a, 0) if a.dtype.kind != "c" else np.where(positive, a, 0)
-    return elementwise("relu", out, (input, lambda g: np.where(positive, g, 0)))
+    kernel = kernels.current(a)
+    y = kernel.relu(a)
+    return elementwise("relu", y, (input, lambda g: kernel.relu_backward(g, y)))
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:

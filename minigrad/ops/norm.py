@@ -259,44 +259,16 @@ def _groups(
     (5) and (6) run over samples and positions of a channel.
     """
     a, gamma, beta = _arrays(name, x, weight, bias)
-    samples, channels, size = as_features(name, x)
-    rows = (1, samples * groups, channels // groups * size)
+    view, shape = as_features(name, x), a.shape
     kernel = kernels.current(a, gamma, beta)
-    x3 = a.reshape(rows)
-    mean, var = kernel.moments(x3)
-    with np.errstate(all="ignore"):
-        inv_std = 1 / np.sqrt(var + eps)
-    # each (sample, channel) as a feature of its own: the group's statistics, the channel's affine
-    each = (1, samples * channels, size)
-    spread = channels // groups
-    mean_nc, inv_nc = np.repeat(mean, spread), np.repeat(inv_std, spread)
-    gamma_nc = None if gamma is None else np.tile(gamma, samples)
-    beta_nc = None if beta is None else np.tile(beta, samples)
-    y = kernel.normalize(a.reshape(each), mean_nc, inv_nc, gamma_nc, beta_nc)
-    shape, m = a.shape, spread * size
+    x3 = a.reshape(view)
+    y, mean, var, inv_std = kernel.group_norm(x3, gamma, beta, groups, eps)
     needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
 
     def vjp(g: Any) -> Any:
-        dx, dgamma, dbeta = kernel.normalize_backward(
-            g.reshape(each), x3.reshape(each), mean_nc, inv_nc, gamma_nc
-        )
-        per_channel = (samples, channels)
-        if needs[0]:
-            # what (11) subtracts, merged from the sums per (sample, channel)
-            weighted = 1 if gamma_nc is None else gamma_nc
-            total = (weighted * dbeta).reshape(samples * groups, spread).sum(axis=1) / m
-            along = (weighted * dgamma).reshape(samples * groups, spread).sum(axis=1) / m
-            # less inv_std·(total + x_hat·along): one affine map of x per group
-            slope = inv_std * inv_std * along
-            offset = inv_std * total - slope * mean
-            correction = x3 * slope[:, None] + offset[:, None]
-            dx = (dx.reshape(rows) - correction).astype(dx.dtype, copy=False)
-        return _deliver(
-            needs,
-            dx.reshape(shape),
-            dgamma.reshape(per_channel).sum(axis=0),
-            dbeta.reshape(per_channel).sum(axis=0),
-        )
+        g3 = g.reshape(view)
+        dx, dgamma, dbeta = kernel.group_norm_backward(g3, x3, mean, inv_std, gamma, groups)
+        return _deliver(needs, dx.reshape(shape), dgamma, dbeta)
 
     return record(name, y.reshape(shape), (x, weight, bias), vjp), mean, var
 
