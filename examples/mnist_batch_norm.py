@@ -176,7 +176,7 @@ def draw(results: dict[str, list[dict]], title: str) -> Figure:
     high = max(axes.get_ylim()[1] for axes in right)
     for axes in right:
         axes.set_ylim(low, high)
-    figure.suptitle(title)
+    figure.suptitle(title, fontsize=14)
     return figure
 
 
@@ -250,7 +250,7 @@ def draw_sweep(final: dict, sigmas, rates, title: str) -> Figure:
         axes.grid(False)
     figure.axes[0].set_ylabel("standard deviation of the initial weights")
     figure.colorbar(image, ax=figure.axes, shrink=0.8, label="test accuracy (%)")
-    figure.suptitle(title)
+    figure.suptitle(title, fontsize=14)
     return figure
 
 

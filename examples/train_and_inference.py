@@ -39,7 +39,7 @@ def build_model(batch_norm: bool = True) -> nn.Sequential:
     inputs = 784
     for _ in range(DEPTH):
         layers.append(nn.Linear(inputs, WIDTH, bias=not batch_norm))
-        layers += [nn.BatchNorm1d(WIDTH)] * batch_norm + [nn.Sigmoid()]
+        layers += [nn.BatchNorm1d(WIDTH)] * batch_norm + [nn.ReLU()]
         inputs = WIDTH
     return nn.Sequential(*layers, nn.Linear(inputs, 10))
 
@@ -118,14 +118,14 @@ def algorithm_2(data) -> float:
     mg.manual_seed(0)
     print("Algorithm 2 of Ioffe and Szegedy, line by line, in float64")
     layers = list(build_model(batch_norm=False))
-    print(f" 1    the network: {DEPTH} hidden layers of {WIDTH} sigmoids")
+    print(f" 1    the network: {DEPTH} hidden layers of {WIDTH} ReLUs")
     training: list[nn.Module] = []
     for layer in layers:
         training.append(layer)
         if isinstance(layer, nn.Linear) and layer is not layers[-1]:
             training.append(nn.BatchNorm1d(WIDTH))
     model = nn.Sequential(*training).double()
-    print(f" 2-5  {DEPTH} transforms y = BN(x) added, each feeding the sigmoid that x fed")
+    print(f" 2-5  {DEPTH} transforms y = BN(x) added, each feeding the ReLU that x fed")
     fit(model, x, y, 32, 0)
     print(f" 6    trained, gamma and beta too: {EPOCHS} epochs of batches of 32")
     model.eval()
@@ -187,7 +187,7 @@ def draw(strays: dict, sorted_: dict, results: dict[int, list[dict]], title: str
     found = ", ".join(f"{method} {var:.4f}" for method, var in sorted_.items())
     c.set_xlabel(f"Sorted numbers of variance {SD**2:g}, in batches of 32: {found}")
     draw_shift(d, results[BATCHES[0]])
-    figure.suptitle(title)
+    figure.suptitle(title, fontsize=14)
     return figure
 
 

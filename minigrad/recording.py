@@ -55,7 +55,9 @@ def _number(name: str, y: float, dtype: np.dtype[Any]) -> Any:
         with np.errstate(over="ignore"):
             return np.array(y, dtype)
     except OverflowError:
-        raise ValueError(f"{name}: the number of {len(str(abs(y)))} digits is too large for {dtype}") from None
+        raise ValueError(
+            f"{name}: the number of {len(str(abs(y)))} digits is too large for {dtype}"
+        ) from None
 
 
 def check_broadcast(name: str, arrays: Sequence[Array]) -> None:
@@ -90,6 +92,14 @@ def operand(name: str, x: Any, floating: bool = False) -> Array:
             return x.data
         return x.data.astype(float32)
     return cast(Array, operands(name, x, floating=floating)[0])
+
+
+def floating_operand(name: str, x: Any) -> Array:
+    """`operand`, refused where PyTorch takes no integers and bools."""
+    a = operand(name, x)
+    if a.dtype.kind not in "fc":
+        raise TypeError(f"{name}: expected a floating tensor, got dtype {a.dtype}: use .float()")
+    return a
 
 
 def elementwise(name: str, out: Any, *pairs: Pair) -> Tensor:

@@ -204,7 +204,7 @@ def test_dropout_layers_drop_in_training_only() -> None:
         (lambda: nn.Conv2d(2, 2, 3, 2, "same"), "padding='same' needs stride 1"),
         (lambda: nn.Conv2d(2, 2, 3, padding="full"), "'same', 'valid' or integers, got 'full'"),
         (lambda: nn.ConvTranspose2d(2, 2, 3, padding="same"), "padding must be integers"),
-        (lambda: nn.Conv2d(2, 2, 3, padding_mode="reflect"), "pad the input with F.pad"),
+        (lambda: nn.Conv2d(2, 2, 3, padding_mode="mirror"), "'reflect'.*got 'mirror'"),
         (lambda: nn.MaxPool2d(2, padding=2), "at most half the kernel size"),
         (lambda: nn.AdaptiveAvgPool2d(0), "output_size must be at least 1"),
         (lambda: nn.Dropout(1.5), r"Dropout: p must be in \[0, 1\], got 1.5"),

@@ -285,6 +285,15 @@ class TestDecorrelatedBatchNorm:
         layer = nn.DecorrelatedBatchNorm1d(2, dtype=F8)
         assert autograd.gradcheck(layer, (Tensor(x, requires_grad=True),))
 
+    @pytest.mark.parametrize("dtype", ["f4", "f8"])
+    def test_constants_are_exactly_beta(self, dtype):
+        layer = nn.DecorrelatedBatchNorm1d(4, 2, dtype=np.dtype(dtype))
+        layer.bias.data[...] = [0.3, -0.7, 1e3, 0.1]
+        x = np.broadcast_to(np.array([0.1, 1e10, -3.7, 1e-5], dtype), (7, 4))
+        np.testing.assert_array_equal(
+            layer(Tensor(x)).data, np.broadcast_to(layer.bias.data, (7, 4))
+        )
+
     def test_more_channels_than_values_stay_finite(self):
         layer = nn.DecorrelatedBatchNorm1d(4, dtype=F8)
         x = Tensor(RNG(0).standard_normal((3, 4)), requires_grad=True)

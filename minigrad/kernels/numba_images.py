@@ -159,28 +159,38 @@ def conv2d_weight_grad(
 
 
 @exact
+def _inside(start, step, count, size):
+    """The range of k in 0..count-1 for which start + k·step lies in 0..size-1."""
+    if start >= 0 and start + (count - 1) * step < size:
+        return 0, count
+    return max(0, -(start // step)), min(count, (size - 1 - start) // step + 1)
+
+
+@exact
 def _max_pool(lo, hi, x, where, y, index):
     kernel, stride, padding, dilation = where[0], where[1], where[2], where[3]
     _, H, W = x.shape
     _, OH, OW = y.shape
     for t in range(lo, hi):
-        plane = x[t]
+        plane = x[t].reshape(-1)
         for p in range(OH):
             h0 = p * stride[0] - padding[0]
+            a0, a1 = _inside(h0, dilation[0], kernel[0], H)
             for q in range(OW):
                 w0 = q * stride[1] - padding[1]
-                best, at = -np.inf, -1
-                for a in range(kernel[0]):
-                    h = h0 + a * dilation[0]
-                    if h < 0 or h >= H:
-                        continue
-                    for b in range(kernel[1]):
-                        w = w0 + b * dilation[1]
-                        if w < 0 or w >= W:
-                            continue
-                        v = plane[h, w]
-                        if v > best or v != v or at < 0:
-                            best, at = v, h * W + w
+                b0, b1 = _inside(w0, dilation[1], kernel[1], W)
+                best, at = x.dtype.type(-np.inf), -1
+                if a0 < a1 and b0 < b1:
+                    at = (h0 + a0 * dilation[0]) * W + w0 + b0 * dilation[1]
+                    best = plane[at]
+                for a in range(a0, a1):
+                    first = (h0 + a * dilation[0]) * W + w0
+                    for b in range(b0, b1):
+                        i = np.uint64(first + b * dilation[1])  # not checked for wrapping around
+                        v = plane[i]
+                        take = (v > best) | (v != v)  # without a branch, which would be a guess
+                        best = v if take else best
+                        at = np.int64(i) if take else at
                 y[t, p, q] = best
                 index[t, p, q] = at
 

@@ -18,13 +18,13 @@ from .launch import checked, exact, ready
 def _move(mean, var, batch_mean, batch_var, factor, correction):
     """Whether all came out finite; nothing has changed if not."""
     for c in range(mean.size):
-        new_mean = mean.dtype.type(mean[c] + factor * (batch_mean[c] - mean[c]))
-        new_var = var.dtype.type(var[c] + factor * (batch_var[c] * correction - var[c]))
+        new_mean = mean.dtype.type((1 - factor) * mean[c] + factor * batch_mean[c])
+        new_var = var.dtype.type((1 - factor) * var[c] + factor * (batch_var[c] * correction))
         if not (np.isfinite(new_mean) and np.isfinite(new_var)):
             return False
     for c in range(mean.size):
-        mean[c] += factor * (batch_mean[c] - mean[c])
-        var[c] += factor * (batch_var[c] * correction - var[c])
+        mean[c] = (1 - factor) * mean[c] + factor * batch_mean[c]
+        var[c] = (1 - factor) * var[c] + factor * (batch_var[c] * correction)
     return True
 
 
@@ -34,7 +34,7 @@ _NONE = np.empty(0, np.int64)
 def move_stats_(
     mean: Array, var: Array, batch_mean: Array, batch_var: Array, factor: float, correction: float
 ) -> Array:
-    """Move running statistics (C,) in place: running + factor·(batch - running), the batch's
+    """Move running statistics (C,) in place: (1 - factor)·running + factor·batch, the batch's
     variance times `correction`. Channels where that is not finite stay; returns which."""
     fits = mean.flags.carray and var.flags.carray
     if fits and _move(mean, var, batch_mean, batch_var, factor, correction):

@@ -301,11 +301,12 @@ def relu_backward(g: Array, y: Array) -> Array:
 def move_stats_(
     mean: Array, var: Array, batch_mean: Array, batch_var: Array, factor: float, correction: float
 ) -> Array:
-    """Move running statistics (C,) in place: running + factor·(batch - running), the batch's
+    """Move running statistics (C,) in place: (1 - factor)·running + factor·batch, the batch's
     variance times `correction`. Channels where that is not finite stay; returns which."""
     with np.errstate(all="ignore"):
-        new_mean = (mean + factor * (batch_mean - mean)).astype(mean.dtype)
-        new_var = (var + factor * (batch_var * correction - var)).astype(var.dtype)
+        new_mean = ((1 - factor) * mean.astype(np.float64) + factor * batch_mean).astype(mean.dtype)
+        new_var = (1 - factor) * var.astype(np.float64) + factor * (batch_var * correction)
+        new_var = new_var.astype(var.dtype)
     stay = ~(np.isfinite(new_mean) & np.isfinite(new_var))
     np.copyto(mean, new_mean, where=~stay)
     np.copyto(var, new_var, where=~stay)

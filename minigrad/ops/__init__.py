@@ -1,5 +1,9 @@
 """The operations, one file a chapter. Tensor's operators and methods are these same functions:
-the tables below install them."""
+the tables below install them.
+
+Arguments have PyTorch's names; docstrings and formulas write x for `input` and y for `other`, and
+a and b for their arrays.
+"""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from minigrad import kernels
 from minigrad.ops.arithmetic import quiet
 from minigrad.ops.linear import matrices
 from minigrad.ops.shape import reshape
-from minigrad.recording import elementwise, numpy_names, operand, record
-from minigrad.tensor import Tensor, axis_of
+from minigrad.recording import elementwise, floating_operand, numpy_names, operand, record
+from minigrad.tensor import Tensor, axis_of, wrap
 
 
 def relu(input: Any, inplace: bool = False) -> Tensor:
@@ -34,7 +34,7 @@ def relu(input: Any, inplace: bool = False) -> Tensor:
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where positive, negative_slope·x elsewhere."""
     # dL/dx = g·(1 or the slope)
-    a = operand("leaky_relu", input, floating=True)
+    a = floating_operand("leaky_relu", input)
     slope = np.where(a.real > 0, a.dtype.type(1), a.dtype.type(negative_slope))
     return elementwise("leaky_relu", a * slope, (input, lambda g: g * slope))
 
@@ -43,14 +43,14 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha·(e^x - 1) elsewhere."""
     # dL/dx = g where x > 0, g·alpha·e^x elsewhere
-    a = operand("elu", input, floating=True)
+    a = floating_operand("elu", input)
     return _elu("elu", input, a, alpha, 1.0)
 
 
 @quiet
 def selu(input: Any, inplace: bool = False) -> Tensor:
     """scale·elu(x, alpha) with the self-normalising constants (Klambauer et al. 2017)."""
-    a = operand("selu", input, floating=True)
+    a = floating_operand("selu", input)
     return _elu(
         "selu", input, a, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
     )
@@ -60,7 +60,7 @@ def selu(input: Any, inplace: bool = False) -> Tensor:
 def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha·(e^(x/alpha) - 1) elsewhere."""
     # dL/dx = g where x > 0, g·e^(x/alpha) elsewhere
-    a = operand("celu", input, floating=True)
+    a = floating_operand("celu", input)
     positive = ~(a.real <= 0)
     low = np.where(positive, 0, a) / alpha
     slope = np.where(positive, 1, np.exp(low)).astype(a.dtype, copy=False)
@@ -103,7 +103,7 @@ def tanh(input: Any) -> Tensor:
 def logsigmoid(input: Any) -> Tensor:
     """log(1/(1 + e^-x)) = -softplus(-x)."""
     # dL/dx = g·σ(-x)
-    a = operand("logsigmoid", input, floating=True)
+    a = floating_operand("logsigmoid", input)
     out = np.where(a.real < 0, a, 0) - np.log1p(np.exp(np.where(a.real < 0, a, -a)))
     return elementwise("logsigmoid", out.astype(a.dtype), (input, lambda g: g * sigmoid_of(-a)))
 
@@ -112,7 +112,7 @@ def logsigmoid(input: Any) -> Tensor:
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + e^(beta·x))/beta; the identity where beta·x > threshold."""
     # dL/dx = g·σ(beta·x)
-    a = operand("softplus", input, floating=True)
+    a = floating_operand("softplus", input)
     z = a * beta
     linear = z.real > threshold
     soft = np.where(z.real > 0, z, 0) + np.log1p(np.exp(np.where(z.real > 0, -z, z)))
@@ -125,7 +125,7 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
 def silu(input: Any, inplace: bool = False) -> Tensor:
     """x·σ(x), also called swish."""
     # dL/dx = g·(s + x·s·(1 - s))
-    a = operand("silu", input, floating=True)
+    a = floating_operand("silu", input)
     s = sigmoid_of(a)
     return elementwise("silu", a * s, (input, lambda g: g * (s * (1 + a * (1 - s)))))
 
@@ -134,7 +134,7 @@ def silu(input: Any, inplace: bool = False) -> Tensor:
 def mish(input: Any, inplace: bool = False) -> Tensor:
     """x·tanh(softplus(x))."""
     # dL/dx = g·(t + x·(1 - t²)·σ(x))
-    a = operand("mish", input, floating=True)
+    a = floating_operand("mish", input)
     soft = np.where(a.real > 0, a, 0) + np.log1p(np.exp(np.where(a.real > 0, -a, a)))
     t = np.tanh(soft)
     return elementwise("mish", a * t, (input, lambda g: g * (t + a * (1 - t * t) * sigmoid_of(a))))
@@ -143,7 +143,7 @@ def mish(input: Any, inplace: bool = False) -> Tensor:
 @quiet
 def gelu(input: Any, approximate: str = "none") -> Tensor:
     """x·Φ(x), Φ the normal distribution function; "tanh": the paper's approximation (2016)."""
-    a = operand("gelu", input, floating=True)
+    a = floating_operand("gelu", input)
     if approximate == "none":
         # dL/dx = g·(Φ(x) + x·φ(x))
         cdf = (0.5 * (1 + erf_of(a * math.sqrt(0.5)))).astype(a.dtype, copy=False)
@@ -217,6 +217,8 @@ def hardtanh(
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val {min_val} is larger than max_val {max_val}")
     a = operand("hardtanh", input)
+    if a.dtype.kind == "b":
+        raise RuntimeError("hardtanh: bool tensors are not supported: convert with .float()")
     inside = ~((a.real <= min_val) | (a.real >= max_val))  # a NaN passes
     out = np.where(inside, a, np.clip(a.real, min_val, max_val)).astype(a.dtype)
     return elementwise("hardtanh", out, (input, lambda g: np.where(inside, g, 0)))
@@ -230,7 +232,7 @@ def relu6(input: Any, inplace: bool = False) -> Tensor:
 def hardsigmoid(input: Any, inplace: bool = False) -> Tensor:
     """relu6(x + 3)/6."""
     # dL/dx = g/6 strictly between -3 and 3, else 0
-    a = operand("hardsigmoid", input, floating=True)
+    a = floating_operand("hardsigmoid", input)
     inside = (a.real > -3) & (a.real < 3)
     out = np.where(inside, (a + 3) / 6, np.where(np.isnan(a.real), a, a.real >= 3)).astype(a.dtype)
     return elementwise("hardsigmoid", out, (input, lambda g: np.where(inside, g / 6, 0)))
@@ -240,7 +242,7 @@ def hardsigmoid(input: Any, inplace: bool = False) -> Tensor:
 def hardswish(input: Any, inplace: bool = False) -> Tensor:
     """x·relu6(x + 3)/6."""
     # dL/dx = g·(0 up to -3, x/3 + 1/2 up to 3, then 1)
-    a = operand("hardswish", input, floating=True)
+    a = floating_operand("hardswish", input)
     gate = np.where(a.real <= -3, 0, np.where(a.real >= 3, 1, (a + 3) / 6)).astype(a.dtype)
     slope = np.where(a.real <= -3, 0, np.where(a.real < 3, a / 3 + 0.5, 1)).astype(a.dtype)
     return elementwise("hardswish", a * gate, (input, lambda g: g * slope))
@@ -266,7 +268,7 @@ def prelu(input: Any, weight: Tensor) -> Tensor:
         )
     per_channel = weight.ndim and input.ndim > 1
     weight = reshape(weight, (-1, *[1] * (input.ndim - 2)) if per_channel else ())
-    a, w = matrices("prelu", input, weight)
+    a, w = matrices("prelu", wrap(floating_operand("prelu", input)), weight)
     positive = a.real > 0
     out = np.where(positive, a, w * a)
     return elementwise(
@@ -311,9 +313,7 @@ def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Ten
 
 
 def _softmax_input(name: str, x: Any, dim: int | None, dtype: Any) -> tuple[Any, int]:
-    a = operand(name, x) if dtype is None else operand(name, x).astype(dtype)
-    if a.dtype.kind not in "fc":
-        raise TypeError(f"{name}: expected a floating tensor, got dtype {a.dtype}")
+    a = floating_operand(name, x if dtype is None else wrap(operand(name, x).astype(dtype)))
     if dim is None:
         dim = 0 if a.ndim in (0, 1, 3) else 1
         warnings.warn(

@@ -292,6 +292,8 @@ floor, ceil, trunc = (_rounding(n, f) for n, f in
 def round(input: Any, *, decimals: int = 0) -> Tensor:
     """Round half to even; its gradient is 0."""
     a = operand("round", input)
+    if a.dtype.kind == "b":
+        raise RuntimeError("round: bool tensors are not supported: convert them")
     return elementwise("round", np.round(a.real, decimals).astype(a.dtype), (input, np.zeros_like))
 
 
@@ -379,6 +381,10 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 @quiet
 def lerp(input: Any, end: Any, weight: Any) -> Tensor:
     """x + weight·(end - x)."""
+    dtypes = {v.dtype for v in (input, end, weight) if isinstance(v, Tensor)}
+    if len({d for d in dtypes if d.kind != "c"}) > 1 or any(d.kind in "iub" for d in dtypes):
+        found = ", ".join(sorted(map(str, dtypes)))
+        raise RuntimeError(f"lerp: expected one floating dtype, got {found}")
     return add(input, mul(weight, sub(end, input)))
 
 

@@ -100,8 +100,6 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     key, _ = _key(index, a.shape)
     old = _read(a, key, index)
     v = as_array(value)
-    if v.dtype.kind == "f" and a.dtype.kind in "iub" and isinstance(value, Tensor):
-        raise TypeError(f"setitem: a {v.dtype} value does not fit a tensor of dtype {a.dtype}")
     lead = v.ndim - old.ndim
     if lead > 0 and all(n == 1 for n in v.shape[:lead]):
         v = v.reshape(v.shape[lead:])

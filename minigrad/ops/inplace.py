@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import modes, tape
+from minigrad.dtypes import CATEGORY
 from minigrad.ops import activations, arithmetic, indexing, linear, reductions, shape
 from minigrad.ops.random import generator
 from minigrad.recording import Pair, elementwise, needs_grad
@@ -48,8 +49,7 @@ def _assign(name: str, x: Tensor, result: Tensor) -> Tensor:
     """x takes the values and the history of `result`, computed from it out of place."""
     if result.shape != x.shape:
         raise RuntimeError(f"{name}: a result of shape {result.shape} does not fit shape {x.shape}")
-    kinds = "biufc"
-    if kinds.index(result.dtype.kind) > max(kinds.index(x.dtype.kind), 1 + (x.dtype.kind == "i")):
+    if CATEGORY[result.dtype.kind] > CATEGORY[x.dtype.kind]:
         raise RuntimeError(f"{name}: a {result.dtype} result does not fit a {x.dtype} tensor")
     values = result.data
     if result.node is None or not modes.grad_enabled.get():

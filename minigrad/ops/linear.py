@@ -18,6 +18,8 @@ def matrices(name: str, *tensors: Any) -> tuple[Any, ...]:
     """The arrays of the inputs, of one floating or integer dtype (complex probes mix freely)."""
     arrays = tuple([x.data if isinstance(x, Tensor) else as_array(x) for x in tensors])
     first = arrays[0].dtype
+    if first.kind == "b":
+        raise RuntimeError(f"{name}: bool tensors are not supported: convert them")
     for a in arrays[1:]:
         if a.dtype is not first and a.dtype != first and "c" not in (a.dtype.kind, first.kind):
             found = ", ".join(str(b.dtype) for b in arrays)
@@ -141,6 +143,7 @@ def outer(input: Any, vec2: Any) -> Tensor:
 
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta·x + alpha·(mat1 @ mat2)."""
+    matrices("addmm", input, mat1, mat2)
     product = mm(mat1, mat2)
     scaled = product if alpha == 1 else mul(product, alpha)
     if beta == 0:

@@ -10,9 +10,10 @@ import numpy as np
 from minigrad import kernels
 from minigrad.ops.activations import log_softmax
 from minigrad.ops.arithmetic import mul, quiet
+from minigrad.ops.linear import matrices
 from minigrad.ops.reductions import mean
 from minigrad.ops.reductions import sum as total
-from minigrad.recording import elementwise, operand, operand_arrays, operands, record
+from minigrad.recording import elementwise, floating_operand, operand_arrays, record
 from minigrad.tensor import Tensor, as_array, wrap
 
 
@@ -78,6 +79,7 @@ def _check_weight(name: str, each: Tensor, weight: Any) -> None:
 
 def _of_difference(name: str, x: Any, target: Any, loss: Any, slope: Any, reduction: str) -> Tensor:
     """A loss of x - target with its derivative: reduced and recorded in one node."""
+    floating_operand(name, wrap(loss))
     if reduction == "none":
         s = slope()
         return elementwise(name, loss, (x, lambda g: g * s), (target, lambda g: -g * s))
@@ -117,7 +119,7 @@ def huber_loss(
 def _huber(name: str, x: Any, target: Any, reduction: str, delta: float, scale: float) -> Tensor:
     # dL/dx = g·scale·(d where |d| < delta, else delta·sign d)
     _same_shape(name, x, target, reduction)
-    a, t = (np.asarray(v) for v in operands(name, x, target, floating=True))
+    a, t = operand_arrays(name, x, target)
     d = a - t
     sign = np.sign(d.real)
     inside = np.abs(d.real) < delta
@@ -134,6 +136,7 @@ def binary_cross_entropy(
     # dL/dt = g·(log(1-x) - log x)
     name = "binary_cross_entropy"
     _same_shape(name, input, target, reduction)
+    matrices(name, wrap(floating_operand(name, input)), target)  # must have one dtype
     p, t = operand_arrays(name, input, target)
     if p.size and not (p.real.min() >= 0 and p.real.max() <= 1):
         raise RuntimeError(
@@ -165,7 +168,8 @@ def binary_cross_entropy_with_logits(
     # dL/dx = g·(1 - t - k·σ(-x))        dL/dt = g·(-x + (pos_weight - 1)·log(1 + e^-x))
     name = "binary_cross_entropy_with_logits"
     _same_shape(name, input, target, reduction)
-    a, t = (np.asarray(v) for v in operands(name, input, target, floating=True))
+    a, t = operand_arrays(name, wrap(floating_operand(name, input)), target)
+    floating_operand(f"{name}: target", target)
     pos = None if pos_weight is None else as_array(pos_weight).astype(a.dtype, copy=False)
     negative = a.real < 0
     e = np.exp(np.where(negative, a, -a))  # e^-|x|, which cannot overflow
@@ -199,6 +203,7 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
         _check_reduction(name, reduction)
     _same_shape(name, input, target, "mean")
     a, t = operand_arrays(name, input, target)
+    floating_operand(name, input), floating_operand(f"{name}: target", target)
     with np.errstate(all="ignore"):
         if log_target:
             p = np.exp(t)
@@ -250,7 +255,7 @@ def _classes(
     name: str, x: Any, target: Any, weight: Any, ignore_index: int
 ) -> tuple[Any, Any, Any]:
     """The scores, the classes and the weight of each target (0 where it is ignored), checked."""
-    a, t = operand(name, x), as_array(target)
+    a, t = floating_operand(name, x), as_array(target)
     if t.dtype.kind not in "iu":
         raise RuntimeError(
             f"{name}: classes must be integers, got dtype {t.dtype}: use target.long()"
@@ -271,6 +276,8 @@ def _classes(
     v = as_array(weight)
     if v.shape != (classes,):
         raise RuntimeError(f"{name}: weight has shape {v.shape}, expected ({classes},)")
+    if a.dtype.kind == "f" and v.dtype != a.dtype:
+        raise RuntimeError(f"{name}: weight has dtype {v.dtype}, expected the input's {a.dtype}")
     return a, t, np.where(known, v[np.where(known, t, 0)], 0).astype(a.real.dtype)
 
 

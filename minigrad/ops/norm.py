@@ -27,6 +27,12 @@ Three terms: the gradient itself, less its mean, less its part along x_hat. Henc
 Σ dx·x_hat = 0 (for eps = 0): the loss cannot tell a shifted or scaled x from x, and the gradient of
 sum(batch_norm(x)) is zero. In eval mode the statistics are constants, and only the first term is
 left:           dx_i = gamma·inv_std·g_i                                                    (12)
+
+Digits: sums run over x_i - x_0, in float64 or merged in it. So a float32 output is within 1e-6 of
+the float64 one whatever constant up to 1e6 standard deviations is added to x, constant features
+come out as exactly beta, 1e30, denormals and 2·10⁷ values a feature are no matter, and NaN and inf
+stay in their own feature. (An output is no better than its input: at an offset of 1e6 the spacing
+of float32 numbers is 0.06.)
 """
 
 from __future__ import annotations

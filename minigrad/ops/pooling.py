@@ -10,7 +10,7 @@ from minigrad import kernels
 from minigrad.ops.conv import ints
 from minigrad.ops.reductions import mean
 from minigrad.ops.shape import flatten, squeeze, unflatten, unsqueeze
-from minigrad.recording import needs_grad, record
+from minigrad.recording import floating_operand, needs_grad, record
 from minigrad.tensor import Tensor, wrap
 
 
@@ -36,6 +36,8 @@ def _output_size(
 
 
 def _check(name: str, x: Tensor) -> None:
+    if x.dtype.kind == "b":
+        raise RuntimeError(f"{name}: bool tensors are not supported: convert with .float()")
     if x.ndim not in (3, 4) or 0 in x.shape[-3:]:
         raise RuntimeError(
             f"{name}: expected (N, C, H, W) or (C, H, W), only N may be 0, got shape {x.shape}"
@@ -161,6 +163,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     from minigrad.ops.linear import matmul
     from minigrad.ops.shape import transpose
 
+    floating_operand("adaptive_avg_pool2d", input)
     height, width = _cells("adaptive_avg_pool2d", input, output_size, 0)
     h, w = input.shape[-2:]
     if height == width == 1:

@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad.dtypes import int64, uint8
 from minigrad.ops.arithmetic import quiet
-from minigrad.recording import elementwise, numpy_names, operand, record
+from minigrad.recording import elementwise, floating_operand, numpy_names, operand, record
 from minigrad.tensor import Tensor, as_array, axis_of, wrap
 
 Dim = Any  # None, an int, or a tuple of ints
@@ -305,7 +305,7 @@ def norm(input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tens
     # y = (Σ |x|^p)^(1/p)        dL/dx = g·sign(x)·(|x|/y)^(p-1)
     if p in ("fro", None):
         p = 2
-    a = operand("norm", input, floating=True)
+    a = floating_operand("norm", input)
     if p in (math.inf, -math.inf):
         from minigrad.ops.arithmetic import abs as absolute
 
