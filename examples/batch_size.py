@@ -140,10 +140,12 @@ def draw_errors(axes, net: str, results: list[dict]) -> None:
         for key, style in (("error", "o-"), ("recalibrated", "s--")):
             if key not in rows[0]:
                 continue
-            points = [summarise(r[key]) for r in rows]
+            values = np.array([r[key] for r in rows])
+            mean = values.mean(axis=1)
+            span = mean - values.min(axis=1), values.max(axis=1) - mean
             label = kind if key == "error" else f"{kind}, statistics anew"
             axes.errorbar(
-                batches, [p.mean for p in points], np.nan_to_num([p.sd for p in points]),
+                batches, mean, span,
                 fmt=style, color=LOOK[kind], label=label, ms=5, capsize=3,
                 lw=1.8 if key == "error" else 1, mfc=None if key == "error" else "white",
             )  # fmt: skip
@@ -153,7 +155,8 @@ def draw_errors(axes, net: str, results: list[dict]) -> None:
     axes.set_yticks([2, 5, 10, 20, 50, 90], ["2", "5", "10", "20", "50", "90"])
     axes.minorticks_off()
     axes.invert_xaxis()
-    axes.set(xlabel="batch size", ylabel="test error (%)", title=net)
+    axes.set(xlabel="batch size", ylabel="test error (%)", ylim=(2, 95))
+    axes.set_title(f"{net}: mean and range over the seeds")
     axes.legend(fontsize=9, ncols=2)
 
 

@@ -78,11 +78,12 @@ def train(data, batch_norm: bool, sigma: float, rate: float, steps: int, seed: i
     model = build_model(batch_norm, sigma)
     optimizer = optim.SGD(model.parameters(), lr=rate)
     at = checkpoints(steps)
+    look = set(at)
     history: dict[str, list] = {"steps": at, "accuracy": [], "percentiles": []}
     order = np.empty(0, dtype=int)
     name = f"{'BN' if batch_norm else 'plain'}, sigma {sigma:g}, rate {rate:g}, seed {seed}"
     for step in tqdm(range(steps + 1), desc=name, unit="step", leave=False):
-        if step in at:
+        if step in look:
             accuracy, percentiles = evaluate(model, x_test, y_test)
             history["accuracy"].append(accuracy)
             history["percentiles"].append(percentiles)
@@ -205,7 +206,7 @@ def draw_percentiles(axes, net: str, history: dict) -> None:
 def sweep(flags: argparse.Namespace) -> None:
     steps, rates, sigmas = 10_000, (0.02, 0.1, 0.5, 2.5), (0.001, 0.01, 0.1, 1.0)
     if flags.quick:
-        steps, rates, sigmas = 1000, (0.1, 0.5), (0.01, 0.1)
+        steps, rates, sigmas = 500, (0.1, 0.5), (0.01, 0.1)
     seeds = range(flags.seeds)
     grid = [(net, sigma, rate) for net in NETS for sigma in sigmas for rate in rates]
     histories = iter(

@@ -171,7 +171,7 @@ def draw_curves(axes, curves: np.ndarray) -> None:
     for i, (net, colour) in enumerate(LOOK.items()):
         mean, sd = curves[:, i].mean(0), curves[:, i].std(0, ddof=1) if len(curves) > 1 else 0
         axes.fill_between(epochs, mean - sd, mean + sd, color=colour, alpha=0.15, lw=0)
-        axes.plot(epochs, mean, color=colour, label=f"{net}: mean ± sd of {len(curves)} splits")
+        axes.plot(epochs, mean, color=colour, label=f"{net}: mean ± sd")
         axes.plot(epochs, curves[0, i], color=colour, lw=0.7, alpha=0.8, label=f"{net}: one split")
     axes.set(xlabel="epoch", ylabel="held-out accuracy (%)", ylim=(48, 80))
     axes.set_title(f"(a) {name_of(BLOG)}")

@@ -59,7 +59,7 @@ WRAPPED = {
     "where": lambda x, condition, y: minigrad.where(condition, x, y),
     "nn.functional.embedding": lambda weight, x, **options: F.embedding(x, weight, **options),
 }
-AT_MOST = 20  # samples of one operator in one dtype, spread over all of them
+AT_MOST = 12  # samples of one operator or module in one dtype, spread over all of them
 
 
 class Unknown(Exception):
@@ -215,10 +215,12 @@ def test_operator(op: Any) -> None:
     for dtype in (torch.float64, torch.float32):
         if not op.supports_dtype(dtype, "cpu"):
             continue
-        samples = list(op.sample_inputs("cpu", dtype, requires_grad=op.supports_autograd))
+        torch.manual_seed(0)
+        # not op.sample_inputs, which records the stack of every sample, far slower than the tests
+        samples = list(op.sample_inputs_func(op, "cpu", dtype, op.supports_autograd))
         for sample in samples[:: 1 + len(samples) // AT_MOST]:
             given = as_leaves((sample.input, sample.args, sample.kwargs), {})
-            for form, theirs, ours in faces(op):
+            for form, theirs, ours in faces(op) if dtype == torch.float64 else [next(faces(op))]:
                 translate = Translation()
                 try:
                     x, args, options = translate(given)
@@ -249,7 +251,7 @@ WITH_ERRORS = [op for op in OPS if op.error_inputs_func is not None
 @pytest.mark.parametrize("op", WITH_ERRORS, ids=lambda op: op.full_name)
 def test_refusals_of_operator(op: Any) -> None:
     """What PyTorch refuses is refused, by an error that names the operator."""
-    for error in op.error_inputs("cpu"):
+    for error in op.error_inputs_func(op, "cpu"):
         sample = error.sample_input
         if op.name in COMPLEX_BIAS and "complex" in str(sample.args):
             continue
@@ -275,7 +277,7 @@ def test_module(info: Any, training: bool) -> None:
         samples = info.module_inputs_func(
             info, device="cpu", dtype=dtype, requires_grad=True, training=training
         )
-        for sample in samples:
+        for sample in samples[:: 1 + len(samples) // AT_MOST]:
             given = sample.constructor_input
             theirs = info.module_cls(*given.args, **given.kwargs)
             translate = Translation()

@@ -4,10 +4,10 @@ An op reads the choice once, kernels = current(x), and its vjp closes over the m
 forward and its backward never disagree. numba is imported with the first kernel that needs it.
 
 One pool at a time. Threads of an idle pool spin for a while before they sleep. A product on two
-BLAS threads beside a parallel numba loop slows both by a factor of 10 and more. So the first
-parallel kernel of a process sets BLAS to one thread, for the whole process, where threadpoolctl is
-installed. threads() shows that it happened, one_pool(False) undoes and forbids it, one_pool() does
-it early.
+BLAS threads beside a parallel numba loop slows both by a factor of 10 and more, and products as
+small as a toy network's are faster on one thread anyway. So loading the numba kernels sets BLAS to
+one thread, for the whole process. threads() shows that it happened, one_pool(False) undoes and
+forbids it, for programs whose time goes into large products.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def kernels_in_use() -> str:
 # ---------------------------------------------------------------------------- threads
 
 _threads: int | None = None  # None: as many as the machine lets us have
-_one_pool: bool | None = None  # None: not decided yet; a parallel kernel decides for True
+_one_pool: bool | None = None  # None: not decided yet; loading numba's kernels decides for True
 _blas: list[Any] | None = None  # threadpoolctl's handles; looking them up takes milliseconds
 _blas_before: list[int] = []  # their threads before one_pool(True)
 
@@ -176,8 +176,8 @@ def one_pool(enable: bool = True) -> None:
     _one_pool = enable
 
 
-def _before_parallel() -> None:
-    """What a parallel kernel calls before it starts."""
+def hold_blas() -> None:
+    """What the compiled kernels call as they are loaded."""
     if _one_pool is None:
         one_pool()
 

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numba import njit
 
-from . import _before_parallel, get_num_threads
+from . import get_num_threads, hold_blas
 from .arrays import Array
 
 # Sums may be reordered into vector lanes; NaN and inf keep their meaning (never fastmath=True).
@@ -28,6 +28,7 @@ contracted = njit(cache=True, nogil=True, fastmath={"contract"}, error_model="nu
 exact = njit(cache=True, nogil=True, error_model="numpy")
 threaded = njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 
+hold_blas()
 _MOST = int(vars(numba.config)["NUMBA_NUM_THREADS"])  # read from the environment on import
 _lock = threading.Lock()  # some numba threading layers abort when two threads call them at once
 _forked = False  # a child's copy of the pool has no threads, so a child stays serial
@@ -48,7 +49,6 @@ def run(kernel: Any, twin: Any, tasks: int, elements: int, *args: Any) -> None:
         n = min(get_num_threads(), _MOST)
         if n > 1 and _lock.acquire(blocking=False):
             try:
-                _before_parallel()
                 before = numba.get_num_threads()  # the user's, for kernels of their own
                 numba.set_num_threads(n)
                 try:
