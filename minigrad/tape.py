@@ -19,7 +19,7 @@ import itertools
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from types import FunctionType
+from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -193,7 +193,7 @@ def arrays_in(value: Any) -> Iterator[Array]:
     if isinstance(value, np.ndarray):
         yield value
     elif isinstance(value, FunctionType):
-        for cell in value.__closure__ or ():
+        for cell in (c for c in value.__closure__ or () if c != CellType()):  # not an empty one
             yield from arrays_in(cell.cell_contents)
     elif isinstance(value, tuple | list):
         for item in value:

@@ -186,11 +186,11 @@ def _max_pool(lo, hi, x, where, y, index):
                 for a in range(a0, a1):
                     first = (h0 + a * dilation[0]) * W + w0
                     for b in range(b0, b1):
-                        i = np.uint64(first + b * dilation[1])  # not checked for wrapping around
-                        v = plane[i]
+                        i = first + b * dilation[1]
+                        v = plane[np.uint64(i)]  # unsigned: not checked for wrapping around
                         take = (v > best) | (v != v)  # without a branch, which would be a guess
                         best = v if take else best
-                        at = np.int64(i) if take else at
+                        at = i if take else at
                 y[t, p, q] = best
                 index[t, p, q] = at
 

@@ -7,6 +7,7 @@ leaves them, and the counter, as they were.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -43,6 +44,12 @@ def frozen_stats(model: Module) -> Iterator[None]:
 def stats_move(layer: Module) -> bool:
     """Whether a forward pass in training mode may move this layer's running statistics."""
     return not modes.probing.get() and id(layer) not in _held.get()
+
+
+def _held_elsewhere(tensor: Tensor | None) -> bool:
+    """Whether anything but the tensor has its array: if not, no vjp can have saved it, and a change
+    need not be noted. A noted one makes backward look into every closure of the graph so far."""
+    return tensor is not None and sys.getrefcount(tensor.data) > 2  # its own, and the call's
 
 
 def _vector(n: int, value: float, dtype: Any) -> Tensor:
@@ -216,9 +223,11 @@ class NormBase(Module):
         Channels where one of the two would not be finite keep what they have, and the first time a
         RuntimeWarning says so.
         """
+        watched = _held_elsewhere(self.running_mean) or _held_elsewhere(self.running_spread)
         running = self._running()
         before = running[0].copy(), running[1].copy()
-        self._moved(self._mix(*running, mean, spread, factor, correction), running, before)
+        stay = self._mix(*running, mean, spread, factor, correction)
+        self._moved(stay, running, before, watched)
 
     def _mix(
         self, a: Array, b: Array, mean: Array, spread: Array, factor: float, correction: float
@@ -244,9 +253,9 @@ class NormBase(Module):
         kept = np.where(finite, new[0], old[0]), np.where(finite, new[1], old[1])
         return kept, np.flatnonzero(~finite)
 
-    def _moved(self, stay: Array, running: Any, before: Any) -> None:
-        tape.note_change(running[0])
-        tape.note_change(running[1])
+    def _moved(self, stay: Array, running: Any, before: Any, watched: bool = True) -> None:
+        for array in running if watched else ():
+            tape.note_change(array)
         if not len(stay) or self._warned:
             return
         batches = 0 if self.num_batches_tracked is None else int(self.num_batches_tracked.data)

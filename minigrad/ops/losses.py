@@ -268,8 +268,9 @@ def _classes(
         )
     classes = a.shape[axis]
     known = t != ignore_index
-    if ((t < 0) | (t >= classes))[known].any():
-        bad = t[known & ((t < 0) | (t >= classes))].flat[0]
+    outside = (t < 0) | (t >= classes)
+    if outside.any() and outside[known].any():
+        bad = t[known & outside].flat[0]
         raise IndexError(f"{name}: target {bad} is out of range for {classes} classes")
     if weight is None:
         return a, t, known.astype(a.real.dtype)
@@ -323,22 +324,18 @@ def cross_entropy(
 def _fused_cross_entropy(x: Tensor, t: Any, ignore_index: int, reduction: str) -> Tensor:
     # dL/dx = g·(softmax(x) - one-hot(t))/(number of targets for the mean)
     a, t, w = _classes("cross_entropy", x, t, None, ignore_index)
-    kernel = kernels.current(a)
-    rows = np.ascontiguousarray(np.where(w == 0, 0, t), np.int64)
+    kernel, kept = kernels.current(a), w != 0
+    rows = np.ascontiguousarray(t if kept.all() else np.where(kept, t, 0), np.int64)
     loss, log_sum_exp = kernel.cross_entropy(a, rows)
-    with np.errstate(all="ignore"):
-        scale = w / max(w.sum(dtype=np.float64), 1.0) if reduction == "mean" else w
-        kept = w != 0  # an ignored row may hold anything, NaN too
-        out = (loss * scale)[kept].sum(dtype=np.result_type(a.dtype, np.float64))
-        if reduction == "mean" and not kept.any():
-            out = np.nan  # the mean of nothing
-    scale = scale.astype(a.real.dtype)
+    whole = len(kept) == (n := np.count_nonzero(kept))
+    out = (loss if whole else loss[kept]).sum()  # an ignored row may hold anything, NaN too
+    if reduction == "mean":
+        out, w = (out / n, w / max(n, 1)) if n else (np.nan, w)  # the mean of nothing
 
     def vjp(g: Any) -> Any:
-        dx = kernel.cross_entropy_backward(g * scale, a, log_sum_exp, rows)
-        return (np.where((scale == 0)[:, None], 0, dx) if ignored else dx,)
+        dx = kernel.cross_entropy_backward(g * w, a, log_sum_exp, rows)
+        return (dx if whole else np.where(kept[:, None], dx, 0),)
 
-    ignored = not w.all()
     return record("cross_entropy", np.asarray(out).astype(a.dtype), (x,), vjp)
 
 
