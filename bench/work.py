@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from statistics import median
+from statistics import quantiles
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,20 +65,21 @@ class Timer:
         return time.perf_counter() - start
 
     def slice(self, seconds: float) -> float:
-        """Seconds per operation: the median of blocks of steps that fill about `seconds`.
+        """Seconds per operation: the lower quartile of blocks of steps that fill about `seconds`.
 
-        Something before it is not counted: it wakes threads and fills caches.
+        What runs before is not counted: it wakes threads and fills caches. A quartile, because
+        other programs disturb some blocks, and make none faster.
         """
         start = time.perf_counter()
         while True:
             self._run(1)
-            if time.perf_counter() - start > 2e-3:
+            if time.perf_counter() - start > seconds / 4:
                 break
         blocks: list[float] = []
         start = time.perf_counter()
         while not blocks or time.perf_counter() - start < seconds:
             blocks.append(self._run(self._block))
-        return median(blocks) / self._block / self.work.per * self.work.scale
+        return quantiles([*blocks, blocks[0]], n=4)[0] / self._block / self.work.per * self.work.scale
 
 
 def settle(longest: float = 0.2) -> None:

@@ -47,8 +47,7 @@ class Node:
         self.time = tick()
         self.name = name
         self.parents = parents
-        self.shape = shape
-        self.dtype = dtype
+        self.shape, self.dtype = shape, dtype
         self.vjp = vjp
         self.grad: Array | None = None
         self.hooks: dict[int, Callable[[Array], Array]] | None = None
@@ -148,7 +147,8 @@ def backward(
             node.grad += found[node]
             note_change(node.grad)
         else:
-            node.grad = np.array(found[node], order="C", copy=not unshared(found, node) or None)
+            copy = None if unshared(found, node) else True  # None: if it is needed
+            node.grad = np.array(found[node], order="C", copy=copy)
         found[node] = None
 
 

@@ -237,7 +237,7 @@ def test_dtype_conversion() -> None:
     assert net.to("cpu", minigrad.float32)[0].weight.dtype == np.float32
     with pytest.raises(TypeError, match="floating dtype, got int64"):
         net.to(minigrad.int64)
-    with pytest.raises(RuntimeError, match="'cpu'.*got 'cuda'"):
+    with pytest.raises(RuntimeError, match=r"'cpu'.*got 'cuda'"):
         net.to("cuda")
     assert nn.Linear(2, 2, dtype=minigrad.float64).bias.dtype == np.float64
     with pytest.raises(TypeError, match="Linear: dtype must be a floating one, got int64"):

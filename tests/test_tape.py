@@ -14,7 +14,7 @@ import pytest
 from cases import SAMPLES, Sample
 
 import minigrad
-from minigrad import Tensor
+from minigrad import Tensor, tape
 from minigrad.autograd import grad, record
 
 
@@ -422,3 +422,17 @@ def test_grad_retains_on_request() -> None:
 def test_grad_with_respect_to_the_output_itself() -> None:
     y = leaf() * 3
     assert grad(y, y)[0].item() == 1  # type: ignore[union-attr]
+
+
+def test_a_gradient_that_nobody_else_has_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    decided = []
+    unshared = tape.unshared
+    monkeypatch.setattr(tape, "unshared", lambda *a: decided.append(unshared(*a)) or decided[-1])
+    a, b = leaf(200, 300), leaf(200, 300)
+    record("view", a.data * 2, (a,), lambda g: ((g * 2)[:],)).backward(np.ones((200, 300)))
+    (b * b).backward(np.ones((200, 300)))
+    assert decided == [True, True]  # a large view of memory nobody else has, and an array
+    a.grad = b.grad = None
+    (a + b).backward(np.ones((200, 300)))
+    assert decided[2:] in ([False, False], [False, True])  # one array for both
+    assert not np.shares_memory(gradient(a), gradient(b))

@@ -7,7 +7,6 @@ leaves them, and the counter, as they were.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,7 +17,7 @@ import numpy as np
 from minigrad import kernels, modes, tape
 from minigrad.dtypes import float32, int64
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops.norm_checks import some_of, warn_or_undo
+from minigrad.ops.norm_checks import held_elsewhere, some_of, warn_or_undo
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
@@ -44,12 +43,6 @@ def frozen_stats(model: Module) -> Iterator[None]:
 def stats_move(layer: Module) -> bool:
     """Whether a forward pass in training mode may move this layer's running statistics."""
     return not modes.probing.get() and id(layer) not in _held.get()
-
-
-def _held_elsewhere(tensor: Tensor | None) -> bool:
-    """Whether anything but the tensor has its array: if not, no vjp can have saved it, and a change
-    need not be noted. A noted one makes backward look into every closure of the graph so far."""
-    return tensor is not None and sys.getrefcount(tensor.data) > 2  # its own, and the call's
 
 
 def _vector(n: int, value: float, dtype: Any) -> Tensor:
@@ -217,13 +210,13 @@ class NormBase(Module):
         return self.running_mean.data, self.running_spread.data
 
     def move(self, mean: Array, spread: Array, factor: float, correction: float) -> None:
-        """Move the running statistics to running + factor·(batch - running), the batch's spread
+        """Move the running statistics to (1 - factor)·running + factor·batch, the batch's spread
         times `correction` (all float64).
 
         Channels where one of the two would not be finite keep what they have, and the first time a
         RuntimeWarning says so.
         """
-        watched = _held_elsewhere(self.running_mean) or _held_elsewhere(self.running_spread)
+        watched = held_elsewhere(self.running_mean) or held_elsewhere(self.running_spread)
         running = self._running()
         before = running[0].copy(), running[1].copy()
         stay = self._mix(*running, mean, spread, factor, correction)

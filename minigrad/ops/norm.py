@@ -48,6 +48,7 @@ from minigrad.ops.norm_checks import (
     check_floating,
     check_shape,
     check_statistics,
+    held_elsewhere,
     some_of,
     warn_or_undo,
 )
@@ -78,11 +79,12 @@ def _move(
     """Move both running statistics towards a batch's, at the very end."""
     if running_mean is None or running_var is None or modes.probing.get():
         return
+    watched = held_elsewhere(running_mean) or held_elsewhere(running_var)
     a, b = running_mean.data, running_var.data
     before = a.copy(), b.copy()
     stay = kernels.current(a).move_stats_(a, b, mean, var, momentum, correction)
-    tape.note_change(a)
-    tape.note_change(b)
+    for array in (a, b) if watched else ():
+        tape.note_change(array)
     if len(stay):
         message = (
             f"{name}: the input has NaN, infinite or too large values in channel {some_of(stay)}: "

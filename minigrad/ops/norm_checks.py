@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from typing import Any
 
@@ -77,6 +78,13 @@ def check_statistics(
 def some_of(channels: Any) -> str:
     """The first channels of a list that may be long, as text."""
     return ", ".join(map(str, channels[:8])) + (", …" if len(channels) > 8 else "")
+
+
+def held_elsewhere(tensor: Tensor | None) -> bool:
+    """Whether anything but the tensor has its array: if not, no vjp can have saved it, and a change
+    need not be noted. A noted one makes backward look into every closure of the graph so far."""
+    # 2: the tensor's reference, and the call's
+    return tensor is not None and sys.getrefcount(tensor.data) > 2
 
 
 def warn_or_undo(message: str, arrays: Any, before: Any, stacklevel: int) -> None:
