@@ -20,7 +20,7 @@ from .arrays import Array
 
 # Sums may be reordered into vector lanes; NaN and inf keep their meaning (never fastmath=True).
 FLAGS = {"reassoc", "contract", "nsz", "arcp"}
-PARALLEL_FROM = 1 << 16  # elements; below, starting threads costs more than they save
+PARALLEL_FROM = 1 << 18  # elements; below, waking threads costs about what they save
 
 # nogil: threads of the user may run while a kernel does. Nothing compiles before it is called.
 fast = njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")

@@ -77,13 +77,13 @@ def _columns_to_image(lo, hi, cols, where, x):
 @threaded
 def _image_to_columns_p(tasks, *args):
     for t in prange(tasks):
-        _image_to_columns(t, t + 1, *args)
+        _image_to_columns(np.int64(t), np.int64(t) + 1, *args)
 
 
 @threaded
 def _columns_to_image_p(tasks, *args):
     for t in prange(tasks):
-        _columns_to_image(t, t + 1, *args)
+        _columns_to_image(np.int64(t), np.int64(t) + 1, *args)
 
 
 def _where(*pairs: Pair) -> Array:
@@ -240,25 +240,25 @@ def _avg_pool_backward(lo, hi, g, where, divisor, dx):
 @threaded
 def _max_pool_p(tasks, *args):
     for t in prange(tasks):
-        _max_pool(t, t + 1, *args)
+        _max_pool(np.int64(t), np.int64(t) + 1, *args)
 
 
 @threaded
 def _max_pool_backward_p(tasks, *args):
     for t in prange(tasks):
-        _max_pool_backward(t, t + 1, *args)
+        _max_pool_backward(np.int64(t), np.int64(t) + 1, *args)
 
 
 @threaded
 def _avg_pool_p(tasks, *args):
     for t in prange(tasks):
-        _avg_pool(t, t + 1, *args)
+        _avg_pool(np.int64(t), np.int64(t) + 1, *args)
 
 
 @threaded
 def _avg_pool_backward_p(tasks, *args):
     for t in prange(tasks):
-        _avg_pool_backward(t, t + 1, *args)
+        _avg_pool_backward(np.int64(t), np.int64(t) + 1, *args)
 
 
 def max_pool2d(

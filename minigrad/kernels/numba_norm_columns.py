@@ -305,7 +305,7 @@ def backward_c(lo, hi, g, x, sums, mean, inv_std, gamma, batch, dx, dgamma, dbet
 def moments_c_p(tasks, x, sums, mean, var):
     guess = _guess(x)
     for t in prange(tasks):
-        _sums_c(t, t + 1, x, guess, sums)
+        _sums_c(np.int64(t), np.int64(t) + 1, x, guess, sums)
     _moments_from(x, guess, sums, mean, var)
 
 
@@ -313,29 +313,29 @@ def moments_c_p(tasks, x, sums, mean, var):
 def normalize_c_p(tasks, x, mean, inv_std, gamma, beta, y):
     table, wide, odd = _coefficients(x, mean, inv_std, gamma, beta)
     for t in prange(tasks):
-        _affine_c(t, t + 1, x, table, wide, odd, y)
+        _affine_c(np.int64(t), np.int64(t) + 1, x, table, wide, odd, y)
 
 
 @threaded
 def batch_norm_c_p(tasks, x, sums, gamma, beta, eps, y, mean, var, inv_std):
     guess = _guess(x)
     for t in prange(tasks):
-        _sums_c(t, t + 1, x, guess, sums)
+        _sums_c(np.int64(t), np.int64(t) + 1, x, guess, sums)
     _moments_from(x, guess, sums, mean, var)
     for j in range(mean.size):
         inv_std[j] = 1 / np.sqrt(var[j] + eps)
     table, wide, odd = _coefficients(x, mean, inv_std, gamma, beta)
     for t in prange(tasks):
-        _affine_c(t, t + 1, x, table, wide, odd, y)
+        _affine_c(np.int64(t), np.int64(t) + 1, x, table, wide, odd, y)
 
 
 @threaded
 def backward_c_p(tasks, g, x, sums, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
     centre = mean.astype(x.dtype)
     for t in prange(tasks):
-        _sums_g_c(t, t + 1, g, x, centre, sums)
+        _sums_g_c(np.int64(t), np.int64(t) + 1, g, x, centre, sums)
     table, wide, odd = _gradient_coefficients(
         g, x, centre, sums, mean, inv_std, gamma, batch, dgamma, dbeta
     )
     for t in prange(tasks):
-        _three_terms_c(t, t + 1, g, x, table, wide, odd, dx)
+        _three_terms_c(np.int64(t), np.int64(t) + 1, g, x, table, wide, odd, dx)

@@ -279,34 +279,34 @@ def group_backward_s(lo, hi, g, x, channels, mean, inv_std, gamma, dx, dgamma, d
 @threaded
 def moments_s_p(tasks, *args):
     for t in prange(tasks):
-        moments_s(t, t + 1, *args)
+        moments_s(np.int64(t), np.int64(t) + 1, *args)
 
 
 @threaded
 def normalize_s_p(tasks, *args):
     for t in prange(tasks):
-        normalize_s(t, t + 1, *args)
+        normalize_s(np.int64(t), np.int64(t) + 1, *args)
 
 
 @threaded
 def batch_norm_s_p(tasks, *args):
     for t in prange(tasks):
-        batch_norm_s(t, t + 1, *args)
+        batch_norm_s(np.int64(t), np.int64(t) + 1, *args)
 
 
 @threaded
 def backward_s_p(tasks, *args):
     for t in prange(tasks):
-        backward_s(t, t + 1, *args)
+        backward_s(np.int64(t), np.int64(t) + 1, *args)
 
 
 @threaded
 def group_norm_s_p(tasks, *args):
     for t in prange(tasks):
-        group_norm_s(t, t + 1, *args)
+        group_norm_s(np.int64(t), np.int64(t) + 1, *args)
 
 
 @threaded
 def group_backward_s_p(tasks, *args):
     for t in prange(tasks):
-        group_backward_s(t, t + 1, *args)
+        group_backward_s(np.int64(t), np.int64(t) + 1, *args)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import prange
 
 from . import numpy_kernels
@@ -34,13 +35,13 @@ def _relu_backward(lo, hi, g, y, dx):
 @threaded
 def _relu_p(tasks, x, y):
     for t in prange(tasks):
-        _relu(t, t + 1, x, y)
+        _relu(np.int64(t), np.int64(t) + 1, x, y)
 
 
 @threaded
 def _relu_backward_p(tasks, g, y, dx):
     for t in prange(tasks):
-        _relu_backward(t, t + 1, g, y, dx)
+        _relu_backward(np.int64(t), np.int64(t) + 1, g, y, dx)
 
 
 def relu(x: Array) -> Array:

@@ -209,19 +209,19 @@ def _rms_norm(lo, hi, x, gamma, eps, y, inv_rms):
 @threaded
 def _layer_norm_p(tasks, *args):
     for t in prange(tasks):
-        _layer_norm(t, t + 1, *args)
+        _layer_norm(np.int64(t), np.int64(t) + 1, *args)
 
 
 @threaded
 def _layer_norm_backward_p(tasks, *args):
     for t in prange(tasks):
-        _layer_norm_backward(t, t + 1, *args)
+        _layer_norm_backward(np.int64(t), np.int64(t) + 1, *args)
 
 
 @threaded
 def _rms_norm_p(tasks, *args):
     for t in prange(tasks):
-        _rms_norm(t, t + 1, *args)
+        _rms_norm(np.int64(t), np.int64(t) + 1, *args)
 
 
 def layer_norm(
@@ -300,13 +300,13 @@ def _cross_entropy_backward(lo, hi, g, x, log_sum_exp, target, dx):
 @threaded
 def _cross_entropy_p(tasks, *args):
     for t in prange(tasks):
-        _cross_entropy(t, t + 1, *args)
+        _cross_entropy(np.int64(t), np.int64(t) + 1, *args)
 
 
 @threaded
 def _cross_entropy_backward_p(tasks, *args):
     for t in prange(tasks):
-        _cross_entropy_backward(t, t + 1, *args)
+        _cross_entropy_backward(np.int64(t), np.int64(t) + 1, *args)
 
 
 def cross_entropy(x: Array, target: Array) -> tuple[Array, Array]:
