@@ -38,7 +38,8 @@ def environment(threads: int, **more: str) -> dict[str, str]:
     pools = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM")
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     limits = {f"{pool}_NUM_THREADS": str(threads) for pool in pools}
-    return {**os.environ, **limits, "PYTHONPATH": path, **more}
+    compiled = {"PYTHONDONTWRITEBYTECODE": ""}  # modules are compiled once, as on any machine
+    return {**os.environ, **limits, "PYTHONPATH": path, **compiled, **more}
 
 
 class Asked(Protocol):

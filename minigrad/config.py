@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 import time
-from importlib import metadata
 
 import numpy as np
 
@@ -47,6 +46,8 @@ def show_config() -> str:
 
 
 def _version(package: str) -> str:
+    from importlib import metadata  # as slow to import as all the rest of this package
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -7,7 +7,6 @@ import math
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -216,6 +215,8 @@ class DataLoader:
 
     def _ahead(self, numbers: Iterator[Array]) -> Iterator[Any]:
         """The batches in their order, made by threads in the caller's context (no_grad, …)."""
+        from concurrent.futures import Future, ThreadPoolExecutor  # 10 ms that few need
+
         waiting: deque[Future[Any]] = deque()
         pool = ThreadPoolExecutor(self.num_workers, "DataLoader")
         try:
