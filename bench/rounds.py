@@ -30,7 +30,7 @@ class Plan(NamedTuple):
     fresh: int
 
 
-QUICK, FULL = Plan(3, 0.01, 1), Plan(11, 0.08, 3)
+QUICK, FULL = Plan(3, 0.01, 1), Plan(9, 0.05, 3)
 
 
 def environment(threads: int, **more: str) -> dict[str, str]:
