@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from statistics import quantiles
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,7 +78,8 @@ class Timer:
         start = time.perf_counter()
         while not blocks or time.perf_counter() - start < seconds:
             blocks.append(self._run(self._block))
-        return quantiles([*blocks, blocks[0]], n=4)[0] / self._block / self.work.per * self.work.scale
+        quartile = sorted(blocks)[len(blocks) // 4]
+        return quartile / self._block / self.work.per * self.work.scale
 
 
 def settle(longest: float = 0.2) -> None:
