@@ -488,10 +488,13 @@ def test_cross_entropy_is_stable() -> None:
 def everything() -> bytes:
     """All bits that the parallel kernels give for arrays large enough to be shared out."""
     out: list[Array] = []
-    for shape in ((400, 300, 1), (4, 30, 1000)):
+    for shape in ((1200, 300, 1), (8, 40, 1000)):
         x, g = draw(*shape, dtype=np.float32), draw(*shape, dtype=np.float32, seed=1)
         y, mean, var, inv_std = numba_kernels.batch_norm(x, None, None, EPS)
         out += [y, mean, var, *numba_kernels.batch_norm_backward(g, x, mean, inv_std, None)]
+        y, mean, var, inv_std = numba_kernels.group_norm(x, None, None, 10, EPS)
+        out += [y, *numba_kernels.group_norm_backward(g, x, mean, inv_std, None, 10)]
+        out += [y := numba_kernels.relu(x), numba_kernels.relu_backward(g, y)]
         rows, g = x.reshape(shape[0], -1), g.reshape(shape[0], -1)
         y, mean, inv_std = numba_kernels.layer_norm(rows, None, None, EPS)
         out += [y, *numba_kernels.layer_norm_backward(g, rows, mean, inv_std, None)]
