@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from statistics import geometric_mean, median, quantiles
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 def round_ratios(values: Sequence[float], base: Sequence[float]) -> list[float]:
     """Round by round: what disturbs the machine for a while disturbs both."""
-    return [v / b for v, b in zip(values, base, strict=True)]
+    return [v / b if b else inf if v else 1.0 for v, b in zip(values, base, strict=True)]
 
 
 @dataclass(frozen=True)
