@@ -24,7 +24,7 @@ from minigrad.modes import detect_anomaly, enable_grad, no_grad, set_grad_enable
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.recording import record
 from minigrad.tape import Array, Node
-from minigrad.tensor import Tensor, seed, wrap
+from minigrad.tensor import Tensor, inspector, seed, wrap
 
 __all__ = [
     "detect_anomaly", "enable_grad", "functional", "grad", "gradcheck", "hvp", "no_grad", "record",
@@ -43,7 +43,7 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool = False)
     outputs = _tuple(tensors)
     grads = (None,) * len(outputs) if grad_tensors is None else _tuple(grad_tensors)
     seeds = [seed(y, g, "backward") for y, g in zip(outputs, grads, strict=True)]
-    tape.backward([n for n, _ in seeds], [g for _, g in seeds], retain_graph)
+    tape.backward([n for n, _ in seeds], [g for _, g in seeds], retain_graph, inspector())
 
 
 def grad(

@@ -116,6 +116,8 @@ def elementwise(name: str, out: Any, *pairs: Pair) -> Tensor:
     nodes, maps = [], []
     for x, f in pairs:
         if isinstance(x, Tensor) and (node := x.node) is not None:
+            if x.base is not None:
+                check_view(name, x)
             if node.shape != shape or node.dtype != dtype:
                 f = _fitted(f, node.shape, node.dtype)
             nodes.append(node)
@@ -129,6 +131,16 @@ def elementwise(name: str, out: Any, *pairs: Pair) -> Tensor:
     else:
         vjp = lambda g: [f(g) for f in maps]  # noqa: E731
     return _recorded(name, out, tuple(nodes), vjp)
+
+
+def check_view(name: str, x: Tensor) -> None:
+    """Refuse a view whose tensor has a new history: a recorded in-place change after the view."""
+    node, whole = x.node, None if x.base is None else x.base.node
+    if node is not None and whole is not None and whole.time > node.time:
+        raise RuntimeError(
+            f"{name}: the tensor that this is a view of was changed in place after the view was "
+            "taken, and gradients would miss the change: take the view again"
+        )
 
 
 def _fitted(f: Callable[[Any], Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
@@ -167,6 +179,9 @@ def record(
     nodes = tuple([x.node if isinstance(x, Tensor) else None for x in inputs])
     if not modes.grad_enabled.get() or not any(nodes):
         return _unrecorded(name, out, base)
+    for x in inputs:
+        if isinstance(x, Tensor) and x.base is not None:
+            check_view(name, x)
     return _recorded(name, out, nodes, vjp, base)
 
 

@@ -44,8 +44,7 @@ class Node:
         self, name: str, parents: tuple[Node | None, ...], shape: tuple[int, ...],
         dtype: np.dtype[Any], vjp: Vjp | None,
     ) -> None:  # fmt: skip
-        self.time = tick()
-        self.name = name
+        self.time, self.name = tick(), name
         self.parents = parents
         self.shape, self.dtype = shape, dtype
         self.vjp = vjp
@@ -158,7 +157,8 @@ def unshared(found: dict[Node, Any], node: Node) -> bool:
         return False
     if found[node].base is None or found[node].nbytes < 1 << 16:  # a small view is better copied
         return found[node].base is None
-    return sys.getrefcount(found[node].base) == 2
+    lender = owner(found[node]).base  # None: numpy's own memory; a lender's, others may reach, too
+    return getattr(lender, "exclusive", lender is None) and sys.getrefcount(found[node].base) == 2
 
 
 # In-place changes. A change notes its time; a vjp whose node is older than a change of memory it
@@ -195,6 +195,6 @@ def arrays_in(value: Any) -> Iterator[Array]:
     elif isinstance(value, FunctionType):
         for cell in (c for c in value.__closure__ or () if c != CellType()):  # not an empty one
             yield from arrays_in(cell.cell_contents)
-    elif isinstance(value, tuple | list):
-        for item in value:
+    elif isinstance(value, tuple | list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from arrays_in(item)

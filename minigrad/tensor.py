@@ -223,7 +223,8 @@ class Tensor:
                 f"grad of shape {value.shape} and dtype {value.dtype} was set on a tensor of shape "
                 f"{self.shape} and dtype {self.dtype}"
             )
-        self.node.grad = value.data
+        data = value.data  # later gradients are added to it in place
+        self.node.grad = data if data.flags.writeable else data.copy()
 
     def backward(self, gradient: Tensor | Array | None = None, retain_graph: bool = False) -> None:
         """Add the gradient of this tensor to `.grad` of every leaf it was computed from.
@@ -234,7 +235,7 @@ class Tensor:
             retain_graph: keep the graph for another backward; otherwise it is consumed.
         """
         node, cotangent = seed(self, gradient, "backward")
-        tape.backward((node,), (cotangent,), retain_graph, _inspector())
+        tape.backward((node,), (cotangent,), retain_graph, inspector())
 
     def retain_grad(self) -> None:
         """Collect `.grad` here too, although this is not a leaf."""
@@ -355,7 +356,7 @@ def _plain(items: Any) -> Any:
     return [_plain(item) for item in items] if isinstance(items, list | tuple) else items
 
 
-def _inspector() -> Any:
+def inspector() -> Any:
     return modes.watch_backward if modes.anomaly_users and modes.anomaly.get() else None
 
 

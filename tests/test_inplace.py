@@ -96,3 +96,33 @@ def test_a_leaf_cannot_be_changed_while_it_is_recorded() -> None:
     with minigrad.no_grad():
         view.add_(1)
     np.testing.assert_array_equal(a.data, 3.0)
+
+
+def test_a_view_older_than_a_recorded_change_is_refused() -> None:
+    x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = x * 1
+    view = y[:2]
+    y[0] = 5.0
+    for use in (view.sum, lambda: view * 2, lambda: view.reshape(2, 1)):
+        with pytest.raises(RuntimeError, match="take the view again"):
+            use()
+    y[:2].sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [0.0, 1.0, 0.0]
+
+
+def test_in_place_keywords_fills_and_kept_gradients() -> None:
+    w = Tensor([1.0, 1.0], requires_grad=True)
+    y = Tensor([3.0, 3.0])
+    y.mul_(other=w)
+    y.sum().backward()
+    assert w.grad is not None and w.grad.tolist() == [3.0, 3.0]
+    y = w * 2
+    y.fill_(w.sum())
+    w.grad = None
+    y.sum().backward()
+    assert w.grad is not None and w.grad.tolist() == [2.0, 2.0]
+    y = w * 2
+    y.retain_grad()
+    y.mul_(3)
+    y.sum().backward()
+    assert y.grad is not None and y.grad.tolist() == [1.0, 1.0]

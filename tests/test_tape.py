@@ -436,3 +436,18 @@ def test_a_gradient_that_nobody_else_has_is_not_copied(monkeypatch: pytest.Monke
     (a + b).backward(np.ones((200, 300)))
     assert decided[2:] in ([False, False], [False, True])  # one array for both
     assert not np.shares_memory(gradient(a), gradient(b))
+
+
+def test_memory_that_others_can_reach_is_copied() -> None:
+    lent = bytearray(8 * 20000)
+    x = leaf(20000)
+    record("lent", x.data * 2, (x,), lambda g: (np.frombuffer(lent),)).backward(np.ones(20000))
+    lent[:8] = b"\x01" * 8
+    assert gradient(x)[0] == 0
+
+
+def test_a_gradient_that_cannot_be_added_to_is_replaced() -> None:
+    x = leaf(2)
+    x.grad = minigrad.zeros(1, dtype=minigrad.float64).expand(2)
+    (x * 2).sum().backward()
+    assert gradient(x).tolist() == [2.0, 2.0]

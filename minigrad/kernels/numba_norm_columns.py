@@ -152,9 +152,7 @@ def _moments_from(x, guess, sums, mean, var):
         shift = s[j] / N
         var[j] = q[j] / N - shift * shift
         mean[j] = guess[j] + shift
-        if s[j] == 0.0 and q[j] == 0.0:
-            var[j] = 0.0
-        elif not (_usable(q[j], N) and shift * shift <= 4 * var[j]):
+        if not (_usable(q[j], N) and shift * shift <= 4 * var[j]):
             mean[j], var[j] = _statistics(x, j)
 
 
@@ -273,19 +271,25 @@ def _gradient_coefficients(g, x, centre, sums, mean, inv_std, gamma, batch, dgam
 
 
 @contracted
-def _three_terms_c(lo, hi, g, x, table, wide, odd, dx):
+def _three_terms_c(lo, hi, g, x, table, wide, odd, batch, dx):
     for t in range(lo, hi):
         n0, n1, j0, j1 = _place(t, x.shape)
         centre, a, b, k = table[0, j0:j1], table[1, j0:j1], table[2, j0:j1], table[3, j0:j1]
         for n in range(n0, n1):
             g_row, row, out = g[n, j0:j1], x[n, j0:j1], dx[n, j0:j1]
-            for j in range(row.size):
-                out[j] = a[j] * g_row[j] + (b[j] * (row[j] - centre[j]) + k[j])
+            if batch:
+                for j in range(row.size):
+                    out[j] = a[j] * g_row[j] + (b[j] * (row[j] - centre[j]) + k[j])
+            else:  # constant statistics: x plays no part, not even where it is not finite
+                for j in range(row.size):
+                    out[j] = a[j] * g_row[j]
         for j in odd:
             if j0 <= j < j1:
                 c, a_j, b_j, k_j = wide[0, j], wide[1, j], wide[2, j], wide[3, j]
                 for n in range(n0, n1):
-                    dx[n, j] = a_j * g[n, j] + (b_j * (x[n, j] - c) + k_j)
+                    dx[n, j] = a_j * g[n, j]
+                    if batch:
+                        dx[n, j] = a_j * g[n, j] + (b_j * (x[n, j] - c) + k_j)
 
 
 @fast
@@ -295,7 +299,7 @@ def backward_c(lo, hi, g, x, sums, mean, inv_std, gamma, batch, dx, dgamma, dbet
     table, wide, odd = _gradient_coefficients(
         g, x, centre, sums, mean, inv_std, gamma, batch, dgamma, dbeta
     )
-    _three_terms_c(lo, hi, g, x, table, wide, odd, dx)
+    _three_terms_c(lo, hi, g, x, table, wide, odd, batch, dx)
 
 
 # The parallel twins.
@@ -338,4 +342,4 @@ def backward_c_p(tasks, g, x, sums, mean, inv_std, gamma, batch, dx, dgamma, dbe
         g, x, centre, sums, mean, inv_std, gamma, batch, dgamma, dbeta
     )
     for t in prange(tasks):
-        _three_terms_c(np.int64(t), np.int64(t) + 1, g, x, table, wide, odd, dx)
+        _three_terms_c(np.int64(t), np.int64(t) + 1, g, x, table, wide, odd, batch, dx)

@@ -102,8 +102,6 @@ def _feature_moments(x, c):
                 ds, dq = _sum2(row[i : i + STRETCH], guess)
                 s += ds
                 q += dq
-        if s == 0.0 and q == 0.0:
-            return np.float64(guess), 0.0
         if not _usable(q, m):
             break
         shift = s / m
@@ -226,8 +224,14 @@ def _three_terms(g, row, dx, centre, a, b, k):
 
 
 @fast
-def _gradient_of_feature(g, x, dx, c, mean, a, b, k):
+def _gradient_of_feature(g, x, dx, c, mean, a, b, k, batch):
     """(8) as a·g + b·(x - mean) + k, in the dtype of x if the coefficients fit it."""
+    if not batch:  # constant statistics: x plays no part, not even where it is not finite
+        for n in range(x.shape[0]):
+            g_row, out = g[n, c], dx[n, c]
+            for i in range(out.size):
+                out[i] = a * g_row[i]
+        return
     centre = x.dtype.type(mean)
     k_x = k - b * _sub(mean, centre)
     if _ordinary(a) and _ordinary(b) and _ordinary(k_x) and _ordinary(mean):
@@ -249,7 +253,7 @@ def backward_s(lo, hi, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
         a = r * _at(gamma, c, 1.0)
         b = -a * r * r * q / m if batch else 0.0
         k = -a * s / m if batch else 0.0
-        _gradient_of_feature(g, x, dx, c, mean[c], a, b, k)
+        _gradient_of_feature(g, x, dx, c, mean[c], a, b, k, batch)
 
 
 @fast
@@ -270,7 +274,7 @@ def group_backward_s(lo, hi, g, x, channels, mean, inv_std, gamma, dx, dgamma, d
         b, k = -r * r * r * along / m, -r * total / m
         for i in range(t * spread, (t + 1) * spread):
             a = r * _at(gamma, i % channels, 1.0)
-            _gradient_of_feature(g, x, dx, i, mean[t], a, b, k)
+            _gradient_of_feature(g, x, dx, i, mean[t], a, b, k, True)
 
 
 # The parallel twins.

@@ -158,7 +158,7 @@ def _measure(
     pools: dict[BatchNormBase, _Pool] = {}
 
     def look(layer: Any, args: tuple[Any, ...]) -> None:
-        pools.setdefault(layer, _Pool(merge)).add(layer, args[0])
+        pools.setdefault(layer, _Pool(merge)).add(layer, _input_of(layer, args))
 
     with _hooked(layers, look), frozen_stats(model):
         count = 0
@@ -176,6 +176,13 @@ def _sequential(model: Module, layers: Iterable[BatchNormBase], batches: Iterabl
         if k:  # the first was measured along with the order
             pool = _measure(model, [layer], batches, True)[layer]
         pool.store(layer)
+
+
+def _input_of(layer: Any, args: tuple[Any, ...]) -> Tensor:
+    if not args:
+        raise TypeError(f"{layer!r} was called with input=…: hooks see positional arguments only")
+    x: Tensor = args[0]
+    return x
 
 
 @contextmanager
@@ -233,7 +240,9 @@ def _calls(model: Module, layers: Iterable[Module], x: Any) -> tuple[list[Any], 
     """(layer, input, output) of each call of a layer, and the model's output."""
     calls: list[Any] = []
     handles = [
-        layer.register_forward_hook(lambda layer, args, y: calls.append((layer, args[0], y)))
+        layer.register_forward_hook(
+            lambda layer, args, y: calls.append((layer, _input_of(layer, args), y))
+        )
         for layer in layers
     ]
     try:

@@ -41,7 +41,9 @@ def overwrite(name: str, x: Tensor, write: Callable[[Any], None], *pairs: Pair) 
     write(x.data)
     tape.note_change(x.data)
     if tracked:
-        x.node = elementwise(name, x.data, *pairs).node
+        before, x.node = x.node, elementwise(name, x.data, *pairs).node
+        if before is not None and x.node is not None and before.keep_grad:
+            before.keep_grad, x.node.keep_grad = False, True  # .grad is that of the tensor as it is
     return x
 
 
@@ -66,7 +68,7 @@ def _inplace(op: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     def method(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         old = x
-        if modes.grad_enabled.get() and any(needs_grad(v) for v in (x, *args)):
+        if modes.grad_enabled.get() and any(needs_grad(v) for v in (x, *args, *kwargs.values())):
             old = wrap(x.data.copy(), x.node)  # what a vjp saves must outlive the change
         return _assign(name, x, op(old, *args, **kwargs))
 
@@ -94,6 +96,8 @@ def fill_(x: Tensor, value: Any) -> Tensor:
     v = as_array(value)
     if v.ndim:
         raise RuntimeError(f"fill_: expected a number or 0-d tensor, got shape {v.shape}")
+    if needs_grad(value):
+        return copy_(x, value)
     return overwrite("fill_", x, lambda out: out.fill(v.item()), (x, np.zeros_like))
 
 

@@ -226,10 +226,11 @@ def instance_norm_train(
             f"{name}: one value per channel and sample (input shape {x.shape}): its variance is 0 "
             "and the output would be beta whatever comes in"
         )
-    y, mean, var = _groups(name, x, channels, weight, bias, eps)
+    y, mean, var = _groups(name, x, max(channels, 1), weight, bias, eps)
     with np.errstate(all="ignore"):
         means, variances = (
-            v.reshape(samples, channels).sum(axis=0) / max(samples, 1) for v in (mean, var)
+            v[: samples * channels].reshape(samples, channels).sum(axis=0) / max(samples, 1)
+            for v in (mean, var)
         )
     return y, means, variances
 

@@ -1,0 +1,75 @@
+"""Corners of normalisation: statistics that are given, values near the bottom of float32, folding
+where outputs are nested or large numbers cancel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import Tensor, nn
+from minigrad.nn import functional as F
+from minigrad.nn.utils import fold_batchnorm
+
+KERNELS = pytest.mark.parametrize("kernels", ["numpy", "numba"])
+
+
+@KERNELS
+@pytest.mark.parametrize("shape", [(2, 2), (2, 2, 3)])
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_given_statistics_pass_the_gradient_whatever_x_is(
+    kernels: str, shape: tuple[int, ...], odd: float
+) -> None:
+    data = np.ones(shape, np.float32)
+    data[0, 0] = odd
+    x, w = Tensor(data, requires_grad=True), minigrad.ones(2).requires_grad_()
+    g = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    with minigrad.use_kernels(kernels):
+        F.batch_norm(x, minigrad.zeros(2), minigrad.ones(2), w).backward(g)
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.data, g / np.sqrt(1 + 1e-5), rtol=1e-6)  # float32
+
+
+@KERNELS
+def test_values_whose_squares_vanish_are_not_taken_for_constants(kernels: str) -> None:
+    h = np.float32(1e-23)
+    column = np.array([h, -h, h, -h], np.float32)
+    signs = np.sign(column)
+    with minigrad.use_kernels(kernels):
+        for x in (column.reshape(4, 1), column.reshape(1, 1, 4)):
+            y = F.batch_norm(Tensor(x), None, None, training=True, eps=0.0)
+            np.testing.assert_allclose(y.data.ravel(), signs, rtol=1e-6)
+        y = F.layer_norm(Tensor(column[None]), (4,), eps=0.0)
+        np.testing.assert_allclose(y.data.ravel(), signs, rtol=1e-6)
+
+
+@KERNELS
+def test_no_channels_at_all(kernels: str) -> None:
+    with minigrad.use_kernels(kernels):
+        assert F.instance_norm(minigrad.zeros(2, 0, 4)).shape == (2, 0, 4)
+
+
+class Nested(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(3, 4), nn.BatchNorm1d(4)
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.linear(x)
+        return self.norm(h), {"before": h}
+
+
+def test_an_output_inside_a_dict_counts_as_a_use() -> None:
+    model = Nested()
+    model.norm.running_mean.data[:] = 2
+    with pytest.raises(ValueError, match="norm: it was not called once"):
+        fold_batchnorm(model, minigrad.randn(5, 3))
+
+
+def test_a_fold_that_would_cancel_is_refused() -> None:
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
+    model[0].running_mean.data[:] = 1e6
+    with pytest.raises(RuntimeError, match="another output after folding"):
+        fold_batchnorm(model)
