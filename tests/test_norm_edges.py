@@ -1,5 +1,5 @@
-"""Corners of normalisation: statistics that are given, values near the bottom of float32, folding
-where outputs are nested or large numbers cancel."""
+"""Corners of normalisation: statistics that are given, no channels, folding where outputs are nested
+or large numbers cancel."""
 
 from __future__ import annotations
 
@@ -30,19 +30,6 @@ def test_given_statistics_pass_the_gradient_whatever_x_is(
         F.batch_norm(x, minigrad.zeros(2), minigrad.ones(2), w).backward(g)
     assert x.grad is not None
     np.testing.assert_allclose(x.grad.data, g / np.sqrt(1 + 1e-5), rtol=1e-6)  # float32
-
-
-@KERNELS
-def test_values_whose_squares_vanish_are_not_taken_for_constants(kernels: str) -> None:
-    h = np.float32(1e-23)
-    column = np.array([h, -h, h, -h], np.float32)
-    signs = np.sign(column)
-    with minigrad.use_kernels(kernels):
-        for x in (column.reshape(4, 1), column.reshape(1, 1, 4)):
-            y = F.batch_norm(Tensor(x), None, None, training=True, eps=0.0)
-            np.testing.assert_allclose(y.data.ravel(), signs, rtol=1e-6)
-        y = F.layer_norm(Tensor(column[None]), (4,), eps=0.0)
-        np.testing.assert_allclose(y.data.ravel(), signs, rtol=1e-6)
 
 
 @KERNELS
