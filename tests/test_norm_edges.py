@@ -1,5 +1,4 @@
-"""Corners of normalisation: statistics that are given, no channels, folding where outputs are nested
-or large numbers cancel."""
+"""Corners of normalisation: statistics that are given, no channels, folds that must be refused."""
 
 from __future__ import annotations
 
