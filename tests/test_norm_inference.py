@@ -312,7 +312,8 @@ def test_sequential_recalibration_lowers_the_error_of_small_batches():
     order = RNG(0).permutation(len(x))
     train, test = order[:1000], order[1000:]
     running, sequential = improvement((x[train], y[train]), (x[test], y[test]), 48, 4, (0, 1, 2))
-    assert sequential < 0.95 * running  # 0.87 to 0.92 of it for most seeds
+    # single seeds were measured at 0.81 to 0.97; the bound asks for little more than the direction
+    assert sequential < 0.95 * running
 
 
 @pytest.mark.slow
@@ -324,4 +325,5 @@ def test_sequential_recalibration_on_mnist():
     x, x_test = (np.asarray(a).reshape(len(a), -1).astype("f4") for a in (x, x_test))
     y, y_test = np.asarray(y), np.asarray(y_test)
     running, sequential = improvement((x[:8000], y[:8000]), (x_test, y_test), 100, 1, (0, 1))
-    assert sequential < 0.95 * running  # 0.87 to 0.92 of it for most seeds
+    # measured at 0.87 to 0.92; the bound asks for little more than the direction
+    assert sequential < 0.95 * running
