@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 
 import minigrad
 from minigrad import Tensor, data, nn, optim
+from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
 from minigrad.nn.utils import recalibrate
 
@@ -271,59 +272,62 @@ class TestRecalibrate:
             np.testing.assert_allclose(layer.running_cov.data[k], expected, rtol=1e-11)
 
 
-def improvement(train, test, width, epochs, seeds):
-    """Test errors in % of a ReLU perceptron with batch normalisation, trained on batches of four,
-    with its running statistics and recalibrated: means over seeds and the last eight checkpoints,
-    because the running statistics of one moment are a lottery."""
-    found = []
+def errors_of(train, test, width, epochs, seeds):
+    """Test errors in % (seeds, 2) of a ReLU perceptron with batch normalisation that was trained
+    on batches of four: with its running statistics, and with sequential ones."""
     (x, y), (x_test, y_test) = train, test
+    sizes = [x.shape[1], *[width] * 4]
 
     def error(model):
         return 100 * float((model.eval()(Tensor(x_test)).data.argmax(1) != y_test).mean())
 
+    found = []
     for seed in seeds:
         minigrad.manual_seed(seed)
-        sizes = [x.shape[1], *[width] * 4]
         layers = [
             layer
             for n, m in itertools.pairwise(sizes)
-            for layer in (nn.Linear(n, m), nn.BatchNorm1d(m), nn.ReLU())
+            for layer in (nn.Linear(n, m, bias=False), nn.BatchNorm1d(m), nn.ReLU())
         ]
         model = nn.Sequential(*layers, nn.Linear(width, 10))
-        optimizer = optim.SGD(model.parameters(), lr=0.05)
-        order = np.concatenate([RNG(seed + k).permutation(len(x)) for k in range(epochs)])
-        rows = order[: len(order) // 4 * 4].reshape(-1, 4)
-        for i, chosen in enumerate(rows, 1):
-            loss = F.cross_entropy(model.train()(Tensor(x[chosen])), Tensor(y[chosen]))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            if i % (len(rows) // 16) == 0 and i > len(rows) // 2:
-                other = copy.deepcopy(model)
-                recalibrate(other, [Tensor(x[k : k + 500]) for k in range(0, len(x), 500)])
-                found.append((error(model), error(other)))
-    return np.mean(found, axis=0)
+        optimizer = optim.SGD(model.parameters(), lr=0.1 * 4 / 32, momentum=0.9)
+        loader = DataLoader(TensorDataset(x, y), 4, shuffle=True, seed=seed)
+        for _ in range(epochs):
+            for rows, labels in loader:
+                loss = F.cross_entropy(model.train()(rows), labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+        running = error(model)
+        recalibrate(model, [Tensor(rows) for rows in x.reshape(-1, 4, x.shape[1])])
+        found.append((running, error(model)))
+    return np.array(found)
 
 
+@pytest.mark.slow
 def test_sequential_recalibration_lowers_the_error_of_small_batches():
-    """On handwritten digits of 8 x 8 pixels."""
+    """On handwritten digits of 8 x 8 pixels. What the running statistics are worth is a lottery at
+    this size (the ratio of a seed's errors goes from 0.6 to 1.1): the gain is held to its error."""
     x, y = load_digits(return_X_y=True)
     x = (x / 16).astype("f4")
     order = RNG(0).permutation(len(x))
     train, test = order[:1000], order[1000:]
-    running, sequential = improvement((x[train], y[train]), (x[test], y[test]), 48, 4, (0, 1, 2))
-    # single seeds were measured at 0.81 to 0.97; the bound asks for little more than the direction
-    assert sequential < 0.95 * running
+    found = errors_of((x[train], y[train]), (x[test], y[test]), 48, 4, range(12))
+    gain = found[:, 0] - found[:, 1]
+    assert gain.mean() > 2 * gain.std(ddof=1) / np.sqrt(len(gain))
 
 
 @pytest.mark.slow
 def test_sequential_recalibration_on_mnist():
+    """784-100-100-100-100-10, 4,000 images for training, 2,000 for testing, three epochs, as in
+    examples/train_and_inference.py."""
     folder = os.environ.get("MINIGRAD_DATA")
     if not folder or not (Path(folder) / "mnist").exists():
         pytest.skip("needs the folder mnist in MINIGRAD_DATA")
     (x, y), (x_test, y_test) = data.mnist(folder)
-    x, x_test = (np.asarray(a).reshape(len(a), -1).astype("f4") for a in (x, x_test))
-    y, y_test = np.asarray(y), np.asarray(y_test)
-    running, sequential = improvement((x[:8000], y[:8000]), (x_test, y_test), 100, 1, (0, 1))
-    # measured at 0.87 to 0.92; the bound asks for little more than the direction
-    assert sequential < 0.95 * running
+    rng = RNG(0)
+    train, test = rng.permutation(len(x))[:4000], rng.permutation(len(x_test))[:2000]
+    x, x_test = (np.asarray(a).reshape(len(a), -1) for a in (x, x_test))
+    found = errors_of((x[train], y[train]), (x_test[test], y_test[test]), 100, 3, range(6))
+    running, sequential = found.mean(0)
+    assert sequential < 0.85 * running
