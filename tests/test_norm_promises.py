@@ -292,6 +292,18 @@ class TestNumerics:
         y = F.batch_norm(Tensor(x), None, None, training=True, eps=eps).data
         np.testing.assert_allclose(y, normalise64(x, eps), atol=1e-6)
 
+    @pytest.mark.parametrize("scale", [1e-20, 1e-23, 1e-30])
+    @pytest.mark.parametrize("shape", [(2, 4), (16, 12), (40, 12), (4, 12, 6), (2, 12, 5, 2)])
+    def test_values_whose_sum_and_squares_vanish(self, kernels, shape, scale):
+        signs = np.ones(shape, "f4")
+        signs[: shape[0] // 2] = -1
+        x = Tensor(signs * np.float32(scale))
+        y = F.batch_norm(x, None, None, training=True, eps=0.0)
+        np.testing.assert_allclose(y.data, signs, rtol=1e-6)
+        if len(shape) == 2:  # the same, along rows
+            y = F.layer_norm(Tensor(x.data.T), shape[:1], eps=0.0)
+            np.testing.assert_allclose(y.data, signs.T, rtol=1e-6)
+
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38])
     @pytest.mark.parametrize("shape", [*LAYOUTS, (6, 4), (5, 3, 7)])
     def test_what_happens_in_a_channel_stays_there(self, kernels, shape, bad):

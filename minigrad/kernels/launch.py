@@ -22,10 +22,11 @@ from .arrays import Array
 FLAGS = {"reassoc", "contract", "nsz", "arcp"}
 PARALLEL_FROM = 1 << 18  # elements; below, waking threads costs about what they save
 
+# What does not say fastmath=False inherits the flags of its first caller.
 # nogil: threads of the user may run while a kernel does. Nothing compiles before it is called.
 fast = njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
 contracted = njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
-exact = njit(cache=True, nogil=True, error_model="numpy")
+exact = njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
 threaded = njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 
 hold_blas()

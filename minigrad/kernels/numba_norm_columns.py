@@ -152,9 +152,7 @@ def _moments_from(x, guess, sums, mean, var):
         shift = s[j] / N
         var[j] = q[j] / N - shift * shift
         mean[j] = guess[j] + shift
-        if s[j] == 0.0 and q[j] == 0.0:
-            var[j] = 0.0
-        elif not (_usable(q[j], N) and shift * shift <= 4 * var[j]):
+        if not (_usable(q[j], N) and shift * shift <= 4 * var[j]):
             mean[j], var[j] = _statistics(x, j)
 
 

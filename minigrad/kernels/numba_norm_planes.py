@@ -102,8 +102,6 @@ def _feature_moments(x, c):
                 ds, dq = _sum2(row[i : i + STRETCH], guess)
                 s += ds
                 q += dq
-        if s == 0.0 and q == 0.0:
-            return np.float64(guess), 0.0
         if not _usable(q, m):
             break
         shift = s / m

@@ -72,8 +72,6 @@ def _row_moments(row):
             ds, dq = _sum2(row[j : j + STRETCH], guess)
             s += ds
             q += dq
-        if s == 0.0 and q == 0.0:
-            return np.float64(guess), 0.0
         shift = s / D
         var = q / D - shift * shift
         if D * 1e-30 < q < np.inf and shift * shift <= var:
