@@ -223,8 +223,7 @@ def test_gradcheck_passes_a_repeated_tensor_as_one_variable() -> None:
 
 IMAGES, LABELS = RNG.standard_normal((4, 2, 6, 6)), np.array([0, 2, 1, 0])
 PARAMETERS = [
-    0.5 * RNG.standard_normal(shape)
-    for shape in ((3, 2, 3, 3), (3,), (3,), (3,), (3, 12), (3,))
+    0.5 * RNG.standard_normal(shape) for shape in ((3, 2, 3, 3), (3,), (3,), (3,), (3, 12), (3,))
 ]
 
 
