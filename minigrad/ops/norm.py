@@ -81,6 +81,12 @@ def _move(
         return
     watched = held_elsewhere(running_mean) or held_elsewhere(running_var)
     a, b = running_mean.data, running_var.data
+    for argument, array in (("running_mean", a), ("running_var", b)):
+        if not array.flags.writeable:
+            raise RuntimeError(
+                f"{name}: {argument} cannot be written to (several elements share memory, or it "
+                "was given as read-only): pass its clone()"
+            )
     before = a.copy(), b.copy()
     stay = kernels.current(a).move_stats_(a, b, mean, var, momentum, correction)
     for array in (a, b) if watched else ():
