@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from numpy import ndarray
 
 from minigrad import modes
 from minigrad.dtypes import CATEGORY, float32, result_dtype
@@ -27,12 +28,14 @@ def operands(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]
         x, y = values
         if isinstance(x, Tensor):
             a = x.data
-            if a.dtype.kind == "f" and type(y) in (float, int):
+            if isinstance(y, Tensor):
+                b = y.data
+                if a.dtype is b.dtype and a.dtype.kind in "fc":
+                    if a.shape != b.shape:
+                        check_broadcast(name, (a, b))
+                    return a, b
+            elif a.dtype.kind == "f" and type(y) in (float, int):
                 return a, _number(name, y, a.dtype)
-            if isinstance(y, Tensor) and a.dtype is y.data.dtype and a.dtype.kind in "fc":
-                if a.shape != y.data.shape:
-                    check_broadcast(name, (a, y.data))
-                return a, y.data
     try:
         dtype = result_dtype(*values)
     except TypeError as error:
@@ -110,27 +113,31 @@ def elementwise(name: str, out: Any, *pairs: Pair) -> Tensor:
     """
     if not modes.grad_enabled.get():
         return _unrecorded(name, out)
-    if type(out) is not np.ndarray:
+    if type(out) is not ndarray:
         out = np.asarray(out)
     shape, dtype = out.shape, out.dtype
-    nodes, maps = [], []
+    nodes: tuple[Node, ...] = ()
+    maps: tuple[Callable[[Any], Any], ...] = ()
     for x, f in pairs:
         if isinstance(x, Tensor) and (node := x.node) is not None:
             if x.base is not None:
                 check_view(name, x)
-            if node.shape != shape or node.dtype != dtype:
+            if node.shape != shape or node.dtype is not dtype:
                 f = _fitted(f, node.shape, node.dtype)
-            nodes.append(node)
-            maps.append(f)
-    if not nodes:
-        return _unrecorded(name, out)
-    vjp: Callable[[Any], Sequence[Any]]
+            nodes += (node,)
+            maps += (f,)
+    return _recorded(name, out, nodes, _joint(maps)) if nodes else _unrecorded(name, out)
+
+
+def _joint(maps: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Sequence[Any]]:
+    """One vjp of several maps; one or two are the usual numbers, and faster as tuples."""
     if len(maps) == 1:
-        only = maps[0]
-        vjp = lambda g: (only(g),)  # noqa: E731
-    else:
-        vjp = lambda g: [f(g) for f in maps]  # noqa: E731
-    return _recorded(name, out, tuple(nodes), vjp)
+        (only,) = maps
+        return lambda g: (only(g),)
+    if len(maps) == 2:
+        first, second = maps
+        return lambda g: (first(g), second(g))
+    return lambda g: [f(g) for f in maps]
 
 
 def check_view(name: str, x: Tensor) -> None:
@@ -191,23 +198,25 @@ def needs_grad(x: Any) -> bool:
 
 
 def _recorded(name: str, out: Any, nodes: Any, vjp: Any, base: Tensor | None = None) -> Tensor:
-    if type(out) is not np.ndarray:
+    if type(out) is not ndarray:
         out = np.asarray(out)
-    if out.dtype.kind not in "fc":  # integers and bools carry no gradient
-        return wrap(out, base=base)
-    node = Node(name, nodes, out.shape, out.dtype, vjp)
+    dtype = out.dtype
+    if dtype.kind not in "fc":  # integers and bools carry no gradient
+        return wrap(out, None, base)
+    node = Node(name, nodes, out.shape, dtype, vjp)
     if modes.anomaly_users:
         modes.watch_forward(node, out)
     return wrap(out, node, base)
 
 
 def _unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:
-    out = np.asarray(out)
+    if type(out) is not ndarray:
+        out = np.asarray(out)
     if out.dtype.kind == "c" and modes.probing.get() and not modes.grad_enabled.get():
         out = out.real  # under no_grad a derivative stops, and so must the part that stands for it
     if modes.anomaly_users and out.dtype.kind in "fc":
         modes.watch_forward(Node(name, (), out.shape, out.dtype, None), out)
-    return wrap(out, base=base)
+    return wrap(out, None, base)
 
 
 def numpy_names(op: Callable[..., R]) -> Callable[..., R]:

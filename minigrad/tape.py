@@ -95,31 +95,31 @@ def walk(
                 grad = checked(hook(grad), node, "a hook on", node.name)
             if node.vjp is None or node.keep_grad or (wanted is not None and node in wanted):
                 found[node] = grad
-            if node.vjp is None or node.time == oldest:
+            if (vjp := node.vjp) is None or node.time == oldest:
                 continue
-            if node.vjp is used_up:
+            if vjp is used_up:
                 raise RuntimeError(
                     f"backward reached {node.name!r} a second time, but the first time freed what "
                     "it needs: pass retain_graph=True to the first, or run the forward again"
                 )
-            if node.time < last_change and changed_since(node.time, node.vjp):
+            if node.time < last_change and changed_since(node.time, vjp):
                 raise RuntimeError(
                     f"backward of {node.name!r} needs a tensor that was changed in place after "
                     f"{node.name!r} had saved it: change a copy (clone()), or change it before"
                 )
-            parts = node.vjp(grad)
-            if (n := len(parts)) != (m := len(node.parents)):
+            parts, parents = vjp(grad), node.parents
+            if (n := len(parts)) != (m := len(parents)):
                 raise RuntimeError(f"vjp of {node.name!r} returned {n} gradients for {m} inputs")
             if inspect is not None:
                 inspect(node, parts)
-            for parent, part in zip(node.parents, parts, strict=True):
+            for parent, part in zip(parents, parts, strict=True):
                 if parent is not None and part is not None:
                     if getattr(part, "shape", None) != parent.shape or part.dtype != parent.dtype:
                         part = checked(part, parent, "vjp of", node.name)
                     add(parent, part)
             if not retain_graph:
                 node.vjp, node.parents = used_up, ()
-            del grad, parts  # so that what the next vjp allocates can reuse their memory
+            del grad, parts, vjp  # so that what the next vjp allocates can reuse their memory
     return found
 
 

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import numpy as np
+from numpy import ndarray
 
 from minigrad import modes, tape
 from minigrad.dtypes import CATEGORY, PYTHON_DTYPE, WEAK_DTYPE, float32
 from minigrad.tape import Array, Node
 
 T = TypeVar("T", bound="Tensor")
+_new = object.__new__
 
 
 class Tensor:
@@ -307,8 +309,8 @@ class RemovableHandle:
 
 def wrap(data: Any, node: Node | None = None, base: Tensor | None = None) -> Tensor:
     """Make a Tensor that shares `data`; `base` marks it as a view of another tensor."""
-    out = Tensor.__new__(Tensor)
-    out.data = data if type(data) is np.ndarray else np.asarray(data)
+    out = _new(Tensor)
+    out.data = data if type(data) is ndarray else np.asarray(data)
     out.node = node
     out.base = base
     return out
