@@ -146,8 +146,8 @@ def backward(
             node.grad += found[node]
             note_change(node.grad)
         else:
-            copy = None if unshared(found, node) else True  # None: if it is needed
-            node.grad = np.array(found[node], order="C", copy=copy)
+            own = unshared(found, node)
+            node.grad = np.asarray(found[node]) if own else np.array(found[node], order="C")
         found[node] = None
 
 

@@ -21,10 +21,9 @@ def _flat(x: Array) -> Array:
     return ready(x.reshape(N, C) if S == 1 else x, x.dtype)
 
 
-def _tasks(N: int, C: int) -> tuple[int, Array]:
-    """Where features are contiguous: the number of tasks, and zeros for the sums of their rows."""
-    blocks = -(-N // max(columns.ROWS, -(-N // columns.BLOCKS)))
-    return blocks * -(-C // columns.PANEL), np.zeros((blocks, 2, C))
+def _tasks(N: int, C: int) -> int:
+    """The number of tasks where features are contiguous."""
+    return -(-N // max(columns.ROWS, -(-N // columns.BLOCKS))) * -(-C // columns.PANEL)
 
 
 def moments(x: Array) -> tuple[Array, Array]:
@@ -34,8 +33,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     C, a = x.shape[1], _flat(x)
     mean, var = np.empty(C), np.empty(C)
     if a.ndim == 2:
-        tasks, sums = _tasks(*a.shape)
-        run(columns.moments_c, columns.moments_c_p, tasks, x.size, a, sums, mean, var)
+        run(columns.moments_c, columns.moments_c_p, _tasks(*a.shape), x.size, a, mean, var)
     else:
         run(planes.moments_s, planes.moments_s_p, C, x.size, a, mean, var)
     return mean, var
@@ -51,8 +49,7 @@ def batch_norm(
     y, mean, var, inv_std = empty(a.shape, x.dtype), np.empty(C), np.empty(C), np.empty(C)
     args = (vector(gamma, x.dtype), vector(beta, x.dtype), float(eps), y, mean, var, inv_std)
     if a.ndim == 2:
-        tasks, sums = _tasks(*a.shape)
-        run(columns.batch_norm_c, columns.batch_norm_c_p, tasks, x.size, a, sums, *args)
+        run(columns.batch_norm_c, columns.batch_norm_c_p, _tasks(*a.shape), x.size, a, *args)
     else:
         run(planes.batch_norm_s, planes.batch_norm_s_p, C, x.size, a, *args)
     return y.reshape(x.shape), mean, var, inv_std
@@ -66,7 +63,7 @@ def normalize(
     y = empty(a.shape, x.dtype)
     args = (ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype), vector(beta, x.dtype))
     if a.ndim == 2:
-        run(columns.normalize_c, columns.normalize_c_p, _tasks(*a.shape)[0], x.size, a, *args, y)
+        run(columns.normalize_c, columns.normalize_c_p, _tasks(*a.shape), x.size, a, *args, y)
     else:
         run(planes.normalize_s, planes.normalize_s_p, C, x.size, a, *args, y)
     return y.reshape(x.shape)
@@ -84,8 +81,7 @@ def _norm_backward(
     ga = ready(g.reshape(a.shape), x.dtype)
     args = (ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype), batch, dx, dgamma, dbeta)
     if a.ndim == 2:
-        tasks, sums = _tasks(*a.shape)
-        run(columns.backward_c, columns.backward_c_p, tasks, x.size, ga, a, sums, *args)
+        run(columns.backward_c, columns.backward_c_p, _tasks(*a.shape), x.size, ga, a, *args)
     else:
         run(planes.backward_s, planes.backward_s_p, C, x.size, ga, a, *args)
     return dx.reshape(x.shape), dgamma, dbeta

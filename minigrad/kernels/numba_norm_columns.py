@@ -78,6 +78,13 @@ def rows_of_block(N):
 
 
 @fast
+def _no_sums(x):
+    """Zeros for two sums per feature of each block of rows."""
+    N, C = x.shape
+    return np.zeros((-(-N // rows_of_block(N)), 2, C))
+
+
+@fast
 def _guess(x):
     """The mean of a few rows; of a constant feature, the constant."""
     few = min(x.shape[0], 16)
@@ -157,8 +164,8 @@ def _moments_from(x, guess, sums, mean, var):
 
 
 @fast
-def moments_c(lo, hi, x, sums, mean, var):
-    guess = _guess(x)
+def moments_c(lo, hi, x, mean, var):
+    guess, sums = _guess(x), _no_sums(x)
     _sums_c(lo, hi, x, guess, sums)
     _moments_from(x, guess, sums, mean, var)
 
@@ -207,8 +214,8 @@ def normalize_c(lo, hi, x, mean, inv_std, gamma, beta, y):
 
 
 @fast
-def batch_norm_c(lo, hi, x, sums, gamma, beta, eps, y, mean, var, inv_std):
-    moments_c(lo, hi, x, sums, mean, var)
+def batch_norm_c(lo, hi, x, gamma, beta, eps, y, mean, var, inv_std):
+    moments_c(lo, hi, x, mean, var)
     for j in range(mean.size):
         inv_std[j] = 1 / np.sqrt(var[j] + eps)
     normalize_c(lo, hi, x, mean, inv_std, gamma, beta, y)
@@ -293,8 +300,8 @@ def _three_terms_c(lo, hi, g, x, table, wide, odd, batch, dx):
 
 
 @fast
-def backward_c(lo, hi, g, x, sums, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
-    centre = mean.astype(x.dtype)
+def backward_c(lo, hi, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
+    centre, sums = mean.astype(x.dtype), _no_sums(x)
     _sums_g_c(lo, hi, g, x, centre, sums)
     table, wide, odd = _gradient_coefficients(
         g, x, centre, sums, mean, inv_std, gamma, batch, dgamma, dbeta
@@ -306,8 +313,8 @@ def backward_c(lo, hi, g, x, sums, mean, inv_std, gamma, batch, dx, dgamma, dbet
 
 
 @threaded
-def moments_c_p(tasks, x, sums, mean, var):
-    guess = _guess(x)
+def moments_c_p(tasks, x, mean, var):
+    guess, sums = _guess(x), _no_sums(x)
     for t in prange(tasks):
         _sums_c(np.int64(t), np.int64(t) + 1, x, guess, sums)
     _moments_from(x, guess, sums, mean, var)
@@ -321,8 +328,8 @@ def normalize_c_p(tasks, x, mean, inv_std, gamma, beta, y):
 
 
 @threaded
-def batch_norm_c_p(tasks, x, sums, gamma, beta, eps, y, mean, var, inv_std):
-    guess = _guess(x)
+def batch_norm_c_p(tasks, x, gamma, beta, eps, y, mean, var, inv_std):
+    guess, sums = _guess(x), _no_sums(x)
     for t in prange(tasks):
         _sums_c(np.int64(t), np.int64(t) + 1, x, guess, sums)
     _moments_from(x, guess, sums, mean, var)
@@ -334,8 +341,8 @@ def batch_norm_c_p(tasks, x, sums, gamma, beta, eps, y, mean, var, inv_std):
 
 
 @threaded
-def backward_c_p(tasks, g, x, sums, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
-    centre = mean.astype(x.dtype)
+def backward_c_p(tasks, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
+    centre, sums = mean.astype(x.dtype), _no_sums(x)
     for t in prange(tasks):
         _sums_g_c(np.int64(t), np.int64(t) + 1, g, x, centre, sums)
     table, wide, odd = _gradient_coefficients(

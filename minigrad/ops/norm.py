@@ -61,11 +61,13 @@ def _arrays(name: str, *values: Tensor | None) -> tuple[Any, ...]:
     x = values[0]
     check_floating(name, x)
     arrays = [None if v is None else v.data for v in values]
+    dtype = x.data.dtype
+    if dtype.kind == "f" and all([a is None or a.dtype is dtype for a in arrays]):  # the usual case
+        return tuple(arrays)
     if any(a is not None and a.dtype.kind == "c" for a in arrays):
         return tuple(None if a is None else a.astype(np.complex128, copy=False) for a in arrays)
-    dtype = arrays[0].dtype  # type: ignore[union-attr]
     for a in arrays:
-        if a is not None and a.dtype is not dtype and a.dtype != dtype:
+        if a is not None and a.dtype != dtype:
             raise RuntimeError(
                 f"{name}: expected weight and bias of the input's dtype {dtype}, got {a.dtype}"
             )

@@ -13,6 +13,8 @@ from minigrad import modes
 from minigrad.recording import needs_grad
 from minigrad.tensor import Tensor
 
+NUMBERS = (int, float, np.number)
+
 
 def check_floating(name: str, x: Any) -> None:
     if not isinstance(x, Tensor):
@@ -24,9 +26,11 @@ def check_floating(name: str, x: Any) -> None:
 def check_shape(name: str, shape: tuple[int, ...], whose: str, **tensors: Any) -> None:
     """Refuse parameters and statistics that are no tensors or not of this shape."""
     for argument, v in tensors.items():
-        if v is not None and not isinstance(v, Tensor):
+        if v is None:
+            continue
+        if not isinstance(v, Tensor):
             raise TypeError(f"{name}: {argument} must be a Tensor or None, got {type(v).__name__}")
-        if v is not None and v.data.shape != shape:
+        if v.data.shape != shape:
             raise RuntimeError(
                 f"{name}: {argument} has shape {v.shape}, expected {shape}, one for each {whose}"
             )
@@ -35,11 +39,12 @@ def check_shape(name: str, shape: tuple[int, ...], whose: str, **tensors: Any) -
 def as_features(name: str, x: Any) -> tuple[int, int, int]:
     """x of (N, C, …) seen as (N, C, S)."""
     check_floating(name, x)
-    if x.data.shape == (0,):  # which PyTorch takes: no samples, no channels
+    shape = x.data.shape
+    if shape == (0,):  # which PyTorch takes: no samples, no channels
         return 0, 0, 1
-    if x.data.ndim < 2:
-        raise RuntimeError(f"{name}: expected an input (N, C, …), got shape {x.shape}")
-    return (*x.shape[:2], math.prod(x.shape[2:]))
+    if len(shape) < 2:
+        raise RuntimeError(f"{name}: expected an input (N, C, …), got shape {shape}")
+    return shape[0], shape[1], math.prod(shape[2:])
 
 
 def check_statistics(
@@ -47,22 +52,24 @@ def check_statistics(
 ) -> tuple[int, int, int]:
     """Refuse what batch_norm and instance_norm cannot use; x seen as (N, C, S)."""
     view = as_features(name, x)
-    running = {"running_mean": mean, "running_var": var}
     check_shape(
-        name, (view[1],), "channel (axis 1) of the input", weight=weight, bias=bias, **running
-    )
+        name, (view[1],), "channel (axis 1) of the input",
+        weight=weight, bias=bias, running_mean=mean, running_var=var,
+    )  # fmt: skip
+    running = (("running_mean", mean), ("running_var", var))
     if (mean is None) != (var is None):
         raise ValueError(
             f"{name}: running_mean and running_var must both be given or both be None, got "
-            + " and ".join(f"{k}={'None' if v is None else 'a Tensor'}" for k, v in running.items())
+            + " and ".join(f"{k}={'None' if v is None else 'a Tensor'}" for k, v in running)
         )
-    for argument, v in running.items():
+    dtype = x.data.dtype
+    for argument, v in running:
         if v is None:
             continue
         # while a function is probed, x stands for a derivative too and is complex
-        if v.dtype != x.dtype and x.dtype.kind == "f":
+        if v.data.dtype is not dtype and v.data.dtype != dtype and dtype.kind == "f":
             raise RuntimeError(
-                f"{name}: {argument} has dtype {v.dtype}, expected the input's, {x.dtype}"
+                f"{name}: {argument} has dtype {v.dtype}, expected the input's, {dtype}"
             )
         if needs_grad(v) and modes.is_grad_enabled():
             raise RuntimeError(
@@ -70,7 +77,7 @@ def check_statistics(
                 "pass its detach()"
             )
     for argument, number in (("momentum", momentum), ("eps", eps)):
-        if isinstance(number, bool) or not isinstance(number, int | float | np.number):
+        if isinstance(number, bool) or not isinstance(number, NUMBERS):
             raise TypeError(f"{name}: {argument} must be a number, got {number!r}")
     return view
 
