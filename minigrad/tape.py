@@ -14,11 +14,11 @@ say what a graph keeps alive, there are no cycles, and a dropped graph is freed 
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from heapq import heappop, heappush
 from types import CellType, FunctionType
 from typing import Any
 
@@ -77,7 +77,7 @@ def walk(
         # first gradient: borrowed; second: a sum of our own; from the third on: added in place
         if node not in grads:
             grads[node] = grad
-            heapq.heappush(heap, (-node.time, node))
+            heappush(heap, (-node.time, node))
         elif node in owned:
             grads[node] += grad
         else:
@@ -88,14 +88,14 @@ def walk(
         add(node, cotangent)
     with np.errstate(all="ignore"):
         while heap and -heap[0][0] >= oldest:
-            node = heapq.heappop(heap)[1]
+            node = heappop(heap)[1]
             grad = grads.pop(node)
             owned.discard(node)
             for hook in tuple(node.hooks.values()) if node.hooks else ():
                 grad = checked(hook(grad), node, "a hook on", node.name)
-            if node.vjp is None or node.keep_grad or (wanted is not None and node in wanted):
+            if (vjp := node.vjp) is None or node.keep_grad or (wanted and node in wanted):
                 found[node] = grad
-            if (vjp := node.vjp) is None or node.time == oldest:
+            if vjp is None or node.time == oldest:
                 continue
             if vjp is used_up:
                 raise RuntimeError(

@@ -61,8 +61,8 @@ def _arrays(name: str, *values: Tensor | None) -> tuple[Any, ...]:
     x = values[0]
     check_floating(name, x)
     arrays = [None if v is None else v.data for v in values]
-    dtype = x.data.dtype
-    if dtype.kind == "f" and all([a is None or a.dtype is dtype for a in arrays]):  # the usual case
+    dtype = arrays[0].dtype  # type: ignore[union-attr]
+    if dtype.kind == "f" and all(a is None or a.dtype is dtype for a in arrays):
         return tuple(arrays)
     if any(a is not None and a.dtype.kind == "c" for a in arrays):
         return tuple(None if a is None else a.astype(np.complex128, copy=False) for a in arrays)
