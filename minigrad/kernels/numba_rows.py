@@ -10,7 +10,7 @@ from numba import prange
 
 from . import numpy_kernels
 from .arrays import Array
-from .launch import checked, contracted, exact, fast, ready, run, threaded, vector
+from .launch import PARALLEL_FROM, checked, contracted, exact, fast, ready, run, threaded, vector
 from .memory import empty
 
 F64 = np.dtype(np.float64)
@@ -239,12 +239,13 @@ def layer_norm_backward(
     g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None
 ) -> tuple[Array, Array, Array]:
     """Equations (9) and (10): dx (N, D), dgamma (D,), dbeta (D,)."""
-    (N, D), tasks = x.shape, max(1, min(BLOCKS, len(x) // 16))
+    N, D = x.shape
+    tasks = 1 if x.size < PARALLEL_FROM else max(1, min(BLOCKS, N // 16))
     dx, dgamma, dbeta = empty((N, D), x.dtype), np.zeros((tasks, D)), np.zeros((tasks, D))
     args: tuple[Any, ...] = (ready(g, x.dtype), ready(x, x.dtype), ready(mean, F64))
     args += (ready(inv_std, F64), vector(gamma, x.dtype), dx, dgamma, dbeta)
     run(_layer_norm_backward, _layer_norm_backward_p, tasks, x.size, *args)
-    return dx, dgamma.sum(0), dbeta.sum(0)
+    return (dx, dgamma[0], dbeta[0]) if tasks == 1 else (dx, dgamma.sum(0), dbeta.sum(0))
 
 
 def rms_norm(x: Array, gamma: Array | None, eps: float) -> tuple[Array, Array]:

@@ -91,9 +91,7 @@ def held_elsewhere(tensor: Tensor | None) -> bool:
     """Whether anything but the tensor has its array: if not, no vjp can have saved it, and a change
     need not be noted. A noted one makes backward look into every closure of the graph so far."""
     # 2: the tensor's reference, and the call's
-    return tensor is not None and (
-        tensor.data.base is not None or sys.getrefcount(tensor.data) > 2
-    )
+    return tensor is not None and (tensor.data.base is not None or sys.getrefcount(tensor.data) > 2)
 
 
 def warn_or_undo(message: str, arrays: Any, before: Any, stacklevel: int) -> None:
