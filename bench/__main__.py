@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,16 @@ def a_file(text: str) -> Path:
     return path
 
 
+def a_run(text: str) -> dict[tuple[str, str], Any]:
+    """The rows of an earlier run by suite and name: what they measured, per round."""
+    try:
+        rows = json.loads(Path(text).read_text())["rows"]
+        return {(row["suite"], row["name"]): row["measured"] for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{text!r} is not a file written by --json ({type(error).__name__}: {error})"
+        raise argparse.ArgumentTypeError(message) from None
+
+
 def a_picture(text: str) -> Path:
     path = a_file(text)
     if path.suffix not in (".png", ".svg", ".pdf"):
@@ -72,12 +83,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="threads for each contender (default: the processors there are)")  # fmt: skip
     add("--json", type=a_file, metavar="PATH", help="write the numbers and the machine here")
     add("--plot", type=a_picture, metavar="PATH", help="write the figure here")
+    add("--compare", type=a_run, metavar="PATH",
+        help="tell which rows agree with those of an earlier --json file")  # fmt: skip
     add("--markdown", action="store_true", help="print the tables as Markdown, too")
     return parser.parse_args(arguments)
 
 
+def plan_of(flags: argparse.Namespace) -> Plan:
+    return QUICK if flags.quick else FULL
+
+
 def rows_of(suite: str, flags: argparse.Namespace, names: list[str], turns: Any) -> Iterator[Row]:
-    plan: Plan = QUICK if flags.quick else FULL
+    plan = plan_of(flags)
     subject = names[0]
     base = next((name for name in ("torch", "numpy", "by hand") if name in names[1:]), None)
     cases = [c for c in CASES if c.suite == suite and (c.quick or not flags.quick)]
@@ -103,6 +120,12 @@ def rows_of(suite: str, flags: argparse.Namespace, names: list[str], turns: Any)
         yield from thread_counts([by_name[name] for name in chosen], plan)
 
 
+def progress(text: str) -> None:
+    """A sign of life: a sweep takes a minute or two."""
+    if sys.stderr.isatty():
+        print(f"\r{text:70}", end="\r", file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     flags = parse(arguments)
     started = time.perf_counter()
@@ -117,19 +140,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     turning = {name: (name, flags.threads) for name in [*names, "limit"]}
     if not set(flags.suite) & set(TURNS):
         turning = {"limit": turning["limit"]}
-    rows: list[Row] = []
-    with contenders(turning) as turns:
-        rates = turns["limit"].ask("rates")
-        print("\n".join([*report.described(machine, rates), *(f"Note: {n}." for n in notes)]))
-        for suite in dict.fromkeys(flags.suite):
-            own = []
-            for row in rows_of(suite, flags, names, turns):
-                own.append(row)
-                if sys.stderr.isatty():  # a sign of life: a suite takes a minute or two
-                    print(f"\r{suite}: {row.name.strip():45}", end="\r", file=sys.stderr)
-            text = report.table(own) if own else f"{suite}: nothing measured with these flags"
-            print("\n" + text, flush=True)
-            rows += own
+    sweeps = plan_of(flags).sweeps if set(flags.suite) & set(TURNS) else 1
+    found: dict[str, list[Row]] = {}
+    rates: dict[str, float] = {}
+    for sweep in range(1, sweeps + 1):
+        with contenders(turning) as turns:
+            if sweep == 1:
+                rates = turns["limit"].ask("rates")
+                print(
+                    "\n".join([*report.described(machine, rates), *(f"Note: {n}." for n in notes)])
+                )
+            for suite in dict.fromkeys(flags.suite):
+                if suite not in TURNS and sweep < sweeps:
+                    continue
+                rows = []
+                for row in rows_of(suite, flags, names, turns):
+                    rows.append(row)
+                    progress(f"sweep {sweep} of {sweeps}, {suite}: {row.name.strip()}")
+                for row, later in zip(found.setdefault(suite, rows), rows, strict=True):
+                    if row is not later:
+                        row.extend(later)
+                if sweep == sweeps:
+                    nothing = f"{suite}: nothing measured with these flags"
+                    progress("")
+                    print("\n" + (report.table(found[suite]) if rows else nothing), flush=True)
+    rows = [row for own in found.values() for row in own]
     machine["others"] = others.share()
     if machine["others"] is not None and machine["others"] > BUSY:
         notes.append(
@@ -138,6 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         print(f"\nNote: {notes[-1]}.")
     print("\n" + report.summary(rows))
+    if flags.compare:
+        print("\n" + report.compared(rows, flags.compare))
     if flags.json:
         report.write_json(flags.json, {
             "machine": machine, "limits": rates, "notes": notes,

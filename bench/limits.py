@@ -18,16 +18,17 @@ import numpy as np
 from .cases import Array, Case, flops
 from .work import Work
 
-PASSES = 5  # a batch norm must read x, write y; read g and x, write dx
+PASSES = 5  # a normalisation must read x, write y; read g and x, write dx
+NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm")
 GEMM = 1024  # rows and columns of the square product
 COPY = 1 << 24  # elements of the copy: 64 MiB in float32
 ALONE = 1 << 16  # elements up to which a second thread does not pay
 
 
 def make(case: Case, threads: int) -> Work | None:
-    """The least time of a case: a batch norm's five passes at the speed of a copy, or a
+    """The least time of a case: a normalisation's five passes at the speed of a copy, or a
     convolution's operations at the rate of a matrix product."""
-    if case.kind == "batch_norm":
+    if case.kind in NORMS:
         # A copy makes two passes, one reading and one writing.
         return Work(copying(prod(case.shape), threads), list, scale=PASSES / 2)
     if case.kind == "conv2d":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -42,6 +42,11 @@ def value(number: float, unit: str) -> str:
 def ratio(s: Spread) -> str:
     """The median, and between which values the middle half of the rounds lies."""
     return f"{s.median:.2f} [{s.low:.2f}, {s.high:.2f}]"
+
+
+def three(s: Spread) -> str:
+    """As `ratio`, for numbers of any size."""
+    return f"{s.median:.3g} [{s.low:.3g}, {s.high:.3g}]"
 
 
 def target(row: Row) -> str:
@@ -159,6 +164,26 @@ def described(machine: dict[str, Any], limits: dict[str, float]) -> list[str]:
         text.append(f"On {on} the machine copies {copy} GB/s and multiplies {gemm} GFLOP/s.")
     text.append(f"BLAS: {'; '.join(machine['blas']) or 'unknown'}.")
     return text
+
+
+def compared(rows: Sequence[Row], earlier: Mapping[tuple[str, str], Any]) -> str:
+    """Line by line this run and an earlier one: they agree where the middle halves overlap."""
+    lines = [["", "this run", "earlier", ""]]
+    agreeing = 0
+    for row in rows:
+        now, before = row.measured(), earlier.get((row.suite, row.name))
+        if not now or not before:
+            continue
+        a, b = spread(now), spread(before)
+        agree = a.low <= b.high and b.low <= a.high
+        agreeing += agree
+        lines.append([row.name, three(a), three(b), "" if agree else "DIFFERS"])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["Median and middle half of what was measured: a ratio where there is one", ""]
+    for line in lines:
+        padded = [cell.ljust(w) for cell, w in zip(line, widths, strict=True)]
+        text.append("  " + "  ".join(padded).rstrip())
+    return "\n".join([*text, "", f"{agreeing} of {len(lines) - 1} rows agree within their spread."])
 
 
 def summary(rows: Sequence[Row]) -> str:

@@ -23,14 +23,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Plan(NamedTuple):
-    """How much is measured: rounds, seconds of each turn, fresh processes of a kind."""
+    """How much is measured: sweeps over all cases in new processes, rounds of a sweep, seconds of
+    a turn, fresh processes of a kind."""
 
+    sweeps: int
     rounds: int
     seconds: float
     fresh: int
 
 
-QUICK, FULL = Plan(3, 0.01, 1), Plan(9, 0.05, 3)
+QUICK, FULL = Plan(1, 3, 0.01, 1), Plan(3, 3, 0.05, 3)
 
 
 def environment(threads: int, **more: str) -> dict[str, str]:

@@ -59,6 +59,15 @@ class Row:
     refused: dict[str, str] = field(default_factory=dict)  # not timed, and why
     limit: list[float] = field(default_factory=list)  # the machine's least time, per round
 
+    def extend(self, later: Row) -> None:
+        """Take in the rounds of a later sweep; a result refused there counts for all."""
+        for name, values in later.values.items():
+            self.values.setdefault(name, []).extend(values)
+        self.limit += later.limit
+        self.refused |= later.refused
+        for name in self.refused:
+            self.values.pop(name, None)
+
     def ratios(self, contender: str, base: str | None) -> list[float] | None:
         """Per round, None where one of the two was not measured."""
         if contender not in self.values or base not in self.values:
@@ -76,6 +85,10 @@ class Row:
         if self.target is not None and self.target.of == "value":
             return self.values.get(self.subject)
         return self.ratios(self.subject, self.base)
+
+    def measured(self) -> list[float] | None:
+        """The row's result per round: what is judged, or the value where there is nothing else."""
+        return self.judged() or self.values.get(self.subject)
 
     @property
     def verdict(self) -> str:
@@ -98,7 +111,8 @@ class Row:
         return {
             "suite": self.suite, "name": self.name, "unit": self.unit, "subject": self.subject,
             "base": self.base, "target": None if self.target is None else vars(self.target),
-            "verdict": self.verdict, "values": self.values, "ratios": ratios,
+            "verdict": self.verdict, "measured": self.measured(), "values": self.values,
+            "ratios": ratios,
             "first_call": self.first, "refused": self.refused, "limit": self.limit,
             "fraction_of_limit": {n: self.fraction(n) for n in self.values if self.limit},
         }  # fmt: skip

@@ -21,7 +21,7 @@ from bench.rows import Row, Target, overall, spread
 from bench.work import TOLERANCE, TOLERANCE_TRAINED, Timer, Work, validate
 from bench.worker import Bench
 
-PLAN = Plan(3, 0.001, 1)
+PLAN = Plan(1, 3, 0.001, 1)
 
 
 class Fake:
