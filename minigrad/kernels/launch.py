@@ -13,10 +13,13 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import extending, njit
 
 from . import get_num_threads, hold_blas
 from .arrays import Array
+
+intrinsic: Any = extending.intrinsic
 
 # Sums may be reordered into vector lanes; NaN and inf keep their meaning (never fastmath=True).
 FLAGS = {"reassoc", "contract", "nsz", "arcp"}
@@ -24,10 +27,27 @@ PARALLEL_FROM = 1 << 18  # elements; below, waking threads costs about what they
 
 # What does not say fastmath=False inherits the flags of its first caller.
 # nogil: threads of the user may run while a kernel does. Nothing compiles before it is called.
-fast = njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
-contracted = njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
-exact = njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
-threaded = njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+# Small functions must be inlined: every call would count references to the arrays it is given.
+_options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+fast = njit(**_options, fastmath=FLAGS, forceinline=True)
+contracted = njit(**_options, fastmath={"contract"}, forceinline=True)
+exact = njit(**_options, fastmath=False, forceinline=True)
+seldom = njit(**_options, fastmath=False)  # exact, and left out of line
+threaded = njit(**_options, parallel=True)
+
+
+@intrinsic
+def borrowed(typingctx: Any, array: Any) -> Any:
+    """The array, whose slices from now on count no references: its caller holds it long enough."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        view = context.make_array(signature.return_type)(context, builder, args[0])
+        view.meminfo = ir.Constant(view.meminfo.type, None)
+        view.parent = ir.Constant(view.parent.type, None)
+        return view._getvalue()
+
+    return array(array), emit
+
 
 hold_blas()
 _MOST = int(vars(numba.config)["NUMBA_NUM_THREADS"])  # read from the environment on import

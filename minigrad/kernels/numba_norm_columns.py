@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .launch import contracted, exact, fast, threaded
+from .launch import borrowed, contracted, exact, fast, seldom, threaded
 
 PANEL = 1024  # at most so many columns in one task
 ROWS = 64  # rows of one float32 partial sum
@@ -35,7 +35,7 @@ def _ordinary(v):
     return v == 0.0 or 1e-25 < abs(v) < 1e25 or not abs(v) < np.inf
 
 
-@exact
+@seldom
 def _statistics(x, j):
     """Mean and biased variance of x[:, j] by the definition, all in float64: slow but sure."""
     x0, m = np.float64(x[0, j]), len(x)
@@ -50,7 +50,7 @@ def _statistics(x, j):
     return x0 + shift, q / m
 
 
-@exact
+@seldom
 def _gradient_sums(g, x, j, mean):
     """Σ g and Σ g·(x - mean) of column j, all in float64."""
     s = 0.0
@@ -125,6 +125,7 @@ def _flush(part, total):
 @fast
 def _sums_c(lo, hi, x, guess, sums):
     """Σ d and Σ d² of d = x - guess, per block of rows: sums (blocks, 2, C)."""
+    x, guess, sums = borrowed(x), borrowed(guess), borrowed(sums)
     for t in range(lo, hi):
         begin, end, j0, j1 = _place(t, x.shape)
         block, c = sums[begin // rows_of_block(x.shape[0])], guess[j0:j1]
@@ -192,6 +193,7 @@ def _coefficients(x, mean, inv_std, gamma, beta):
 
 @contracted
 def _affine_c(lo, hi, x, table, wide, odd, y):
+    x, table, y = borrowed(x), borrowed(table), borrowed(y)
     for t in range(lo, hi):
         n0, n1, j0, j1 = _place(t, x.shape)
         centre, scale = table[0, j0:j1], table[1, j0:j1]
@@ -239,6 +241,7 @@ def _add_rows_g(g0, g1, r0, r1, c, s, q):
 @fast
 def _sums_g_c(lo, hi, g, x, centre, sums):
     """Σ g and Σ g·(x - centre), per block of rows: sums (blocks, 2, C)."""
+    g, x, centre, sums = borrowed(g), borrowed(x), borrowed(centre), borrowed(sums)
     for t in range(lo, hi):
         begin, end, j0, j1 = _place(t, x.shape)
         block, c = sums[begin // rows_of_block(x.shape[0])], centre[j0:j1]
@@ -279,6 +282,7 @@ def _gradient_coefficients(g, x, centre, sums, mean, inv_std, gamma, batch, dgam
 
 @contracted
 def _three_terms_c(lo, hi, g, x, table, wide, odd, batch, dx):
+    g, x, table, dx = borrowed(g), borrowed(x), borrowed(table), borrowed(dx)
     for t in range(lo, hi):
         n0, n1, j0, j1 = _place(t, x.shape)
         centre, a, b, k = table[0, j0:j1], table[1, j0:j1], table[2, j0:j1], table[3, j0:j1]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .launch import contracted, exact, fast, threaded
+from .launch import borrowed, contracted, exact, fast, seldom, threaded
 
 STRETCH = 4096  # elements of one float32 partial sum
 
@@ -65,7 +65,7 @@ def _sum_g(g, row, c):
     return s, q
 
 
-@exact
+@seldom
 def _statistics(x, c):
     """Mean and biased variance of x[:, c] by the definition, all in float64: slow but sure."""
     N, _, S = x.shape
@@ -116,6 +116,7 @@ def _feature_moments(x, c):
 
 @fast
 def moments_s(lo, hi, x, mean, var):
+    x = borrowed(x)
     for c in range(lo, hi):
         mean[c], var[c] = _feature_moments(x, c)
 
@@ -163,12 +164,14 @@ def _at(parameter, c, without):
 
 @fast
 def normalize_s(lo, hi, x, mean, inv_std, gamma, beta, y):
+    x, y = borrowed(x), borrowed(y)
     for c in range(lo, hi):
         _normalize_feature(x, y, c, mean[c], inv_std[c], _at(gamma, c, 1.0), _at(beta, c, 0.0))
 
 
 @fast
 def batch_norm_s(lo, hi, x, gamma, beta, eps, y, mean, var, inv_std):
+    x, y = borrowed(x), borrowed(y)
     for c in range(lo, hi):
         mean[c], var[c] = _feature_moments(x, c)
         inv_std[c] = 1 / np.sqrt(var[c] + eps)
@@ -178,6 +181,7 @@ def batch_norm_s(lo, hi, x, gamma, beta, eps, y, mean, var, inv_std):
 @fast
 def group_norm_s(lo, hi, x, groups, channels, gamma, beta, eps, y, mean, var, inv_std):
     """Statistics of `groups` (1, N·G, C/G·S); x and y are (1, N·C, S). A task is a group."""
+    x, groups, y = borrowed(x), borrowed(groups), borrowed(y)
     spread = x.shape[1] // groups.shape[1]
     for t in range(lo, hi):
         mean[t], var[t] = _feature_moments(groups, t)
@@ -187,7 +191,7 @@ def group_norm_s(lo, hi, x, groups, channels, gamma, beta, eps, y, mean, var, in
             _normalize_feature(x, y, i, mean[t], inv_std[t], _at(gamma, c, 1.0), _at(beta, c, 0.0))
 
 
-@exact
+@seldom
 def _exact_gradient_sums(g, x, c, mean):
     """Σ g and Σ g·(x - mean) of feature c, all in float64."""
     s = 0.0
@@ -245,6 +249,7 @@ def _gradient_of_feature(g, x, dx, c, mean, a, b, k, batch):
 
 @fast
 def backward_s(lo, hi, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
+    g, x, dx = borrowed(g), borrowed(x), borrowed(dx)
     m = x.shape[0] * x.shape[2]
     for c in range(lo, hi):
         s, q = _gradient_sums(g, x, c, mean[c])
@@ -260,6 +265,7 @@ def backward_s(lo, hi, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
 def group_backward_s(lo, hi, g, x, channels, mean, inv_std, gamma, dx, dgamma, dbeta):
     """g, x and dx are (1, N·C, S), dgamma and dbeta (N·C,). What (8) subtracts is summed over the
     group, of g·gamma in place of g."""
+    g, x, dx = borrowed(g), borrowed(x), borrowed(dx)
     spread = x.shape[1] // mean.size
     m = spread * x.shape[2]
     for t in range(lo, hi):

@@ -10,7 +10,19 @@ from numba import prange
 
 from . import numpy_kernels
 from .arrays import Array
-from .launch import PARALLEL_FROM, checked, contracted, exact, fast, ready, run, threaded, vector
+from .launch import (
+    PARALLEL_FROM,
+    borrowed,
+    checked,
+    contracted,
+    exact,
+    fast,
+    ready,
+    run,
+    seldom,
+    threaded,
+    vector,
+)
 from .memory import empty
 
 F64 = np.dtype(np.float64)
@@ -48,7 +60,7 @@ def _sum2(row, c):
     return s, q
 
 
-@exact
+@seldom
 def _statistics(row):
     """Mean and biased variance by the definition, all in float64: slow but sure."""
     x0, D = np.float64(row[0]), row.size
@@ -100,6 +112,7 @@ def _affine(row, out, centre, scale, rest, gamma, beta):
 
 @fast
 def _layer_norm(lo, hi, x, gamma, beta, eps, y, mean, inv_std):
+    x, gamma, beta, y = borrowed(x), borrowed(gamma), borrowed(beta), borrowed(y)
     for n in range(lo, hi):
         row, kind = x[n], x.dtype.type
         mean[n], var = _row_moments(row)
@@ -164,6 +177,8 @@ def _three_terms(g, row, out, centre, gamma, r, b, k):
 @fast
 def _layer_norm_backward(lo, hi, g, x, mean, inv_std, gamma, dx, dgamma, dbeta):
     """mean has no elements for rms norm, which subtracts none (11)."""
+    g, x, gamma, dx = borrowed(g), borrowed(x), borrowed(gamma), borrowed(dx)
+    dgamma, dbeta = borrowed(dgamma), borrowed(dbeta)
     N, D = x.shape
     kind, wide = x.dtype.type, gamma.astype(np.float64)
     part_g, part_b = np.zeros(D, x.dtype), np.zeros(D, x.dtype)
@@ -192,7 +207,7 @@ def _layer_norm_backward(lo, hi, g, x, mean, inv_std, gamma, dx, dgamma, dbeta):
 
 @fast
 def _rms_norm(lo, hi, x, gamma, eps, y, inv_rms):
-    D = x.shape[1]
+    x, y, D = borrowed(x), borrowed(y), x.shape[1]
     for n in range(lo, hi):
         row, out = x[n], y[n]
         q = 0.0

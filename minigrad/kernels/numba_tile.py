@@ -30,14 +30,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import extending, types
+from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.np.numpy_support import carray
 
-from .launch import exact
-
-intrinsic: Any = extending.intrinsic
+from .launch import exact, intrinsic
 
 # ---------------------------------------------------------------------------- the machine
 
