@@ -157,8 +157,8 @@ def unshared(found: dict[Node, Any], node: Node) -> bool:
         return False
     if found[node].base is None or found[node].nbytes < 1 << 16:  # a small view is better copied
         return found[node].base is None
-    lender = owner(found[node]).base  # None: numpy's own memory; a lender's, others may reach, too
-    return getattr(lender, "exclusive", lender is None) and sys.getrefcount(found[node].base) == 2
+    alone = getattr(owner(found[node]).base, "exclusive", owner(found[node]).base is None)
+    return alone and sys.getrefcount(found[node].base) == 2  # a name for it would be a third
 
 
 # In-place changes. A change notes its time; a vjp whose node is older than a change of memory it

@@ -16,6 +16,7 @@ from cases import SAMPLES, Sample
 import minigrad
 from minigrad import Tensor, tape
 from minigrad.autograd import grad, record
+from minigrad.kernels import memory
 
 
 def leaf(*shape: int, value: float = 2.0, dtype: Any = np.float64) -> Tensor:
@@ -436,6 +437,28 @@ def test_a_gradient_that_nobody_else_has_is_not_copied(monkeypatch: pytest.Monke
     (a + b).backward(np.ones((200, 300)))
     assert decided[2:] in ([False, False], [False, True])  # one array for both
     assert not np.shares_memory(gradient(a), gradient(b))
+
+
+@pytest.mark.parametrize(
+    "make, alone",
+    [
+        (lambda: memory.empty((300, 300), np.dtype("f8")), True),
+        (lambda: memory.empty((90000,), np.dtype("f8")).reshape(300, 300), True),
+        (lambda: POOLED[0], False),
+    ],
+)
+def test_a_gradient_in_pooled_memory_is_not_copied(
+    monkeypatch: pytest.MonkeyPatch, make: Any, alone: bool
+) -> None:
+    decided = []
+    unshared = tape.unshared
+    monkeypatch.setattr(tape, "unshared", lambda *a: decided.append(unshared(*a)) or decided[-1])
+    a = leaf(300, 300)
+    record("pool", a.data * 2, (a,), lambda g: (make(),)).backward(np.ones((300, 300)))
+    assert decided == [alone]
+
+
+POOLED = memory.empty((2, 300, 300), np.dtype("f8"))
 
 
 def test_memory_that_others_can_reach_is_copied() -> None:
