@@ -71,11 +71,13 @@ def run(kernel: Any, twin: Any, tasks: int, elements: int, *args: Any) -> None:
         if n > 1 and _lock.acquire(blocking=False):
             try:
                 before = numba.get_num_threads()  # the user's, for kernels of their own
-                numba.set_num_threads(n)
+                if before != n:  # setting takes longer than asking
+                    numba.set_num_threads(n)
                 try:
                     twin(tasks, *args)
                 finally:
-                    numba.set_num_threads(before)
+                    if before != n:
+                        numba.set_num_threads(before)
             finally:
                 _lock.release()
             return

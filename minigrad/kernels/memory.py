@@ -20,7 +20,7 @@ import numpy as np
 
 from .arrays import Array
 
-FROM = 1 << 19
+FROM = 1 << 18
 ALIGNMENT = 64  # a cache line
 
 _limit = 1 << 28

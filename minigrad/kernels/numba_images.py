@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
+from llvmlite import ir
+from numba import prange, types
 
 from .arrays import Array, Pair
-from .launch import exact, ready, run, threaded
+from .launch import borrowed, exact, intrinsic, ready, run, threaded
 from .memory import empty
 from .numpy_images import divisors, output_size
 
@@ -54,11 +55,12 @@ def _image_to_columns(lo, hi, x, where, cols):
 
 @exact
 def _columns_to_image(lo, hi, cols, where, x):
-    """The transpose: x (N·C, H, W), zeros at first, gets each column added where it came from."""
+    """The transpose: x (N·C, H, W) becomes the sum of columns where they came from."""
     kernel, stride, padding, dilation = where[0], where[1], where[2], where[3]
     _, H, W = x.shape
     _, _, OH, OW = cols.shape
     for t in range(lo, hi):
+        x[t] = 0
         for a in range(kernel[0]):
             h0 = a * dilation[0] - padding[0]
             p0, p1 = _reach(h0, stride[0], H, OH)
@@ -129,7 +131,7 @@ def conv2d_input_grad(
     cols = wt @ g.reshape(N, groups, O // groups, OH * OW)
     if (KH, KW) == (1, 1) and stride == (1, 1) and padding == (0, 0):
         return cols.reshape(x_shape)
-    dx = np.zeros((N * C, H, W), cols.dtype)
+    dx = empty((N * C, H, W), cols.dtype)
     cols = cols.reshape(N * C, KH * KW, OH, OW)
     args = (cols, _where((KH, KW), stride, padding, dilation), dx)
     run(_columns_to_image, _columns_to_image_p, N * C, cols.size, *args)
@@ -166,11 +168,81 @@ def _inside(start, step, count, size):
     return max(0, -(start // step)), min(count, (size - 1 - start) // step + 1)
 
 
+LANES = 4  # windows compared at once
+
+
+@intrinsic
+def _compare(typingctx, top, bottom, y, index, q, first, width):
+    """y[q : q + LANES] and index[q : q + LANES] of 2 x 2 windows in two rows of an image.
+
+    Rows of an image are too short for LLVM to make vectors of this by itself. The second of two
+    values is taken if it is larger, or NaN; `first` is the position of the row's beginning.
+    """
+
+    def emit(context, builder, signature, args):
+        kind, b = signature.args[0], builder
+        scalar = ir.FloatType() if kind.dtype == types.float32 else ir.DoubleType()
+        i64 = ir.IntType(64)
+        pair, line = ir.VectorType(scalar, 2 * LANES), ir.VectorType(scalar, LANES)
+        places = ir.VectorType(i64, LANES)
+
+        def at(array, position, vector):
+            data = context.make_array(signature.args[array])(context, b, args[array]).data
+            return b.bitcast(b.gep(data, [position]), vector.as_pointer())
+
+        def choose(x, y):
+            later = b.or_(b.fcmp_ordered(">", y, x), b.fcmp_unordered("uno", y, y))
+            return later, b.select(later, y, x)
+
+        def every_second(values, begin):
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [*range(begin, 2 * LANES, 2)])
+            return b.shuffle_vector(values, ir.Constant(pair, ir.Undefined), mask)
+
+        def splat(number):
+            one = b.insert_element(
+                ir.Constant(places, ir.Undefined), number, ir.Constant(ir.IntType(32), 0)
+            )
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+            return b.shuffle_vector(one, one, mask)
+
+        q, first, width = args[4], args[5], args[6]
+        column, size = b.mul(q, ir.Constant(i64, 2)), kind.dtype.bitwidth // 8
+        upper = b.load(at(0, column, pair), align=size)
+        lower = b.load(at(1, column, pair), align=size)
+        right, above = choose(every_second(upper, 0), every_second(upper, 1))
+        right_below, under = choose(every_second(lower, 0), every_second(lower, 1))
+        below, result = choose(above, under)
+        step = b.select(
+            below, b.add(splat(width), b.zext(right_below, places)), b.zext(right, places)
+        )
+        columns = ir.Constant(places, [*range(0, 2 * LANES, 2)])
+        b.store(result, at(2, q, line), align=size)
+        b.store(b.add(b.add(splat(b.add(first, column)), columns), step), at(3, q, places), align=8)
+        return context.get_dummy_value()
+
+    return types.void(top, bottom, y, index, q, first, width), emit
+
+
+@exact
+def _max_of_four(lo, hi, x, y, index):
+    """The usual windows: 2 x 2, side by side, at least LANES in a row."""
+    W, n = x.shape[2], y.shape[2]
+    for t in range(lo, hi):
+        for p in range(y.shape[1]):
+            top, bottom = x[t, 2 * p], x[t, 2 * p + 1]
+            for q in range(0, n, LANES):  # the last may compare some a second time
+                _compare(top, bottom, y[t, p], index[t, p], min(q, n - LANES), 2 * p * W, W)
+
+
 @exact
 def _max_pool(lo, hi, x, where, y, index):
     kernel, stride, padding, dilation = where[0], where[1], where[2], where[3]
     _, H, W = x.shape
     _, OH, OW = y.shape
+    side_by_side = kernel[0] == kernel[1] == stride[0] == stride[1] == 2 and dilation[0] == 1
+    if side_by_side and dilation[1] == 1 and padding[0] == padding[1] == 0:
+        if 2 * OH <= H and LANES <= OW <= W // 2:
+            return _max_of_four(lo, hi, borrowed(x), borrowed(y), borrowed(index))
     for t in range(lo, hi):
         plane = x[t].reshape(-1)
         for p in range(OH):
@@ -198,6 +270,7 @@ def _max_pool(lo, hi, x, where, y, index):
 @exact
 def _max_pool_backward(lo, hi, g, index, dx):
     for t in range(lo, hi):
+        dx[t] = 0
         for i in range(g.shape[1]):
             at = index[t, i]
             if 0 <= at < dx.shape[1]:
@@ -227,6 +300,7 @@ def _avg_pool_backward(lo, hi, g, where, divisor, dx):
     _, H, W = dx.shape
     _, OH, OW = g.shape
     for t in range(lo, hi):
+        dx[t] = 0
         for p in range(OH):
             h0 = p * stride[0] - padding[0]
             for q in range(OW):
@@ -267,7 +341,7 @@ def max_pool2d(
     """Maxima (N, C, OH, OW) of x (N, C, H, W) and where each came from, as h·W + w, int64."""
     (N, C, H, W), (OH, OW) = x.shape, out_size
     y = empty((N * C, OH, OW), x.dtype)
-    index = np.empty((N * C, OH, OW), np.int64)
+    index = empty((N * C, OH, OW), np.dtype(np.int64))
     where = _where(kernel, stride, padding, dilation)
     image = ready(x, x.dtype).reshape(N * C, H, W)
     elements = y.size * kernel[0] * kernel[1]
@@ -278,10 +352,10 @@ def max_pool2d(
 def max_pool2d_backward(g: Array, index: Array, x_shape: tuple[int, ...]) -> Array:
     """Send each element of g (N, C, OH, OW) to the element that was the maximum."""
     N, C, H, W = x_shape
-    dx = np.zeros((N * C, H * W), g.dtype)
+    dx = empty((N * C, H * W), g.dtype)
     flat = (N * C, g.shape[2] * g.shape[3])
     args = (ready(g, g.dtype).reshape(flat), ready(index, index.dtype).reshape(flat), dx)
-    run(_max_pool_backward, _max_pool_backward_p, N * C, g.size, *args)
+    run(_max_pool_backward, _max_pool_backward_p, N * C, dx.size, *args)
     return dx.reshape(x_shape)
 
 
@@ -321,7 +395,7 @@ def avg_pool2d_backward(
     divisor = divisors(
         (H, W), kernel, stride, padding, out_size, count_include_pad, divisor_override
     )
-    dx = np.zeros((N * C, H, W), g.dtype)
+    dx = empty((N * C, H, W), g.dtype)
     shares = ready(g, g.dtype).reshape(N * C, OH, OW)
     elements = g.size * kernel[0] * kernel[1]
     args = (shares, _where(kernel, stride, padding), divisor, dx)
