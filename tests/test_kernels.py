@@ -261,6 +261,21 @@ def test_pooling_agrees(case: tuple, dtype: object) -> None:
                 agree("avg_pool2d_backward", g, x.shape, *rest)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [*range(2, 12), 28, 33])
+def test_maxima_of_two_by_two(width: int, dtype: object) -> None:
+    """In vectors where a row has enough windows: any width, ties, and what is not finite."""
+    size = (3, width // 2)
+    for odd in (0.0, np.nan, np.inf, -np.inf):
+        x = np.round(draw(2, 3, 7, width, dtype=dtype))
+        x[draw(*x.shape, dtype=dtype, seed=1) > 0.8] = odd
+        args = (x, (2, 2), (2, 2), (0, 0), (1, 1), size)
+        for a, b in zip(
+            numpy_kernels.max_pool2d(*args), numba_kernels.max_pool2d(*args), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("k", BOTH)
 def test_pooling_by_hand(k: object) -> None:
     x = np.array([[1.0, 3.0, 3.0], [np.nan, 0.0, 2.0], [5.0, 4.0, 1.0]])[None, None]

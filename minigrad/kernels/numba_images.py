@@ -239,10 +239,10 @@ def _max_pool(lo, hi, x, where, y, index):
     kernel, stride, padding, dilation = where[0], where[1], where[2], where[3]
     _, H, W = x.shape
     _, OH, OW = y.shape
-    side_by_side = kernel[0] == kernel[1] == stride[0] == stride[1] == 2 and dilation[0] == 1
-    if side_by_side and dilation[1] == 1 and padding[0] == padding[1] == 0:
-        if 2 * OH <= H and LANES <= OW <= W // 2:
-            return _max_of_four(lo, hi, borrowed(x), borrowed(y), borrowed(index))
+    two_by_two = kernel[0] == kernel[1] == stride[0] == stride[1] == 2
+    inside = padding[0] == padding[1] == 0 and 2 * OH <= H and 2 * OW <= W
+    if two_by_two and inside and dilation[0] == dilation[1] == 1 and OW >= LANES:
+        return _max_of_four(lo, hi, borrowed(x), borrowed(y), borrowed(index))
     for t in range(lo, hi):
         plane = x[t].reshape(-1)
         for p in range(OH):
