@@ -29,21 +29,30 @@ def make(case: Case, threads: int) -> Work | None:
     """The least time of a case: a normalisation's five passes at the speed of a copy, or a
     convolution's operations at the rate of a matrix product."""
     if case.kind in NORMS:
-        # A copy makes two passes, one reading and one writing.
-        return Work(copying(prod(case.shape), threads), list, scale=PASSES / 2)
+        # A copy makes two passes, one reading and one writing; two copies, x to y and g to dx,
+        # touch as much memory as the work itself.
+        return Work(copying(prod(case.shape), threads, 2), list, scale=PASSES / 4)
     if case.kind == "conv2d":
         return Work(multiplying(512), list, scale=flops(case) / (2 * 512**3))
     return None
 
 
-def copying(elements: int, threads: int) -> Callable[[], Any]:
-    """Copy float32 elements into memory that is already there."""
-    source, target = np.ones(elements, np.float32), np.zeros(elements, np.float32)
-    if elements <= ALONE or threads == 1:
-        return lambda: np.copyto(target, source)
-    pool = ThreadPoolExecutor(threads)
-    pairs = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
-    return lambda: list(pool.map(lambda pair: np.copyto(*pair), pairs))
+def copying(elements: int, threads: int, copies: int = 1) -> Callable[[], Any]:
+    """Copy so many pairs of float32 arrays, into memory that is already there."""
+    sources = [np.ones(elements, np.float32) for _ in range(copies)]
+    targets = [np.zeros(elements, np.float32) for _ in range(copies)]
+    parts = threads if elements > ALONE else 1
+    pairs = [
+        pair
+        for target, source in zip(targets, sources, strict=True)
+        for pair in zip(np.array_split(target, parts), np.array_split(source, parts), strict=True)
+    ]
+
+    def copy(pair: tuple[Array, Array]) -> None:
+        np.copyto(*pair)
+
+    pool = ThreadPoolExecutor(parts) if parts > 1 else None
+    return lambda: list(map(copy, pairs) if pool is None else pool.map(copy, pairs))
 
 
 def multiplying(size: int) -> Callable[[], Array]:
