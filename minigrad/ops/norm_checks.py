@@ -108,14 +108,15 @@ def as_rows(name: str, x: Any, normalized_shape: Any, **params: Any) -> tuple[in
     """x (…, *normalized_shape) seen as (N, D)."""
     check_floating(name, x)
     given = normalized_shape if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
-    if any(isinstance(n, bool) or not isinstance(n, int | np.integer) for n in given):
-        raise TypeError(f"{name}: normalized_shape must be integers, got {normalized_shape!r}")
-    shape = tuple(int(n) for n in given)
-    if not shape or x.shape[x.ndim - len(shape) :] != shape or x.ndim < len(shape):
+    for n in given:
+        if type(n) is not int and (isinstance(n, bool) or not isinstance(n, np.integer)):
+            raise TypeError(f"{name}: normalized_shape must be integers, got {normalized_shape!r}")
+    shape, full = tuple(map(int, given)), x.data.shape
+    rank = len(full) - len(shape)
+    if not shape or rank < 0 or full[rank:] != shape:
         raise RuntimeError(
             f"{name}: normalized_shape={list(shape)}, expected an input of shape [*, "
-            f"{', '.join(map(str, shape))}], got {x.shape}"
+            f"{', '.join(map(str, shape))}], got {full}"
         )
     check_shape(name, shape, "element of normalized_shape", **params)
-    size = math.prod(shape)
-    return math.prod(x.shape[: x.ndim - len(shape)]), size
+    return math.prod(full[:rank]), math.prod(shape)
