@@ -20,20 +20,31 @@ def make(m: Any, case: Case) -> Work:
         return chain_no_grad(m, case)
     if case.kind == "chain":
         return differentiated(m, chain, case, only_first=True, per=CHAIN)
+    if case.kind == "batch_norm_relu":
+        return batch_norm_relu(m, case)
     return differentiated(m, function(m, case), case)
+
+
+def batch_norm_relu(m: Any, case: Case) -> Work:
+    """The two as layers one after the other, which a library may run as one."""
+    x, gamma, beta, g = [m.from_numpy(a) for a in arrays(case)]
+    layer = m.nn.BatchNorm2d(case.shape[1])
+    with m.no_grad():
+        layer.weight.copy_(gamma)
+        layer.bias.copy_(beta)
+    leaves = [x.requires_grad_(), layer.weight, layer.bias]
+    return forward_and_backward(m.nn.Sequential(layer, m.nn.ReLU()), [x], leaves, g)
 
 
 def function(m: Any, case: Case) -> Callable[..., Any]:
     """What is differentiated, as a function of tensors."""
     F = m.nn.functional
-    if case.kind.startswith("batch_norm"):
+    if case.kind == "batch_norm":
         running_mean, running_var = m.zeros(case.shape[1]), m.ones(case.shape[1])
 
         def batch_norm(x: Any, gamma: Any, beta: Any) -> Any:
             return F.batch_norm(x, running_mean, running_var, gamma, beta, training=True)
 
-        if case.kind == "batch_norm_relu":
-            return lambda *tensors: F.relu(batch_norm(*tensors))
         return batch_norm
     functions: dict[str, Callable[..., Any]] = {
         "layer_norm": lambda x, gamma, beta: F.layer_norm(x, case.shape[-1:], gamma, beta),
@@ -60,7 +71,12 @@ def differentiated(
     leaves = inputs[:1] if only_first else inputs
     for leaf in leaves:
         leaf.requires_grad_()
+    return forward_and_backward(f, inputs, leaves, g, per)
 
+
+def forward_and_backward(
+    f: Callable[..., Any], inputs: list[Any], leaves: list[Any], g: Any, per: int = 1
+) -> Work:
     def step() -> Any:
         for leaf in leaves:
             leaf.grad = None

@@ -56,6 +56,7 @@ class Node:
     def __repr__(self) -> str:
         return f"<{self.name} #{self.time} {self.shape}>"
 
+
 used_up: Vjp = lambda _: ()  # noqa: E731  the vjp of a node that a backward has consumed
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from . import numba_norm_columns as columns
 from . import numba_norm_planes as planes
-from . import numpy_kernels
+from . import numba_relu, numpy_kernels
 from .arrays import Array
 from .launch import ready, run, vector
 from .memory import empty
@@ -40,18 +40,23 @@ def moments(x: Array) -> tuple[Array, Array]:
 
 
 def batch_norm(
-    x: Array, gamma: Array | None, beta: Array | None, eps: float
+    x: Array, gamma: Array | None, beta: Array | None, eps: float, then_relu: bool = False
 ) -> tuple[Array, Array, Array, Array]:
-    """Normalise x (N, C, S) per feature, (1) to (5): y and mean, var, inv_std (C,)."""
+    """Normalise x (N, C, S) per feature, (1) to (5), then relu: y and mean, var, inv_std (C,)."""
     if not x.size:
         return numpy_kernels.batch_norm(x, gamma, beta, eps)
     C, a = x.shape[1], _flat(x)
     y, mean, var, inv_std = empty(a.shape, x.dtype), np.empty(C), np.empty(C), np.empty(C)
-    args = (vector(gamma, x.dtype), vector(beta, x.dtype), float(eps), y, mean, var, inv_std)
+    affine, results = (
+        (vector(gamma, x.dtype), vector(beta, x.dtype), float(eps)),
+        (y, mean, var, inv_std),
+    )
     if a.ndim == 2:
-        run(columns.batch_norm_c, columns.batch_norm_c_p, _tasks(*a.shape), x.size, a, *args)
+        kernel, twin = columns.batch_norm_c, columns.batch_norm_c_p
+        run(kernel, twin, _tasks(*a.shape), x.size, a, *affine, *results)
+        y = numba_relu.relu(y) if then_relu else y
     else:
-        run(planes.batch_norm_s, planes.batch_norm_s_p, C, x.size, a, *args)
+        run(planes.batch_norm_s, planes.batch_norm_s_p, C, x.size, a, *affine, then_relu, *results)
     return y.reshape(x.shape), mean, var, inv_std
 
 
@@ -70,28 +75,32 @@ def normalize(
 
 
 def _norm_backward(
-    g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None, batch: bool
-) -> tuple[Array, Array, Array]:
+    g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None, batch: bool,
+    y: Array | None = None,
+) -> tuple[Array, Array, Array]:  # fmt: skip
     C = x.shape[1]
     dgamma, dbeta = np.zeros(C), np.zeros(C)
     if not x.size:
         return empty(x.shape, x.dtype), dgamma, dbeta
-    C, a = x.shape[1], _flat(x)
+    a = _flat(x)
     dx = empty(a.shape, x.dtype)
     ga = ready(g.reshape(a.shape), x.dtype)
     args = (ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype), batch, dx, dgamma, dbeta)
     if a.ndim == 2:
+        if y is not None:
+            ga = numba_relu.relu_backward(ga, y.reshape(a.shape))
         run(columns.backward_c, columns.backward_c_p, _tasks(*a.shape), x.size, ga, a, *args)
     else:
-        run(planes.backward_s, planes.backward_s_p, C, x.size, ga, a, *args)
+        kept = ga[:0] if y is None else ready(y, x.dtype)
+        run(planes.backward_s, planes.backward_s_p, C, x.size, ga, kept, a, *args)
     return dx.reshape(x.shape), dgamma, dbeta
 
 
 def batch_norm_backward(
-    g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None
+    g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None, y: Array | None = None
 ) -> tuple[Array, Array, Array]:
-    """Equations (6) to (8): dx (N, C, S), dgamma (C,), dbeta (C,)."""
-    return _norm_backward(g, x, mean, inv_std, gamma, True)
+    """Equations (6) to (8): dx (N, C, S), dgamma (C,), dbeta (C,). y is the result after relu."""
+    return _norm_backward(g, x, mean, inv_std, gamma, True, y)
 
 
 def normalize_backward(

@@ -78,9 +78,9 @@ def moments(x: Array) -> tuple[Array, Array]:
 
 
 def batch_norm(
-    x: Array, gamma: Array | None, beta: Array | None, eps: float
+    x: Array, gamma: Array | None, beta: Array | None, eps: float, then_relu: bool = False
 ) -> tuple[Array, Array, Array, Array]:
-    """Normalise x (N, C, S) per feature, (1) to (5): y and mean, var, inv_std (C,)."""
+    """Normalise x (N, C, S) per feature, (1) to (5), then relu: y and mean, var, inv_std (C,)."""
     acc, C = accumulator(x), x.shape[1]
     y = np.empty(x.shape, _like(x, gamma, beta))
     mean, var = np.full(C, np.nan, acc), np.full(C, np.nan, acc)
@@ -94,7 +94,7 @@ def batch_norm(
             scale = inv_std[c] if gamma is None else inv_std[c] * gamma[c]
             d = np.multiply(d, scale[:, None], out=d if scale.dtype == d.dtype else None)
             y[:, c] = d if beta is None else d + beta[c, None]
-    return y, mean, var, inv_std
+    return relu(y) if then_relu else y, mean, var, inv_std
 
 
 def normalize(
@@ -139,9 +139,10 @@ def _norm_backward(
 
 
 def batch_norm_backward(
-    g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None
+    g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None, y: Array | None = None
 ) -> tuple[Array, Array, Array]:
-    """Equations (6) to (8): dx (N, C, S), dgamma (C,), dbeta (C,)."""
+    """Equations (6) to (8): dx (N, C, S), dgamma (C,), dbeta (C,). y is the result after relu."""
+    g = g if y is None else relu_backward(g, y)
     return _norm_backward(g, x, mean, inv_std, gamma, batch=True)
 
 

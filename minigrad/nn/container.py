@@ -6,8 +6,10 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
+from minigrad.nn.activation import ReLU
 from minigrad.nn.errors import described
 from minigrad.nn.module import Module
+from minigrad.nn.norm import BatchNormBase
 from minigrad.tensor import Tensor
 
 
@@ -92,7 +94,8 @@ class _Numbered(Module):
 class Sequential(_Numbered):
     """Modules applied one after another: `Sequential(a, b)` or, named, `Sequential({"one": a})`.
 
-    Indexing and slicing give its modules; a slice is a Sequential that shares them.
+    Indexing and slicing give its modules; a slice is a Sequential that shares them. A batch
+    normalisation and the ReLU after it run as one op, unless hooks want to see what is between.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -110,10 +113,23 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         """The last module's output."""
-        own = self.__dict__
-        for name in self._module_names:
-            input = own[name](input)
+        modules = [self.__dict__[name] for name in self._module_names]
+        fused = False
+        for module, after in zip(modules, [*modules[1:], None], strict=False):
+            if fused:  # this is the ReLU
+                fused = False
+                continue
+            fused = (
+                type(after) is ReLU and isinstance(module, BatchNormBase) and fusable(module, after)
+            )
+            input = module(input, relu=True) if fused else module(input)
         return input
+
+
+def fusable(norm: BatchNormBase, relu: ReLU) -> bool:
+    """Whether nobody looks between the two, and norm's forward is our own."""
+    hooks = norm._forward_hooks or relu._forward_hooks or relu._forward_pre_hooks
+    return not hooks and getattr(norm.forward, "__func__", None) is BatchNormBase.forward
 
 
 class ModuleList(_Numbered):

@@ -12,6 +12,7 @@ from minigrad import kernels
 from minigrad.nn.layer_norm import GroupNorm, LayerNorm, RMSNorm
 from minigrad.nn.norm_base import NormBase, frozen_stats, stats_move
 from minigrad.ops import norm as ops
+from minigrad.ops.activations import relu as relu_op
 from minigrad.ops.shape import squeeze, unsqueeze
 from minigrad.tape import Array
 from minigrad.tensor import Tensor
@@ -119,15 +120,16 @@ class BatchNormBase(NormBase):
         self.frozen = False
         return self
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise x (N, C, …)."""
+    def forward(self, input: Tensor, *, relu: bool = False) -> Tensor:
+        """Normalise x (N, C, …). With `relu`, so Sequential asks for a ReLU that follows, return
+        relu of the result, in training in one op."""
         self.check_input(input)
         if self.running_mean is not None and (self.frozen or not self.training):
-            return self._by_running(input)
+            return relu_op(self._by_running(input)) if relu else self._by_running(input)
         m = input.data.size // self.num_features
         if m == 1:
             raise ValueError(self._one_value(input))
-        y, mean, spread = self._by_batch(input)
+        y, mean, spread = self._by_batch_relu(input) if relu else self._by_batch(input)
         if m and self.running_mean is not None and self.track_running_stats and stats_move(self):
             self._count(mean, spread, m)
         return y
@@ -143,6 +145,13 @@ class BatchNormBase(NormBase):
     def _by_batch(self, x: Tensor) -> tuple[Tensor, Array, Array]:
         """The output in training, and the batch's mean and biased variance (float64)."""
         return ops.batch_norm_train(x, self.weight, self.bias, self.eps)
+
+    def _by_batch_relu(self, x: Tensor) -> tuple[Tensor, Array, Array]:
+        """The same with relu of the output; relatives run two ops."""
+        if type(self)._by_batch is BatchNormBase._by_batch:
+            return ops.batch_norm_train(x, self.weight, self.bias, self.eps, relu=True)
+        y, mean, spread = self._by_batch(x)
+        return relu_op(y), mean, spread
 
     def _by_running(self, x: Tensor) -> Tensor:
         """The output by the running statistics."""

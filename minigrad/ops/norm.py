@@ -138,22 +138,27 @@ def batch_norm(
 
 
 def batch_norm_train(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, relu: bool = False
 ) -> tuple[Tensor, Any, Any]:
-    """(y, mean, biased variance) by the batch's statistics; equations (1) to (11)."""
+    """(y, mean, biased variance) by the batch's statistics; equations (1) to (11).
+
+    With `relu`, y is its result: one pass less over the data each way.
+    """
     a, gamma, beta = _arrays("batch_norm", x, weight, bias)
     view = as_features("batch_norm", x)
     kernel = kernels.current(a, gamma, beta)
     x3 = a.reshape(view)
-    y, mean, var, inv_std = kernel.batch_norm(x3, gamma, beta, eps)
-    shape = a.shape
+    y, mean, var, inv_std = kernel.batch_norm(x3, gamma, beta, eps, relu)
+    shape, kept = a.shape, y if relu else None
     needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
 
     def vjp(g: Any) -> Any:
-        dx, dgamma, dbeta = kernel.batch_norm_backward(g.reshape(view), x3, mean, inv_std, gamma)
+        g = g.reshape(view)
+        dx, dgamma, dbeta = kernel.batch_norm_backward(g, x3, mean, inv_std, gamma, kept)
         return _deliver(needs, dx.reshape(shape), dgamma, dbeta)
 
-    return record("batch_norm", y.reshape(shape), (x, weight, bias), vjp), mean, var
+    name = "batch_norm_relu" if relu else "batch_norm"
+    return record(name, y.reshape(shape), (x, weight, bias), vjp), mean, var
 
 
 def _deliver(needs: Any, dx: Any, dgamma: Any, dbeta: Any) -> tuple[Any, Any, Any]:
