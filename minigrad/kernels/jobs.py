@@ -16,7 +16,7 @@ import numpy as np
 from llvmlite import ir
 from numba import extending, prange, types
 
-from .launch import exact, threaded
+from .launch import exact_kernel, threaded
 
 intrinsic: Any = extending.intrinsic
 
@@ -32,7 +32,7 @@ def _call(typingctx, function, s, job, result):
     return types.void(*[types.intp] * 4), codegen
 
 
-@exact
+@exact_kernel
 def serial(lo, hi, function, job, result):
     """Workers lo..hi-1, one after the other."""
     for s in range(lo, hi):

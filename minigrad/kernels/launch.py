@@ -27,12 +27,16 @@ PARALLEL_FROM = 1 << 18  # elements; below, waking threads costs about what they
 
 # What does not say fastmath=False inherits the flags of its first caller.
 # nogil: threads of the user may run while a kernel does. Nothing compiles before it is called.
-# Small functions must be inlined: every call would count references to the arrays it is given.
+# All is inlined, because every call would count references to its arrays. What only kernels call
+# has no wrapper for Python, which would have to be compiled and loaded, too.
 _options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
-fast = njit(**_options, fastmath=FLAGS, forceinline=True)
-contracted = njit(**_options, fastmath={"contract"}, forceinline=True)
-exact = njit(**_options, fastmath=False, forceinline=True)
-seldom = njit(**_options, fastmath=False)  # exact, and left out of line
+_inner = {**_options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+kernel = njit(**_options, fastmath=FLAGS, forceinline=True)
+exact_kernel = njit(**_options, fastmath=False, forceinline=True)
+fast = njit(**_inner, fastmath=FLAGS, forceinline=True)
+contracted = njit(**_inner, fastmath={"contract"}, forceinline=True)
+exact = njit(**_inner, fastmath=False, forceinline=True)
+seldom = njit(**_inner, fastmath=False)  # exact, and left out of line
 threaded = njit(**_options, parallel=True)
 
 

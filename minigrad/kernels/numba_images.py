@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import prange, types
 
 from .arrays import Array, Pair
-from .launch import borrowed, exact, intrinsic, ready, run, threaded
+from .launch import borrowed, exact, exact_kernel, intrinsic, ready, run, threaded
 from .memory import empty
 from .numpy_images import divisors, output_size
 
@@ -26,7 +26,7 @@ def _reach(offset, stride, size, out):
     return lo, max(lo, min(hi, out))
 
 
-@exact
+@exact_kernel
 def _image_to_columns(lo, hi, x, where, cols):
     """x (N·C, H, W) to cols (N·C, KH·KW, OH, OW)."""
     kernel, stride, padding, dilation = where[0], where[1], where[2], where[3]
@@ -53,7 +53,7 @@ def _image_to_columns(lo, hi, x, where, cols):
                             row[q] = source[q * stride[1] + w0]
 
 
-@exact
+@exact_kernel
 def _columns_to_image(lo, hi, cols, where, x):
     """The transpose: x (N·C, H, W) becomes the sum of columns where they came from."""
     kernel, stride, padding, dilation = where[0], where[1], where[2], where[3]
@@ -234,7 +234,7 @@ def _max_of_four(lo, hi, x, y, index):
                 _compare(top, bottom, y[t, p], index[t, p], min(q, n - LANES), 2 * p * W, W)
 
 
-@exact
+@exact_kernel
 def _max_pool(lo, hi, x, where, y, index):
     kernel, stride, padding, dilation = where[0], where[1], where[2], where[3]
     _, H, W = x.shape
@@ -267,7 +267,7 @@ def _max_pool(lo, hi, x, where, y, index):
                 index[t, p, q] = at
 
 
-@exact
+@exact_kernel
 def _max_pool_backward(lo, hi, g, index, dx):
     for t in range(lo, hi):
         dx[t] = 0
@@ -277,7 +277,7 @@ def _max_pool_backward(lo, hi, g, index, dx):
                 dx[t, at] += g[t, i]
 
 
-@exact
+@exact_kernel
 def _avg_pool(lo, hi, x, where, divisor, y):
     kernel, stride, padding = where[0], where[1], where[2]
     _, H, W = x.shape
@@ -294,7 +294,7 @@ def _avg_pool(lo, hi, x, where, divisor, y):
                 y[t, p, q] = s / divisor[p, q]
 
 
-@exact
+@exact_kernel
 def _avg_pool_backward(lo, hi, g, where, divisor, dx):
     kernel, stride, padding = where[0], where[1], where[2]
     _, H, W = dx.shape

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .launch import borrowed, contracted, exact, fast, seldom, threaded
+from .launch import borrowed, contracted, exact, fast, kernel, seldom, threaded
 
 PANEL = 1024  # at most so many columns in one task
 ROWS = 64  # rows of one float32 partial sum
@@ -164,7 +164,7 @@ def _moments_from(x, guess, sums, mean, var):
             mean[j], var[j] = _statistics(x, j)
 
 
-@fast
+@kernel
 def moments_c(lo, hi, x, mean, var):
     guess, sums = _guess(x), _no_sums(x)
     _sums_c(lo, hi, x, guess, sums)
@@ -209,13 +209,13 @@ def _affine_c(lo, hi, x, table, wide, odd, y):
                     y[n, j] = (x[n, j] - wide[0, j]) * wide[1, j] + wide[2, j]
 
 
-@fast
+@kernel
 def normalize_c(lo, hi, x, mean, inv_std, gamma, beta, y):
     table, wide, odd = _coefficients(x, mean, inv_std, gamma, beta)
     _affine_c(lo, hi, x, table, wide, odd, y)
 
 
-@fast
+@kernel
 def batch_norm_c(lo, hi, x, gamma, beta, eps, y, mean, var, inv_std):
     moments_c(lo, hi, x, mean, var)
     for j in range(mean.size):
@@ -303,7 +303,7 @@ def _three_terms_c(lo, hi, g, x, table, wide, odd, batch, dx):
                         dx[n, j] = a_j * g[n, j] + (b_j * (x[n, j] - c) + k_j)
 
 
-@fast
+@kernel
 def backward_c(lo, hi, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
     centre, sums = mean.astype(x.dtype), _no_sums(x)
     _sums_g_c(lo, hi, g, x, centre, sums)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .launch import borrowed, contracted, exact, fast, seldom, threaded
+from .launch import borrowed, contracted, exact, fast, kernel, seldom, threaded
 
 STRETCH = 4096  # elements of one float32 partial sum
 
@@ -114,7 +114,7 @@ def _feature_moments(x, c):
     return _statistics(x, c)
 
 
-@fast
+@kernel
 def moments_s(lo, hi, x, mean, var):
     x = borrowed(x)
     for c in range(lo, hi):
@@ -141,15 +141,9 @@ def _affine_wide(row, y, mean, scale, shift):
         y[i] = (row[i] - mean) * scale + shift
 
 
-@exact
-def _relu(y):
-    for i in range(y.size):
-        y[i] = 0 if y[i] <= 0 else y[i]
-
-
 @fast
-def _normalize_feature(x, y, c, mean, inv_std, gamma, beta, relu):
-    """(4) and (5) for x[:, c], and relu while a row is at hand."""
+def _normalize_feature(x, y, c, mean, inv_std, gamma, beta):
+    """(4) and (5) for x[:, c]."""
     scale = inv_std * gamma
     if _ordinary(scale) and _ordinary(inv_std) and _ordinary(mean):
         centre, scale_x = x.dtype.type(mean), x.dtype.type(scale)
@@ -157,13 +151,9 @@ def _normalize_feature(x, y, c, mean, inv_std, gamma, beta, relu):
         shift_x = x.dtype.type(beta - _sub(mean, centre) * scale)
         for n in range(x.shape[0]):
             _affine(x[n, c], y[n, c], centre, scale_x, rest, shift_x)
-            if relu:
-                _relu(y[n, c])
     else:
         for n in range(x.shape[0]):
             _affine_wide(x[n, c], y[n, c], mean, scale, beta)
-            if relu:
-                _relu(y[n, c])
 
 
 @exact
@@ -172,25 +162,35 @@ def _at(parameter, c, without):
     return np.float64(parameter[c]) if parameter.size else without
 
 
-@fast
+@kernel
 def normalize_s(lo, hi, x, mean, inv_std, gamma, beta, y):
     x, y = borrowed(x), borrowed(y)
     for c in range(lo, hi):
         scale, shift = _at(gamma, c, 1.0), _at(beta, c, 0.0)
-        _normalize_feature(x, y, c, mean[c], inv_std[c], scale, shift, False)
+        _normalize_feature(x, y, c, mean[c], inv_std[c], scale, shift)
 
 
-@fast
+@exact
+def _relu(y, c):
+    for n in range(y.shape[0]):
+        row = y[n, c]
+        for i in range(row.size):
+            row[i] = 0 if row[i] <= 0 else row[i]
+
+
+@kernel
 def batch_norm_s(lo, hi, x, gamma, beta, eps, relu, y, mean, var, inv_std):
     x, y = borrowed(x), borrowed(y)
     for c in range(lo, hi):
         mean[c], var[c] = _feature_moments(x, c)
         inv_std[c] = 1 / np.sqrt(var[c] + eps)
         scale, shift = _at(gamma, c, 1.0), _at(beta, c, 0.0)
-        _normalize_feature(x, y, c, mean[c], inv_std[c], scale, shift, relu)
+        _normalize_feature(x, y, c, mean[c], inv_std[c], scale, shift)
+        if relu:
+            _relu(y, c)
 
 
-@fast
+@kernel
 def group_norm_s(lo, hi, x, groups, channels, gamma, beta, eps, y, mean, var, inv_std):
     """Statistics of `groups` (1, N·G, C/G·S); x and y are (1, N·C, S). A task is a group."""
     x, groups, y = borrowed(x), borrowed(groups), borrowed(y)
@@ -201,14 +201,7 @@ def group_norm_s(lo, hi, x, groups, channels, gamma, beta, eps, y, mean, var, in
         for i in range(t * spread, (t + 1) * spread):
             c = i % channels
             scale, shift = _at(gamma, c, 1.0), _at(beta, c, 0.0)
-            _normalize_feature(x, y, i, mean[t], inv_std[t], scale, shift, False)
-
-
-@exact
-def _relu_backward(g, y, out):
-    """What relu, with the result y, lets pass of g."""
-    for i in range(out.size):
-        out[i] = 0 if y[i] <= 0 else g[i]
+            _normalize_feature(x, y, i, mean[t], inv_std[t], scale, shift)
 
 
 @seldom
@@ -224,24 +217,20 @@ def _exact_gradient_sums(g, x, c, mean):
 
 
 @fast
-def _gradient_sums(g, y, x, c, mean, dx):
-    """Σ g and Σ g·(x - mean) of feature c. If relu followed, y is its result, and dx becomes what
-    it lets pass of g."""
+def _gradient_sums(g, x, c, mean):
+    """Σ g and Σ g·(x - mean) of feature c."""
     centre = x.dtype.type(mean)
     s = 0.0
     q = 0.0
     for n in range(x.shape[0]):
         row, g_row = x[n, c], g[n, c]
-        if y.size:
-            g_row = dx[n, c]
-            _relu_backward(g[n, c], y[n, c], g_row)
         for i in range(0, row.size, STRETCH):
             ds, dq = _sum_g(g_row[i : i + STRETCH], row[i : i + STRETCH], centre)
             s += ds
             q += dq
     q -= s * _sub(mean, centre)
     if not (abs(s) < np.inf and abs(q) < np.inf):
-        s, q = _exact_gradient_sums(dx if y.size else g, x, c, mean)
+        s, q = _exact_gradient_sums(g, x, c, mean)
     return s, q
 
 
@@ -260,8 +249,8 @@ def _three_terms_there(dx, row, centre, a, b, k):
 
 @fast
 def _gradient_of_feature(g, x, dx, c, mean, a, b, k, batch, there):
-    """(8) as a·g + b·(x - mean) + k, in the dtype of x if the coefficients fit it. g may be in dx
-    already: `there`."""
+    """(8) as a·g + b·(x - mean) + k, in the dtype of x if the coefficients fit it. `there`: g and
+    dx are the same array."""
     if not batch:  # constant statistics: x plays no part, not even where it is not finite
         for n in range(x.shape[0]):
             g_row, out = g[n, c], dx[n, c]
@@ -279,36 +268,49 @@ def _gradient_of_feature(g, x, dx, c, mean, a, b, k, batch, there):
                 _three_terms(g[n, c], x[n, c], dx[n, c], centre, a_x, b_x, k_x)
     else:
         for n in range(x.shape[0]):
-            _three_terms(dx[n, c] if there else g[n, c], x[n, c], dx[n, c], mean, a, b, k)
+            _three_terms(g[n, c], x[n, c], dx[n, c], mean, a, b, k)
 
 
-@fast
+@exact
+def _relu_backward(g, y, c, out):
+    """out[:, c] = what relu, with the result y, lets pass of g[:, c]."""
+    for n in range(y.shape[0]):
+        g_row, y_row, row = g[n, c], y[n, c], out[n, c]
+        for i in range(row.size):
+            row[i] = 0 if y_row[i] <= 0 else g_row[i]
+
+
+@kernel
 def backward_s(lo, hi, g, y, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
+    """If relu followed, y is its result; else y has no elements."""
     g, y, x, dx = borrowed(g), borrowed(y), borrowed(x), borrowed(dx)
     m = x.shape[0] * x.shape[2]
     for c in range(lo, hi):
-        s, q = _gradient_sums(g, y, x, c, mean[c], dx)
+        if y.size:
+            _relu_backward(g, y, c, dx)
+        source = dx if y.size else g
+        s, q = _gradient_sums(source, x, c, mean[c])
         r = inv_std[c]
         dbeta[c], dgamma[c] = s, q * r
         a = r * _at(gamma, c, 1.0)
         b = -a * r * r * q / m if batch else 0.0
         k = -a * s / m if batch else 0.0
-        _gradient_of_feature(g, x, dx, c, mean[c], a, b, k, batch, y.size > 0)
+        _gradient_of_feature(source, x, dx, c, mean[c], a, b, k, batch, y.size > 0)
 
 
-@fast
+@kernel
 def group_backward_s(lo, hi, g, x, channels, mean, inv_std, gamma, dx, dgamma, dbeta):
     """g, x and dx are (1, N·C, S), dgamma and dbeta (N·C,). What (8) subtracts is summed over the
     group, of g·gamma in place of g."""
     g, x, dx = borrowed(g), borrowed(x), borrowed(dx)
-    spread, no_y = x.shape[1] // mean.size, g[:0]
+    spread = x.shape[1] // mean.size
     m = spread * x.shape[2]
     for t in range(lo, hi):
         r = inv_std[t]
         total = 0.0
         along = 0.0
         for i in range(t * spread, (t + 1) * spread):
-            s, q = _gradient_sums(g, no_y, x, i, mean[t], dx)
+            s, q = _gradient_sums(g, x, i, mean[t])
             dbeta[i], dgamma[i] = s, q * r
             total += s * _at(gamma, i % channels, 1.0)
             along += q * _at(gamma, i % channels, 1.0)

@@ -8,14 +8,14 @@ from numba import prange
 
 from . import numpy_kernels
 from .arrays import Array
-from .launch import exact, ready, run, threaded
+from .launch import exact_kernel, ready, run, threaded
 from .memory import empty
 
 FROM = 1 << 12  # elements; below, numpy's three passes cost less than starting a compiled loop
 CHUNK = 1 << 14  # elements of one task
 
 
-@exact
+@exact_kernel
 def _relu(lo, hi, x, y):
     for t in range(lo, hi):
         part, out = x[t * CHUNK : (t + 1) * CHUNK], y[t * CHUNK : (t + 1) * CHUNK]
@@ -23,7 +23,7 @@ def _relu(lo, hi, x, y):
             out[i] = 0 if part[i] <= 0 else part[i]
 
 
-@exact
+@exact_kernel
 def _relu_backward(lo, hi, g, y, dx):
     for t in range(lo, hi):
         part, out = g[t * CHUNK : (t + 1) * CHUNK], dx[t * CHUNK : (t + 1) * CHUNK]

@@ -17,6 +17,7 @@ from .launch import (
     contracted,
     exact,
     fast,
+    kernel,
     ready,
     run,
     seldom,
@@ -110,7 +111,7 @@ def _affine(row, out, centre, scale, rest, gamma, beta):
             out[j] = (row[j] - centre) * scale + rest
 
 
-@fast
+@kernel
 def _layer_norm(lo, hi, x, gamma, beta, eps, y, mean, inv_std):
     x, gamma, beta, y = borrowed(x), borrowed(gamma), borrowed(beta), borrowed(y)
     for n in range(lo, hi):
@@ -174,7 +175,7 @@ def _three_terms(g, row, out, centre, gamma, r, b, k):
             out[j] = r * g[j] + (b * (row[j] - centre) + k)
 
 
-@fast
+@kernel
 def _layer_norm_backward(lo, hi, g, x, mean, inv_std, gamma, dx, dgamma, dbeta):
     """mean has no elements for rms norm, which subtracts none (11)."""
     g, x, gamma, dx = borrowed(g), borrowed(x), borrowed(gamma), borrowed(dx)
@@ -205,7 +206,7 @@ def _layer_norm_backward(lo, hi, g, x, mean, inv_std, gamma, dx, dgamma, dbeta):
                 _flush(part_b, dbeta[t])
 
 
-@fast
+@kernel
 def _rms_norm(lo, hi, x, gamma, eps, y, inv_rms):
     x, y, D = borrowed(x), borrowed(y), x.shape[1]
     for n in range(lo, hi):
@@ -285,7 +286,7 @@ def rms_norm_backward(
 # ---------------------------------------------------------------------------- cross-entropy
 
 
-@fast
+@kernel
 def _cross_entropy(lo, hi, x, target, loss, log_sum_exp):
     C = x.shape[1]
     for n in range(lo, hi):
@@ -301,7 +302,7 @@ def _cross_entropy(lo, hi, x, target, loss, log_sum_exp):
         log_sum_exp[n] = log_sum + top
 
 
-@fast
+@kernel
 def _cross_entropy_backward(lo, hi, g, x, log_sum_exp, target, dx):
     for n in range(lo, hi):
         row, out, scale = x[n], dx[n], np.float64(g[n])

@@ -9,12 +9,12 @@ import numpy as np
 
 from . import numpy_kernels
 from .arrays import Array
-from .launch import checked, exact, ready
+from .launch import checked, exact_kernel, ready
 
 # ---------------------------------------------------------------------------- running statistics
 
 
-@exact
+@exact_kernel
 def _move(mean, var, batch_mean, batch_var, factor, correction):
     """Whether all came out finite; nothing has changed if not."""
     for c in range(mean.size):
@@ -46,7 +46,7 @@ def move_stats_(
 # Compiled without any flag, with scalars in the dtype of p: the floats are those of the formula.
 
 
-@exact
+@exact_kernel
 def _sgd(p, g, buf, lr, momentum, rest, weight_decay, nesterov, maximize):
     for i in range(p.size):
         d = -g[i] if maximize else g[i]
@@ -59,7 +59,7 @@ def _sgd(p, g, buf, lr, momentum, rest, weight_decay, nesterov, maximize):
         p[i] -= lr * d
 
 
-@exact
+@exact_kernel
 def _adam(p, g, m, v, shrink, a1, b2, a2, eps, weight_decay, root, rate, maximize):
     for i in range(p.size):
         d = -g[i] if maximize else g[i]
@@ -135,7 +135,7 @@ def adam_step_(
 # ---------------------------------------------------------------------------- scatter
 
 
-@exact
+@exact_kernel
 def _add_at(out, index, rows):
     for k in range(index.size):
         target, row = out[index[k]], rows[k]
