@@ -14,11 +14,9 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import extending, prange, types
+from numba import prange, types
 
-from .launch import exact_kernel, threaded
-
-intrinsic: Any = extending.intrinsic
+from .launch import exact_kernel, intrinsic, threaded
 
 
 @intrinsic

@@ -166,8 +166,7 @@ def _at(parameter, c, without):
 def normalize_s(lo, hi, x, mean, inv_std, gamma, beta, y):
     x, y = borrowed(x), borrowed(y)
     for c in range(lo, hi):
-        scale, shift = _at(gamma, c, 1.0), _at(beta, c, 0.0)
-        _normalize_feature(x, y, c, mean[c], inv_std[c], scale, shift)
+        _normalize_feature(x, y, c, mean[c], inv_std[c], _at(gamma, c, 1.0), _at(beta, c, 0.0))
 
 
 @exact
@@ -184,8 +183,7 @@ def batch_norm_s(lo, hi, x, gamma, beta, eps, relu, y, mean, var, inv_std):
     for c in range(lo, hi):
         mean[c], var[c] = _feature_moments(x, c)
         inv_std[c] = 1 / np.sqrt(var[c] + eps)
-        scale, shift = _at(gamma, c, 1.0), _at(beta, c, 0.0)
-        _normalize_feature(x, y, c, mean[c], inv_std[c], scale, shift)
+        _normalize_feature(x, y, c, mean[c], inv_std[c], _at(gamma, c, 1.0), _at(beta, c, 0.0))
         if relu:
             _relu(y, c)
 
@@ -200,8 +198,7 @@ def group_norm_s(lo, hi, x, groups, channels, gamma, beta, eps, y, mean, var, in
         inv_std[t] = 1 / np.sqrt(var[t] + eps)
         for i in range(t * spread, (t + 1) * spread):
             c = i % channels
-            scale, shift = _at(gamma, c, 1.0), _at(beta, c, 0.0)
-            _normalize_feature(x, y, i, mean[t], inv_std[t], scale, shift)
+            _normalize_feature(x, y, i, mean[t], inv_std[t], _at(gamma, c, 1.0), _at(beta, c, 0.0))
 
 
 @seldom
