@@ -117,7 +117,8 @@ def rows_of(suite: str, flags: argparse.Namespace, names: list[str], turns: Any)
                 "batch_norm (64,64,32,32)",
                 "layer_norm (4096,512)",
             ]
-        yield from thread_counts([by_name[name] for name in chosen], plan)
+        rounds = plan.sweeps * plan.rounds  # here in one sweep
+        yield from thread_counts([by_name[name] for name in chosen], plan._replace(rounds=rounds))
 
 
 def progress(text: str) -> None:

@@ -152,10 +152,20 @@ def _gradient_sums(g, row, centre, scale, rest, gamma):
 
 
 @contracted
-def _add_up(g, row, centre, scale, rest, dgamma, dbeta):
-    for j in range(row.size):
-        dgamma[j] += g[j] * ((row[j] - centre) * scale + rest)
-        dbeta[j] += g[j]
+def _gradients(g, row, dx, centre, scale, rest, gamma, b, k, dgamma, dbeta):
+    """dgamma += g·x_hat, dbeta += g and dx, (11), in one loop, which reads g and x once."""
+    if gamma.size:
+        for j in range(row.size):
+            d = row[j] - centre
+            dgamma[j] += g[j] * (d * scale + rest)
+            dbeta[j] += g[j]
+            dx[j] = scale * g[j] * gamma[j] + (b * d + k)
+    else:
+        for j in range(row.size):
+            d = row[j] - centre
+            dgamma[j] += g[j] * (d * scale + rest)
+            dbeta[j] += g[j]
+            dx[j] = scale * g[j] + (b * d + k)
 
 
 @fast
@@ -163,16 +173,6 @@ def _flush(part, total):
     for j in range(total.size):
         total[j] += part[j]
         part[j] = 0
-
-
-@contracted
-def _three_terms(g, row, out, centre, gamma, r, b, k):
-    if gamma.size:
-        for j in range(row.size):
-            out[j] = r * g[j] * gamma[j] + (b * (row[j] - centre) + k)
-    else:
-        for j in range(row.size):
-            out[j] = r * g[j] + (b * (row[j] - centre) + k)
 
 
 @kernel
@@ -196,11 +196,10 @@ def _layer_norm_backward(lo, hi, g, x, mean, inv_std, gamma, dx, dgamma, dbeta):
             b, k = -r * r * q / D, -r * s / D if mean.size else 0.0
             k_x = k - b * _sub(mu, centre)
             if ordinary and _ordinary(b) and _ordinary(k_x):
-                _add_up(g[n], row, centre, scale, rest, part_g, part_b)
-                _three_terms(g[n], row, dx[n], centre, gamma, scale, kind(b), kind(k_x))
+                b_x, k_x = kind(b), kind(k_x)
+                _gradients(g[n], row, dx[n], centre, scale, rest, gamma, b_x, k_x, part_g, part_b)
             else:
-                _add_up(g[n], row, mu, r, 0.0, dgamma[t], dbeta[t])
-                _three_terms(g[n], row, dx[n], mu, wide, r, b, k)
+                _gradients(g[n], row, dx[n], mu, r, 0.0, wide, b, k, dgamma[t], dbeta[t])
             if (n + 1 - begin) % ROWS == 0 or n + 1 == end:
                 _flush(part_g, dgamma[t])
                 _flush(part_b, dbeta[t])
