@@ -256,7 +256,7 @@ def layer_norm_backward(
     """Equations (9) and (10): dx (N, D), dgamma (D,), dbeta (D,)."""
     N, D = x.shape
     tasks = 1 if x.size < PARALLEL_FROM else max(1, min(BLOCKS, N // 16))
-    dx, dgamma, dbeta = empty((N, D), x.dtype), np.zeros((tasks, D)), np.zeros((tasks, D))
+    dx, (dgamma, dbeta) = empty((N, D), x.dtype), np.zeros((2, tasks, D))
     args: tuple[Any, ...] = (ready(g, x.dtype), ready(x, x.dtype), ready(mean, F64))
     args += (ready(inv_std, F64), vector(gamma, x.dtype), dx, dgamma, dbeta)
     run(_layer_norm_backward, _layer_norm_backward_p, tasks, x.size, *args)

@@ -309,18 +309,17 @@ def layer_norm(
         affine_shape = bias.shape
     kernel = kernels.current(a, gamma, beta)
     rows = a.reshape(view)
-    gamma = None if gamma is None else gamma.reshape(-1)
-    beta = None if beta is None else beta.reshape(-1)
+    several = affine_shape is not None and len(affine_shape) > 1  # axes to normalise over
+    if several:
+        gamma, beta = (None if p is None else p.reshape(-1) for p in (gamma, beta))
     y, mean, inv_std = kernel.layer_norm(rows, gamma, beta, eps)
     needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
 
     def vjp(g: Any) -> Any:
         dx, dgamma, dbeta = kernel.layer_norm_backward(g.reshape(view), rows, mean, inv_std, gamma)
-        if affine_shape is None:
-            return dx.reshape(shape), None, None
-        return _deliver(
-            needs, dx.reshape(shape), dgamma.reshape(affine_shape), dbeta.reshape(affine_shape)
-        )
+        if several:
+            dgamma, dbeta = dgamma.reshape(affine_shape), dbeta.reshape(affine_shape)
+        return _deliver(needs, dx.reshape(shape), dgamma, dbeta)
 
     return record("layer_norm", y.reshape(shape), (x, weight, bias), vjp)
 
