@@ -79,7 +79,7 @@ def draw_ratios(axes: Any, rows: Sequence[Row]) -> None:
 
 
 def draw_fractions(axes: Any, rows: Sequence[Row]) -> None:
-    """For each batch norm the part of a five-pass copy's speed that contenders reach."""
+    """For each normalisation the part of a five-pass copy's speed that contenders reach."""
     for name, (marker, color) in ROOFLINE.items():
         reached = [row.fraction(name) for row in rows]
         points = [(100 * f, y) for y, f in enumerate(reached) if f is not None]
@@ -95,4 +95,4 @@ def draw_fractions(axes: Any, rows: Sequence[Row]) -> None:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.set_xlabel("per cent of five passes at the speed of a copy", fontsize=9)
-    axes.set_title("Batch norm against the machine", fontsize=10)
+    axes.set_title("Normalisation against the machine", fontsize=10)
