@@ -27,12 +27,16 @@ PARALLEL_FROM = 1 << 18  # elements; below, waking threads costs about what they
 
 # What does not say fastmath=False inherits the flags of its first caller.
 # nogil: threads of the user may run while a kernel does. Nothing compiles before it is called.
-# All is inlined, because every call would count references to its arrays. What only kernels call
-# has no wrapper for Python, which would have to be compiled and loaded, too.
+# What only kernels call has no wrapper for Python, which would have to be compiled and loaded.
+# Small functions are inlined, because every call would count references to its arrays. Kernels, and
+# parts that a kernel shares with its twin, are not: compiled a second time, their sums might be
+# reordered in another way, and the bits would depend on the number of threads.
 _options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 _inner = {**_options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-kernel = njit(**_options, fastmath=FLAGS, forceinline=True)
-exact_kernel = njit(**_options, fastmath=False, forceinline=True)
+kernel = njit(**_options, fastmath=FLAGS)
+exact_kernel = njit(**_options, fastmath=False)
+part = njit(**_inner, fastmath=FLAGS)
+contracted_part = njit(**_inner, fastmath={"contract"})
 fast = njit(**_inner, fastmath=FLAGS, forceinline=True)
 contracted = njit(**_inner, fastmath={"contract"}, forceinline=True)
 exact = njit(**_inner, fastmath=False, forceinline=True)

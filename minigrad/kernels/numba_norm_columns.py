@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .launch import borrowed, contracted, exact, fast, kernel, seldom, threaded
+from .launch import borrowed, contracted_part, exact, fast, kernel, part, seldom, threaded
 
 PANEL = 1024  # at most so many columns in one task
 ROWS = 64  # rows of one float32 partial sum
@@ -84,7 +84,7 @@ def _no_sums(x):
     return np.zeros((-(-N // rows_of_block(N)), 2, C))
 
 
-@fast
+@part
 def _guess(x):
     """The mean of a few rows; of a constant feature, the constant."""
     few = min(x.shape[0], 16)
@@ -122,7 +122,7 @@ def _flush(part, total):
         part[j] = 0
 
 
-@fast
+@part
 def _sums_c(lo, hi, x, guess, sums):
     """Σ d and Σ d² of d = x - guess, per block of rows: sums (blocks, 2, C)."""
     x, guess, sums = borrowed(x), borrowed(guess), borrowed(sums)
@@ -152,7 +152,7 @@ def _merge(sums):
     return sums[0, 0], sums[0, 1]
 
 
-@fast
+@part
 def _moments_from(x, guess, sums, mean, var):
     N, C = x.shape
     s, q = _merge(sums)
@@ -171,7 +171,7 @@ def moments_c(lo, hi, x, mean, var):
     _moments_from(x, guess, sums, mean, var)
 
 
-@fast
+@part
 def _coefficients(x, mean, inv_std, gamma, beta):
     """_affine's coefficients per feature, those of _affine_wide, and the features that need them.
 
@@ -191,7 +191,7 @@ def _coefficients(x, mean, inv_std, gamma, beta):
     return table, wide, np.flatnonzero(odd)
 
 
-@contracted
+@contracted_part
 def _affine_c(lo, hi, x, table, wide, odd, y):
     x, table, y = borrowed(x), borrowed(table), borrowed(y)
     for t in range(lo, hi):
@@ -238,7 +238,7 @@ def _add_rows_g(g0, g1, r0, r1, c, s, q):
         q[j] += g0[j] * _sub(r0[j], c[j]) + g1[j] * _sub(r1[j], c[j])
 
 
-@fast
+@part
 def _sums_g_c(lo, hi, g, x, centre, sums):
     """Σ g and Σ g·(x - centre), per block of rows: sums (blocks, 2, C)."""
     g, x, centre, sums = borrowed(g), borrowed(x), borrowed(centre), borrowed(sums)
@@ -258,7 +258,7 @@ def _sums_g_c(lo, hi, g, x, centre, sums):
             _flush(part_q, block[1, j0:j1])
 
 
-@fast
+@part
 def _gradient_coefficients(g, x, centre, sums, mean, inv_std, gamma, batch, dgamma, dbeta):
     """dgamma and dbeta from the sums; then as _coefficients, for _three_terms."""
     N, C = x.shape
@@ -280,7 +280,7 @@ def _gradient_coefficients(g, x, centre, sums, mean, inv_std, gamma, batch, dgam
     return table, wide, np.flatnonzero(odd)
 
 
-@contracted
+@contracted_part
 def _three_terms_c(lo, hi, g, x, table, wide, odd, batch, dx):
     g, x, table, dx = borrowed(g), borrowed(x), borrowed(table), borrowed(dx)
     for t in range(lo, hi):

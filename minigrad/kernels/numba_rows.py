@@ -221,8 +221,9 @@ def _rms_norm(lo, hi, x, gamma, eps, y, inv_rms):
 
 @threaded
 def _layer_norm_p(tasks, *args):
-    for t in prange(tasks):
-        _layer_norm(np.int64(t), np.int64(t) + 1, *args)
+    for b in prange(-(-tasks // ROWS)):  # many rows for each call
+        lo = np.int64(b) * ROWS
+        _layer_norm(lo, min(lo + ROWS, tasks), *args)
 
 
 @threaded
