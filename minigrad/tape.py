@@ -45,9 +45,8 @@ class Node:
         dtype: np.dtype[Any], vjp: Vjp | None,
     ) -> None:  # fmt: skip
         self.time, self.name = tick(), name
-        self.parents = parents
+        self.parents, self.vjp = parents, vjp
         self.shape, self.dtype = shape, dtype
-        self.vjp = vjp
         self.grad: Array | None = None
         self.hooks: dict[int, Callable[[Array], Array]] | None = None
         self.keep_grad = False

@@ -192,6 +192,8 @@ def test_a_process_that_dies_says_why() -> None:
         (["--threads", "0"], "a whole number from 1, got '0'"),
         (["--json", "no/such/folder/x.json"], "not a file in a folder that exists"),
         (["--plot", "picture.txt"], "the ending must be .png, .svg or .pdf"),
+        (["--compare", "no/such/file.json"], "is not a file written by --json (FileNotFoundError"),
+        (["--compare", __file__], "is not a file written by --json (JSONDecodeError"),
     ],
 )
 def test_wrong_flags(
@@ -237,6 +239,28 @@ def test_a_quick_run(
         assert row["base"] == "by hand" and row["ratios"]["by hand"]["rounds"] == [1, 1, 1]
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.json", "b.png"]
+
+
+def test_later_sweeps_add_rounds_and_a_refusal_counts_for_all() -> None:
+    first = Row("norm", "a", {"numba": [1.0], "torch": [2.0]}, "numba", "torch", limit=[0.5])
+    first.extend(Row("norm", "a", {"numba": [3.0], "torch": [4.0]}, "numba", "torch", limit=[0.7]))
+    assert first.values == {"numba": [1, 3], "torch": [2, 4]} and first.limit == [0.5, 0.7]
+    assert first.measured() == [0.5, 0.75]
+    first.extend(Row("norm", "a", {"torch": [4.0]}, "numba", "torch", refused={"numba": "wrong"}))
+    assert first.verdict == "WRONG" and set(first.values) == {"torch"}
+
+
+def test_a_run_beside_an_earlier_one() -> None:
+    rows = [
+        Row("norm", name, {"numba": times, "torch": [1.0] * 4}, "numba", "torch")
+        for name, times in (("same", [1.0, 2, 3, 4]), ("other", [7.0, 7, 7, 7]), ("new", [1.0] * 4))
+    ]
+    earlier = {("norm", "same"): [3.0, 4, 5, 6], ("norm", "other"): [1.0, 2, 3, 4]}
+    text = report.compared(rows, earlier)
+    same, other = (line for line in text.splitlines() if "[" in line)
+    assert "same" in same and "DIFFERS" not in same
+    assert "other" in other and other.endswith("DIFFERS")
+    assert text.endswith("1 of 2 rows agree within their spread.")
 
 
 def test_the_figure_of_nothing_and_of_everything(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def databases() -> Any:
         stand_in.TestCase = unittest.TestCase
         sys.modules["expecttest"] = stand_in
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # PyTorch's own, about what it imports
         try:
             from torch.testing._internal.common_methods_invocations import op_db
             from torch.testing._internal.common_modules import module_db

@@ -7,6 +7,7 @@ import tracemalloc
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -474,3 +475,11 @@ def test_a_gradient_that_cannot_be_added_to_is_replaced() -> None:
     x.grad = minigrad.zeros(1, dtype=minigrad.float64).expand(2)
     (x * 2).sum().backward()
     assert gradient(x).tolist() == [2.0, 2.0]
+
+
+def test_the_tape_reads_in_one_sitting() -> None:
+    assert len(Path(tape.__file__).read_text().splitlines()) <= 200
+    longest = max(
+        Path(minigrad.__file__).parent.rglob("*.py"), key=lambda f: f.read_text().count("\n")
+    )
+    assert longest.read_text().count("\n") <= 400, longest

@@ -13,3 +13,8 @@ Pair = tuple[int, int]  # (height, width)
 def accumulator(*arrays: Array | None) -> np.dtype[Any]:
     """The dtype to sum in: float64, or complex128 if an array is complex."""
     return np.result_type(np.float64, *(a for a in arrays if a is not None))
+
+
+def pairs_array(*pairs: Pair) -> Array:
+    """kernel, stride, padding and the like as one array: a parallel loop takes no tuples."""
+    return np.array(pairs, np.int64)

@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import get_num_threads, numba_images
+from . import get_num_threads, numba_im2col
 from .arrays import Array, Pair
 from .jobs import address, parallel, serial
 from .launch import ready, run
@@ -177,7 +177,7 @@ def conv2d(
     grouped = w.reshape(groups, O // groups, Cg, KH, KW)
     y = _convolve(x, grouped, bias, (OH, OW), stride, padding, dilation)
     if y is None:
-        y = numba_images.conv2d(x, w, stride, padding, dilation, groups)
+        y = numba_im2col.conv2d(x, w, stride, padding, dilation, groups)
         if bias is not None:
             y += bias.reshape(-1, 1, 1)
     return y
@@ -200,7 +200,7 @@ def conv2d_input_grad(
         dx = _convolve(g, turned, None, (H, W), stride, around, dilation)
         if dx is not None:
             return dx
-    return numba_images.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)
+    return numba_im2col.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)
 
 
 def conv2d_weight_grad(
@@ -223,7 +223,7 @@ def conv2d_weight_grad(
     settings = (stride, padding, dilation, dtype.itemsize)
     plan = _plan(TASKS, C, (H, W), (OH, OW), (KH, KW), *settings)
     if plan is None:
-        return numba_images.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
+        return numba_im2col.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
     at_once = 1  # images under one tile; many small ones, so that it is worth setting it up
     if plan.bands == 1:
         at_once = max(1, min(SCRATCH // (plan.size * dtype.itemsize), -(-N // shares)))

@@ -8,10 +8,6 @@ compiled is kept on disk (NUMBA_CACHE_DIR moves it).
 from .numba_conv import conv2d as conv2d
 from .numba_conv import conv2d_input_grad as conv2d_input_grad
 from .numba_conv import conv2d_weight_grad as conv2d_weight_grad
-from .numba_images import avg_pool2d as avg_pool2d
-from .numba_images import avg_pool2d_backward as avg_pool2d_backward
-from .numba_images import max_pool2d as max_pool2d
-from .numba_images import max_pool2d_backward as max_pool2d_backward
 from .numba_norm import batch_norm as batch_norm
 from .numba_norm import batch_norm_backward as batch_norm_backward
 from .numba_norm import group_norm as group_norm
@@ -19,6 +15,10 @@ from .numba_norm import group_norm_backward as group_norm_backward
 from .numba_norm import moments as moments
 from .numba_norm import normalize as normalize
 from .numba_norm import normalize_backward as normalize_backward
+from .numba_pool import avg_pool2d as avg_pool2d
+from .numba_pool import avg_pool2d_backward as avg_pool2d_backward
+from .numba_pool import max_pool2d as max_pool2d
+from .numba_pool import max_pool2d_backward as max_pool2d_backward
 from .numba_relu import relu as relu
 from .numba_relu import relu_backward as relu_backward
 from .numba_rows import cross_entropy as cross_entropy
