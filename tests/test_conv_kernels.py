@@ -53,6 +53,20 @@ GRID = [
     (1, 1, 2, 100, 90, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # bands of rows
     (2, 24, 3, 61, 160, (3, 3), (2, 1), (1, 1), (1, 1), 1),  # windows too large for one band
 ]  # fmt: skip
+# In squares of 2 x 2 outputs, if made to: all numbers of rows and columns that are left over.
+SQUARES = [
+    (2, 32, 33, 17, 15, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # so without being made to
+    (2, 64, 64, 8, 8, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # and this: a vector of squares
+    (1, 40, 24, 70, 71, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # bands of rows
+    (3, 2, 9, 16, 33, (3, 3), (1, 1), (0, 0), (1, 1), 1),
+    (2, 3, 1, 9, 40, (3, 3), (1, 1), (2, 0), (1, 1), 1),
+    (2, 3, 4, 9, 11, (3, 3), (1, 1), (4, 3), (1, 1), 1),  # more padding than kernel
+    (2, 6, 12, 10, 12, (3, 3), (1, 1), (1, 1), (1, 1), 3),
+    (0, 2, 3, 8, 8, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (1, 3, 2, 2, 70, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (1, 3, 2, 70, 2, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (1, 3, 2, 1, 70, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+]
 
 
 def draw(*shape: int, dtype: object = np.float64, seed: int = 0) -> Array:
@@ -103,6 +117,29 @@ def check_grid() -> None:
         for case in GRID:
             *four, rest = arrays(case, dtype)
             agree(*four, rest)
+    kept, numba_conv.ROW = numba_conv.ROW, SEEM_FREE
+    for case in SQUARES:
+        *four, rest = arrays(case, np.float32)
+        agree(*four, rest)
+    numba_conv.ROW = kept
+
+
+SEEM_FREE = -(10**9)  # what a row of squares costs: they pay wherever they can be had
+
+
+@pytest.fixture
+def squares(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Convolutions take squares; in the list is, for each since, whether it fell back."""
+    monkeypatch.setattr(numba_conv, "ROW", SEEM_FREE)
+    fell: list[bool] = []
+    convolve = numba_conv._convolve
+
+    def seen(*args: Any, exact: bool = False) -> Array | None:
+        fell.append(exact)
+        return convolve(*args, exact=exact)
+
+    monkeypatch.setattr(numba_conv, "_convolve", seen)
+    return fell
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +160,47 @@ def test_it_agrees_with_numpy(case: tuple, dtype: object) -> None:
     agree(*four, rest)
     for a, b in zip(four, before, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("case", SQUARES, ids=str)
+def test_squares_agree_with_numpy(case: tuple, squares: list[bool]) -> None:
+    *four, rest = arrays(case, np.float32)
+    agree(*four, rest)
+    assert squares == [False, False]
+
+
+def test_squares_are_taken_where_they_pay() -> None:
+    square, single = (3, 3), np.dtype(np.float32)
+    usual = (square, (1, 1), (1, 1))
+
+    def pay(channels: int, side: int, settings: Any = usual, dtype: Any = single) -> bool:
+        return numba_conv._squares_pay(channels, channels, (side, side), settings, dtype)
+
+    assert pay(64, 16) and pay(64, 28)
+    assert not pay(1, 28) and not pay(64, 3)
+    assert not pay(64, 28, dtype=np.dtype(np.float64))
+    for other in (((5, 5), (1, 1), (1, 1)), (square, (2, 2), (1, 1)), (square, (1, 1), (1, 2))):
+        assert not pay(64, 28, other)
+
+
+def test_squares_round_no_worse_than_sums_over_all_taps(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, w, b, g, rest = arrays((4, 64, 64, 16, 16, (3, 3), (1, 1), (1, 1), (1, 1), 1), np.float32)
+    wide = three(numpy_kernels, *[a.astype(np.float64) for a in (x, w, b, g)], rest)
+    errors = []
+    for row in (SEEM_FREE, -SEEM_FREE):
+        monkeypatch.setattr(numba_conv, "ROW", row)
+        results = three(numba_kernels, x, w, b, g, rest)
+        errors.append([np.abs(a - r).max() for a, r in zip(results[:2], wide[:2], strict=True)])
+    assert (np.array(errors[0]) <= errors[1]).all()  # sums of 64 terms, not of 576
+
+
+def test_what_overflows_in_squares_is_summed_directly(squares: list[bool]) -> None:
+    x, w, b, _, rest = arrays(SQUARES[3], np.float32)
+    x[...] = np.where(x > 0, 2e38, -2e38)  # two of them make an infinity
+    w /= 1e3
+    y = numba_kernels.conv2d(x, w, *rest, b)
+    assert np.isfinite(y).all() and squares == [False, True]
+    np.testing.assert_allclose(y, numpy_kernels.conv2d(x, w, *rest, b), rtol=1e-4, atol=1e32)
 
 
 def test_it_agrees_with_plain_loops() -> None:
@@ -155,7 +233,7 @@ def test_inputs_may_lie_anyhow_in_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [GRID[0], GRID[4], GRID[14], GRID[24], GRID[25], GRID[26]], ids=str
+    "case", [GRID[0], GRID[4], GRID[14], GRID[24], GRID[25], GRID[26], *SQUARES[:3]], ids=str
 )
 def test_the_same_bits_for_every_number_of_threads(
     case: tuple, monkeypatch: pytest.MonkeyPatch
@@ -180,6 +258,17 @@ def test_large_weights_are_split_by_channels(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("case", GRID, ids=str)
 def test_nan_and_inf_touch_what_they_meet_and_nothing_else(case: tuple, value: float) -> None:
+    check_nan_and_inf(case, value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_inf_in_squares(value: float, squares: list[bool]) -> None:
+    for case in SQUARES[1], SQUARES[3]:
+        check_nan_and_inf(case, value)
+    assert any(squares)
+
+
+def check_nan_and_inf(case: tuple, value: float) -> None:
     x, w, b, g, rest = arrays(case, np.float32)
     if not x.size:
         return
@@ -211,12 +300,15 @@ def test_no_pixel_of_the_last_vector_is_summed_twice() -> None:
         x[at] = kept
 
 
-def test_nothing_is_read_that_was_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_read_that_was_not_written(
+    monkeypatch: pytest.MonkeyPatch, squares: list[bool]
+) -> None:
     def full(shape: tuple[int, ...], dtype: Any) -> Array:
         return np.full(shape, np.nan, dtype)
 
     monkeypatch.setattr(numba_conv, "empty", full)
     check_grid()
+    assert True not in squares  # for results that look like NaN
 
 
 NARROW = [""]  # what every CPU of the family has

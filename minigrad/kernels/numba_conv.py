@@ -12,7 +12,7 @@ and for output pixel j = p·OW + q (here 3x3, padding 1, stride 1, OW = W = 4):
                                 0 i j k                i j k l                j k l 0
                                 0 0 0 0                0 0 0 0                0 0 0 0
 
-    y[j] = Σ_(c,a,b) w[c, a, b] · windows[off(c, a, b) + j],   off(c, a, b) = (c·KW + b)·M·OW + a·OW
+    y[j] = Σ_(c,a,b) w[c, a, b] · windows[off(c, a, b) + j],   off(c, a, b) = (b·C + c)·M·OW + a·OW
 
 with M = OH + KH - 1 rows in a window. The 16 outputs of tap (a, b) are 16 neighbours in memory:
 a, b, c, d, e … for the middle tap, starting in the second row of window 1. No output is computed in
@@ -22,7 +22,10 @@ In general tap row a meets row p·sh + a·dh of the padded image. With a·dh = m
 p + m of the rows r, r + sh, r + 2·sh, …, so each residue r that occurs (one, if the stride is 1)
 gets windows of its own, R in number, M = OH + max m, and
 
-    off(c, a, b) = ((c·R + r)·KW + b)·M·OW + m·OW        bias: one more tap, whose window is ones
+    off(c, a, b) = ((r·KW + b)·C + c)·M·OW + m·OW        bias: one more tap, whose window is ones
+
+This is the direct form. In float32, kernels of 3 x 3 at stride 1 take Winograd's where that pays,
+which numba_windows explains: 16 convolutions with one tap, over images of a quarter of the size.
 
 The gradients. dx is the convolution of g with the kernel turned by 180°, its input and output
 channels exchanged, and padding dh·(KH - 1) - ph; negative padding cuts rows off. That holds for
@@ -44,22 +47,14 @@ from .arrays import Array, Pair
 from .jobs import address, parallel, serial
 from .launch import ready, run
 from .memory import FROM, empty
-from .numba_tile import (  # fmt: skip
-    CALL,
-    DOT_ROWS,
-    DOT_TAPS,
-    JOB,
-    ROWS,
-    VECS,
-    VECTOR_BYTES,
-    convolve,
-    weight_gradient,
-)
+from .numba_tile import DOT_ROWS, DOT_TAPS, ROWS, VECS, VECTOR_BYTES
+from .numba_windows import CALL, JOB, convolve, transform_weights, weight_gradient
 from .numpy_images import output_size
 
 TASKS = 8  # at least so many, where the shapes allow it; more threads than that would idle
 SCRATCH = 1 << 20  # bytes of windows for a worker: about what its own cache holds
 PARTIAL = 1 << 22  # elements of partial weight gradients
+ROW = 48  # vector multiply-adds that take as long as what squares need for a row of a channel
 WORK = 8  # multiply-adds that take as long as one element of other kernels
 
 
@@ -67,60 +62,97 @@ class Plan(NamedTuple):
     """A geometry, worked out once."""
 
     geometry: tuple[int, ...]  # GEOMETRY's numbers
+    terms: int
     taps: int
     bands: int  # of output rows, whose windows are made at a time
-    pixels: int  # at most, in a band
     size: int  # of the windows of a band
+    behind: int  # elements of scratch that convolve needs behind them
     offsets: Array  # of the taps, and of the ones behind the windows
     tiled: Array  # of the taps, and zeros to fill the last tile of the weight gradient
     residues: Array
 
 
+def _bands(steps: int, pixels: int, images: int, lanes: int, fit: int) -> int:
+    """Of how many steps each, when `fit` steps fit into the scratch."""
+    bands = max(-(-steps // max(1, fit)), -(-TASKS // max(1, images)))
+    return min(bands, max(1, steps // -(-VECS * lanes // pixels)))  # none below a wide tile
+
+
 @lru_cache(256)
-def _plan(
+def _direct(
     images: int, C: int, size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair,
     dilation: Pair, itemsize: int,
 ) -> Plan | None:  # fmt: skip
     (OH, OW), (KH, KW) = out, kernel
     lanes = VECTOR_BYTES // itemsize
-    pixels = OH * OW
-    if pixels < lanes or not C * KH * KW:
+    if lanes > OH * OW or not C * KH * KW:
         return None
     rows = [divmod(a * dilation[0], stride[0]) for a in range(KH)]  # m and r of each tap row
     rs = sorted({r for _, r in rows})
     reach = max(m for m, _ in rows)
     row = C * len(rs) * KW * OW  # elements in one row of all windows
-    fit = SCRATCH // itemsize // row - reach  # output rows whose windows fit
-    bands = max(-(-OH // max(1, fit)), -(-TASKS // max(1, images)))
-    bands = min(bands, max(1, OH // -(-VECS * lanes // OW)))  # but no band below a wide tile
+    bands = _bands(OH, OW, images, lanes, SCRATCH // itemsize // row - reach)
     most = -(-OH // bands)
     M = most + reach
     offsets = [
-        (((c * len(rs) + rs.index(r)) * KW + b) * M + m) * OW
+        (((rs.index(r) * KW + b) * C + c) * M + m) * OW
         for c in range(C) for m, r in rows for b in range(KW)
     ]  # fmt: skip
     taps = len(offsets)
     residues = np.array(rs, np.int64)
     tiled = np.array([*offsets, *[0] * (-taps % DOT_TAPS)], np.int64)
+    windows = row * M + lanes  # with a vector more, which may be written
     geometry = (
-        C, *size, OH, OW, KW, M, len(rs), *stride, *padding, dilation[1], lanes, bands,
-        row * M, residues.ctypes.data,
+        C, *size, OH, OW, KW, M, OW, OW, len(rs), *stride, *padding, dilation[1], lanes, 1,
+        stride[0], OH, bands, windows, residues.ctypes.data,
     )  # fmt: skip
-    both = np.array([*offsets, row * M], np.int64)
-    return Plan(geometry, taps, bands, most * OW, row * M, both, tiled, residues)
+    both = np.array([*offsets, windows], np.int64)
+    return Plan(geometry, 1, taps, bands, windows, most * OW, both, tiled, residues)
+
+
+@lru_cache(256)
+def _squares(images: int, C: int, O: int, size: Pair, out: Pair, padding: Pair) -> Plan:
+    """For 3 x 3, stride 1, in float32: squares of 2 x 2 outputs, see numba_windows."""
+    lanes, steps, Q = VECTOR_BYTES // 4, -(-out[0] // 2), -(-out[1] // 2)
+    S = 2 * Q + 2
+    row = 2 * C * S + 16 * (C + O) * Q  # of scratch for a row of squares
+    bands = _bands(steps, Q, images, lanes, SCRATCH // 4 // row)
+    most = -(-steps // bands)
+    M, windows = 2 * most + 2, C * (2 * most + 2) * S + 3 * lanes
+    behind = 8 * (M // 2 * Q + lanes) + 16 * ((C + O) * most * Q + lanes) + 2 * Q + 4 * lanes
+    residues, offsets = np.zeros(1, np.int64), np.arange(C, dtype=np.int64) * (most * Q)
+    geometry = (
+        C, *size, *out, 1, M, S, Q, 1, 1, 1, *padding, 1, lanes, 16, 2, steps, bands, windows,
+        residues.ctypes.data,
+    )  # fmt: skip
+    return Plan(geometry, 16, C, bands, windows, behind, offsets, offsets, residues)
+
+
+def _squares_pay(C: int, O: int, out: Pair, settings: tuple[Pair, ...], dtype: Any) -> bool:
+    """Multiply-adds saved against rows to be made. Never in float64, where precision counts more.
+
+    A term's squares come in whole vectors.
+    """
+    if settings != ((3, 3), (1, 1), (1, 1)) or dtype != np.float32:
+        return False
+    lanes = VECTOR_BYTES // 4
+    squares = -(-out[0] // 2) * -(-out[1] // 2)
+    saved = 9 * out[0] * out[1] - 16 * -(-squares // lanes) * lanes
+    return squares >= lanes and C * O * saved > ROW * lanes * (C + O) * out[0]
 
 
 def _start(
     function: Any, plan: Plan, result: Array, work: int, arrays: dict[str, Array], **sizes: int
 ) -> None:
-    """Hand out a job; `arrays` are what it reads, under the names of their places in CALL."""
+    """Hand out a job; `arrays` are what it uses, under the names of their places in CALL."""
     dtype, workers = result.dtype, sizes["workers"]
     # small scratch would be fresh memory every time, see memory.FROM
-    sizes["room"] = max(sizes["room"], -(-FROM // (dtype.itemsize * workers)))
-    scratch = empty((workers, sizes["room"]), dtype)
-    for name, array in (*arrays.items(), ("scratch", scratch)):
+    if "room" in sizes:
+        sizes["room"] = max(sizes["room"], -(-FROM // (dtype.itemsize * workers)))
+        arrays["scratch"] = empty((workers, sizes["room"]), dtype)
+    for name, array in arrays.items():
         sizes[name] = array.ctypes.data
-    job = np.array((*plan.geometry, *(sizes.get(name, 0) for name in CALL)), np.int64)
+    job = np.array((*plan.geometry, *(sizes.get(name, 0) for name in CALL), 0), np.int64)
     addresses = address(function, JOB, dtype), job.ctypes.data, result.ctypes.data
     run(serial, parallel, workers, work, *addresses)
 
@@ -137,24 +169,40 @@ def _packed(w: Array) -> Array:
 
 
 def _convolve(
-    x: Array, w: Array, bias: Array | None, out: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Array | None:
+    x: Array, w: Array, bias: Array | None, out: Pair, stride: Pair, padding: Pair, dilation: Pair,
+    exact: bool = False,
+) -> Array | None:  # fmt: skip
     """x (N, G·C, H, W) and w (G, O, C, KH, KW) to (N, G·O, *out); None if that is too small."""
     (N, _, H, W), (G, O, C, KH, KW), dtype = x.shape, w.shape, x.dtype
-    settings = (stride, padding, dilation, dtype.itemsize)
-    plan = _plan(N * G, C, (H, W), out, (KH, KW), *settings)
+    plan: Plan | None
+    if squares := not exact and _squares_pay(C, O, out, ((KH, KW), stride, dilation), dtype):
+        plan = _squares(N * G, C, O, (H, W), out, padding)
+    else:
+        settings = ((H, W), out, (KH, KW), stride, padding, dilation, dtype.itemsize)
+        plan = _direct(N * G, C, *settings)
     if plan is None:
         return None
-    w = w.reshape(G, O, plan.taps)
-    if bias is not None:
-        w = np.concatenate([w, bias.reshape(G, O, 1)], 2)
-    y = empty((N, G * O, *out), dtype)
-    arrays = {"images": ready(x, dtype), "weights": _packed(w), "offsets": plan.offsets}
+    workers = max(1, min(get_num_threads(), N * G * plan.bands))
+    y, bad = empty((N, G * O, *out), dtype), np.zeros(workers, np.int64)
+    arrays = {"images": ready(x, dtype), "offsets": plan.offsets, "bad": bad}
+    if squares:
+        packed = _packed(w.reshape(G, O, 9 * C))
+        terms, taps = empty((16, packed.size // 9), dtype), C
+        most, given = get_num_threads(), {"weights": packed}
+        _start(transform_weights, plan, terms, terms.size, given, G=G, O=O, workers=most)
+        arrays["weights"] = terms
+        arrays["bias"] = np.zeros(G * O, dtype) if bias is None else ready(bias, dtype)
+    else:
+        flat = w.reshape(G, O, plan.taps)
+        if bias is not None:
+            flat = np.concatenate([flat, bias.reshape(G, O, 1)], 2)
+        arrays["weights"], taps = _packed(flat), flat.shape[2]
     _start(
-        convolve, plan, y, y.size * plan.taps // WORK, arrays,
-        N=N, G=G, O=O, taps=w.shape[2], room=plan.size + plan.pixels,
-        workers=max(1, min(get_num_threads(), N * G * plan.bands)),
+        convolve, plan, y, y.size * C * KH * KW // WORK, arrays,
+        N=N, G=G, O=O, taps=taps, room=plan.size + plan.behind, workers=workers,
     )  # fmt: skip
+    if bad.any():  # perhaps by inf - inf where the direct form has none
+        return _convolve(x, w, bias, out, stride, padding, dilation, exact=True)
     return y
 
 
@@ -221,7 +269,7 @@ def conv2d_weight_grad(
     parts = next((p for p in range(1, C + 1) if C % p == 0 and shares * G * p >= TASKS), max(1, C))
     C //= parts
     settings = (stride, padding, dilation, dtype.itemsize)
-    plan = _plan(TASKS, C, (H, W), (OH, OW), (KH, KW), *settings)
+    plan = _direct(TASKS, C, (H, W), (OH, OW), (KH, KW), *settings)
     if plan is None:
         return numba_im2col.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
     at_once = 1  # images under one tile; many small ones, so that it is worth setting it up

@@ -1,9 +1,9 @@
-"""The compiled half of convolution: two register tiles, and the loops that feed them.
+"""Two register tiles for convolution, emitted as vector instructions, and pointers to feed them.
 
 A tile is a small piece of a result that stays in vector registers while a long sum runs over it.
 LLVM's loop vectoriser keeps such sums in memory and reaches a third of the machine's speed, so the
 tiles are emitted here as vector instructions. Both read x through a table of offsets; what the
-offsets mean (numba_conv derives them) they need not know.
+offsets mean (numba_conv derives them) they need not know. numba_windows has the loops around them.
 
     tile      y[o, j] = Σ_k w[k, o] · x[off[k] + j]     sums over the taps k of a convolution
 
@@ -18,8 +18,7 @@ offsets mean (numba_conv derives them) they need not know.
 
     dot_tile  d[o, k] += Σ_j g[o, j] · x[off[k] + j]    sums over the pixels j, LANES at a time
 
-The functions that call one another share this file, because numba's cache on disk does not notice
-changes in another one. Its key contains the CPU and its features, hence also the vector width.
+The key of numba's cache on disk contains the CPU and its features, hence also the vector width.
 """
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
@@ -28,14 +27,12 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
-from numba.np.numpy_support import carray
 
-from .launch import exact, intrinsic
+from .launch import intrinsic
 
 # ---------------------------------------------------------------------------- the machine
 
@@ -73,11 +70,11 @@ def _constant(n: int) -> Any:
 class _Vectors:
     """Emits code for vectors of one element type."""
 
-    def __init__(self, builder: Any, element: types.Float) -> None:
+    def __init__(self, builder: Any, element: types.Float, lanes: int = 0) -> None:
         self.b = builder
         self.scalar = ir.FloatType() if element == types.float32 else ir.DoubleType()
         self.bytes = element.bitwidth // 8
-        self.lanes = VECTOR_BYTES // self.bytes
+        self.lanes = lanes or VECTOR_BYTES // self.bytes
         self.type = ir.VectorType(self.scalar, self.lanes)
         self.zero = ir.Constant(self.type, [0.0] * self.lanes)
         suffix = f"v{self.lanes}f{element.bitwidth}"
@@ -111,6 +108,12 @@ class _Vectors:
         first = self.b.insert_element(undefined, value, ir.Constant(_I32, 0))
         zeros = ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes)
         return self.b.shuffle_vector(first, undefined, zeros)
+
+    def shuffle(self, a: Any, b: Any, lanes: Any) -> Any:
+        """The vector of these lanes of a and b, one after the other."""
+        return self.b.shuffle_vector(
+            a, b, ir.Constant(ir.VectorType(_I32, self.lanes), list(lanes))
+        )
 
     def from_lane(self, n: Any) -> Any:
         """A mask: lanes n and above."""
@@ -152,12 +155,12 @@ def _tile_of(rows: int, vecs: int) -> Any:
     return tile
 
 
-_wide, _wide_end = _tile_of(ROWS, VECS), _tile_of(ROWS, 1)
-_flat, _flat_end = _tile_of(FLAT_ROWS, FLAT_VECS), _tile_of(FLAT_ROWS, 1)
+wide, wide_end = _tile_of(ROWS, VECS), _tile_of(ROWS, 1)
+flat, flat_end = _tile_of(FLAT_ROWS, FLAT_VECS), _tile_of(FLAT_ROWS, 1)
 
 
 @intrinsic
-def _dot_tile(typingctx, g, g_image, g_row, last, x, x_image, off, images, pixels, d, d_row):
+def dot_tile(typingctx, g, g_image, g_row, last, x, x_image, off, images, pixels, d, d_row):
     """d[o·d_row + k] += Σ_n Σ_j g[n·g_image + min(o, last)·g_row + j]·x[n·x_image + off[k] + j]
 
     for o < DOT_ROWS, k < DOT_TAPS; the sums run over n < images and j < pixels >= LANES.
@@ -208,18 +211,11 @@ def _dot_tile(typingctx, g, g_image, g_row, last, x, x_image, off, images, pixel
     return types.void(g, n, n, n, x, n, off, n, n, x, n), codegen
 
 
-# ---------------------------------------------------------------------------- jobs
-# What a worker is told: sizes, and where the arrays lie.
-
-GEOMETRY = ["C", "H", "W", "OH", "OW", "KW", "M", "R", "sh", "sw", "ph", "pw", "dw"]
-GEOMETRY += ["lanes", "bands", "size", "residues"]
-CALL = ["N", "G", "O", "taps", "parts", "shares", "at_once", "workers", "room"]
-CALL += ["images", "g", "weights", "offsets", "scratch"]
-JOB = np.dtype([(name, np.int64) for name in GEOMETRY + CALL])
+# ---------------------------------------------------------------------------- pointers
 
 
 @intrinsic
-def _at(typingctx, address, like):
+def at(typingctx, address, like):
     """An address as a pointer of the kind of `like`; an integer there means a pointer to some."""
     kind = like if isinstance(like, types.CPointer) else types.CPointer(types.intp)
 
@@ -230,7 +226,7 @@ def _at(typingctx, address, like):
 
 
 @intrinsic
-def _on(typingctx, pointer, i):
+def on(typingctx, pointer, i):
     """The pointer to the element that lies i elements on."""
 
     def codegen(context, builder, signature, args):
@@ -239,11 +235,8 @@ def _on(typingctx, pointer, i):
     return pointer(pointer, types.intp), codegen
 
 
-# ---------------------------------------------------------------------------- windows
-
-
 @intrinsic
-def _copy(typingctx, target, source, n):
+def copy(typingctx, target, source, n):
     """n elements from source to target."""
 
     def codegen(context, builder, signature, args):
@@ -255,7 +248,7 @@ def _copy(typingctx, target, source, n):
 
 
 @intrinsic
-def _clear(typingctx, target, n):
+def clear(typingctx, target, n):
     """n zeros to target."""
 
     def codegen(context, builder, signature, args):
@@ -266,127 +259,121 @@ def _clear(typingctx, target, n):
     return types.void(target, types.intp), codegen
 
 
-@exact
-def _fill(image, job, row0, out):
-    """The windows (C, R, KW, M, OW) of image (C, H, W), for the output rows from row0 on.
+@intrinsic
+def move(typingctx, target, source):
+    """One vector from source to target."""
 
-    Window (c, r, b) holds what tap column b of the kernel meets in channel c: its row m is row
-    row0·sh + residues[r] + m·sh - ph of the image, its column q column q·sw + b·dw - pw.
-    """
-    H, W, OW, M, sh, sw = job.H, job.W, job.OW, job.M, job.sh, job.sw
-    residues = carray(_at(job.residues, 0), job.R)
-    for _ in range(job.C):
-        for r in range(job.R):
-            top = row0 * sh - job.ph + residues[r]
-            m0 = min(M, (sh - 1 - top) // sh if top < 0 else 0)  # rows m0..m1-1 meet the image
-            m1 = max(m0, min(M, (H - 1 - top) // sh + 1))
-            for b in range(job.KW):
-                left = b * job.dw - job.pw
-                q0 = min(OW, (sw - 1 - left) // sw if left < 0 else 0)
-                q1 = max(q0, min(OW, (W - 1 - left) // sw + 1))
-                _clear(out, m0 * OW)
-                _clear(_on(out, m1 * OW), (M - m1) * OW)
-                window, plane = carray(out, M * OW), carray(image, H * W)
-                if sh == 1 and sw == 1 and OW == W and m0 < m1 and q0 < q1:
-                    # Plane and window have equal rows: one long copy, then the columns beside it.
-                    start, n = m0 * OW + q0, (m1 - m0 - 1) * OW + q1 - q0
-                    _copy(_on(out, start), _on(image, top * W + left + start), n)
-                else:
-                    for m in range(m0, m1):
-                        source = (top + m * sh) * W + left
-                        for q in range(q0, q1):
-                            window[m * OW + q] = plane[source + q * sw]
-                for q in range(q0):
-                    for m in range(m0, m1):
-                        window[m * OW + q] = 0
-                for q in range(q1, OW):
-                    for m in range(m0, m1):
-                        window[m * OW + q] = 0
-                out = _on(out, M * OW)
-        image = _on(image, H * W)
+    def codegen(context, builder, signature, args):
+        v = _Vectors(builder, signature.args[0].dtype)
+        v.store(v.load(args[1], _constant(0)), args[0], _constant(0))
+        return context.get_dummy_value()
+
+    return types.void(target, target), codegen
 
 
-# ---------------------------------------------------------------------------- the two sums
+# ---------------------------------------------------------------------------- squares
+# Winograd's sums, see numba_windows, of LANES squares at a time.
 
 
-def convolve(s, jobs, y):
-    """Worker s's share of y (N·G, O, OH·OW) from images (N·G, C, H, W) and packed weights.
-
-    weights (G, O/ROWS, taps, ROWS); scratch (workers, room) takes the windows of a band of rows,
-    and behind them ones: the window of the tap that is the bias.
-    """
-    job = carray(jobs, 1)[0]
-    O, OW, L, taps, bands = job.O, job.OW, job.OH * job.OW, job.taps, job.bands
-    lanes, blocks = job.lanes, (O + ROWS - 1) // ROWS
-    wide = (O + ROWS - FLAT_ROWS - 1) // ROWS  # the blocks with more than FLAT_ROWS outputs
-    offsets, images = _at(job.offsets, 0), _at(job.images, y)
-    windows = _on(_at(job.scratch, y), s * job.room)
-    carray(windows, job.room)[job.size :] = 1
-    tasks = job.N * job.G * bands
-    for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
-        i, band = t // bands, t % bands
-        row0, row1 = band * job.OH // bands, (band + 1) * job.OH // bands
-        _fill(_on(images, i * job.C * job.H * job.W), job, row0, windows)
-        pixels, result = (row1 - row0) * OW, _on(y, i * O * L + row0 * OW)
-        weights = _on(_at(job.weights, y), i % job.G * blocks * taps * ROWS)
-        # The last tile of a band ends with it. It does some pixels twice, to the same bits.
-        j = 0
-        while j < pixels:
-            many = pixels - j > 2 * lanes and pixels >= VECS * lanes
-            span = VECS * lanes if many else lanes
-            at = min(j, pixels - span)
-            for block in range(wide):
-                o = block * ROWS
-                w, d = _on(weights, o * taps), _on(result, o * L + at)
-                if many:
-                    _wide(_on(windows, at), offsets, taps, w, d, L, O - o)
-                else:
-                    _wide_end(_on(windows, at), offsets, taps, w, d, L, O - o)
-            j += span
-        j = 0
-        o = wide * ROWS
-        while j < pixels and wide < blocks:
-            many = pixels - j > 4 * lanes and pixels >= FLAT_VECS * lanes
-            span = FLAT_VECS * lanes if many else lanes
-            at = min(j, pixels - span)
-            w, d = _on(weights, o * taps), _on(result, o * L + at)
-            if many:
-                _flat(_on(windows, at), offsets, taps, w, d, L, O - o)
-            else:
-                _flat_end(_on(windows, at), offsets, taps, w, d, L, O - o)
-            j += span
+def _vectors_at(v: _Vectors, start: Any, apart: Any) -> list[Any]:
+    """Four vectors, which lie `apart`."""
+    return [v.load(start, v.b.mul(apart, _constant(k))) for k in range(4)]
 
 
-def weight_gradient(s, jobs, partial):
-    """Worker s's part of partial (shares, G·parts, O, taps), from g (N, G, O, OH·OW) and images.
+def _store_terms(v: _Vectors, d: list[Any], target: Any, apart: Any) -> None:
+    b, (d0, d1, d2, d3) = v.b, d
+    for k, sum_ in enumerate([b.fsub(d0, d2), b.fadd(d1, d2), b.fsub(d2, d1), b.fsub(d1, d3)]):
+        v.store(sum_, target, b.mul(apart, _constant(k)))
 
-    images (N, G·parts, C, H, W). A task is one [share, group and part]: it sums over its share of
-    the images, so that the order of a sum does not depend on the number of workers. O and taps are
-    rounded up to whole tiles, and partial holds zeros at first.
-    """
-    job = carray(jobs, 1)[0]
-    N, G, O, L, bands, taps = job.N, job.G, job.O, job.OH * job.OW, job.bands, job.taps
-    gp, plane = G * job.parts, job.C * job.H * job.W
-    rows = (O + DOT_ROWS - 1) // DOT_ROWS * DOT_ROWS
-    offsets, images, g = _at(job.offsets, 0), _at(job.images, partial), _at(job.g, partial)
-    windows = _on(_at(job.scratch, partial), s * job.room)
-    tasks = job.shares * gp
-    for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
-        share, part = t // gp, t % gp
-        n, end = share * N // job.shares, (share + 1) * N // job.shares
-        while n < end:
-            count = min(job.at_once, end - n)
-            g_n = _on(g, (n * G + part // job.parts) * O * L)
-            for band in range(bands):
-                row0, row1 = band * job.OH // bands, (band + 1) * job.OH // bands
-                for i in range(count):
-                    image = _on(images, ((n + i) * gp + part) * plane)
-                    _fill(image, job, row0, _on(windows, i * job.size))
-                for k in range(0, taps, DOT_TAPS):
-                    for o in range(0, O, DOT_ROWS):
-                        _dot_tile(
-                            _on(g_n, o * L + row0 * job.OW), G * O * L, L, O - 1 - o,
-                            windows, job.size, _on(offsets, k), count, (row1 - row0) * job.OW,
-                            _on(partial, (t * rows + o) * taps + k), taps,
-                        )  # fmt: skip
-            n += count
+
+def _outputs(v: _Vectors, m: list[Any]) -> tuple[Any, Any]:
+    b, (m0, m1, m2, m3) = v.b, m
+    return b.fadd(b.fadd(m0, m1), m2), b.fsub(b.fsub(m1, m2), m3)
+
+
+@intrinsic
+def input_columns(typingctx, source, target, apart):
+    """The four sums of columns; d0 to d3 of square q are source[2q] to source[2q + 3]."""
+
+    def codegen(context, b, signature, args):
+        source, target, apart = args
+        v = _Vectors(b, signature.args[0].dtype)
+        d = []
+        for start in (0, 2):
+            a, c = (v.load(source, _constant(start + i * v.lanes)) for i in (0, 1))
+            d += [v.shuffle(a, c, range(i, 2 * v.lanes, 2)) for i in (0, 1)]
+        _store_terms(v, d, target, apart)
+        return context.get_dummy_value()
+
+    return types.void(source, source, types.intp), codegen
+
+
+@intrinsic
+def input_rows(typingctx, even, odd, next_row, target, apart):
+    """The four sums of rows: d0 and d2 are at `even` and next_row on, d1 and d3 at `odd`."""
+
+    def codegen(context, b, signature, args):
+        even, odd, next_row, target, apart = args
+        v = _Vectors(b, signature.args[0].dtype)
+        d = [v.load(row, start) for start in (_constant(0), next_row) for row in (even, odd)]
+        _store_terms(v, d, target, apart)
+        return context.get_dummy_value()
+
+    return types.void(even, even, types.intp, even, types.intp), codegen
+
+
+@intrinsic
+def weight_terms(typingctx, source, target, apart):
+    """The terms of ROWS kernels, packed (3, 3, ROWS): 16 vectors, which lie `apart`."""
+
+    def codegen(context, b, signature, args):
+        source, target, apart = args
+        v = _Vectors(b, signature.args[0].dtype, ROWS)
+        half = ir.Constant(v.type, [0.5] * ROWS)
+
+        def terms(w0, w1, w2):
+            outer, middle = b.fmul(b.fadd(w0, w2), half), b.fmul(w1, half)
+            return w0, b.fadd(outer, middle), b.fsub(outer, middle), w2
+
+        w = [v.load(source, _constant(i * ROWS)) for i in range(9)]
+        rows = [terms(*w[i : i + 3]) for i in (0, 3, 6)]
+        for k, column in enumerate(zip(*rows, strict=True)):
+            for i, term in enumerate(terms(*column)):
+                v.store(term, target, b.mul(apart, _constant(4 * i + k)))
+        return context.get_dummy_value()
+
+    return types.void(source, source, types.intp), codegen
+
+
+@intrinsic
+def output_rows(typingctx, products, apart, even, odd):
+    """y0 to `even` and y1 to `odd`."""
+
+    def codegen(context, b, signature, args):
+        products, apart, even, odd = args
+        v = _Vectors(b, signature.args[0].dtype)
+        y0, y1 = _outputs(v, _vectors_at(v, products, apart))
+        v.store(y0, even, _constant(0))
+        v.store(y1, odd, _constant(0))
+        return context.get_dummy_value()
+
+    return types.void(products, types.intp, products, products), codegen
+
+
+@intrinsic
+def output_columns(typingctx, m, apart, bias, target):
+    """y0, y1, and so on for the next square, to `target`; and whether any is not finite."""
+
+    def codegen(context, b, signature, args):
+        m, apart, bias, target = args
+        v = _Vectors(b, signature.args[0].dtype)
+        bias = v.broadcast(bias)
+        y0, y1 = (b.fadd(y, bias) for y in _outputs(v, _vectors_at(v, m, apart)))
+        lanes = [i // 2 + i % 2 * v.lanes for i in range(2 * v.lanes)]
+        v.store(v.shuffle(y0, y1, lanes[: v.lanes]), target, _constant(0))
+        v.store(v.shuffle(y0, y1, lanes[v.lanes :]), target, _constant(v.lanes))
+        zeros = b.fadd(b.fsub(y0, y0), b.fsub(y1, y1))
+        odd = b.bitcast(b.fcmp_unordered("uno", zeros, zeros), ir.IntType(v.lanes))
+        return b.icmp_unsigned("!=", odd, ir.Constant(odd.type, 0))
+
+    return types.boolean(m, types.intp, m.dtype, m), codegen

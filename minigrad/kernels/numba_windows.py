@@ -1,0 +1,299 @@
+"""The loops of convolution: windows of a band of rows, and register tiles that sum over them.
+
+They run in one of two forms. The direct one sums over all taps of the kernel (numba_conv derives
+it). The other, for kernels of 3 x 3, makes the four outputs of a square of 2 x 2 with 16 products
+for 36: Winograd's F(2 x 2, 3 x 3) (Lavin and Gray, 2015). In one dimension, with four inputs d and
+a kernel w,
+
+    y0 = m0 + m1 + m2      m0 = w0·(d0 - d2)                  m1 = (w0 + w1 + w2)/2·(d1 + d2)
+    y1 = m1 - m2 - m3      m3 = w2·(d1 - d3)                  m2 = (w0 - w1 + w2)/2·(d2 - d1)
+
+are w0·d0 + w1·d1 + w2·d2 and w0·d1 + w1·d2 + w2·d3. In two, the sums of d are taken of columns and
+then of rows, as are those of w and of m. The sums over the channels come between: they are those of
+a convolution with one tap, for each of the 16 terms. What is done besides, once per pixel and
+channel, is small beside them. Rounding errors are of the size of the largest term nearby; where an
+infinity or an overflow ends as NaN in this way, numba_conv takes the direct form.
+"""
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
+
+from __future__ import annotations
+
+import pkgutil
+import zlib
+
+import numpy as np
+from numba.np.numpy_support import carray
+
+from .launch import exact
+from .numba_tile import (
+    DOT_ROWS,
+    DOT_TAPS,
+    FLAT_ROWS,
+    FLAT_VECS,
+    ROWS,
+    VECS,
+    at,
+    clear,
+    copy,
+    dot_tile,
+    flat,
+    flat_end,
+    input_columns,
+    input_rows,
+    move,
+    on,
+    output_columns,
+    output_rows,
+    weight_terms,
+    wide,
+    wide_end,
+)
+
+# What a worker is told: sizes, and where the arrays lie.
+GEOMETRY = ["C", "H", "W", "OH", "OW", "KW", "M", "S", "Q", "R", "sh", "sw", "ph", "pw", "dw"]
+GEOMETRY += ["lanes", "terms", "rise", "steps", "bands", "size", "residues"]
+CALL = ["N", "G", "O", "taps", "parts", "shares", "at_once", "workers", "room"]
+CALL += ["images", "g", "weights", "bias", "offsets", "scratch", "bad"]
+# numba's cache on disk does not notice changes in another file, but the type of a record is part
+# of its key; hence a field of no size, named by what numba_tile contains.
+_tile_source = zlib.crc32(pkgutil.get_data("minigrad.kernels", "numba_tile.py") or b"")
+JOB = np.dtype(
+    [*((name, np.int64) for name in GEOMETRY + CALL), (f"tile_{_tile_source}", np.int64)]
+)
+
+# ---------------------------------------------------------------------------- windows
+
+
+@exact
+def _copy(target, source, n, lanes, room):
+    """n elements; in whole vectors if so much may be read and written, to be written over later."""
+    if n + lanes <= room:
+        for j in range(0, n, lanes):
+            move(on(target, j), on(source, j))
+    else:
+        copy(target, source, n)
+
+
+@exact
+def _fill(image, room, step, job, out):
+    """The windows (R, KW, C, M, S) of image (C, H, W) for a band that begins with this step.
+
+    Window (r, b, c) holds what tap column b of the kernel meets in channel c: its row m is row
+    step·rise + residues[r] + m·sh - ph of the image, its column q column q·sw + b·dw - pw. From
+    `image` on `room` elements may be read. Behind the windows a vector may be written.
+    """
+    C, H, W, M, S, sh, sw = job.C, job.H, job.W, job.M, job.S, job.sh, job.sw
+    residues = carray(at(job.residues, 0), job.R)
+    for r in range(job.R):
+        top = step * job.rise + residues[r] - job.ph
+        m0 = min(M, (sh - 1 - top) // sh if top < 0 else 0)  # rows m0..m1-1 meet the image
+        m1 = max(m0, min(M, (H - 1 - top) // sh + 1))
+        for b in range(job.KW):
+            left = b * job.dw - job.pw
+            q0 = min(S, (sw - 1 - left) // sw if left < 0 else 0)
+            q1 = max(q0, min(S, (W - 1 - left) // sw + 1))
+            # If plane and window have equal rows: one long copy, then the columns beside it.
+            long = sh == 1 and sw == 1 and S == W and m0 < m1 and q0 < q1
+            for c in range(C):
+                if m0 > 0:
+                    clear(out, m0 * S)
+                for m in range(m0, m0 + 1 if long else m1):
+                    skip = (c * H + top + m * sh) * W + left + q0 * sw
+                    n = (m1 - m0 - 1) * S + q1 - q0 if long else q1 - q0
+                    target = on(out, m * S + q0)
+                    if sw == 1:
+                        _copy(target, on(image, skip), n, job.lanes, room - skip)
+                    else:
+                        row, pixels = carray(target, n), carray(on(image, skip), n * sw)
+                        for q in range(n):
+                            row[q] = pixels[q * sw]
+                if m1 < M:
+                    clear(on(out, m1 * S), (M - m1) * S)
+                for m in range(m0, m1):
+                    for q in range(q0):
+                        carray(on(out, m * S + q), 1)[0] = 0
+                    for q in range(q1, S):
+                        carray(on(out, m * S + q), 1)[0] = 0
+                out = on(out, M * S)
+
+
+# ---------------------------------------------------------------------------- squares
+
+
+@exact
+def _input_terms(windows, job, columns, out):
+    """The sums of d in 16 terms: (16, C, pixels), from windows (C, M, S) that begin with a square.
+
+    columns takes the sums of columns: four of the even rows, four of the odd ones. Whatever is
+    written here has a vector of room behind it.
+    """
+    C, M, S, Q, lanes = job.C, job.M, job.S, job.Q, job.lanes
+    pixels, size = (M // 2 - 1) * Q, M // 2 * Q + lanes
+    term = C * pixels + lanes
+    for _ in range(C):
+        for m in range(M):
+            row, target = on(windows, m * S), on(columns, m % 2 * 4 * size + m // 2 * Q)
+            for q in range(0, Q, lanes):
+                input_columns(on(row, 2 * q), on(target, q), size)
+        for k in range(4):
+            even, odd = on(columns, k * size), on(columns, (4 + k) * size)
+            target = on(out, k * term)
+            for j in range(0, pixels, lanes):
+                input_rows(on(even, j), on(odd, j), Q, on(target, j), 4 * term)
+        windows, out = on(windows, M * S), on(out, pixels)
+
+
+@exact
+def _output(products, bias, job, row0, rows, columns, spare, y):
+    """Rows row0..row0+rows-1 of y (O, OH·OW) from products (16, O, pixels): is any not finite?
+
+    columns takes the sums of rows, four for the even rows of y and four for the odd ones.
+    """
+    O, OH, OW, Q, lanes = job.O, job.OH, job.OW, job.Q, job.lanes
+    pixels, size = (rows + 1) // 2 * Q, job.M // 2 * Q + lanes
+    n = O * pixels
+    bad = False
+    for o in range(O):
+        for k in range(4):
+            even, odd = on(columns, k * size), on(columns, (4 + k) * size)
+            for j in range(0, pixels, lanes):
+                output_rows(on(products, k * n + j), 4 * n, on(even, j), on(odd, j))
+        for r in range(rows):
+            sums, target = on(columns, r % 2 * 4 * size + r // 2 * Q), on(y, (row0 + r) * OW)
+            within = OW + 2 * lanes <= (rows - r) * OW  # else a vector would reach another band
+            row = target if within else spare
+            for q in range(0, Q, lanes):
+                bad |= output_columns(on(sums, q), size, bias[o], on(row, 2 * q))
+            if not within:
+                copy(target, spare, OW)
+        products, y = on(products, pixels), on(y, OH * OW)
+    return bad
+
+
+# ---------------------------------------------------------------------------- the two sums
+
+
+@exact
+def _tiles(windows, offsets, taps, weights, pixels, O, lanes, y, row):
+    """y[o·row + j] = Σ_k weights[o, k]·windows[offsets[k] + j] for o < O and j < pixels."""
+    blocks = (O + ROWS - 1) // ROWS
+    wides = (O + ROWS - FLAT_ROWS - 1) // ROWS  # the blocks with more than FLAT_ROWS outputs
+    # The last tile ends with the last pixel. It does some pixels twice, to the same bits.
+    j = 0
+    while j < pixels:
+        many = pixels - j > 2 * lanes and pixels >= VECS * lanes
+        span = VECS * lanes if many else lanes
+        first = min(j, pixels - span)
+        for block in range(wides):
+            o = block * ROWS
+            w, d = on(weights, o * taps), on(y, o * row + first)
+            if many:
+                wide(on(windows, first), offsets, taps, w, d, row, O - o)
+            else:
+                wide_end(on(windows, first), offsets, taps, w, d, row, O - o)
+        j += span
+    j = 0
+    o = wides * ROWS
+    while j < pixels and wides < blocks:
+        many = pixels - j > 4 * lanes and pixels >= FLAT_VECS * lanes
+        span = FLAT_VECS * lanes if many else lanes
+        first = min(j, pixels - span)
+        w, d = on(weights, o * taps), on(y, o * row + first)
+        if many:
+            flat(on(windows, first), offsets, taps, w, d, row, O - o)
+        else:
+            flat_end(on(windows, first), offsets, taps, w, d, row, O - o)
+        j += span
+
+
+def transform_weights(s, jobs, out):
+    """Worker s's share of the weights of 16 terms: (16, blocks, C, ROWS).
+
+    weights (blocks, C, 3, 3, ROWS) are packed kernels.
+    """
+    job = carray(jobs, 1)[0]
+    n = job.G * ((job.O + ROWS - 1) // ROWS) * job.C
+    weights = at(job.weights, out)
+    for i in range(s * n // job.workers, (s + 1) * n // job.workers):
+        weight_terms(on(weights, i * 9 * ROWS), on(out, i * ROWS), n * ROWS)
+
+
+def convolve(s, jobs, y):
+    """Worker s's share of y (N·G, O, OH·OW) from images (N·G, C, H, W) and packed weights.
+
+    weights (terms, G, O/ROWS, taps, ROWS); scratch (workers, room) takes the windows of a band.
+    Behind them are, in the direct form, ones, the window of the tap that is the bias; in the other
+    the sums of columns, the 16 terms, their products and a row. bad (workers) says whether any of
+    its y is not finite.
+    """
+    job = carray(jobs, 1)[0]
+    O, Q, L, taps, bands, terms = job.O, job.Q, job.OH * job.OW, job.taps, job.bands, job.terms
+    offsets, images = at(job.offsets, 0), at(job.images, y)
+    windows = on(at(job.scratch, y), s * job.room)
+    behind, pixels = on(windows, job.size), (job.M // 2 - 1) * Q
+    inputs, term = on(behind, 8 * (job.M // 2 * Q + job.lanes)), job.C * pixels + job.lanes
+    products = on(inputs, 16 * term)
+    spare = on(products, 16 * O * pixels + job.lanes)
+    if terms == 1:
+        carray(behind, job.room - job.size)[:] = 1
+    else:  # what lies behind a last row is computed with it, and must be finite
+        clear(on(behind, -3 * job.lanes), 3 * job.lanes + 8 * (job.M // 2 * Q + job.lanes))
+    bad = False
+    block = (O + ROWS - 1) // ROWS * ROWS * taps
+    elements, tasks = job.N * job.G * job.C * job.H * job.W, job.N * job.G * bands
+    for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
+        i, band = t // bands, t % bands
+        step0, step1 = band * job.steps // bands, (band + 1) * job.steps // bands
+        pixels, skip = (step1 - step0) * Q, i * job.C * job.H * job.W
+        result, weights = on(y, i * O * L), on(at(job.weights, y), i % job.G * block)
+        _fill(on(images, skip), elements - skip, step0, job, windows)
+        if terms == 1:
+            x, d, row = windows, on(result, step0 * Q), L
+        else:
+            _input_terms(windows, job, behind, inputs)
+            x, d, row = inputs, products, pixels
+            clear(on(products, 16 * O * pixels), job.lanes)
+        for _ in range(terms):
+            _tiles(x, offsets, taps, weights, pixels, O, job.lanes, d, row)
+            x, d, weights = on(x, term), on(d, O * row), on(weights, job.G * block)
+        if terms > 1:
+            bias = carray(on(at(job.bias, y), i % job.G * O), O)
+            rows = min(2 * step1, job.OH) - 2 * step0
+            bad |= _output(products, bias, job, 2 * step0, rows, behind, spare, result)
+    carray(at(job.bad, 0), job.workers)[s] = bad
+
+
+def weight_gradient(s, jobs, partial):
+    """Worker s's part of partial (shares, G·parts, O, taps), from g (N, G, O, OH·OW) and images.
+
+    images (N, G·parts, C, H, W). A task is one [share, group and part]: it sums over its share of
+    the images, so that the order of a sum does not depend on the number of workers. O and taps are
+    rounded up to whole tiles, and partial holds zeros at first.
+    """
+    job = carray(jobs, 1)[0]
+    N, G, O, L, bands, taps = job.N, job.G, job.O, job.OH * job.OW, job.bands, job.taps
+    gp, plane = G * job.parts, job.C * job.H * job.W
+    rows = (O + DOT_ROWS - 1) // DOT_ROWS * DOT_ROWS
+    offsets, images, g = at(job.offsets, 0), at(job.images, partial), at(job.g, partial)
+    windows = on(at(job.scratch, partial), s * job.room)
+    tasks = job.shares * gp
+    for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
+        share, part = t // gp, t % gp
+        n, end = share * N // job.shares, (share + 1) * N // job.shares
+        while n < end:
+            count = min(job.at_once, end - n)
+            g_n = on(g, (n * G + part // job.parts) * O * L)
+            for band in range(bands):
+                row0, row1 = band * job.OH // bands, (band + 1) * job.OH // bands
+                for i in range(count):
+                    skip = ((n + i) * gp + part) * plane
+                    out = on(windows, i * job.size)
+                    _fill(on(images, skip), N * gp * plane - skip, row0, job, out)
+                for k in range(0, taps, DOT_TAPS):
+                    for o in range(0, O, DOT_ROWS):
+                        dot_tile(
+                            on(g_n, o * L + row0 * job.OW), G * O * L, L, O - 1 - o,
+                            windows, job.size, on(offsets, k), count, (row1 - row0) * job.OW,
+                            on(partial, (t * rows + o) * taps + k), taps,
+                        )  # fmt: skip
+            n += count
