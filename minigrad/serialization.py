@@ -8,20 +8,21 @@ cannot run code, and members are stored uncompressed, so a small file cannot fil
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
-import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from minigrad.dtypes import CATEGORY
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
+
+if TYPE_CHECKING:  # json and zipfile are imported where they are used: they take long
+    from zipfile import ZipFile, ZipInfo
 
 FORMAT = "minigrad"
 VERSION = 1
@@ -44,6 +45,8 @@ def save(obj: Any, f: File) -> None:
         ValueError: a container that contains itself.
         RuntimeError: a tensor that was computed with gradients: detach() it.
     """
+    import json
+
     arrays: list[Array] = []
     try:
         content = _encode(obj, "the object", arrays, set())
@@ -70,17 +73,19 @@ def load(f: File) -> Any:
             version of it.
         FileNotFoundError: there is no such file.
     """
+    from zipfile import BadZipFile, ZipFile
+
     name = os.fspath(f) if isinstance(f, str | os.PathLike) else getattr(f, "name", "the file")
     if not isinstance(f, str | os.PathLike) and not hasattr(f, "read"):
         raise TypeError(f"load: expected a path or a file, got {type(f).__name__}")
     try:
-        with zipfile.ZipFile(f) as archive:
+        with ZipFile(f) as archive:
             return _read(archive)
     except OSError:
         raise
     except _NewerError as error:
         raise ValueError(f"load: {name} {error}") from None
-    except (zipfile.BadZipFile, _CorruptError) as error:
+    except (BadZipFile, _CorruptError) as error:
         raise ValueError(
             f"load: {name} is truncated, corrupt or was not written by save ({error})"
         ) from None
@@ -148,7 +153,9 @@ def _member(array: Array, where: str, arrays: list[Array]) -> str:
 
 
 def _write(file: Any, manifest: str, arrays: list[Array]) -> None:
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    from zipfile import ZIP_STORED, ZipFile
+
+    with ZipFile(file, "w", ZIP_STORED) as archive:
         archive.writestr(MANIFEST, manifest)
         for i, array in enumerate(arrays):
             with archive.open(f"{i}.npy", "w", force_zip64=True) as member:
@@ -175,7 +182,9 @@ def _replacing(path: str) -> Iterator[BinaryIO]:
 # ---------------------------------------------------------------------------- reading
 
 
-def _read(archive: zipfile.ZipFile) -> Any:
+def _read(archive: ZipFile) -> Any:
+    import json
+
     members = {info.filename: info for info in archive.infolist()}
     if MANIFEST not in members:
         raise _CorruptError(f"no {MANIFEST} in it")
@@ -195,13 +204,15 @@ def _read(archive: zipfile.ZipFile) -> Any:
     return _decode(manifest["content"], archive, members)
 
 
-def _bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    if info.compress_type != zipfile.ZIP_STORED:
+def _bytes(archive: ZipFile, info: ZipInfo) -> bytes:
+    from zipfile import ZIP_STORED
+
+    if info.compress_type != ZIP_STORED:
         raise _CorruptError(f"{info.filename} is compressed")
     return archive.read(info)  # compares the checksum
 
 
-def _decode(value: Any, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> Any:
+def _decode(value: Any, archive: ZipFile, members: dict[str, ZipInfo]) -> Any:
     if not isinstance(value, dict | list):
         return value
     if isinstance(value, list) or not value:

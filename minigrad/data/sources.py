@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import math
 import os
 import struct
 import zlib
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minigrad.tape import Array
+
+if TYPE_CHECKING:  # what only reads files is imported where it does: it takes long
+    from pathlib import Path
 
 Pair = tuple[Array, Array]
 Location = str | os.PathLike[str]
@@ -83,6 +83,8 @@ def _mnist_file(folder: Location | None, name: str) -> Path:
         urls = [f"{mirror}{name}.gz" for mirror in MNIST_MIRRORS]
         instead = "the folder with the four IDX files"
         return _download("mnist", urls, f"md5:{MNIST_MD5[name]}", f"mnist/{name}.gz", instead)
+    from pathlib import Path
+
     tried = []
     for base in (Path(folder), Path(folder) / "mnist"):
         for spelling in (name, name.replace("-idx", ".idx")):
@@ -102,6 +104,8 @@ def _download(source: str, urls: Sequence[str], checksum: str, name: str, instea
         raise FileNotFoundError(
             f"{source}: downloading needs the package pooch; install it, or {hint}"
         ) from None
+    from pathlib import Path
+
     failures = []
     file = Path(pooch.os_cache("minigrad")) / name
     for url in urls:
@@ -132,8 +136,11 @@ def read_idx(file: Location) -> Array:
     Raises:
         ValueError: the file is truncated, corrupt or of another kind.
     """
-    data = Path(file).read_bytes()
+    with open(file, "rb") as stream:
+        data = stream.read()
     if data[:2] == b"\x1f\x8b":  # what every gzip file starts with
+        import gzip
+
         try:
             data = gzip.decompress(data)
         except (EOFError, OSError, zlib.error) as error:
@@ -174,6 +181,8 @@ def titanic(
         FileNotFoundError: there is no such file.
         ValueError: a column is missing or not numerical, a line is cut off, or the file is empty.
     """
+    import csv
+
     file = _titanic_file(path if path is not None else os.environ.get("MINIGRAD_DATA") or None)
     try:
         with open(file, newline="", encoding="utf-8-sig") as stream:
@@ -211,6 +220,8 @@ def _titanic_file(path: Location | None) -> Path:
             "titanic.csv",
             "the CSV file, or a folder with titanic.csv,",
         )
+    from pathlib import Path
+
     file = Path(path)
     if file.is_dir():
         file = file / "titanic.csv"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,30 +13,30 @@ from minigrad.ops.create import shape_of
 from minigrad.recording import elementwise, operand
 from minigrad.tensor import Tensor, as_array, wrap
 
-_generator = np.random.default_rng()
 
-
+@cache  # made when first asked for: numpy.random takes long to import
 def generator() -> np.random.Generator:
     """The generator that everything random in the library draws from."""
-    return _generator
+    return np.random.default_rng()
 
 
 def manual_seed(seed: int) -> np.random.Generator:
     """Restart the generator from an integer seed; returns it."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"manual_seed: expected an integer, got {seed!r}")
-    _generator.bit_generator.state = np.random.default_rng(abs(int(seed))).bit_generator.state
-    return _generator
+    fresh = np.random.default_rng(abs(int(seed)))
+    generator().bit_generator.state = fresh.bit_generator.state
+    return generator()
 
 
 def get_rng_state() -> dict[str, Any]:
     """The generator's state, to be given to `set_rng_state`."""
-    return dict(_generator.bit_generator.state)
+    return dict(generator().bit_generator.state)
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
     """Continue from a state that `get_rng_state` returned."""
-    _generator.bit_generator.state = state
+    generator().bit_generator.state = state
 
 
 def _made(name: str, array: Any, dtype: Any, device: Any, requires_grad: bool = False) -> Tensor:
@@ -49,7 +50,7 @@ def rand(
     """Uniform in [0, 1)."""
     shape, kind = shape_of("rand", sizes, size), np.dtype(float32 if dtype is None else dtype)
     # rounding a float64 to float32 could give 1.0
-    array = _generator.random(shape, kind if kind in (float32, float64) else float64)
+    array = generator().random(shape, kind if kind in (float32, float64) else float64)
     return _made("rand", array, kind, device, requires_grad)
 
 
@@ -57,7 +58,7 @@ def randn(
     *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Standard normal."""
-    array = _generator.standard_normal(shape_of("randn", sizes, size))
+    array = generator().standard_normal(shape_of("randn", sizes, size))
     return _made("randn", array, float32 if dtype is None else dtype, device, requires_grad)
 
 
@@ -74,13 +75,13 @@ def randint(
         raise TypeError("randint: size must be given, a tuple of integers")
     if high <= low:
         raise RuntimeError(f"randint: expected low < high, got {low} and {high}")
-    array = _generator.integers(low, high, shape_of("randint", (size,)))
+    array = generator().integers(low, high, shape_of("randint", (size,)))
     return _made("randint", array, int64 if dtype is None else dtype, device)
 
 
 def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Tensor:
     """A random order of 0 … n-1."""
-    return _made("randperm", _generator.permutation(n), int64 if dtype is None else dtype, device)
+    return _made("randperm", generator().permutation(n), int64 if dtype is None else dtype, device)
 
 
 def rand_like(
@@ -106,7 +107,7 @@ def normal(mean: Any, std: Any, size: Any = None) -> Tensor:
     m, s = as_array(mean), as_array(std)
     shape = np.broadcast_shapes(m.shape, s.shape) if size is None else tuple(size)
     kind = m.dtype if m.ndim else (s.dtype if s.ndim else float32)
-    return wrap(np.asarray(_generator.normal(m, s, shape)).astype(kind))
+    return wrap(np.asarray(generator().normal(m, s, shape)).astype(kind))
 
 
 def bernoulli(input: Any, p: float | None = None) -> Tensor:
@@ -117,7 +118,7 @@ def bernoulli(input: Any, p: float | None = None) -> Tensor:
         raise RuntimeError(
             f"bernoulli: probabilities must be in [0, 1], got {a.min()} to {a.max()}"
         )
-    return wrap(np.asarray(_generator.random(a.shape) < chance).astype(a.dtype))
+    return wrap(np.asarray(generator().random(a.shape) < chance).astype(a.dtype))
 
 
 def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tensor:
@@ -127,7 +128,7 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tens
     if (rows < 0).any() or not (rows.sum(axis=1) > 0).all():
         raise RuntimeError("multinomial: each row needs non-negative weights, not all zero")
     draws = [
-        _generator.choice(rows.shape[1], num_samples, replacement, row / row.sum()) for row in rows
+        generator().choice(rows.shape[1], num_samples, replacement, row / row.sum()) for row in rows
     ]
     return wrap(np.stack(draws).reshape(*a.shape[:-1], num_samples).astype(int64))
 
@@ -166,5 +167,5 @@ def _dropped(name: str, x: Any, p: float, training: bool, shape: tuple[int, ...]
     scale = np.zeros(shape, a.real.dtype)
     if p < 1:
         kind = scale.dtype if scale.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-        scale[...] = np.asarray(_generator.random(shape, kind) >= p) / (1 - p)
+        scale[...] = np.asarray(generator().random(shape, kind) >= p) / (1 - p)
     return elementwise(name, a * scale, (x, lambda g: g * scale))
