@@ -130,38 +130,58 @@ def _max_pool_backward(lo, hi, g, index, dx):
                 dx[t, at] += g[t, i]
 
 
+# Averages are taken row by row, tap column by tap column, so that the innermost loop runs along a
+# row of windows and not within one of them.
+
+
 @exact_kernel
 def _avg_pool(lo, hi, x, where, divisor, y):
     kernel, stride, padding = where[0], where[1], where[2]
+    x, y = borrowed(x), borrowed(y)
     _, H, W = x.shape
     _, OH, OW = y.shape
+    sums, step = np.empty(OW), np.uint64(stride[1])
     for t in range(lo, hi):
         for p in range(OH):
-            h0 = p * stride[0] - padding[0]
+            sums[:] = 0
+            top = p * stride[0] - padding[0]
+            for h in range(max(top, 0), min(top + kernel[0], H)):
+                for b in range(kernel[1]):
+                    q0, q1 = _inside(b - padding[1], stride[1], OW, W)
+                    if q0 < q1:
+                        row = x[t, h, q0 * stride[1] - padding[1] + b :]
+                        some = sums[q0:q1]
+                        if step == 2:  # known when compiling: vectors
+                            for q in range(q1 - q0):
+                                some[q] += row[np.uint64(q) * np.uint64(2)]
+                        else:
+                            for q in range(q1 - q0):
+                                some[q] += row[np.uint64(q) * step]
             for q in range(OW):
-                w0 = q * stride[1] - padding[1]
-                s = 0.0
-                for h in range(max(h0, 0), min(h0 + kernel[0], H)):
-                    for w in range(max(w0, 0), min(w0 + kernel[1], W)):
-                        s += x[t, h, w]
-                y[t, p, q] = s / divisor[p, q]
+                y[t, p, q] = sums[q] / divisor[p, q]
 
 
 @exact_kernel
 def _avg_pool_backward(lo, hi, g, where, divisor, dx):
     kernel, stride, padding = where[0], where[1], where[2]
+    g, dx = borrowed(g), borrowed(dx)
     _, H, W = dx.shape
     _, OH, OW = g.shape
+    shares, step = np.empty(OW), np.uint64(stride[1])
     for t in range(lo, hi):
         dx[t] = 0
         for p in range(OH):
-            h0 = p * stride[0] - padding[0]
             for q in range(OW):
-                w0 = q * stride[1] - padding[1]
-                share = g[t, p, q] / divisor[p, q]
-                for h in range(max(h0, 0), min(h0 + kernel[0], H)):
-                    for w in range(max(w0, 0), min(w0 + kernel[1], W)):
-                        dx[t, h, w] += share
+                shares[q] = g[t, p, q] / divisor[p, q]
+            top = p * stride[0] - padding[0]
+            for h in range(max(top, 0), min(top + kernel[0], H)):
+                for b in range(kernel[1]):
+                    q0, q1 = _inside(b - padding[1], stride[1], OW, W)
+                    if q0 < q1:
+                        row = dx[t, h, q0 * stride[1] - padding[1] + b :]
+                        some = shares[q0:q1]
+                        for q in range(q1 - q0):
+                            row[np.uint64(q) * step] += some[q]
 
 
 @threaded
