@@ -126,14 +126,16 @@ def elementwise(name: str, out: Any, *pairs: Pair) -> Tensor:
                 f = _fitted(f, node.shape, node.dtype)
             nodes += (node,)
             maps += (f,)
-    return _recorded(name, out, nodes, _joint(maps)) if nodes else _unrecorded(name, out)
+    if not nodes or dtype.kind not in "fc":  # integers and bools carry no gradient
+        return _unrecorded(name, out)
+    node = Node(name, nodes, shape, dtype, maps[0] if len(maps) == 1 else _joint(maps))
+    if modes.anomaly_users:
+        modes.watch_forward(node, out)
+    return wrap(out, node)
 
 
 def _joint(maps: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Sequence[Any]]:
-    """One vjp of several maps; one or two are the usual numbers, and faster as tuples."""
-    if len(maps) == 1:
-        (only,) = maps
-        return lambda g: (only(g),)
+    """One vjp of several maps; two are the usual number, and faster as a tuple."""
     if len(maps) == 2:
         first, second = maps
         return lambda g: (first(g), second(g))
@@ -176,9 +178,9 @@ def record(
         name: what errors call it.
         out: the resulting array.
         inputs: the tensors it was computed from (other values are allowed and get no gradient).
-        vjp: from `g`, the gradient of the output (an array), to a sequence with one gradient for
-            each input, of that input's shape and dtype, or None where none is wanted. It must close
-            over arrays, not over tensors.
+        vjp: from `g`, the gradient of the output (an array), to a tuple with one gradient for each
+            input, of that input's shape and dtype, or None where none is wanted. The gradient of
+            an only input may come alone. It must close over arrays, not over tensors.
 
     Returns:
         The result as a Tensor; recorded only if gradients are enabled and some input needs one.
@@ -189,24 +191,19 @@ def record(
     for x in inputs:
         if isinstance(x, Tensor) and x.base is not None:
             check_view(name, x)
-    return _recorded(name, out, nodes, vjp, base)
+    if type(out) is not ndarray:
+        out = np.asarray(out)
+    if out.dtype.kind not in "fc":  # integers and bools carry no gradient
+        return wrap(out, None, base)
+    node = Node(name, nodes, out.shape, out.dtype, vjp)
+    if modes.anomaly_users:
+        modes.watch_forward(node, out)
+    return wrap(out, node, base)
 
 
 def needs_grad(x: Any) -> bool:
     """Whether a vjp must return a gradient for this input."""
     return isinstance(x, Tensor) and x.node is not None
-
-
-def _recorded(name: str, out: Any, nodes: Any, vjp: Any, base: Tensor | None = None) -> Tensor:
-    if type(out) is not ndarray:
-        out = np.asarray(out)
-    dtype = out.dtype
-    if dtype.kind not in "fc":  # integers and bools carry no gradient
-        return wrap(out, None, base)
-    node = Node(name, nodes, out.shape, dtype, vjp)
-    if modes.anomaly_users:
-        modes.watch_forward(node, out)
-    return wrap(out, node, base)
 
 
 def _unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:

@@ -44,9 +44,8 @@ class Node:
         self, name: str, parents: tuple[Node | None, ...], shape: tuple[int, ...],
         dtype: np.dtype[Any], vjp: Vjp | None,
     ) -> None:  # fmt: skip
-        self.time, self.name = tick(), name
-        self.parents, self.vjp = parents, vjp
-        self.shape, self.dtype = shape, dtype
+        self.time, self.name, self.parents = tick(), name, parents
+        self.shape, self.dtype, self.vjp = shape, dtype, vjp
         self.grad: Array | None = None
         self.hooks: dict[int, Callable[[Array], Array]] | None = None
         self.keep_grad = False
@@ -108,6 +107,8 @@ def walk(
                     f"{node.name!r} had saved it: change a copy (clone()), or change it before"
                 )
             parts, parents = vjp(grad), node.parents
+            if len(parents) == 1 and type(parts) not in (tuple, list):
+                parts = (parts,)  # the gradient of the only input may come alone
             if (n := len(parts)) != (m := len(parents)):
                 raise RuntimeError(f"vjp of {node.name!r} returned {n} gradients for {m} inputs")
             if inspect is not None:
@@ -153,12 +154,11 @@ def backward(
 
 def unshared(found: dict[Node, Any], node: Node) -> bool:
     """Whether nobody else has this memory (2: the holder's reference and the call's)."""
-    if sys.getrefcount(found[node]) > 2 or not found[node].flags.carray:
+    small_view = found[node].base is not None and found[node].nbytes < 1 << 16  # better copied
+    if small_view or sys.getrefcount(found[node]) > 2 or not found[node].flags.carray:
         return False
-    if found[node].base is None or found[node].nbytes < 1 << 16:  # a small view is better copied
-        return found[node].base is None
     alone = getattr(owner(found[node]).base, "exclusive", owner(found[node]).base is None)
-    return alone and sys.getrefcount(found[node].base) == 2  # a name for it would be a third
+    return found[node].base is None or (alone and sys.getrefcount(found[node].base) == 2)
 
 
 # In-place changes. A change notes its time; a vjp whose node is older than a change of memory it

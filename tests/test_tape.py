@@ -494,3 +494,17 @@ def test_the_tape_reads_in_one_sitting() -> None:
         Path(minigrad.__file__).parent.rglob("*.py"), key=lambda f: f.read_text().count("\n")
     )
     assert longest.read_text().count("\n") <= 400, longest
+
+
+def test_the_gradient_of_an_only_input_may_come_alone() -> None:
+    a = leaf(2, 3)
+    record("double", a.data * 2, (a,), lambda g: g * 2).backward(np.ones((2, 3)))
+    assert a.grad is not None and (a.grad.data == 2).all()
+    with pytest.raises(
+        RuntimeError, match=r"'wrong' returned shape \(2, 2\) for an input of shape"
+    ):
+        record("wrong", a.data, (a,), lambda g: g[:, :2]).backward(np.ones((2, 3)))
+    with pytest.raises(RuntimeError, match="returned 2 gradients for 1 inputs"):
+        record("two", a.data, (a,), lambda g: (g, g)).backward(np.ones((2, 3)))
+    with pytest.raises(RuntimeError, match="returned 3 gradients for 2 inputs"):
+        record("alone", leaf(3, 3).data, (a, leaf()), lambda g: g).backward(np.ones((3, 3)))
