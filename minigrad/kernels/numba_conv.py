@@ -48,7 +48,7 @@ from .jobs import address, parallel, serial
 from .launch import ready, run
 from .memory import FROM, empty
 from .numba_tile import DOT_ROWS, DOT_TAPS, ROWS, VECS, VECTOR_BYTES
-from .numba_windows import CALL, JOB, convolve, transform_weights, weight_gradient
+from .numba_windows import CALL, JOB, convolve, convolve_squares, transform_weights, weight_gradient
 from .numpy_images import output_size
 
 TASKS = 8  # at least so many, where the shapes allow it; more threads than that would idle
@@ -62,7 +62,6 @@ class Plan(NamedTuple):
     """A geometry, worked out once."""
 
     geometry: tuple[int, ...]  # GEOMETRY's numbers
-    terms: int
     taps: int
     bands: int  # of output rows, whose windows are made at a time
     size: int  # of the windows of a band
@@ -103,11 +102,11 @@ def _direct(
     tiled = np.array([*offsets, *[0] * (-taps % DOT_TAPS)], np.int64)
     windows = row * M + lanes  # with a vector more, which may be written
     geometry = (
-        C, *size, OH, OW, KW, M, OW, OW, len(rs), *stride, *padding, dilation[1], lanes, 1,
+        C, *size, OH, OW, KW, M, OW, OW, len(rs), *stride, *padding, dilation[1], lanes,
         stride[0], OH, bands, windows, residues.ctypes.data,
     )  # fmt: skip
     both = np.array([*offsets, windows], np.int64)
-    return Plan(geometry, 1, taps, bands, windows, most * OW, both, tiled, residues)
+    return Plan(geometry, taps, bands, windows, most * OW, both, tiled, residues)
 
 
 @lru_cache(256)
@@ -122,10 +121,10 @@ def _squares(images: int, C: int, O: int, size: Pair, out: Pair, padding: Pair) 
     behind = 8 * (M // 2 * Q + lanes) + 16 * ((C + O) * most * Q + lanes) + 2 * Q + 4 * lanes
     residues, offsets = np.zeros(1, np.int64), np.arange(C, dtype=np.int64) * (most * Q)
     geometry = (
-        C, *size, *out, 1, M, S, Q, 1, 1, 1, *padding, 1, lanes, 16, 2, steps, bands, windows,
+        C, *size, *out, 1, M, S, Q, 1, 1, 1, *padding, 1, lanes, 2, steps, bands, windows,
         residues.ctypes.data,
     )  # fmt: skip
-    return Plan(geometry, 16, C, bands, windows, behind, offsets, offsets, residues)
+    return Plan(geometry, C, bands, windows, behind, offsets, offsets, residues)
 
 
 def _squares_pay(C: int, O: int, out: Pair, settings: tuple[Pair, ...], dtype: Any) -> bool:
@@ -187,9 +186,9 @@ def _convolve(
     arrays = {"images": ready(x, dtype), "offsets": plan.offsets, "bad": bad}
     if squares:
         packed = _packed(w.reshape(G, O, 9 * C))
-        terms, taps = empty((16, packed.size // 9), dtype), C
-        most, given = get_num_threads(), {"weights": packed}
-        _start(transform_weights, plan, terms, terms.size, given, G=G, O=O, workers=most)
+        terms, taps, most = empty((16, packed.size // 9), dtype), C, get_num_threads()
+        first = {"weights": packed}
+        _start(transform_weights, plan, terms, terms.size, first, G=G, O=O, workers=most)
         arrays["weights"] = terms
         arrays["bias"] = np.zeros(G * O, dtype) if bias is None else ready(bias, dtype)
     else:
@@ -198,7 +197,7 @@ def _convolve(
             flat = np.concatenate([flat, bias.reshape(G, O, 1)], 2)
         arrays["weights"], taps = _packed(flat), flat.shape[2]
     _start(
-        convolve, plan, y, y.size * C * KH * KW // WORK, arrays,
+        convolve_squares if squares else convolve, plan, y, y.size * C * KH * KW // WORK, arrays,
         N=N, G=G, O=O, taps=taps, room=plan.size + plan.behind, workers=workers,
     )  # fmt: skip
     if bad.any():  # perhaps by inf - inf where the direct form has none

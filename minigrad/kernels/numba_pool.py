@@ -76,15 +76,24 @@ def _compare(typingctx, top, bottom, y, index, q, first, width):
     return types.void(top, bottom, y, index, q, first, width), emit
 
 
-@exact
+@exact_kernel
 def _max_of_four(lo, hi, x, y, index):
-    """The usual windows: 2 x 2, side by side, at least LANES in a row."""
+    """The usual windows: 2 x 2, side by side."""
+    x, y, index = borrowed(x), borrowed(y), borrowed(index)
     W, n = x.shape[2], y.shape[2]
     for t in range(lo, hi):
         for p in range(y.shape[1]):
             top, bottom = x[t, 2 * p], x[t, 2 * p + 1]
-            for q in range(0, n, LANES):  # the last may compare some a second time
+            for q in range(0, n if n >= LANES else 0, LANES):  # the last may repeat some
                 _compare(top, bottom, y[t, p], index[t, p], min(q, n - LANES), 2 * p * W, W)
+            for q in range(0 if n >= LANES else n):
+                best, at = top[2 * q], 0
+                for i in range(1, 4):
+                    v = bottom[2 * q + i - 2] if i > 1 else top[2 * q + 1]
+                    if v > best or v != v:
+                        best, at = v, i
+                y[t, p, q] = best
+                index[t, p, q] = (2 * p + at // 2) * W + 2 * q + at % 2
 
 
 @exact_kernel
@@ -92,10 +101,6 @@ def _max_pool(lo, hi, x, where, y, index):
     kernel, stride, padding, dilation = where[0], where[1], where[2], where[3]
     _, H, W = x.shape
     _, OH, OW = y.shape
-    two_by_two = kernel[0] == kernel[1] == stride[0] == stride[1] == 2
-    inside = padding[0] == padding[1] == 0 and 2 * OH <= H and 2 * OW <= W
-    if two_by_two and inside and dilation[0] == dilation[1] == 1 and OW >= LANES:
-        return _max_of_four(lo, hi, borrowed(x), borrowed(y), borrowed(index))
     for t in range(lo, hi):
         plane = x[t].reshape(-1)
         for p in range(OH):
@@ -185,6 +190,12 @@ def _avg_pool_backward(lo, hi, g, where, divisor, dx):
 
 
 @threaded
+def _max_of_four_p(tasks, *args):
+    for t in prange(tasks):
+        _max_of_four(np.int64(t), np.int64(t) + 1, *args)
+
+
+@threaded
 def _max_pool_p(tasks, *args):
     for t in prange(tasks):
         _max_pool(np.int64(t), np.int64(t) + 1, *args)
@@ -215,10 +226,14 @@ def max_pool2d(
     (N, C, H, W), (OH, OW) = x.shape, out_size
     y = empty((N * C, OH, OW), x.dtype)
     index = empty((N * C, OH, OW), np.dtype(np.int64))
-    where = pairs_array(kernel, stride, padding, dilation)
     image = ready(x, x.dtype).reshape(N * C, H, W)
     elements = y.size * kernel[0] * kernel[1]
-    run(_max_pool, _max_pool_p, N * C, elements, image, where, y, index)
+    usual = (kernel, stride, padding, dilation) == ((2, 2), (2, 2), (0, 0), (1, 1))
+    if usual and 2 * OH <= H and 2 * OW <= W:
+        run(_max_of_four, _max_of_four_p, N * C, elements, image, y, index)
+    else:
+        where = pairs_array(kernel, stride, padding, dilation)
+        run(_max_pool, _max_pool_p, N * C, elements, image, where, y, index)
     return y.reshape(N, C, OH, OW), index.reshape(N, C, OH, OW)
 
 

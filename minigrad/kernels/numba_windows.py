@@ -24,7 +24,7 @@ import zlib
 import numpy as np
 from numba.np.numpy_support import carray
 
-from .launch import exact
+from .launch import exact, seldom
 from .numba_tile import (
     DOT_ROWS,
     DOT_TAPS,
@@ -51,7 +51,7 @@ from .numba_tile import (
 
 # What a worker is told: sizes, and where the arrays lie.
 GEOMETRY = ["C", "H", "W", "OH", "OW", "KW", "M", "S", "Q", "R", "sh", "sw", "ph", "pw", "dw"]
-GEOMETRY += ["lanes", "terms", "rise", "steps", "bands", "size", "residues"]
+GEOMETRY += ["lanes", "rise", "steps", "bands", "size", "residues"]
 CALL = ["N", "G", "O", "taps", "parts", "shares", "at_once", "workers", "room"]
 CALL += ["images", "g", "weights", "bias", "offsets", "scratch", "bad"]
 # numba's cache on disk does not notice changes in another file, but the type of a record is part
@@ -74,7 +74,7 @@ def _copy(target, source, n, lanes, room):
         copy(target, source, n)
 
 
-@exact
+@seldom
 def _fill(image, room, step, job, out):
     """The windows (R, KW, C, M, S) of image (C, H, W) for a band that begins with this step.
 
@@ -110,10 +110,8 @@ def _fill(image, room, step, job, out):
                 if m1 < M:
                     clear(on(out, m1 * S), (M - m1) * S)
                 for m in range(m0, m1):
-                    for q in range(q0):
-                        carray(on(out, m * S + q), 1)[0] = 0
-                    for q in range(q1, S):
-                        carray(on(out, m * S + q), 1)[0] = 0
+                    for q in range(S - (q1 - q0)):  # the columns beside those copied
+                        clear(on(out, m * S + (q if q < q0 else q + q1 - q0)), 1)
                 out = on(out, M * S)
 
 
@@ -174,9 +172,15 @@ def _output(products, bias, job, row0, rows, columns, spare, y):
 
 
 @exact
+def _blocks(O):
+    """O rounded up to whole blocks of weights."""
+    return (O + ROWS - 1) // ROWS * ROWS
+
+
+@seldom
 def _tiles(windows, offsets, taps, weights, pixels, O, lanes, y, row):
     """y[o·row + j] = Σ_k weights[o, k]·windows[offsets[k] + j] for o < O and j < pixels."""
-    blocks = (O + ROWS - 1) // ROWS
+    blocks = _blocks(O) // ROWS
     wides = (O + ROWS - FLAT_ROWS - 1) // ROWS  # the blocks with more than FLAT_ROWS outputs
     # The last tile ends with the last pixel. It does some pixels twice, to the same bits.
     j = 0
@@ -212,7 +216,7 @@ def transform_weights(s, jobs, out):
     weights (blocks, C, 3, 3, ROWS) are packed kernels.
     """
     job = carray(jobs, 1)[0]
-    n = job.G * ((job.O + ROWS - 1) // ROWS) * job.C
+    n = job.G * _blocks(job.O) // ROWS * job.C
     weights = at(job.weights, out)
     for i in range(s * n // job.workers, (s + 1) * n // job.workers):
         weight_terms(on(weights, i * 9 * ROWS), on(out, i * ROWS), n * ROWS)
@@ -221,45 +225,57 @@ def transform_weights(s, jobs, out):
 def convolve(s, jobs, y):
     """Worker s's share of y (N·G, O, OH·OW) from images (N·G, C, H, W) and packed weights.
 
-    weights (terms, G, O/ROWS, taps, ROWS); scratch (workers, room) takes the windows of a band.
-    Behind them are, in the direct form, ones, the window of the tap that is the bias; in the other
-    the sums of columns, the 16 terms, their products and a row. bad (workers) says whether any of
-    its y is not finite.
+    weights (G, O/ROWS, taps, ROWS); scratch (workers, room) takes the windows of a band of rows,
+    and behind them ones: the window of the tap that is the bias.
     """
     job = carray(jobs, 1)[0]
-    O, Q, L, taps, bands, terms = job.O, job.Q, job.OH * job.OW, job.taps, job.bands, job.terms
+    O, OW, L, taps, bands = job.O, job.OW, job.OH * job.OW, job.taps, job.bands
     offsets, images = at(job.offsets, 0), at(job.images, y)
     windows = on(at(job.scratch, y), s * job.room)
-    behind, pixels = on(windows, job.size), (job.M // 2 - 1) * Q
-    inputs, term = on(behind, 8 * (job.M // 2 * Q + job.lanes)), job.C * pixels + job.lanes
-    products = on(inputs, 16 * term)
-    spare = on(products, 16 * O * pixels + job.lanes)
-    if terms == 1:
-        carray(behind, job.room - job.size)[:] = 1
-    else:  # what lies behind a last row is computed with it, and must be finite
-        clear(on(behind, -3 * job.lanes), 3 * job.lanes + 8 * (job.M // 2 * Q + job.lanes))
-    bad = False
-    block = (O + ROWS - 1) // ROWS * ROWS * taps
+    carray(windows, job.room)[job.size :] = 1
     elements, tasks = job.N * job.G * job.C * job.H * job.W, job.N * job.G * bands
     for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
         i, band = t // bands, t % bands
+        row0, row1 = band * job.OH // bands, (band + 1) * job.OH // bands
+        skip = i * job.C * job.H * job.W
+        _fill(on(images, skip), elements - skip, row0, job, windows)
+        weights = on(at(job.weights, y), i % job.G * _blocks(O) * taps)
+        result = on(y, i * O * L + row0 * OW)
+        _tiles(windows, offsets, taps, weights, (row1 - row0) * OW, O, job.lanes, result, L)
+
+
+def convolve_squares(s, jobs, y):
+    """As convolve, with weights (16, G, O/ROWS, C, ROWS), and bands of rows of squares.
+
+    Behind the windows are the sums of columns, the 16 terms, their products and a row. bad
+    (workers) says whether any of this share of y is not finite.
+    """
+    job = carray(jobs, 1)[0]
+    C, O, Q, bands, lanes = job.C, job.O, job.Q, job.bands, job.lanes
+    offsets, images = at(job.offsets, 0), at(job.images, y)
+    windows, most = on(at(job.scratch, y), s * job.room), (job.M // 2 - 1) * Q
+    columns = on(windows, job.size)
+    terms = on(columns, 8 * (job.M // 2 * Q + lanes))
+    products = on(terms, 16 * (C * most + lanes))
+    spare = on(products, 16 * O * most + lanes)
+    # what lies behind a last row is computed with it, and must be finite
+    clear(on(columns, -3 * lanes), 3 * lanes + 8 * (job.M // 2 * Q + lanes))
+    bad = False
+    elements, tasks = job.N * job.G * C * job.H * job.W, job.N * job.G * bands
+    for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
+        i, band = t // bands, t % bands
         step0, step1 = band * job.steps // bands, (band + 1) * job.steps // bands
-        pixels, skip = (step1 - step0) * Q, i * job.C * job.H * job.W
-        result, weights = on(y, i * O * L), on(at(job.weights, y), i % job.G * block)
+        pixels, skip, g = (step1 - step0) * Q, i * C * job.H * job.W, i % job.G
         _fill(on(images, skip), elements - skip, step0, job, windows)
-        if terms == 1:
-            x, d, row = windows, on(result, step0 * Q), L
-        else:
-            _input_terms(windows, job, behind, inputs)
-            x, d, row = inputs, products, pixels
-            clear(on(products, 16 * O * pixels), job.lanes)
-        for _ in range(terms):
-            _tiles(x, offsets, taps, weights, pixels, O, job.lanes, d, row)
-            x, d, weights = on(x, term), on(d, O * row), on(weights, job.G * block)
-        if terms > 1:
-            bias = carray(on(at(job.bias, y), i % job.G * O), O)
-            rows = min(2 * step1, job.OH) - 2 * step0
-            bad |= _output(products, bias, job, 2 * step0, rows, behind, spare, result)
+        _input_terms(windows, job, columns, terms)
+        clear(on(products, 16 * O * pixels), lanes)
+        for k in range(16):
+            x, d = on(terms, k * (C * most + lanes)), on(products, k * O * pixels)
+            weights = on(at(job.weights, y), (k * job.G + g) * _blocks(O) * C)
+            _tiles(x, offsets, C, weights, pixels, O, lanes, d, pixels)
+        bias = carray(on(at(job.bias, y), g * O), O)
+        rows, result = min(2 * step1, job.OH) - 2 * step0, on(y, i * O * job.OH * job.OW)
+        bad |= _output(products, bias, job, 2 * step0, rows, columns, spare, result)
     carray(at(job.bad, 0), job.workers)[s] = bad
 
 
