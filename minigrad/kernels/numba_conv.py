@@ -68,7 +68,15 @@ class Plan(NamedTuple):
     behind: int  # elements of scratch that convolve needs behind them
     offsets: Array  # of the taps, and of the ones behind the windows
     tiled: Array  # of the taps, and zeros to fill the last tile of the weight gradient
-    residues: Array
+    rows: Array  # what _fill reads of each band and residue,
+    columns: Array  # and of each tap column
+
+
+def _met(first: int, step: int, count: int, size: int) -> tuple[int, int, int]:
+    """The k in k0..k1-1 for which first + k·step lies in 0..size-1: where k0 does, k0 and k1."""
+    k0 = min(count, max(0, -(first // step)))
+    k1 = max(k0, min(count, (size - 1 - first) // step + 1))
+    return first + k0 * step, k0, k1
 
 
 def _bands(steps: int, pixels: int, images: int, lanes: int, fit: int) -> int:
@@ -98,15 +106,20 @@ def _direct(
         for c in range(C) for m, r in rows for b in range(KW)
     ]  # fmt: skip
     taps = len(offsets)
-    residues = np.array(rs, np.int64)
+    tops = [[i * OH // bands * stride[0] + r - padding[0] for r in rs] for i in range(bands)]
+    lefts = [b * dilation[1] - padding[1] for b in range(KW)]
+    tables = (
+        np.array([[_met(top, stride[0], M, size[0]) for top in band] for band in tops], np.int64),
+        np.array([_met(left, stride[1], OW, size[1]) for left in lefts], np.int64),
+    )
     tiled = np.array([*offsets, *[0] * (-taps % DOT_TAPS)], np.int64)
     windows = row * M + lanes  # with a vector more, which may be written
     geometry = (
-        C, *size, OH, OW, KW, M, OW, OW, len(rs), *stride, *padding, dilation[1], lanes,
-        stride[0], OH, bands, windows, residues.ctypes.data,
+        C, *size, OH, OW, KW, M, OW, OW, len(rs), *stride, lanes, OH, bands, windows,
+        *(table.ctypes.data for table in tables),
     )  # fmt: skip
     both = np.array([*offsets, windows], np.int64)
-    return Plan(geometry, taps, bands, windows, most * OW, both, tiled, residues)
+    return Plan(geometry, taps, bands, windows, most * OW, both, tiled, *tables)
 
 
 @lru_cache(256)
@@ -119,12 +132,15 @@ def _squares(images: int, C: int, O: int, size: Pair, out: Pair, padding: Pair) 
     most = -(-steps // bands)
     M, windows = 2 * most + 2, C * (2 * most + 2) * S + 3 * lanes
     behind = 8 * (M // 2 * Q + lanes) + 16 * ((C + O) * most * Q + lanes) + 2 * Q + 4 * lanes
-    residues, offsets = np.zeros(1, np.int64), np.arange(C, dtype=np.int64) * (most * Q)
+    offsets = np.arange(C, dtype=np.int64) * (most * Q)
+    tops = [2 * (i * steps // bands) - padding[0] for i in range(bands)]
+    rows = np.array([_met(top, 1, M, size[0]) for top in tops], np.int64)
+    columns = np.array(_met(-padding[1], 1, S, size[1]), np.int64)
     geometry = (
-        C, *size, *out, 1, M, S, Q, 1, 1, 1, *padding, 1, lanes, 2, steps, bands, windows,
-        residues.ctypes.data,
+        C, *size, *out, 1, M, S, Q, 1, 1, 1, lanes, steps, bands, windows, rows.ctypes.data,
+        columns.ctypes.data,
     )  # fmt: skip
-    return Plan(geometry, C, bands, windows, behind, offsets, offsets, residues)
+    return Plan(geometry, C, bands, windows, behind, offsets, offsets, rows, columns)
 
 
 def _squares_pay(C: int, O: int, out: Pair, settings: tuple[Pair, ...], dtype: Any) -> bool:

@@ -50,8 +50,8 @@ from .numba_tile import (
 )
 
 # What a worker is told: sizes, and where the arrays lie.
-GEOMETRY = ["C", "H", "W", "OH", "OW", "KW", "M", "S", "Q", "R", "sh", "sw", "ph", "pw", "dw"]
-GEOMETRY += ["lanes", "rise", "steps", "bands", "size", "residues"]
+GEOMETRY = ["C", "H", "W", "OH", "OW", "KW", "M", "S", "Q", "R", "sh", "sw", "lanes", "steps"]
+GEOMETRY += ["bands", "size", "rows", "columns"]
 CALL = ["N", "G", "O", "taps", "parts", "shares", "at_once", "workers", "room"]
 CALL += ["images", "g", "weights", "bias", "offsets", "scratch", "bad"]
 # numba's cache on disk does not notice changes in another file, but the type of a record is part
@@ -75,32 +75,26 @@ def _copy(target, source, n, lanes, room):
 
 
 @seldom
-def _fill(image, room, step, job, out):
-    """The windows (R, KW, C, M, S) of image (C, H, W) for a band that begins with this step.
+def _fill(image, room, band, job, out):
+    """The windows (R, KW, C, M, S) of image (C, H, W) for a band; numba_conv says what they are.
 
-    Window (r, b, c) holds what tap column b of the kernel meets in channel c: its row m is row
-    step·rise + residues[r] + m·sh - ph of the image, its column q column q·sw + b·dw - pw. From
-    `image` on `room` elements may be read. Behind the windows a vector may be written.
+    Rows m0..m1-1 of a window meet the image, m0 its row `top`; columns q0..q1-1 likewise. From
+    `image` on, `room` elements may be read. Behind the windows a vector may be written.
     """
-    C, H, W, M, S, sh, sw = job.C, job.H, job.W, job.M, job.S, job.sh, job.sw
-    residues = carray(at(job.residues, 0), job.R)
-    for r in range(job.R):
-        top = step * job.rise + residues[r] - job.ph
-        m0 = min(M, (sh - 1 - top) // sh if top < 0 else 0)  # rows m0..m1-1 meet the image
-        m1 = max(m0, min(M, (H - 1 - top) // sh + 1))
-        for b in range(job.KW):
-            left = b * job.dw - job.pw
-            q0 = min(S, (sw - 1 - left) // sw if left < 0 else 0)
-            q1 = max(q0, min(S, (W - 1 - left) // sw + 1))
+    H, W, M, S, R, KW, sh, sw = job.H, job.W, job.M, job.S, job.R, job.KW, job.sh, job.sw
+    rows, columns = carray(at(job.rows, 0), (job.bands, R, 3)), carray(at(job.columns, 0), (KW, 3))
+    for r in range(R):
+        top, m0, m1 = rows[band, r, 0], rows[band, r, 1], rows[band, r, 2]
+        for b in range(KW):
+            left, q0, q1 = columns[b, 0], columns[b, 1], columns[b, 2]
             # If plane and window have equal rows: one long copy, then the columns beside it.
             long = sh == 1 and sw == 1 and S == W and m0 < m1 and q0 < q1
-            for c in range(C):
+            n = (m1 - m0 - 1) * S + q1 - q0 if long else q1 - q0
+            for c in range(job.C):
                 if m0 > 0:
                     clear(out, m0 * S)
                 for m in range(m0, m0 + 1 if long else m1):
-                    skip = (c * H + top + m * sh) * W + left + q0 * sw
-                    n = (m1 - m0 - 1) * S + q1 - q0 if long else q1 - q0
-                    target = on(out, m * S + q0)
+                    skip, target = (c * H + top + (m - m0) * sh) * W + left, on(out, m * S + q0)
                     if sw == 1:
                         _copy(target, on(image, skip), n, job.lanes, room - skip)
                     else:
@@ -238,7 +232,7 @@ def convolve(s, jobs, y):
         i, band = t // bands, t % bands
         row0, row1 = band * job.OH // bands, (band + 1) * job.OH // bands
         skip = i * job.C * job.H * job.W
-        _fill(on(images, skip), elements - skip, row0, job, windows)
+        _fill(on(images, skip), elements - skip, band, job, windows)
         weights = on(at(job.weights, y), i % job.G * _blocks(O) * taps)
         result = on(y, i * O * L + row0 * OW)
         _tiles(windows, offsets, taps, weights, (row1 - row0) * OW, O, job.lanes, result, L)
@@ -266,7 +260,7 @@ def convolve_squares(s, jobs, y):
         i, band = t // bands, t % bands
         step0, step1 = band * job.steps // bands, (band + 1) * job.steps // bands
         pixels, skip, g = (step1 - step0) * Q, i * C * job.H * job.W, i % job.G
-        _fill(on(images, skip), elements - skip, step0, job, windows)
+        _fill(on(images, skip), elements - skip, band, job, windows)
         _input_terms(windows, job, columns, terms)
         clear(on(products, 16 * O * pixels), lanes)
         for k in range(16):
@@ -304,7 +298,7 @@ def weight_gradient(s, jobs, partial):
                 for i in range(count):
                     skip = ((n + i) * gp + part) * plane
                     out = on(windows, i * job.size)
-                    _fill(on(images, skip), N * gp * plane - skip, row0, job, out)
+                    _fill(on(images, skip), N * gp * plane - skip, band, job, out)
                 for k in range(0, taps, DOT_TAPS):
                     for o in range(0, O, DOT_ROWS):
                         dot_tile(
