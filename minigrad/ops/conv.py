@@ -33,7 +33,8 @@ def conv2d(
 ) -> Tensor:  # fmt: skip
     """2-d convolution of x (N, C, H, W) or (C, H, W) with weight (O, C/groups, KH, KW).
 
-    `padding` may be "same" (stride 1) or "valid". Returns (N, O, OH, OW).
+    `padding` may be "same" (stride 1) or "valid". Returns (N, O, OH, OW). In float32 the numba path
+    computes large 3 x 3 kernels at stride 1 by Winograd's F(2 x 2, 3 x 3).
     """
     return _conv("conv2d", input, weight, bias, stride, padding, dilation, groups)
 
