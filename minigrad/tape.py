@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Vjp = Callable[[Any], Sequence[Any]]
+Vjp = Callable[[Any], Any]
 Inspect = Callable[["Node", Sequence[Any]], None]  # sees the gradients a node produced
 tick = itertools.count(1).__next__  # numbers nodes and in-place changes on one clock
 
@@ -107,8 +107,8 @@ def walk(
                     f"{node.name!r} had saved it: change a copy (clone()), or change it before"
                 )
             parts, parents = vjp(grad), node.parents
-            if len(parents) == 1 and type(parts) not in (tuple, list):
-                parts = (parts,)  # the gradient of the only input may come alone
+            if isinstance(parts, (np.ndarray, np.generic)):
+                parts = (parts,)  # the gradient of an only input may come alone
             if (n := len(parts)) != (m := len(parents)):
                 raise RuntimeError(f"vjp of {node.name!r} returned {n} gradients for {m} inputs")
             if inspect is not None:

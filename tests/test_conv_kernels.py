@@ -203,6 +203,29 @@ def test_what_overflows_in_squares_is_summed_directly(squares: list[bool]) -> No
     np.testing.assert_allclose(y, numpy_kernels.conv2d(x, w, *rest, b), rtol=1e-4, atol=1e32)
 
 
+def test_an_image_with_nan_leaves_the_bits_of_others_alone(squares: list[bool]) -> None:
+    x, w, b, _, rest = arrays(SQUARES[1], np.float32)
+    before = numba_kernels.conv2d(x, w, *rest, b)
+    x[1, 0, 0, 0] = np.nan
+    after = numba_kernels.conv2d(x, w, *rest, b)
+    np.testing.assert_array_equal(after[0], before[0])
+    assert np.isnan(after[1, :, :2, :2]).all() and np.isfinite(after[1, :, 2:]).all()
+    assert squares == [False, False, True]
+
+
+@pytest.mark.parametrize("side", [15, 16, 17])
+def test_what_is_cropped_away_is_no_result(side: int, squares: list[bool]) -> None:
+    rest = ((1, 1), (3, 3), (1, 1), 1)  # so much padding that the outer rows of g meet no pixel
+    g = draw(2, 9, side + 4, side + 4, dtype=np.float32)
+    w = draw(9, 8, 3, 3, dtype=np.float32, seed=1)
+    expected = numba_kernels.conv2d_input_grad(g, w, (2, 8, side, side), *rest)
+    g[:, :, [0, -1]] = np.nan
+    g[:, :, :, [0, -1]] = np.inf
+    dx = numba_kernels.conv2d_input_grad(g, w, (2, 8, side, side), *rest)
+    np.testing.assert_array_equal(dx, expected)
+    assert squares == [False, False]
+
+
 def test_it_agrees_with_plain_loops() -> None:
     x, w, b, _, rest = arrays((2, 4, 6, 7, 9, (3, 2), (1, 1), (1, 1), (1, 2), 2), np.float64)
     y = naive.conv2d(x.tolist(), w.tolist(), b.tolist(), *rest)

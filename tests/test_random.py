@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -71,3 +73,15 @@ def test_channel_dropout_takes_whole_channels(name: str, shape: Any) -> None:
     assert set(np.unique(y)) == {0.0, 2.0}
     assert (y == y[:, :, :1]).all()
     assert 0 < (y[:, :, 0] == 0).sum() < y[:, :, 0].size
+
+
+def test_threads_share_one_generator_from_the_first_call_on() -> None:
+    program = (
+        "import threading, minigrad as mg; from minigrad.ops.random import generator\n"
+        "together, found = threading.Barrier(4), []\n"
+        "def ask(): together.wait(); found.append(id(generator()))\n"
+        "threads = [threading.Thread(target=ask) for _ in range(4)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+        "assert len(set(found)) == 1 and mg.manual_seed(0) is generator()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -62,14 +62,14 @@ class Plan(NamedTuple):
     """A geometry, worked out once."""
 
     geometry: tuple[int, ...]  # GEOMETRY's numbers
-    taps: int
+    taps: int  # of a sum: C·KH·KW, or C in squares
     bands: int  # of output rows, whose windows are made at a time
     size: int  # of the windows of a band
-    behind: int  # elements of scratch that convolve needs behind them
-    offsets: Array  # of the taps, and of the ones behind the windows
+    behind: int  # elements of scratch that a convolution needs behind them
+    offsets: Array  # of the taps; in the direct form, of the ones behind the windows too
     tiled: Array  # of the taps, and zeros to fill the last tile of the weight gradient
-    rows: Array  # what _fill reads of each band and residue,
-    columns: Array  # and of each tap column
+    rows: Array  # (bands, R, 3) and
+    columns: Array  # (KW, 3): where windows meet the image, for _fill
 
 
 def _met(first: int, step: int, count: int, size: int) -> tuple[int, int, int]:
@@ -134,8 +134,8 @@ def _squares(images: int, C: int, O: int, size: Pair, out: Pair, padding: Pair) 
     behind = 8 * (M // 2 * Q + lanes) + 16 * ((C + O) * most * Q + lanes) + 2 * Q + 4 * lanes
     offsets = np.arange(C, dtype=np.int64) * (most * Q)
     tops = [2 * (i * steps // bands) - padding[0] for i in range(bands)]
-    rows = np.array([_met(top, 1, M, size[0]) for top in tops], np.int64)
-    columns = np.array(_met(-padding[1], 1, S, size[1]), np.int64)
+    rows = np.array([[_met(top, 1, M, size[0])] for top in tops], np.int64)
+    columns = np.array([_met(-padding[1], 1, S, size[1])], np.int64)
     geometry = (
         C, *size, *out, 1, M, S, Q, 1, 1, 1, lanes, steps, bands, windows, rows.ctypes.data,
         columns.ctypes.data,
@@ -144,9 +144,9 @@ def _squares(images: int, C: int, O: int, size: Pair, out: Pair, padding: Pair) 
 
 
 def _squares_pay(C: int, O: int, out: Pair, settings: tuple[Pair, ...], dtype: Any) -> bool:
-    """Multiply-adds saved against rows to be made. Never in float64, where precision counts more.
+    """Multiply-adds saved against rows to be made; a term's squares come in whole vectors.
 
-    A term's squares come in whole vectors.
+    Never in float64, which is asked for by those to whom rounding matters more than time.
     """
     if settings != ((3, 3), (1, 1), (1, 1)) or dtype != np.float32:
         return False
@@ -198,7 +198,7 @@ def _convolve(
     if plan is None:
         return None
     workers = max(1, min(get_num_threads(), N * G * plan.bands))
-    y, bad = empty((N, G * O, *out), dtype), np.zeros(workers, np.int64)
+    y, bad = empty((N, G * O, *out), dtype), np.zeros((N, G), np.int64)
     arrays = {"images": ready(x, dtype), "offsets": plan.offsets, "bad": bad}
     if squares:
         packed = _packed(w.reshape(G, O, 9 * C))
@@ -217,7 +217,8 @@ def _convolve(
         N=N, G=G, O=O, taps=taps, room=plan.size + plan.behind, workers=workers,
     )  # fmt: skip
     if bad.any():  # perhaps by inf - inf where the direct form has none
-        return _convolve(x, w, bias, out, stride, padding, dilation, exact=True)
+        odd = bad.any(1)
+        y[odd] = _convolve(x[odd], w, bias, out, stride, padding, dilation, exact=True)
     return y
 
 

@@ -1,4 +1,4 @@
-"""Two register tiles for convolution, emitted as vector instructions, and pointers to feed them.
+"""What convolution needs in vector instructions: two register tiles, copies, Winograd's sums.
 
 A tile is a small piece of a result that stays in vector registers while a long sum runs over it.
 LLVM's loop vectoriser keeps such sums in memory and reaches a third of the machine's speed, so the
@@ -361,19 +361,27 @@ def output_rows(typingctx, products, apart, even, odd):
 
 
 @intrinsic
-def output_columns(typingctx, m, apart, bias, target):
-    """y0, y1, and so on for the next square, to `target`; and whether any is not finite."""
+def output_columns(typingctx, m, apart, bias, target, first, second):
+    """y0, y1, and so on for the next square, to `target`: is any of them not finite?
+
+    Of the y0 only the `first` ones count, and the `second` ones of the y1.
+    """
 
     def codegen(context, b, signature, args):
-        m, apart, bias, target = args
+        m, apart, bias, target, *counts = args
         v = _Vectors(b, signature.args[0].dtype)
         bias = v.broadcast(bias)
         y0, y1 = (b.fadd(y, bias) for y in _outputs(v, _vectors_at(v, m, apart)))
         lanes = [i // 2 + i % 2 * v.lanes for i in range(2 * v.lanes)]
         v.store(v.shuffle(y0, y1, lanes[: v.lanes]), target, _constant(0))
         v.store(v.shuffle(y0, y1, lanes[v.lanes :]), target, _constant(v.lanes))
-        zeros = b.fadd(b.fsub(y0, y0), b.fsub(y1, y1))
-        odd = b.bitcast(b.fcmp_unordered("uno", zeros, zeros), ir.IntType(v.lanes))
-        return b.icmp_unsigned("!=", odd, ir.Constant(odd.type, 0))
+        zeros = [
+            b.select(v.from_lane(n), v.zero, b.fsub(y, y))
+            for y, n in zip((y0, y1), counts, strict=True)
+        ]
+        bad = b.fcmp_unordered("uno", *zeros)
+        bits = b.bitcast(bad, ir.IntType(v.lanes))
+        return b.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
-    return types.boolean(m, types.intp, m.dtype, m), codegen
+    n = types.intp
+    return types.boolean(m, n, m.dtype, m, n, n), codegen

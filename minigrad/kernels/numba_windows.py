@@ -11,8 +11,8 @@ a kernel w,
 are w0·d0 + w1·d1 + w2·d2 and w0·d1 + w1·d2 + w2·d3. In two, the sums of d are taken of columns and
 then of rows, as are those of w and of m. The sums over the channels come between: they are those of
 a convolution with one tap, for each of the 16 terms. What is done besides, once per pixel and
-channel, is small beside them. Rounding errors are of the size of the largest term nearby; where an
-infinity or an overflow ends as NaN in this way, numba_conv takes the direct form.
+channel, is small beside them. Rounding errors are of the size of the largest pixel under the
+kernel, even if its weight is zero; an image with results that are not finite takes the direct form.
 """
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
@@ -55,7 +55,7 @@ GEOMETRY += ["bands", "size", "rows", "columns"]
 CALL = ["N", "G", "O", "taps", "parts", "shares", "at_once", "workers", "room"]
 CALL += ["images", "g", "weights", "bias", "offsets", "scratch", "bad"]
 # numba's cache on disk does not notice changes in another file, but the type of a record is part
-# of its key; hence a field of no size, named by what numba_tile contains.
+# of its key; hence an unused field, named by what numba_tile contains.
 _tile_source = zlib.crc32(pkgutil.get_data("minigrad.kernels", "numba_tile.py") or b"")
 JOB = np.dtype(
     [*((name, np.int64) for name in GEOMETRY + CALL), (f"tile_{_tile_source}", np.int64)]
@@ -155,7 +155,8 @@ def _output(products, bias, job, row0, rows, columns, spare, y):
             within = OW + 2 * lanes <= (rows - r) * OW  # else a vector would reach another band
             row = target if within else spare
             for q in range(0, Q, lanes):
-                bad |= output_columns(on(sums, q), size, bias[o], on(row, 2 * q))
+                count, target_q = (OW + 1) // 2 - q, on(row, 2 * q)
+                bad |= output_columns(on(sums, q), size, bias[o], target_q, count, OW // 2 - q)
             if not within:
                 copy(target, spare, OW)
         products, y = on(products, pixels), on(y, OH * OW)
@@ -241,8 +242,8 @@ def convolve(s, jobs, y):
 def convolve_squares(s, jobs, y):
     """As convolve, with weights (16, G, O/ROWS, C, ROWS), and bands of rows of squares.
 
-    Behind the windows are the sums of columns, the 16 terms, their products and a row. bad
-    (workers) says whether any of this share of y is not finite.
+    Behind the windows are the sums of columns, the 16 terms, their products and a row. bad (N·G)
+    says in which images y is not all finite.
     """
     job = carray(jobs, 1)[0]
     C, O, Q, bands, lanes = job.C, job.O, job.Q, job.bands, job.lanes
@@ -252,9 +253,7 @@ def convolve_squares(s, jobs, y):
     terms = on(columns, 8 * (job.M // 2 * Q + lanes))
     products = on(terms, 16 * (C * most + lanes))
     spare = on(products, 16 * O * most + lanes)
-    # what lies behind a last row is computed with it, and must be finite
-    clear(on(columns, -3 * lanes), 3 * lanes + 8 * (job.M // 2 * Q + lanes))
-    bad = False
+    bad = carray(at(job.bad, 0), job.N * job.G)
     elements, tasks = job.N * job.G * C * job.H * job.W, job.N * job.G * bands
     for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
         i, band = t // bands, t % bands
@@ -262,15 +261,14 @@ def convolve_squares(s, jobs, y):
         pixels, skip, g = (step1 - step0) * Q, i * C * job.H * job.W, i % job.G
         _fill(on(images, skip), elements - skip, band, job, windows)
         _input_terms(windows, job, columns, terms)
-        clear(on(products, 16 * O * pixels), lanes)
         for k in range(16):
             x, d = on(terms, k * (C * most + lanes)), on(products, k * O * pixels)
             weights = on(at(job.weights, y), (k * job.G + g) * _blocks(O) * C)
             _tiles(x, offsets, C, weights, pixels, O, lanes, d, pixels)
         bias = carray(on(at(job.bias, y), g * O), O)
         rows, result = min(2 * step1, job.OH) - 2 * step0, on(y, i * O * job.OH * job.OW)
-        bad |= _output(products, bias, job, 2 * step0, rows, columns, spare, result)
-    carray(at(job.bad, 0), job.workers)[s] = bad
+        if _output(products, bias, job, 2 * step0, rows, columns, spare, result):
+            bad[i] = 1
 
 
 def weight_gradient(s, jobs, partial):

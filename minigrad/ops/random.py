@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+import threading
 from typing import Any
 
 import numpy as np
@@ -13,20 +13,27 @@ from minigrad.ops.create import shape_of
 from minigrad.recording import elementwise, operand
 from minigrad.tensor import Tensor, as_array, wrap
 
+_generator: np.random.Generator | None = None  # made when first asked for: numpy.random takes long
+_making = threading.Lock()
 
-@cache  # made when first asked for: numpy.random takes long to import
+
 def generator() -> np.random.Generator:
     """The generator that everything random in the library draws from."""
-    return np.random.default_rng()
+    global _generator
+    if _generator is None:
+        with _making:
+            if _generator is None:
+                _generator = np.random.default_rng()
+    return _generator
 
 
 def manual_seed(seed: int) -> np.random.Generator:
     """Restart the generator from an integer seed; returns it."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"manual_seed: expected an integer, got {seed!r}")
-    fresh = np.random.default_rng(abs(int(seed)))
-    generator().bit_generator.state = fresh.bit_generator.state
-    return generator()
+    own = generator()
+    own.bit_generator.state = np.random.default_rng(abs(int(seed))).bit_generator.state
+    return own
 
 
 def get_rng_state() -> dict[str, Any]:
