@@ -670,3 +670,29 @@ def test_importing_loads_no_numba_and_its_absence_is_said_once() -> None:
     )
     done = python(code, MINIGRAD_KERNELS="numba")
     assert done.stdout.strip() == "('numpy', 'numpy') 1 RuntimeWarning", done.stderr
+
+
+@needs_numba
+@pytest.mark.parametrize("shape", [(6, 4, 1), (3, 4, 10), (3, 4, 40)])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("which", range(4))
+def test_parameters_that_are_not_finite_have_the_same_outputs(
+    shape: tuple[int, ...], value: float, which: int
+) -> None:
+    x = draw(*shape, dtype=np.float32)
+    given = [np.zeros(4), np.ones(4), np.ones(4, np.float32), np.zeros(4, np.float32)]
+    given[which][1] = value
+    gamma, beta = given[2:]
+    rows = x.reshape(-1, 4)
+    with np.errstate(invalid="ignore"):
+        compiled, plain = (
+            [
+                k.normalize(x, *given),
+                k.batch_norm(x, gamma, beta, EPS)[0],
+                k.group_norm(x, gamma, beta, 2, EPS)[0],
+                k.layer_norm(rows, gamma, beta, EPS)[0],
+            ]
+            for k in (numba_kernels, numpy_kernels)
+        )
+    for a, b in zip(compiled, plain, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
