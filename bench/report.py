@@ -45,7 +45,7 @@ def ratio(s: Spread) -> str:
 
 
 def three(s: Spread) -> str:
-    """Any three, of any size."""
+    """The middle of some numbers, which may be of any size."""
     return f"{s.median:.3g} [{s.low:.3g}, {s.high:.3g}]"
 
 
@@ -169,33 +169,29 @@ def described(machine: dict[str, Any], limits: dict[str, float]) -> list[str]:
 def compared(rows: Sequence[Row], earlier: Mapping[tuple[str, str], Any]) -> str:
     """Line by line this run and an earlier one: do they agree?
 
-    They do where the median of one lies among the rounds of the other. Whether the middle halves
-    overlap is counted, too.
+    They do where the middle halves overlap. In how many rows the median of one lies among the
+    rounds of the other, between the least and the greatest, is counted, too.
     """
     lines = [["", "this run", "earlier", ""]]
-    agreeing = overlapping = 0
+    agreeing = among = 0
     for row in rows:
         now, before = row.measured(), earlier.get((row.suite, row.name))
         if not now or not before:
             continue
-        a, b = (Spread(median(found), min(found), max(found)) for found in (now, before))
-        agree = a.low <= b.median <= a.high or b.low <= a.median <= b.high
+        a, b = spread(now), spread(before)
+        agree = a.low <= b.high and b.low <= a.high
         agreeing += agree
-        half, other = spread(now), spread(before)
-        overlapping += half.low <= other.high and other.low <= half.high
+        among += min(now) <= b.median <= max(now) or min(before) <= a.median <= max(before)
         lines.append([row.name, three(a), three(b), "" if agree else "DIFFERS"])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "Median, least and greatest of what the rounds measured: a ratio where there is one",
-        "",
-    ]
+    text = ["Median and middle half of what was measured: a ratio where there is one", ""]
     for line in lines:
         padded = [cell.ljust(w) for cell, w in zip(line, widths, strict=True)]
         text.append("  " + "  ".join(padded).rstrip())
     return "\n".join([
         *text, "",
-        f"{agreeing} of {len(lines) - 1} rows agree: one's median lies among the other's rounds. "
-        f"The middle halves overlap in {overlapping}.",
+        f"{agreeing} of {len(lines) - 1} rows agree within their spread: the middle halves overlap. "
+        f"In {among} the median of one lies among the other's rounds.",
     ])  # fmt: skip
 
 

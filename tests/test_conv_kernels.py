@@ -344,7 +344,7 @@ if platform.machine() in ("x86_64", "AMD64"):
 def test_narrower_vectors_give_the_same_numbers(features: str, tmp_path: Path) -> None:
     width = 32 if "avx2" in features else 16
     if features and f"+{features.rsplit('+', 1)[1]}" not in numba_tile.cpu_features():
-        pytest.skip("this CPU has no such vectors")
+        pytest.skip("the code made for these vectors would not run on this CPU")
     code = (
         "import test_conv_kernels as t\n"
         f"assert t.numba_tile.VECTOR_BYTES == {width}, t.numba_tile.VECTOR_BYTES\n"

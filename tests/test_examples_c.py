@@ -9,7 +9,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("tqdm")
 pytest.importorskip("sklearn")
 
-from test_examples_b import mnist_folder, real_data, run_quick
+from test_examples_b import NO_TITANIC, mnist_folder, real_data, run_quick
 
 __all__ = ["mnist_folder"]  # a fixture
 
@@ -18,7 +18,7 @@ __all__ = ["mnist_folder"]  # a fixture
 def test_conditioning(source, tmp_path):
     data = real_data("titanic.csv") if source == "Titanic" else tmp_path
     if data is None:
-        pytest.skip("needs MINIGRAD_DATA/titanic.csv")
+        pytest.skip(NO_TITANIC)
     record = run_quick("conditioning", data, tmp_path / "out")
     assert record["settings"]["inputs"].startswith(source)
     results, limit = record["results"], record["settings"]["limit"]

@@ -20,10 +20,10 @@ from minigrad.kernels import numpy_kernels
 
 try:
     from minigrad.kernels import numba_kernels
-except ImportError:  # numba cannot be imported: the numpy kernels are all there is
+except ImportError:  # the library works without, on the numpy kernels, and so do their tests
     numba_kernels = None
 
-needs_numba = pytest.mark.skipif(numba_kernels is None, reason="numba is not installed")
+needs_numba = pytest.mark.skipif(numba_kernels is None, reason="numba cannot be imported")
 BOTH = [numpy_kernels, pytest.param(numba_kernels, marks=needs_numba)]
 EPS = 1e-5
 Array = np.ndarray
@@ -552,7 +552,7 @@ def test_user_threads_may_call_at_once() -> None:
 
 
 @needs_numba
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork")
 def test_forked_child_computes_the_same() -> None:
     program = (
         "import os, sys, hashlib, warnings; from tests.test_kernels import everything\n"

@@ -331,7 +331,7 @@ def test_sequential_recalibration_on_mnist():
     examples/train_and_inference.py, where 36 seeds fell from 16.2 to 13.6 %, by 2.6 ± 0.3."""
     folder = os.environ.get("MINIGRAD_DATA")
     if not folder or not (Path(folder) / "mnist").exists():
-        pytest.skip("needs the folder mnist in MINIGRAD_DATA")
+        pytest.skip("measured on the real digits: set MINIGRAD_DATA to a folder with mnist")
     (x, y), (x_test, y_test) = data.mnist(folder)
     rng = RNG(0)
     train, test = rng.permutation(len(x))[:4000], rng.permutation(len(x_test))[:2000]

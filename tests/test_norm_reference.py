@@ -37,7 +37,7 @@ def databases() -> Any:
         try:
             from torch.testing._internal.common_methods_invocations import op_db
             from torch.testing._internal.common_modules import module_db
-        except ImportError as error:
+        except ImportError as error:  # they are not public, and may need what is not installed
             pytest.skip(f"PyTorch's samples cannot be imported: {error}")
     return op_db, module_db
 

@@ -136,7 +136,7 @@ def read_idx(file: Location) -> Array:
     Raises:
         ValueError: the file is truncated, corrupt or of another kind.
     """
-    with open(file, "rb") as stream:
+    with open(os.fspath(file), "rb") as stream:
         data = stream.read()
     if data[:2] == b"\x1f\x8b":  # what every gzip file starts with
         import gzip

@@ -21,7 +21,8 @@ from .arrays import Array
 
 intrinsic: Any = extending.intrinsic
 
-# Sums may be reordered into vector lanes; NaN and inf keep their meaning (never fastmath=True).
+# Sums may be reordered into vector lanes. Not among the flags: nnan and ninf, with which LLVM would
+# delete the checks for NaN and inf.
 FLAGS = {"reassoc", "contract", "nsz", "arcp"}
 PARALLEL_FROM = 1 << 18  # elements; below, waking threads costs about what they save
 
