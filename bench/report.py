@@ -190,7 +190,7 @@ def compared(rows: Sequence[Row], earlier: Mapping[tuple[str, str], Any]) -> str
         text.append("  " + "  ".join(padded).rstrip())
     return "\n".join([
         *text, "",
-        f"{agreeing} of {len(lines) - 1} rows agree within their spread: the middle halves overlap. "
+        f"{agreeing} of {len(lines) - 1} rows agree within their spread: middle halves overlap. "
         f"In {among} the median of one lies among the other's rounds.",
     ])  # fmt: skip
 

@@ -27,7 +27,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 import common  # noqa: E402
 
-
 # The project holds no data. Where MINIGRAD_DATA names a folder with the real files, as in CI, they
 # are used; what has no stand-in is skipped elsewhere.
 NO_TITANIC = "the passengers have no stand-in: set MINIGRAD_DATA to a folder with titanic.csv"
