@@ -109,7 +109,7 @@ def walk(
             parts, parents = vjp(grad), node.parents
             if isinstance(parts, (np.ndarray, np.generic)):
                 parts = (parts,)  # the gradient of an only input may come alone
-            if (n := len(parts)) != (m := len(parents)):
+            if (n := len(parts or ())) != (m := len(parents)):  # None: a forgotten return
                 raise RuntimeError(f"vjp of {node.name!r} returned {n} gradients for {m} inputs")
             if inspect is not None:
                 inspect(node, parts)
