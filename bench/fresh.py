@@ -74,7 +74,7 @@ def _release() -> None:
 
     gc.collect()
     if "minigrad" in sys.modules:
-        from minigrad.kernels import memory as reused
+        from minigrad.kernels.machinery import memory as reused
 
         limit = reused.limit()
         reused.set_limit(0)

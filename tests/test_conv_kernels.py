@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from minigrad import kernels
-from minigrad.kernels import numpy_kernels
+from minigrad.kernels import reference as numpy_kernels
 
 pytest.importorskip("numba")
 
-from minigrad.kernels import launch, numba_conv, numba_kernels, numba_tile
+from minigrad.kernels.machinery import launch, numba_conv, numba_kernels, numba_tile
 
 Array = np.ndarray
 

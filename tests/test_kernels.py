@@ -16,10 +16,10 @@ import pytest
 
 from bench.cases import batch_norm_shapes
 from minigrad import kernels
-from minigrad.kernels import numpy_kernels
+from minigrad.kernels import reference as numpy_kernels
 
 try:
-    from minigrad.kernels import numba_kernels
+    from minigrad.kernels import compiled as numba_kernels
 except ImportError:  # the library works without, on the numpy kernels, and so do their tests
     numba_kernels = None
 
@@ -518,7 +518,7 @@ def everything() -> bytes:
 
 @needs_numba
 def test_same_bits_for_any_number_of_threads() -> None:
-    from minigrad.kernels import launch
+    from minigrad.kernels.machinery import launch
 
     kernels.set_num_threads(1)
     one = everything()

@@ -10,7 +10,8 @@ import pytest
 import minigrad
 from minigrad import Tensor, nn
 from minigrad.autograd import gradcheck
-from minigrad.kernels import numba_kernels, numpy_kernels
+from minigrad.kernels import compiled as numba_kernels
+from minigrad.kernels import reference as numpy_kernels
 from minigrad.nn import functional as F
 
 KERNELS = pytest.mark.parametrize("kernels", ["numpy", "numba"])

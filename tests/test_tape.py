@@ -17,7 +17,7 @@ from cases import SAMPLES, Sample
 import minigrad
 from minigrad import Tensor, tape
 from minigrad.autograd import grad, record
-from minigrad.kernels import memory
+from minigrad.kernels.machinery import memory
 
 
 def leaf(*shape: int, value: float = 2.0, dtype: Any = np.float64) -> Tensor:

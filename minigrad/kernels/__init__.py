@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from . import numpy_kernels
+from minigrad.kernels import reference
 
 __all__ = [
     "current",
@@ -37,7 +37,7 @@ NAMES = ("numba", "numpy")
 
 _default: str | None = None  # the process's choice; None until the environment has been read
 _here: ContextVar[str | None] = ContextVar("minigrad_kernels", default=None)
-_compiled: ModuleType | None = None  # numba_kernels, or numpy_kernels where numba fails to import
+_compiled: ModuleType | None = None  # compiled, or reference where numba fails to import
 
 
 def _checked(name: object, source: str) -> str:
@@ -86,9 +86,9 @@ def _load() -> ModuleType:
     global _compiled
     if _compiled is None:
         try:
-            _compiled = importlib.import_module(".numba_kernels", __name__)
+            _compiled = importlib.import_module(".compiled", __name__)
         except Exception as error:  # ImportError is usual, but broken installations raise others
-            _compiled = numpy_kernels
+            _compiled = reference
             warnings.warn(
                 f"numba cannot be imported ({error}); minigrad uses its numpy kernels",
                 RuntimeWarning,
@@ -100,22 +100,22 @@ def _load() -> ModuleType:
 def current(*arrays: np.ndarray[Any, Any] | None) -> ModuleType:
     """The kernel module for these arrays; numpy's unless all are float32 or all are float64."""
     if _chosen() == "numpy":
-        return numpy_kernels
+        return reference
     dtype = None
     for a in arrays:
         if a is not None:
             if dtype is None:
                 dtype = a.dtype
                 if dtype.char not in "fd" or not dtype.isnative:
-                    return numpy_kernels
+                    return reference
             elif a.dtype != dtype:
-                return numpy_kernels
+                return reference
     return _compiled or _load()
 
 
 def kernels_in_use() -> str:
     """ "numba" or "numpy": what real arrays get here and now; imports numba to be sure."""
-    return "numpy" if current() is numpy_kernels else "numba"
+    return "numpy" if current() is reference else "numba"
 
 
 # ---------------------------------------------------------------------------- threads

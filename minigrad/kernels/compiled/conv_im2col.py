@@ -1,6 +1,6 @@
-"""Compiled convolution by im2col: what numba_conv has no tile for.
+"""Compiled convolution by im2col: what conv has no tile for.
 
-Equation numbers are those of numpy_images. A task is one plane: an image's channel. Its KH·KW rows
+Equation numbers are those of reference.conv. A task is one plane: an image's channel. Its KH·KW rows
 of cols are copies of shifted windows.
 """
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .arrays import Array, Pair, pairs_array
-from .launch import exact, exact_kernel, ready, run, threaded
-from .memory import empty
-from .numpy_images import output_size
+from minigrad.kernels.machinery.arrays import Array, Pair, pairs_array
+from minigrad.kernels.machinery.launch import exact, exact_kernel, ready, run, threaded
+from minigrad.kernels.machinery.memory import empty
+from minigrad.kernels.reference.conv import output_size
 
 
 @exact

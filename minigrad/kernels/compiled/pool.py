@@ -1,4 +1,4 @@
-"""Compiled pooling; the formulas are those of numpy_images. A task is one plane."""
+"""Compiled pooling; the formulas are those of reference.conv. A task is one plane."""
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 from __future__ import annotations
@@ -7,10 +7,10 @@ import numpy as np
 from llvmlite import ir
 from numba import prange, types
 
-from .arrays import Array, Pair, pairs_array
-from .launch import borrowed, exact, exact_kernel, intrinsic, ready, run, threaded
-from .memory import empty
-from .numpy_images import divisors
+from minigrad.kernels.machinery.arrays import Array, Pair, pairs_array
+from minigrad.kernels.machinery.launch import borrowed, exact, exact_kernel, intrinsic, ready, run, threaded
+from minigrad.kernels.machinery.memory import empty
+from minigrad.kernels.reference.conv import divisors
 
 
 @exact

@@ -1,4 +1,4 @@
-"""Compiled convolution: how it becomes long sums over windows, for numba_tile to compute.
+"""Compiled convolution: how it becomes long sums over windows, for conv_tile to compute.
 
 im2col copies each pixel once per tap, KH·KW times, so that a convolution becomes a matrix product.
 Copying it KW times is enough. Window b of a channel is its plane as tap column b sees it: padding
@@ -25,7 +25,7 @@ gets windows of its own, R in number, M = OH + max m, and
     off(c, a, b) = ((r·KW + b)·C + c)·M·OW + m·OW        bias: one more tap, whose window is ones
 
 This is the direct form. In float32, kernels of 3 x 3 at stride 1 take Winograd's where that pays,
-which numba_windows explains: 16 convolutions with one tap, over images of a quarter of the size.
+which conv_windows explains: 16 convolutions with one tap, over images of a quarter of the size.
 
 The gradients. dx is the convolution of g with the kernel turned by 180°, its input and output
 channels exchanged, and padding dh·(KH - 1) - ph; negative padding cuts rows off. That holds for
@@ -42,14 +42,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import get_num_threads, numba_im2col
-from .arrays import Array, Pair
-from .jobs import address, parallel, serial
-from .launch import ready, run
-from .memory import FROM, empty
-from .numba_tile import DOT_ROWS, DOT_TAPS, ROWS, VECS, VECTOR_BYTES
-from .numba_windows import CALL, JOB, convolve, convolve_squares, transform_weights, weight_gradient
-from .numpy_images import output_size
+from minigrad.kernels import get_num_threads
+from minigrad.kernels.compiled import conv_im2col
+from minigrad.kernels.machinery.arrays import Array, Pair
+from minigrad.kernels.machinery.jobs import address, parallel, serial
+from minigrad.kernels.machinery.launch import ready, run
+from minigrad.kernels.machinery.memory import FROM, empty
+from minigrad.kernels.compiled.conv_tile import DOT_ROWS, DOT_TAPS, ROWS, VECS, VECTOR_BYTES
+from minigrad.kernels.compiled.conv_windows import CALL, JOB, convolve, convolve_squares, transform_weights, weight_gradient
+from minigrad.kernels.reference.conv import output_size
 
 TASKS = 8  # at least so many, where the shapes allow it; more threads than that would idle
 SCRATCH = 1 << 20  # bytes of windows for a worker: about what its own cache holds
@@ -124,7 +125,7 @@ def _direct(
 
 @lru_cache(256)
 def _squares(images: int, C: int, O: int, size: Pair, out: Pair, padding: Pair) -> Plan:
-    """For 3 x 3, stride 1, in float32: squares of 2 x 2 outputs, see numba_windows."""
+    """For 3 x 3, stride 1, in float32: squares of 2 x 2 outputs, see conv_windows."""
     lanes, steps, Q = VECTOR_BYTES // 4, -(-out[0] // 2), -(-out[1] // 2)
     S = 2 * Q + 2
     row = 2 * C * S + 16 * (C + O) * Q  # of scratch for a row of squares
@@ -241,7 +242,7 @@ def conv2d(
     grouped = w.reshape(groups, O // groups, Cg, KH, KW)
     y = _convolve(x, grouped, bias, (OH, OW), stride, padding, dilation)
     if y is None:
-        y = numba_im2col.conv2d(x, w, stride, padding, dilation, groups)
+        y = conv_im2col.conv2d(x, w, stride, padding, dilation, groups)
         if bias is not None:
             y += bias.reshape(-1, 1, 1)
     return y
@@ -264,7 +265,7 @@ def conv2d_input_grad(
         dx = _convolve(g, turned, None, (H, W), stride, around, dilation)
         if dx is not None:
             return dx
-    return numba_im2col.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)
+    return conv_im2col.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)
 
 
 def conv2d_weight_grad(
@@ -287,7 +288,7 @@ def conv2d_weight_grad(
     settings = (stride, padding, dilation, dtype.itemsize)
     plan = _direct(TASKS, C, (H, W), (OH, OW), (KH, KW), *settings)
     if plan is None:
-        return numba_im2col.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
+        return conv_im2col.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
     at_once = 1  # images under one tile; many small ones, so that it is worth setting it up
     if plan.bands == 1:
         at_once = max(1, min(SCRATCH // (plan.size * dtype.itemsize), -(-N // shares)))

@@ -1,6 +1,6 @@
 """The loops of compiled batch normalisation for x (N, C, S): values of a feature contiguous.
 
-Equation numbers are those of numpy_kernels. What differs is that the values are read once for the
+Equation numbers are those of reference. What differs is that the values are read once for the
 statistics and once for the result. In float32, sums run in float32 over short stretches that are
 merged in float64. What is summed is x - c with c close to the mean, in a subtraction (_sub) that
 the compiler may not reorder. A sum that is not finite is done again in float64.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .launch import borrowed, contracted, exact, fast, kernel, seldom, threaded
+from minigrad.kernels.machinery.launch import borrowed, contracted, exact, fast, kernel, seldom, threaded
 
 STRETCH = 4096  # elements of one float32 partial sum
 

@@ -3,7 +3,7 @@
 A tile is a small piece of a result that stays in vector registers while a long sum runs over it.
 LLVM's loop vectoriser keeps such sums in memory and reaches a third of the machine's speed, so the
 tiles are emitted here as vector instructions. Both read x through a table of offsets; what the
-offsets mean (numba_conv derives them) they need not know. numba_windows has the loops around them.
+offsets mean (conv derives them) they need not know. conv_windows has the loops around them.
 
     tile      y[o, j] = Σ_k w[k, o] · x[off[k] + j]     sums over the taps k of a convolution
 
@@ -32,7 +32,7 @@ from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 
-from .launch import intrinsic
+from minigrad.kernels.machinery.launch import intrinsic
 
 # ---------------------------------------------------------------------------- the machine
 
@@ -272,7 +272,7 @@ def move(typingctx, target, source):
 
 
 # ---------------------------------------------------------------------------- squares
-# Winograd's sums, see numba_windows, of LANES squares at a time.
+# Winograd's sums, see conv_windows, of LANES squares at a time.
 
 
 def _vectors_at(v: _Vectors, start: Any, apart: Any) -> list[Any]:

@@ -7,9 +7,9 @@ from math import sqrt
 
 import numpy as np
 
-from . import numpy_kernels
-from .arrays import Array
-from .launch import checked, exact_kernel, ready
+from minigrad.kernels import reference
+from minigrad.kernels.machinery.arrays import Array
+from minigrad.kernels.machinery.launch import checked, exact_kernel, ready
 
 # ---------------------------------------------------------------------------- running statistics
 
@@ -39,7 +39,7 @@ def move_stats_(
     fits = mean.flags.carray and var.flags.carray
     if fits and _move(mean, var, batch_mean, batch_var, factor, correction):
         return _NONE
-    return numpy_kernels.move_stats_(mean, var, batch_mean, batch_var, factor, correction)
+    return reference.move_stats_(mean, var, batch_mean, batch_var, factor, correction)
 
 
 # ---------------------------------------------------------------------------- optimisers
@@ -92,7 +92,7 @@ def sgd_step_(
     # Starting a compiled loop costs as much as three numpy calls on a small array.
     small = p.size < 4096 and buf is None
     if small or not _in_place(p, g := ready(g, p.dtype), buf):
-        numpy_kernels.sgd_step_(
+        reference.sgd_step_(
             p, g, buf, lr, momentum, dampening, weight_decay, nesterov, maximize
         )
         return
@@ -119,7 +119,7 @@ def adam_step_(
     """Step number `step` (from 1) of Adam, or AdamW if decoupled, in place in p, m and v."""
     g = ready(g, p.dtype)
     if not _in_place(p, g, m, v):
-        numpy_kernels.adam_step_(
+        reference.adam_step_(
             p, g, m, v, lr, beta1, beta2, eps, weight_decay, step, decoupled, maximize
         )
         return
@@ -146,6 +146,6 @@ def _add_at(out, index, rows):
 def add_at_(out: Array, index: Array, rows: Array) -> None:
     """out[index[k]] += rows[k] in order; out (V, D), index (K,), rows (K, D)."""
     if not out.flags.carray:
-        numpy_kernels.add_at_(out, index, rows)
+        reference.add_at_(out, index, rows)
         return
     _add_at(out, checked(index, len(out), "index"), ready(rows, out.dtype))

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array
+from minigrad.kernels.machinery.arrays import Array
 
 FROM = 1 << 18
 ALIGNMENT = 64  # a cache line

@@ -16,8 +16,8 @@ import numpy as np
 from llvmlite import ir
 from numba import extending, njit
 
-from . import get_num_threads, hold_blas
-from .arrays import Array
+from minigrad.kernels import get_num_threads, hold_blas
+from minigrad.kernels.machinery.arrays import Array
 
 intrinsic: Any = extending.intrinsic
 

@@ -1,6 +1,6 @@
 """The loops of compiled batch normalisation for x (N, C): features contiguous.
 
-As numba_norm_planes, but loops run along rows. A task is a block of rows in a panel of columns;
+As norm_planes, but loops run along rows. A task is a block of rows in a panel of columns;
 each block has sums of its own, which are merged in order. Rows are taken as slices first: an index
 like x[n, j0 + j] would be checked for wrapping around.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .launch import borrowed, contracted_part, exact, fast, kernel, part, seldom, threaded
+from minigrad.kernels.machinery.launch import borrowed, contracted_part, exact, fast, kernel, part, seldom, threaded
 
 PANEL = 1024  # at most so many columns in one task
 ROWS = 64  # rows of one float32 partial sum
@@ -25,13 +25,13 @@ def _sub(a, b):
 
 @exact
 def _usable(q, m):
-    """As in numba_norm_planes."""
+    """As in norm_planes."""
     return m * 1e-30 < q < np.inf
 
 
 @exact
 def _ordinary(v):
-    """As in numba_norm_planes."""
+    """As in norm_planes."""
     return v == 0.0 or 1e-25 < abs(v) < 1e25
 
 

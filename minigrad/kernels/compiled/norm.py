@@ -1,16 +1,17 @@
-"""Compiled batch normalisation: arrays made ready for numba_norm_planes and numba_norm_columns."""
+"""Compiled batch normalisation: arrays made ready for norm_planes and norm_columns."""
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
 
 import numpy as np
 
-from . import numba_norm_columns as columns
-from . import numba_norm_planes as planes
-from . import numba_relu, numpy_kernels
-from .arrays import Array
-from .launch import ready, run, vector
-from .memory import empty
+from minigrad.kernels.compiled import norm_columns as columns
+from minigrad.kernels.compiled import norm_planes as planes
+from minigrad.kernels import reference
+from minigrad.kernels.compiled import relu
+from minigrad.kernels.machinery.arrays import Array
+from minigrad.kernels.machinery.launch import ready, run, vector
+from minigrad.kernels.machinery.memory import empty
 
 F64 = np.dtype(np.float64)
 
@@ -29,7 +30,7 @@ def _tasks(N: int, C: int) -> int:
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance (C,) of x (N, C, S) over N and S, in float64."""
     if not x.size:
-        return numpy_kernels.moments(x)
+        return reference.moments(x)
     C, a = x.shape[1], _flat(x)
     mean, var = np.empty(C), np.empty(C)
     if a.ndim == 2:
@@ -44,7 +45,7 @@ def batch_norm(
 ) -> tuple[Array, Array, Array, Array]:
     """Normalise x (N, C, S) per feature, (1) to (5), then relu: y and mean, var, inv_std (C,)."""
     if not x.size:
-        return numpy_kernels.batch_norm(x, gamma, beta, eps)
+        return reference.batch_norm(x, gamma, beta, eps)
     C, a = x.shape[1], _flat(x)
     y, mean, var, inv_std = empty(a.shape, x.dtype), np.empty(C), np.empty(C), np.empty(C)
     affine, results = (
@@ -54,7 +55,7 @@ def batch_norm(
     if a.ndim == 2:
         kernel, twin = columns.batch_norm_c, columns.batch_norm_c_p
         run(kernel, twin, _tasks(*a.shape), x.size, a, *affine, *results)
-        y = numba_relu.relu(y) if then_relu else y
+        y = relu.relu(y) if then_relu else y
     else:
         run(planes.batch_norm_s, planes.batch_norm_s_p, C, x.size, a, *affine, then_relu, *results)
     return y.reshape(x.shape), mean, var, inv_std
@@ -88,7 +89,7 @@ def _norm_backward(
     args = (ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype), batch, dx, dgamma, dbeta)
     if a.ndim == 2:
         if y is not None:
-            ga = numba_relu.relu_backward(ga, y.reshape(a.shape))
+            ga = relu.relu_backward(ga, y.reshape(a.shape))
         run(columns.backward_c, columns.backward_c_p, _tasks(*a.shape), x.size, ga, a, *args)
     else:
         kept = ga[:0] if y is None else ready(y, x.dtype)
@@ -116,7 +117,7 @@ def group_norm(
     """Normalise groups of C/G channels of each sample of x (N, C, S), gamma and beta (C,): y and
     mean, var, inv_std (N·G,)."""
     if not x.size:
-        return numpy_kernels.group_norm(x, gamma, beta, groups, eps)
+        return reference.group_norm(x, gamma, beta, groups, eps)
     (N, C, S), a, tasks = x.shape, ready(x, x.dtype), len(x) * groups
     y = empty(a.shape, x.dtype)
     mean, var, inv_std = np.empty(tasks), np.empty(tasks), np.empty(tasks)
@@ -132,7 +133,7 @@ def group_norm_backward(
 ) -> tuple[Array, Array, Array]:
     """dx (N, C, S), dgamma (C,), dbeta (C,)."""
     if not x.size:
-        return numpy_kernels.group_norm_backward(g, x, mean, inv_std, gamma, groups)
+        return reference.group_norm_backward(g, x, mean, inv_std, gamma, groups)
     (N, C, S), dx = x.shape, empty(x.shape, x.dtype)
     dgamma, dbeta = np.empty(N * C), np.empty(N * C)
     rows = (ready(a, x.dtype).reshape(1, N * C, S) for a in (g, x))

@@ -1,4 +1,4 @@
-"""Compiled layer norm, rms norm and cross-entropy; equation numbers as in numpy_kernels."""
+"""Compiled layer norm, rms norm and cross-entropy; equation numbers as in reference."""
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from . import numpy_kernels
-from .arrays import Array
-from .launch import (
+from minigrad.kernels import reference
+from minigrad.kernels.machinery.arrays import Array
+from minigrad.kernels.machinery.launch import (
     PARALLEL_FROM,
     borrowed,
     checked,
@@ -24,7 +24,7 @@ from .launch import (
     threaded,
     vector,
 )
-from .memory import empty
+from minigrad.kernels.machinery.memory import empty
 
 F64 = np.dtype(np.float64)
 
@@ -43,7 +43,7 @@ def _ordinary(v):
 # Rows of x (N, D) are independent in layer norm and rms norm; a task is a row on the way forward.
 # On the way back it is one of at most BLOCKS blocks of rows, because dgamma and dbeta are sums over
 # rows: every block has its own, and they are added up in order. In float32, sums run in float32
-# over short stretches of x - c with c close to the mean, as in numba_norm_planes.
+# over short stretches of x - c with c close to the mean, as in norm_planes.
 
 BLOCKS = 16
 STRETCH = 512  # elements of one float32 partial sum
@@ -243,7 +243,7 @@ def layer_norm(
 ) -> tuple[Array, Array, Array]:
     """Normalise each row of x (N, D), gamma and beta (D,): y, mean (N,), inv_std (N,)."""
     if not x.size:
-        return numpy_kernels.layer_norm(x, gamma, beta, eps)
+        return reference.layer_norm(x, gamma, beta, eps)
     N, a = len(x), ready(x, x.dtype)
     y, mean, inv_std = empty(a.shape, x.dtype), np.empty(N), np.empty(N)
     args = (a, vector(gamma, x.dtype), vector(beta, x.dtype), float(eps), y, mean, inv_std)
@@ -267,7 +267,7 @@ def layer_norm_backward(
 def rms_norm(x: Array, gamma: Array | None, eps: float) -> tuple[Array, Array]:
     """Divide each row of x (N, D) by its root mean square, gamma (D,): y and inv_rms (N,)."""
     if not x.size:
-        return numpy_kernels.rms_norm(x, gamma, eps)
+        return reference.rms_norm(x, gamma, eps)
     N, a = len(x), ready(x, x.dtype)
     y, inv_rms = empty(a.shape, x.dtype), np.empty(N)
     args = (a, vector(gamma, x.dtype), float(eps), y, inv_rms)

@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, accumulator
-from .numpy_images import avg_pool2d as avg_pool2d
-from .numpy_images import avg_pool2d_backward as avg_pool2d_backward
-from .numpy_images import conv2d as conv2d
-from .numpy_images import conv2d_input_grad as conv2d_input_grad
-from .numpy_images import conv2d_weight_grad as conv2d_weight_grad
-from .numpy_images import max_pool2d as max_pool2d
-from .numpy_images import max_pool2d_backward as max_pool2d_backward
+from minigrad.kernels.machinery.arrays import Array, accumulator
+from minigrad.kernels.reference.conv import avg_pool2d as avg_pool2d
+from minigrad.kernels.reference.conv import avg_pool2d_backward as avg_pool2d_backward
+from minigrad.kernels.reference.conv import conv2d as conv2d
+from minigrad.kernels.reference.conv import conv2d_input_grad as conv2d_input_grad
+from minigrad.kernels.reference.conv import conv2d_weight_grad as conv2d_weight_grad
+from minigrad.kernels.reference.conv import max_pool2d as max_pool2d
+from minigrad.kernels.reference.conv import max_pool2d_backward as max_pool2d_backward
 
 BLOCK = 1 << 16  # elements of one temporary: 512 KiB of float64 stay in the second-level cache
 

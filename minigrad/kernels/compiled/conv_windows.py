@@ -1,6 +1,6 @@
 """The loops of convolution: windows of a band of rows, and register tiles that sum over them.
 
-They run in one of two forms. The direct one sums over all taps of the kernel (numba_conv derives
+They run in one of two forms. The direct one sums over all taps of the kernel (conv derives
 it). The other, for kernels of 3 x 3, makes the four outputs of a square of 2 x 2 with 16 products
 for 36: Winograd's F(2 x 2, 3 x 3) (Lavin and Gray, 2015). In one dimension, with four inputs d and
 a kernel w,
@@ -24,8 +24,8 @@ import zlib
 import numpy as np
 from numba.np.numpy_support import carray
 
-from .launch import exact, seldom
-from .numba_tile import (
+from minigrad.kernels.machinery.launch import exact, seldom
+from minigrad.kernels.compiled.conv_tile import (
     DOT_ROWS,
     DOT_TAPS,
     FLAT_ROWS,
@@ -55,8 +55,8 @@ GEOMETRY += ["bands", "size", "rows", "columns"]
 CALL = ["N", "G", "O", "taps", "parts", "shares", "at_once", "workers", "room"]
 CALL += ["images", "g", "weights", "bias", "offsets", "scratch", "bad"]
 # numba's cache on disk does not notice changes in another file, but the type of a record is part
-# of its key; hence an unused field, named by what numba_tile contains.
-_tile_source = zlib.crc32(pkgutil.get_data("minigrad.kernels", "numba_tile.py") or b"")
+# of its key; hence an unused field, named by what conv_tile contains.
+_tile_source = zlib.crc32(pkgutil.get_data("minigrad.kernels.compiled", "conv_tile.py") or b"")
 JOB = np.dtype(
     [*((name, np.int64) for name in GEOMETRY + CALL), (f"tile_{_tile_source}", np.int64)]
 )
@@ -76,7 +76,7 @@ def _copy(target, source, n, lanes, room):
 
 @seldom
 def _fill(image, room, band, job, out):
-    """The windows (R, KW, C, M, S) of image (C, H, W) for a band; numba_conv says what they are.
+    """The windows (R, KW, C, M, S) of image (C, H, W) for a band; conv says what they are.
 
     Rows m0..m1-1 of a window meet the image, m0 its row `top`; columns q0..q1-1 likewise. From
     `image` on, `room` elements may be read. Behind the windows a vector may be written.

@@ -1,4 +1,4 @@
-"""Reference convolution and pooling, a chapter of numpy_kernels: same conventions."""
+"""Reference convolution and pooling, a chapter of reference: same conventions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .arrays import Array, Pair, accumulator
+from minigrad.kernels.machinery.arrays import Array, Pair, accumulator
 
 # ---------------------------------------------------------------------------- convolution
 # With cols (N, C·KH·KW, L) holding every window of x as a column, L = OH·OW:

@@ -16,7 +16,7 @@ import numpy as np
 from llvmlite import ir
 from numba import prange, types
 
-from .launch import exact_kernel, intrinsic, threaded
+from minigrad.kernels.machinery.launch import exact_kernel, intrinsic, threaded
 
 
 @intrinsic
