@@ -15,11 +15,14 @@ import numpy as np
 import pytest
 
 from minigrad import kernels
-from minigrad.kernels import reference as numpy_kernels
+from minigrad.kernels import reference
+from minigrad.kernels.machinery import threads as pools
 
 pytest.importorskip("numba")
 
-from minigrad.kernels.machinery import launch, numba_conv, numba_kernels, numba_tile
+from minigrad.kernels import compiled
+from minigrad.kernels.compiled import conv, conv_tile
+from minigrad.kernels.machinery import launch
 
 Array = np.ndarray
 
@@ -101,12 +104,12 @@ def three(module: Any, x: Array, w: Array, b: Array, g: Array, rest: tuple) -> l
 def agree(x: Array, w: Array, b: Array, g: Array, rest: tuple) -> list[Array]:
     """Both modules in agreement, up to the rounding of sums of absolute values this large."""
     wide = [a.astype(np.float64) for a in (x, w, b, g)]
-    reference = three(numpy_kernels, *wide, rest)
-    scale = three(numpy_kernels, *[np.abs(a) for a in wide], rest)
-    results = three(numba_kernels, x, w, b, g, rest)
+    expected = three(reference, *wide, rest)
+    scale = three(reference, *[np.abs(a) for a in wide], rest)
+    results = three(compiled, x, w, b, g, rest)
     # numpy's own sums round in float64, so even for float64 a few units are due
     unit = 16 * np.finfo(x.dtype).eps
-    for a, r, s in zip(results, reference, scale, strict=True):
+    for a, r, s in zip(results, expected, scale, strict=True):
         assert (a.shape, a.dtype) == (r.shape, x.dtype)
         assert (np.abs(a - r) <= unit * s).all()
     return results
@@ -117,11 +120,11 @@ def check_grid() -> None:
         for case in GRID:
             *four, rest = arrays(case, dtype)
             agree(*four, rest)
-    kept, numba_conv.ROW = numba_conv.ROW, SEEM_FREE
+    kept, conv.ROW = conv.ROW, SEEM_FREE
     for case in SQUARES:
         *four, rest = arrays(case, np.float32)
         agree(*four, rest)
-    numba_conv.ROW = kept
+    conv.ROW = kept
 
 
 SEEM_FREE = -(10**9)  # what a row of squares costs: they pay wherever they can be had
@@ -130,26 +133,26 @@ SEEM_FREE = -(10**9)  # what a row of squares costs: they pay wherever they can 
 @pytest.fixture
 def squares(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Convolutions take squares; in the list is, for each since, whether it fell back."""
-    monkeypatch.setattr(numba_conv, "ROW", SEEM_FREE)
+    monkeypatch.setattr(conv, "ROW", SEEM_FREE)
     fell: list[bool] = []
-    convolve = numba_conv._convolve
+    convolve = conv._convolve
 
     def seen(*args: Any, exact: bool = False) -> Array | None:
         fell.append(exact)
         return convolve(*args, exact=exact)
 
-    monkeypatch.setattr(numba_conv, "_convolve", seen)
+    monkeypatch.setattr(conv, "_convolve", seen)
     return fell
 
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
-    threads, one = kernels._threads, kernels._one_pool
+    threads, one = pools._threads, pools._one_pool
     yield
-    if one is not kernels._one_pool:
+    if one is not pools._one_pool:
         kernels.one_pool(bool(one))
-        kernels._one_pool = one
-    kernels._threads = threads
+        pools._one_pool = one
+    pools._threads = threads
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -174,7 +177,7 @@ def test_squares_are_taken_where_they_pay() -> None:
     usual = (square, (1, 1), (1, 1))
 
     def pay(channels: int, side: int, settings: Any = usual, dtype: Any = single) -> bool:
-        return numba_conv._squares_pay(channels, channels, (side, side), settings, dtype)
+        return conv._squares_pay(channels, channels, (side, side), settings, dtype)
 
     assert pay(64, 16) and pay(64, 28)
     assert not pay(1, 28) and not pay(64, 3)
@@ -185,11 +188,11 @@ def test_squares_are_taken_where_they_pay() -> None:
 
 def test_squares_round_no_worse_than_sums_over_all_taps(monkeypatch: pytest.MonkeyPatch) -> None:
     x, w, b, g, rest = arrays((4, 64, 64, 16, 16, (3, 3), (1, 1), (1, 1), (1, 1), 1), np.float32)
-    wide = three(numpy_kernels, *[a.astype(np.float64) for a in (x, w, b, g)], rest)
+    wide = three(reference, *[a.astype(np.float64) for a in (x, w, b, g)], rest)
     errors = []
     for row in (SEEM_FREE, -SEEM_FREE):
-        monkeypatch.setattr(numba_conv, "ROW", row)
-        results = three(numba_kernels, x, w, b, g, rest)
+        monkeypatch.setattr(conv, "ROW", row)
+        results = three(compiled, x, w, b, g, rest)
         errors.append([np.abs(a - r).max() for a, r in zip(results[:2], wide[:2], strict=True)])
     assert (np.array(errors[0]) <= errors[1]).all()  # sums of 64 terms, not of 576
 
@@ -198,16 +201,16 @@ def test_what_overflows_in_squares_is_summed_directly(squares: list[bool]) -> No
     x, w, b, _, rest = arrays(SQUARES[3], np.float32)
     x[...] = np.where(x > 0, 2e38, -2e38)  # two of them make an infinity
     w /= 1e3
-    y = numba_kernels.conv2d(x, w, *rest, b)
+    y = compiled.conv2d(x, w, *rest, b)
     assert np.isfinite(y).all() and squares == [False, True]
-    np.testing.assert_allclose(y, numpy_kernels.conv2d(x, w, *rest, b), rtol=1e-4, atol=1e32)
+    np.testing.assert_allclose(y, reference.conv2d(x, w, *rest, b), rtol=1e-4, atol=1e32)
 
 
 def test_an_image_with_nan_leaves_the_bits_of_others_alone(squares: list[bool]) -> None:
     x, w, b, _, rest = arrays(SQUARES[1], np.float32)
-    before = numba_kernels.conv2d(x, w, *rest, b)
+    before = compiled.conv2d(x, w, *rest, b)
     x[1, 0, 0, 0] = np.nan
-    after = numba_kernels.conv2d(x, w, *rest, b)
+    after = compiled.conv2d(x, w, *rest, b)
     np.testing.assert_array_equal(after[0], before[0])
     assert np.isnan(after[1, :, :2, :2]).all() and np.isfinite(after[1, :, 2:]).all()
     assert squares == [False, False, True]
@@ -218,10 +221,10 @@ def test_what_is_cropped_away_is_no_result(side: int, squares: list[bool]) -> No
     rest = ((1, 1), (3, 3), (1, 1), 1)  # so much padding that the outer rows of g meet no pixel
     g = draw(2, 9, side + 4, side + 4, dtype=np.float32)
     w = draw(9, 8, 3, 3, dtype=np.float32, seed=1)
-    expected = numba_kernels.conv2d_input_grad(g, w, (2, 8, side, side), *rest)
+    expected = compiled.conv2d_input_grad(g, w, (2, 8, side, side), *rest)
     g[:, :, [0, -1]] = np.nan
     g[:, :, :, [0, -1]] = np.inf
-    dx = numba_kernels.conv2d_input_grad(g, w, (2, 8, side, side), *rest)
+    dx = compiled.conv2d_input_grad(g, w, (2, 8, side, side), *rest)
     np.testing.assert_array_equal(dx, expected)
     assert squares == [False, False]
 
@@ -229,26 +232,26 @@ def test_what_is_cropped_away_is_no_result(side: int, squares: list[bool]) -> No
 def test_it_agrees_with_plain_loops() -> None:
     x, w, b, _, rest = arrays((2, 4, 6, 7, 9, (3, 2), (1, 1), (1, 1), (1, 2), 2), np.float64)
     y = naive.conv2d(x.tolist(), w.tolist(), b.tolist(), *rest)
-    np.testing.assert_allclose(numba_kernels.conv2d(x, w, *rest, b), y, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(compiled.conv2d(x, w, *rest, b), y, rtol=1e-13, atol=1e-13)
     without = naive.conv2d(x.tolist(), w.tolist(), None, *rest)
-    np.testing.assert_allclose(numba_kernels.conv2d(x, w, *rest), without, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(compiled.conv2d(x, w, *rest), without, rtol=1e-13, atol=1e-13)
 
 
 def test_inputs_may_lie_anyhow_in_memory() -> None:
     x, w, b, g, rest = arrays(GRID[0], np.float32)
-    expected = three(numba_kernels, x, w, b, g, rest)
+    expected = three(compiled, x, w, b, g, rest)
     turned = [np.ascontiguousarray(a.T).T for a in (x, w, b, g)]
     strided = [np.repeat(a, 2, -1)[..., ::2] for a in (x, w, b, g)]
     frozen = [a.copy() for a in (x, w, b, g)]
     for a in frozen:
         a.flags.writeable = False
     for inputs in (turned, strided, frozen):
-        for a, r in zip(three(numba_kernels, *inputs, rest), expected, strict=True):
+        for a, r in zip(three(compiled, *inputs, rest), expected, strict=True):
             np.testing.assert_array_equal(a, r)
     one = np.broadcast_to(np.float32(1), g.shape)  # the cotangent of a sum
-    a = numba_kernels.conv2d_weight_grad(one, x, w.shape, *rest)
+    a = compiled.conv2d_weight_grad(one, x, w.shape, *rest)
     np.testing.assert_array_equal(
-        a, numba_kernels.conv2d_weight_grad(np.ones_like(g), x, w.shape, *rest)
+        a, compiled.conv2d_weight_grad(np.ones_like(g), x, w.shape, *rest)
     )
 
 
@@ -267,14 +270,14 @@ def test_the_same_bits_for_every_number_of_threads(
         results = []
         for n in (1, 2, 4):
             kernels.set_num_threads(n)
-            results.append([a.tobytes() for a in three(numba_kernels, *four, rest)])
+            results.append([a.tobytes() for a in three(compiled, *four, rest)])
         assert results[0] == results[1] == results[2]
 
 
 def test_large_weights_are_split_by_channels(monkeypatch: pytest.MonkeyPatch) -> None:
     for case in (GRID[0], GRID[14], (3, 12, 6, 9, 9, (3, 3), (1, 1), (1, 1), (1, 1), 2)):
         *four, rest = arrays(case, np.float64)
-        monkeypatch.setattr(numba_conv, "PARTIAL", 1)
+        monkeypatch.setattr(conv, "PARTIAL", 1)
         agree(*four, rest)
 
 
@@ -298,9 +301,9 @@ def check_nan_and_inf(case: tuple, value: float) -> None:
     for a, at in ((x, (-1, 0, 0, 0)), (g, (0, -1, 0, -1)), (w, (0, 0, 0, 0)), (b, (-1,))):
         kept, a[at] = a[at], value
         with np.errstate(invalid="ignore"):
-            reference = three(numpy_kernels, x, w, b, g, rest)
-            results = three(numba_kernels, x, w, b, g, rest)
-        for i, (r, e) in enumerate(zip(results, reference, strict=True)):
+            expected = three(reference, x, w, b, g, rest)
+            results = three(compiled, x, w, b, g, rest)
+        for i, (r, e) in enumerate(zip(results, expected, strict=True)):
             if a is w and i == 1:  # the padding of g is multiplied like that of x: 0 · inf is NaN
                 assert not np.isfinite(r[~np.isfinite(e)]).any()
                 r, e = r[:, 1:], e[:, 1:]
@@ -314,10 +317,9 @@ def test_no_pixel_of_the_last_vector_is_summed_twice() -> None:
     for j in range(17 * 13 - 40, 17 * 13):  # summed twice, if by 0, inf would become NaN
         at = (0, 0, j // 13, j % 13)
         kept, x[at] = x[at], np.inf
-        dw = numba_kernels.conv2d_weight_grad(g, x, w.shape, *rest)
+        dw = compiled.conv2d_weight_grad(g, x, w.shape, *rest)
         assert (
-            np.isinf(dw).sum()
-            == np.isinf(numpy_kernels.conv2d_weight_grad(g, x, w.shape, *rest)).sum()
+            np.isinf(dw).sum() == np.isinf(reference.conv2d_weight_grad(g, x, w.shape, *rest)).sum()
             and not np.isnan(dw).any()
         )
         x[at] = kept
@@ -329,7 +331,7 @@ def test_nothing_is_read_that_was_not_written(
     def full(shape: tuple[int, ...], dtype: Any) -> Array:
         return np.full(shape, np.nan, dtype)
 
-    monkeypatch.setattr(numba_conv, "empty", full)
+    monkeypatch.setattr(conv, "empty", full)
     check_grid()
     assert True not in squares  # for results that look like NaN
 
@@ -343,11 +345,11 @@ if platform.machine() in ("x86_64", "AMD64"):
 @pytest.mark.parametrize("features", NARROW, ids=["least", "avx2"][: len(NARROW)])
 def test_narrower_vectors_give_the_same_numbers(features: str, tmp_path: Path) -> None:
     width = 32 if "avx2" in features else 16
-    if features and f"+{features.rsplit('+', 1)[1]}" not in numba_tile.cpu_features():
+    if features and f"+{features.rsplit('+', 1)[1]}" not in conv_tile.cpu_features():
         pytest.skip("the code made for these vectors would not run on this CPU")
     code = (
         "import test_conv_kernels as t\n"
-        f"assert t.numba_tile.VECTOR_BYTES == {width}, t.numba_tile.VECTOR_BYTES\n"
+        f"assert t.conv_tile.VECTOR_BYTES == {width}, t.conv_tile.VECTOR_BYTES\n"
         "t.check_grid()\n"
     )
     environment = os.environ | {

@@ -42,14 +42,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.kernels import get_num_threads
 from minigrad.kernels.compiled import conv_im2col
+from minigrad.kernels.compiled.conv_tile import DOT_ROWS, DOT_TAPS, ROWS, VECS, VECTOR_BYTES
+from minigrad.kernels.compiled.conv_windows import (
+    CALL,
+    JOB,
+    convolve,
+    convolve_squares,
+    transform_weights,
+    weight_gradient,
+)
 from minigrad.kernels.machinery.arrays import Array, Pair
 from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import ready, run
 from minigrad.kernels.machinery.memory import FROM, empty
-from minigrad.kernels.compiled.conv_tile import DOT_ROWS, DOT_TAPS, ROWS, VECS, VECTOR_BYTES
-from minigrad.kernels.compiled.conv_windows import CALL, JOB, convolve, convolve_squares, transform_weights, weight_gradient
+from minigrad.kernels.machinery.threads import get_num_threads
 from minigrad.kernels.reference.conv import output_size
 
 TASKS = 8  # at least so many, where the shapes allow it; more threads than that would idle

@@ -1,7 +1,7 @@
 """Compiled convolution by im2col: what conv has no tile for.
 
-Equation numbers are those of reference.conv. A task is one plane: an image's channel. Its KH·KW rows
-of cols are copies of shifted windows.
+Equation numbers are those of reference.conv. A task is one plane: an image's channel. Its KH·KW
+rows of cols are copies of shifted windows.
 """
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 

@@ -24,7 +24,6 @@ import zlib
 import numpy as np
 from numba.np.numpy_support import carray
 
-from minigrad.kernels.machinery.launch import exact, seldom
 from minigrad.kernels.compiled.conv_tile import (
     DOT_ROWS,
     DOT_TAPS,
@@ -48,6 +47,7 @@ from minigrad.kernels.compiled.conv_tile import (
     wide,
     wide_end,
 )
+from minigrad.kernels.machinery.launch import exact, seldom
 
 # What a worker is told: sizes, and where the arrays lie.
 GEOMETRY = ["C", "H", "W", "OH", "OW", "KW", "M", "S", "Q", "R", "sh", "sw", "lanes", "steps"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigrad.kernels import reference
 from minigrad.kernels.compiled import norm_columns as columns
 from minigrad.kernels.compiled import norm_planes as planes
-from minigrad.kernels import reference
 from minigrad.kernels.compiled import relu
 from minigrad.kernels.machinery.arrays import Array
 from minigrad.kernels.machinery.launch import ready, run, vector

@@ -11,7 +11,16 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minigrad.kernels.machinery.launch import borrowed, contracted_part, exact, fast, kernel, part, seldom, threaded
+from minigrad.kernels.machinery.launch import (
+    borrowed,
+    contracted_part,
+    exact,
+    fast,
+    kernel,
+    part,
+    seldom,
+    threaded,
+)
 
 PANEL = 1024  # at most so many columns in one task
 ROWS = 64  # rows of one float32 partial sum

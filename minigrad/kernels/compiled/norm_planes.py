@@ -15,7 +15,15 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minigrad.kernels.machinery.launch import borrowed, contracted, exact, fast, kernel, seldom, threaded
+from minigrad.kernels.machinery.launch import (
+    borrowed,
+    contracted,
+    exact,
+    fast,
+    kernel,
+    seldom,
+    threaded,
+)
 
 STRETCH = 4096  # elements of one float32 partial sum
 

@@ -8,9 +8,17 @@ from llvmlite import ir
 from numba import prange, types
 
 from minigrad.kernels.machinery.arrays import Array, Pair, pairs_array
-from minigrad.kernels.machinery.launch import borrowed, exact, exact_kernel, intrinsic, ready, run, threaded
+from minigrad.kernels.machinery.launch import (
+    borrowed,
+    exact,
+    exact_kernel,
+    intrinsic,
+    ready,
+    run,
+    threaded,
+)
 from minigrad.kernels.machinery.memory import empty
-from minigrad.kernels.reference.conv import divisors
+from minigrad.kernels.reference.pool import divisors
 
 
 @exact

@@ -15,6 +15,12 @@ def accumulator(*arrays: Array | None) -> np.dtype[Any]:
     return np.result_type(np.float64, *(a for a in arrays if a is not None))
 
 
+def like(x: Array, *others: Array | None) -> np.dtype[Any]:
+    """The dtype of x, or complex128 when a probe comes in through another argument."""
+    probes = any(a is not None and a.dtype.kind == "c" for a in others)
+    return np.dtype(np.complex128) if probes else x.dtype
+
+
 def pairs_array(*pairs: Pair) -> Array:
     """kernel, stride, padding and the like as one array: a parallel loop takes no tuples."""
     return np.array(pairs, np.int64)

@@ -16,8 +16,8 @@ import numpy as np
 from llvmlite import ir
 from numba import extending, njit
 
-from minigrad.kernels import get_num_threads, hold_blas
 from minigrad.kernels.machinery.arrays import Array
+from minigrad.kernels.machinery.threads import get_num_threads, hold_blas
 
 intrinsic: Any = extending.intrinsic
 

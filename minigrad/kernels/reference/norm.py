@@ -1,43 +1,17 @@
-"""The reference kernels: plain numpy, arrays in and arrays out, written to be read.
-
-Conventions, shared with the compiled twin of this file (same names, order, signatures, returns):
-
-- g is the gradient of the loss with respect to a kernel's output, d<name> with respect to <name>;
-- kernels are pure; only names that end in an underscore change their arguments;
-- results have the dtype of x. Statistics, and sums that run over a batch, have the accumulator
-  dtype, result_type(x, float64);
-- everything also works in complex128, which is how derivatives are checked: a complex number is a
-  value with its derivative riding along in the imaginary part. So every choice (>, max, argmax)
-  looks at the real part only, and no function that is not analytic (abs, conj) is used.
-"""
+"""Batch, group, layer and rms normalisation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import sqrt
 from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.machinery.arrays import Array, accumulator
-from minigrad.kernels.reference.conv import avg_pool2d as avg_pool2d
-from minigrad.kernels.reference.conv import avg_pool2d_backward as avg_pool2d_backward
-from minigrad.kernels.reference.conv import conv2d as conv2d
-from minigrad.kernels.reference.conv import conv2d_input_grad as conv2d_input_grad
-from minigrad.kernels.reference.conv import conv2d_weight_grad as conv2d_weight_grad
-from minigrad.kernels.reference.conv import max_pool2d as max_pool2d
-from minigrad.kernels.reference.conv import max_pool2d_backward as max_pool2d_backward
+from minigrad.kernels.machinery.arrays import Array, accumulator, like
+from minigrad.kernels.reference.relu import relu, relu_backward
 
 BLOCK = 1 << 16  # elements of one temporary: 512 KiB of float64 stay in the second-level cache
 
-
-def _like(x: Array, *others: Array | None) -> np.dtype[Any]:
-    """The dtype of x, or complex128 when a probe comes in through another argument."""
-    probes = any(a is not None and a.dtype.kind == "c" for a in others)
-    return np.dtype(np.complex128) if probes else x.dtype
-
-
-# ---------------------------------------------------------------------------- normalisation
 # x is (N, C, S): N samples, C features, S positions; m = N·S values share one mean and variance.
 #
 #   (1) mean = Σx / m            (2) var = Σ(x - mean)² / m       (biased)
@@ -82,7 +56,7 @@ def batch_norm(
 ) -> tuple[Array, Array, Array, Array]:
     """Normalise x (N, C, S) per feature, (1) to (5), then relu: y and mean, var, inv_std (C,)."""
     acc, C = accumulator(x), x.shape[1]
-    y = np.empty(x.shape, _like(x, gamma, beta))
+    y = np.empty(x.shape, like(x, gamma, beta))
     mean, var = np.full(C, np.nan, acc), np.full(C, np.nan, acc)
     inv_std = np.full(C, np.nan, acc)
     if not x.size:
@@ -102,7 +76,7 @@ def normalize(
 ) -> Array:
     """Equations (4) and (5) for x (N, C, S) with statistics (C,) that are given."""
     acc = accumulator(x, mean)
-    y = np.empty(x.shape, _like(x, mean, inv_std, gamma, beta))
+    y = np.empty(x.shape, like(x, mean, inv_std, gamma, beta))
     with np.errstate(all="ignore"):
         for c in _feature_blocks(x):
             d = np.subtract(x[:, c], mean[c, None], dtype=acc)
@@ -118,7 +92,7 @@ def _norm_backward(
     """(6) and (7), then (8) if the statistics came from this batch, else dx = gamma·inv_std·g."""
     acc, C = accumulator(g, x, mean, inv_std), x.shape[1]
     m = x.shape[0] * x.shape[2]
-    dx = np.empty(x.shape, _like(x, g, mean, inv_std, gamma))
+    dx = np.empty(x.shape, like(x, g, mean, inv_std, gamma))
     dgamma, dbeta = np.zeros(C, acc), np.zeros(C, acc)
     if not x.size:
         return dx, dgamma, dbeta
@@ -201,7 +175,7 @@ def layer_norm(
     acc, (N, D) = accumulator(x), x.shape
     if not x.size:
         nothing = np.full(N, np.nan, acc)
-        return np.empty(x.shape, _like(x, gamma, beta)), nothing, nothing.copy()
+        return np.empty(x.shape, like(x, gamma, beta)), nothing, nothing.copy()
     with np.errstate(all="ignore"):
         x0 = x[:, :1].astype(acc)
         d = x - x0
@@ -211,7 +185,7 @@ def layer_norm(
         y = d * inv_std[:, None]
         y = y if gamma is None else y * gamma
         y = y if beta is None else y + beta
-    return y.astype(_like(x, gamma, beta), copy=False), (x0 + shift)[:, 0], inv_std
+    return y.astype(like(x, gamma, beta), copy=False), (x0 + shift)[:, 0], inv_std
 
 
 def layer_norm_backward(
@@ -226,7 +200,7 @@ def layer_norm_backward(
         sum_gx = np.einsum("nd,nd->n", gh, x_hat)[:, None]
         dx = inv_std[:, None] * (gh - sum_g / D - x_hat * (sum_gx / D))
         dgamma, dbeta = np.einsum("nd,nd->d", g, x_hat), g.sum(0, dtype=accumulator(g))
-    return dx.astype(_like(x, g, mean, gamma), copy=False), dgamma, dbeta
+    return dx.astype(like(x, g, mean, gamma), copy=False), dgamma, dbeta
 
 
 # Root mean square: r = 1/√(Σ_d x²/D + eps), x_hat = x·r, y = gamma·x_hat;
@@ -241,7 +215,7 @@ def rms_norm(x: Array, gamma: Array | None, eps: float) -> tuple[Array, Array]:
         inv_rms = 1 / np.sqrt(np.einsum("nd,nd->n", d, d) / D + eps)
         y = d * inv_rms[:, None]
         y = y if gamma is None else y * gamma
-    return y.astype(_like(x, gamma), copy=False), inv_rms
+    return y.astype(like(x, gamma), copy=False), inv_rms
 
 
 def rms_norm_backward(
@@ -255,118 +229,4 @@ def rms_norm_backward(
         sum_gx = np.einsum("nd,nd->n", gh, x_hat)[:, None]
         dx = inv_rms[:, None] * (gh - x_hat * (sum_gx / D))
         dgamma = np.einsum("nd,nd->d", g, x_hat)
-    return dx.astype(_like(x, g, inv_rms, gamma), copy=False), dgamma
-
-
-# ---------------------------------------------------------------------------- losses
-#   (15) loss = -log softmax(x)[t] = log Σ_c exp(x_c) - x_t       (16) dx = g·(softmax(x) - 1_t)
-
-
-def cross_entropy(x: Array, target: Array) -> tuple[Array, Array]:
-    """(15) per row of x (N, C), target (N,): loss and log Σ exp, both (N,) accumulators."""
-    top = x.real.max(1, initial=-np.inf)  # exp of what is left cannot overflow
-    with np.errstate(all="ignore"):
-        z = np.subtract(x, top[:, None], dtype=accumulator(x))
-        log_sum = np.log(np.exp(z).sum(1))
-        loss = log_sum - z[np.arange(len(x)), target]
-    return loss, log_sum + top
-
-
-def cross_entropy_backward(g: Array, x: Array, log_sum_exp: Array, target: Array) -> Array:
-    """Equation (16), g (N,) one number a row: dx (N, C)."""
-    with np.errstate(all="ignore"):
-        dx: Array = np.exp(x - log_sum_exp[:, None])
-        dx[np.arange(len(x)), target] -= 1
-        dx = dx * g[:, None]
-    return dx.astype(_like(x, g, log_sum_exp), copy=False)
-
-
-# ---------------------------------------------------------------------------- relu
-
-
-def relu(x: Array) -> Array:
-    """x where it is positive (or NaN), else 0; any shape."""
-    if x.dtype.kind == "c":
-        return np.where(x.real <= 0, 0, x)
-    return np.maximum(x, 0)
-
-
-def relu_backward(g: Array, y: Array) -> Array:
-    """g where y, the result of relu, is positive (or NaN), else 0."""
-    return np.where(y.real <= 0, 0, g)
-
-
-# ---------------------------------------------------------------------------- running statistics
-
-
-def move_stats_(
-    mean: Array, var: Array, batch_mean: Array, batch_var: Array, factor: float, correction: float
-) -> Array:
-    """Move running statistics (C,) in place: (1 - factor)·running + factor·batch, the batch's
-    variance times `correction`. Channels where that is not finite stay; returns which."""
-    with np.errstate(all="ignore"):
-        new_mean = ((1 - factor) * mean.astype(np.float64) + factor * batch_mean).astype(mean.dtype)
-        new_var = (1 - factor) * var.astype(np.float64) + factor * (batch_var * correction)
-        new_var = new_var.astype(var.dtype)
-    stay = ~(np.isfinite(new_mean) & np.isfinite(new_var))
-    np.copyto(mean, new_mean, where=~stay)
-    np.copyto(var, new_var, where=~stay)
-    return np.flatnonzero(stay)
-
-
-# ---------------------------------------------------------------------------- optimisers, scatter
-
-
-def sgd_step_(
-    p: Array,
-    g: Array,
-    buf: Array | None,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    maximize: bool,
-) -> None:
-    """One step of SGD, in place in p and buf: buf = momentum·buf + (1 - dampening)·g."""
-    d = -g if maximize else g
-    if weight_decay:
-        d = d + weight_decay * p
-    if buf is not None:
-        buf *= momentum
-        buf += (1 - dampening) * d
-        d = d + momentum * buf if nesterov else buf
-    p -= lr * d
-
-
-def adam_step_(
-    p: Array,
-    g: Array,
-    m: Array,
-    v: Array,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    step: int,
-    decoupled: bool,
-    maximize: bool,
-) -> None:
-    """Step number `step` (from 1) of Adam, or AdamW if decoupled, in place in p, m and v."""
-    d = -g if maximize else g
-    if weight_decay and decoupled:
-        p *= 1 - lr * weight_decay
-    elif weight_decay:
-        d = d + weight_decay * p
-    m += (1 - beta1) * (d - m)
-    v *= beta2
-    v += (1 - beta2) * d * d
-    # m and v start at zero; the divisions take out the bias that leaves in them.
-    denominator = np.sqrt(v) / sqrt(1 - beta2**step) + eps
-    p -= lr / (1 - beta1**step) * m / denominator
-
-
-def add_at_(out: Array, index: Array, rows: Array) -> None:
-    """out[index[k]] += rows[k] in order; out (V, D), index (K,), rows (K, D)."""
-    np.add.at(out, index, rows)
+    return dx.astype(like(x, g, inv_rms, gamma), copy=False), dgamma

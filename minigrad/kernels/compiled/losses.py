@@ -1,0 +1,69 @@
+"""Compiled cross-entropy."""
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from minigrad.kernels.machinery.arrays import Array
+from minigrad.kernels.machinery.launch import checked, kernel, ready, run, threaded
+
+F64 = np.dtype(np.float64)
+
+
+@kernel
+def _cross_entropy(lo, hi, x, target, loss, log_sum_exp):
+    C = x.shape[1]
+    for n in range(lo, hi):
+        row = x[n]
+        top = row[0]
+        for c in range(C):
+            top = max(top, row[c])
+        s = 0.0
+        for c in range(C):
+            s += np.exp(np.float64(row[c]) - top)
+        log_sum = np.log(s)
+        loss[n] = log_sum - (np.float64(row[target[n]]) - top)
+        log_sum_exp[n] = log_sum + top
+
+
+@kernel
+def _cross_entropy_backward(lo, hi, g, x, log_sum_exp, target, dx):
+    for n in range(lo, hi):
+        row, out, scale = x[n], dx[n], np.float64(g[n])
+        for c in range(x.shape[1]):
+            out[c] = np.exp(row[c] - log_sum_exp[n]) * scale
+        t = target[n]
+        out[t] = (np.exp(row[t] - log_sum_exp[n]) - 1) * scale
+
+
+@threaded
+def _cross_entropy_p(tasks, *args):
+    for t in prange(tasks):
+        _cross_entropy(np.int64(t), np.int64(t) + 1, *args)
+
+
+@threaded
+def _cross_entropy_backward_p(tasks, *args):
+    for t in prange(tasks):
+        _cross_entropy_backward(np.int64(t), np.int64(t) + 1, *args)
+
+
+def cross_entropy(x: Array, target: Array) -> tuple[Array, Array]:
+    """(15) per row of x (N, C), target (N,): loss and log Σ exp, both (N,) float64."""
+    N, C = x.shape
+    target = checked(target, C, "target")
+    loss, log_sum_exp = np.empty(N), np.empty(N)
+    args = (ready(x, x.dtype), target, loss, log_sum_exp)
+    run(_cross_entropy, _cross_entropy_p, N, x.size, *args)
+    return loss, log_sum_exp
+
+
+def cross_entropy_backward(g: Array, x: Array, log_sum_exp: Array, target: Array) -> Array:
+    """Equation (16), g (N,) one number a row: dx (N, C)."""
+    target = checked(target, x.shape[1], "target")
+    dx = np.empty(x.shape, x.dtype)
+    args = (ready(g, F64), ready(x, x.dtype), ready(log_sum_exp, F64), target, dx)
+    run(_cross_entropy_backward, _cross_entropy_backward_p, len(x), x.size, *args)
+    return dx
