@@ -40,23 +40,21 @@ from minigrad.nn.loss import (
 from minigrad.nn.module import Module, Parameter
 from minigrad.nn.noise import NoiseInjection
 from minigrad.nn.norm import (
+    BatchInstanceNorm2d,
     BatchNorm1d,
     BatchNorm2d,
     BatchNorm3d,
-    GroupNorm,
-    InstanceNorm1d,
-    InstanceNorm2d,
-    LayerNorm,
-    RMSNorm,
-)
-from minigrad.nn.norm_variants import (
-    BatchInstanceNorm2d,
     BatchRenorm1d,
     BatchRenorm2d,
     DecorrelatedBatchNorm1d,
     DecorrelatedBatchNorm2d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    LayerNorm,
     LpBatchNorm1d,
     LpBatchNorm2d,
+    RMSNorm,
 )
 from minigrad.nn.padding import (
     CircularPad1d,

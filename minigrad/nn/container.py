@@ -9,7 +9,7 @@ from typing import Any, Self
 from minigrad.nn.activation import ReLU
 from minigrad.nn.errors import described
 from minigrad.nn.module import Module
-from minigrad.nn.norm import BatchNormBase
+from minigrad.nn.norm.batch import BatchNormBase
 from minigrad.tensor import Tensor
 
 

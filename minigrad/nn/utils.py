@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.nn.fold import fold_batchnorm
-from minigrad.nn.inference import explain_batchnorm, recalibrate
 from minigrad.nn.norm import frozen_stats
+from minigrad.nn.norm.fold import fold_batchnorm
+from minigrad.nn.norm.recalibrate import explain_batchnorm, recalibrate
 from minigrad.tape import Array, note_change
 from minigrad.tensor import Tensor, wrap
 

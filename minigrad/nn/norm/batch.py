@@ -1,5 +1,4 @@
-"""Batch and instance normalisation. The mathematics is in `ops/norm.py`, the running statistics
-are kept by `norm_base.py`, and layers that need no batch are in `layer_norm.py`."""
+"""Batch normalisation. The mathematics is in `ops/norm.py`."""
 
 from __future__ import annotations
 
@@ -9,25 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import kernels
-from minigrad.nn.layer_norm import GroupNorm, LayerNorm, RMSNorm
-from minigrad.nn.norm_base import NormBase, frozen_stats, stats_move
+from minigrad.nn.norm.base import NormBase, stats_move
 from minigrad.ops import norm as ops
 from minigrad.ops.activations import relu as relu_op
-from minigrad.ops.shape import squeeze, unsqueeze
 from minigrad.tape import Array
 from minigrad.tensor import Tensor
-
-__all__ = [
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "BatchNorm3d",
-    "GroupNorm",
-    "InstanceNorm1d",
-    "InstanceNorm2d",
-    "LayerNorm",
-    "RMSNorm",
-    "frozen_stats",
-]
 
 # PyTorch's 0.1 as an object of its own, so that an explicit `momentum=0.1` can be told from none.
 MOMENTUM = float("0.1")
@@ -140,7 +125,7 @@ class BatchNormBase(NormBase):
         self.check_channels(x, 1)
         self.check_dtype(x)
 
-    # What the relatives in norm_variants.py do in their own ways.
+    # What the relatives in variants.py do in their own ways.
 
     def _by_batch(self, x: Tensor) -> tuple[Tensor, Array, Array]:
         """The output in training, and the batch's mean and biased variance (float64)."""
@@ -236,67 +221,3 @@ class BatchNorm2d(BatchNormBase):
 
 class BatchNorm3d(BatchNormBase):
     ranks: ClassVar[dict[int, str]] = {5: "(N, C, D, H, W)"}
-
-
-class _InstanceNorm(NormBase):
-    """Normalise each channel of each sample by its own mean and variance.
-
-    InstanceNorm1d takes (N, C, L) or (C, L), InstanceNorm2d (N, C, H, W) or (C, H, W).
-
-    Args:
-        num_features: the number of channels C.
-        eps: added to the variance, inside the root.
-        momentum: the weight of the new batch in the running statistics.
-        affine: learn gamma (`weight`) and beta (`bias`) per channel.
-        track_running_stats: keep running means over samples, and normalise by them in eval mode.
-        dtype: of parameters and statistics; float32 by default.
-        bias: with affine, learn beta.
-
-    Raises:
-        ValueError: one value per channel and sample; another number of axes or channels.
-        TypeError, RuntimeError: an input that is not floating, or of another dtype than the layer.
-
-    Source: Ulyanov, Vedaldi and Lempitsky, Instance normalization: the missing ingredient for fast
-    stylization, 2016.
-    """
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = False,
-        track_running_stats: bool = False,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise x (N, C, …) or (C, …)."""
-        self.check_rank(input)
-        single = input.ndim == min(self.ranks)
-        self.check_channels(input, 0 if single else 1)
-        self.check_dtype(input)
-        y = self._normalise(unsqueeze(input, 0) if single else input)
-        return squeeze(y, 0) if single else y
-
-    def _normalise(self, x: Tensor) -> Tensor:
-        affine = self.weight, self.bias
-        if not self.training and self.running_mean is not None:
-            return ops.batch_norm_eval(x, self.running_mean, self.running_var, *affine, self.eps)
-        y, mean, var = ops.instance_norm_train(x, *affine, self.eps)
-        tracked = self.training and self.running_mean is not None and self.momentum is not None
-        if tracked and x.data.size and stats_move(self):
-            size = x.data.size // (x.shape[0] * x.shape[1])
-            self.move(mean, var, self.momentum or 0.0, size / (size - 1))
-        return y
-
-
-class InstanceNorm1d(_InstanceNorm):
-    ranks: ClassVar[dict[int, str]] = {2: "(C, L)", 3: "(N, C, L)"}
-
-
-class InstanceNorm2d(_InstanceNorm):
-    ranks: ClassVar[dict[int, str]] = {3: "(C, H, W)", 4: "(N, C, H, W)"}

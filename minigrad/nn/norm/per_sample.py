@@ -9,7 +9,7 @@ from typing import Any
 
 from minigrad.nn.arguments import integer
 from minigrad.nn.module import Module
-from minigrad.nn.norm_base import affine_parameters, check_eps, fill, sizes_of
+from minigrad.nn.norm.base import affine_parameters, check_eps, fill, sizes_of
 from minigrad.ops import norm as ops
 from minigrad.tensor import Tensor
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from minigrad import modes
 from minigrad.nn.module import Module
-from minigrad.nn.norm import BatchNormBase
-from minigrad.nn.norm_base import frozen_stats
+from minigrad.nn.norm.base import frozen_stats
+from minigrad.nn.norm.batch import BatchNormBase
 from minigrad.tape import Array, note_change
 from minigrad.tensor import Tensor
 

@@ -1,4 +1,4 @@
-"""Decorrelated batch normalisation; the other relatives of BatchNorm are in `norm_variants.py`."""
+"""Decorrelated batch normalisation; the other relatives of BatchNorm are in `variants.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad.nn.arguments import integer
-from minigrad.nn.norm import MOMENTUM, BatchNorm1d, BatchNorm2d, BatchNormBase
+from minigrad.nn.norm.batch import MOMENTUM, BatchNorm1d, BatchNorm2d, BatchNormBase
 from minigrad.ops.whitening import covariance, grouped, inverse_root, whiten
 from minigrad.tape import Array, note_change
 from minigrad.tensor import Tensor, wrap

@@ -15,7 +15,7 @@ from minigrad.nn.container import Identity, Sequential
 from minigrad.nn.conv import Conv1d, Conv2d
 from minigrad.nn.linear import Dropout, Linear
 from minigrad.nn.module import Module, Parameter
-from minigrad.nn.norm import BatchNormBase
+from minigrad.nn.norm.batch import BatchNormBase
 from minigrad.nn.pooling import Flatten
 from minigrad.tape import Array, Node
 from minigrad.tensor import Tensor, as_array, wrap

@@ -10,15 +10,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.nn.decorrelated import (
+from minigrad.nn.module import Parameter
+from minigrad.nn.norm.base import fill, stats_move
+from minigrad.nn.norm.batch import MOMENTUM, BatchNorm1d, BatchNorm2d, BatchNormBase
+from minigrad.nn.norm.decorrelated import (
     DecorrelatedBatchNorm1d,
     DecorrelatedBatchNorm2d,
     along_channels,
     apply_affine,
 )
-from minigrad.nn.module import Parameter
-from minigrad.nn.norm import MOMENTUM, BatchNorm1d, BatchNorm2d, BatchNormBase
-from minigrad.nn.norm_base import fill, stats_move
 from minigrad.ops import norm as ops
 from minigrad.ops.arithmetic import clamp
 from minigrad.tape import Array, note_change
