@@ -11,7 +11,7 @@ import pytest
 
 Image = pytest.importorskip("PIL.Image")
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 import gallery  # noqa: E402
 

@@ -357,7 +357,7 @@ def test_narrower_vectors_give_the_same_numbers(features: str, tmp_path: Path) -
         "NUMBA_CPU_FEATURES": features,
         "NUMBA_CACHE_DIR": str(tmp_path),
         "PYTHONPATH": os.pathsep.join(
-            [str(Path(__file__).parent), str(Path(kernels.__file__).parents[2])]
+            [*map(str, Path(__file__).parents[:2]), str(Path(kernels.__file__).parents[2])]
         ),
     }
     run = [sys.executable, "-W", "error", "-c", code]

@@ -554,13 +554,13 @@ def test_user_threads_may_call_at_once() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork")
 def test_forked_child_computes_the_same() -> None:
     program = (
-        "import os, sys, hashlib, warnings; from tests.test_kernels import everything\n"
+        "import os, sys, hashlib, warnings; from test_kernels import everything\n"
         "warnings.simplefilter('ignore'); a = everything(); pid = os.fork()\n"
         "if pid == 0: os._exit(0 if everything() == a else 3)\n"
         "sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) or everything() != a)"
     )
-    root = Path(__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", program], cwd=root, timeout=120)
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], env=paths, timeout=120)
     assert done.returncode == 0
 
 
@@ -640,7 +640,7 @@ def test_only_float32_and_float64_are_compiled_for() -> None:
 
 
 def python(code: str, **env: str) -> subprocess.CompletedProcess[str]:
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=root,

@@ -9,7 +9,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("tqdm")
 pytest.importorskip("sklearn")
 
-from test_examples_b import NO_TITANIC, mnist_folder, real_data, run_quick
+from quick import NO_TITANIC, mnist_folder, real_data, run_quick
 
 __all__ = ["mnist_folder"]  # a fixture
 

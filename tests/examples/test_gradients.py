@@ -9,7 +9,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("tqdm")
 pytest.importorskip("sklearn")
 
-from test_examples_b import mnist_folder, run_quick
+from quick import mnist_folder, run_quick
 
 __all__ = ["mnist_folder"]  # a fixture
 

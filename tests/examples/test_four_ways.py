@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_examples_b import run_quick
+from quick import run_quick
 
 
 def test_four_ways_agree(tmp_path):

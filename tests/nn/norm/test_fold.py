@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_norm_inference import randomised, same, state, tensor
+from test_recalibrate import randomised, same, state, tensor
 
 from minigrad import Tensor, nn
 from minigrad.nn.utils import explain_batchnorm, fold_batchnorm, recalibrate
