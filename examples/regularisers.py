@@ -87,7 +87,7 @@ def train_regularised(
     fit(
         model, optim.SGD(groups, lr=RATE), x, y, epochs, seed,
         penalty=(lambda: l1 * sum(w.abs().sum() for w in weights)) if l1 else None,
-        each_epoch=lambda: lengths.append(float(np.sum(weights[0].data.astype(np.float64) ** 2))),
+        each_epoch=lambda: lengths.append(float(np.sum(weights[0].array.astype(np.float64) ** 2))),
     )  # fmt: skip
     seen, unseen = evaluate(model, x, y), evaluate(model, *test)
     return {"train": seen[0], "test": unseen[0], "test loss": unseen[1], "length": lengths}

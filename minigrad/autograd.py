@@ -24,7 +24,7 @@ from minigrad.modes import detect_anomaly, enable_grad, no_grad, set_grad_enable
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.recording import record
 from minigrad.tape import Array, Node
-from minigrad.tensor import Tensor, inspector, seed, wrap
+from minigrad.tensor import Tensor, seed, wrap
 
 __all__ = [
     "detect_anomaly", "enable_grad", "functional", "grad", "gradcheck", "hvp", "no_grad", "record",
@@ -43,7 +43,7 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool = False)
     outputs = _tuple(tensors)
     grads = (None,) * len(outputs) if grad_tensors is None else _tuple(grad_tensors)
     seeds = [seed(y, g, "backward") for y, g in zip(outputs, grads, strict=True)]
-    tape.backward([n for n, _ in seeds], [g for _, g in seeds], retain_graph, inspector())
+    tape.backward([n for n, _ in seeds], [g for _, g in seeds], retain_graph, modes.inspector())
 
 
 def grad(
@@ -76,7 +76,7 @@ def grad(
     wanted: list[Node] = [x.node for x in inputs]
     found = tape.walk(
         [n for n, _ in seeds], [g for _, g in seeds], bool(retain_graph), wanted,
-        modes.watch_backward if modes.anomaly_users else None,
+        modes.inspector(),
     )  # fmt: skip
     if not allow_unused:
         for i, node in enumerate(wanted):
@@ -95,15 +95,15 @@ def _with_data(
     inputs: Sequence[Tensor], arrays: Sequence[Any], leaves: bool = False
 ) -> Iterator[None]:
     """Let the tensors hold other arrays for a while (so functions that close over them see it)."""
-    saved = [(x, x.data, x.node) for x in inputs]
+    saved = [(x, x.array, x.node) for x in inputs]
     try:
         for x, a in zip(inputs, arrays, strict=True):
-            x.data = a
+            x.array = a
             x.node = Node("leaf", (), a.shape, a.dtype, None) if leaves else None
         yield
     finally:
         for x, data, node in saved:
-            x.data, x.node = data, node
+            x.array, x.node = data, node
 
 
 def gradcheck(
@@ -164,13 +164,13 @@ def _compare(
     weights = [own.standard_normal(y.shape) for y in outputs]
     analytic = grad(outputs, tensors, [wrap(w) for w in weights], allow_unused=True)
     vjp = [
-        np.zeros(x.shape) if g is None else g.data for x, g in zip(tensors, analytic, strict=True)
+        np.zeros(x.shape) if g is None else g.array for x, g in zip(tensors, analytic, strict=True)
     ]
-    data = [x.data for x in tensors]
+    data = [x.array for x in tensors]
 
     def projected(arrays: Sequence[Any], part: str) -> float:
         with _with_data(tensors, arrays):  # read inside: an output may be an input itself
-            ys = [evaluate()[i].data for i in which]
+            ys = [evaluate()[i].array for i in which]
         return float(sum(np.sum(w * getattr(y, part)) for y, w in zip(ys, weights, strict=True)))
 
     def along(k: int, direction: Array, complex_step: bool) -> float:
@@ -254,11 +254,11 @@ def hvp(
         with modes.probe(), modes.enable_grad():
             probes = []
             for x, direction in zip(xs, vs, strict=True):
-                z = x.data + 1j * STEP * direction.data.astype(np.float64)
+                z = x.array + 1j * STEP * direction.array.astype(np.float64)
                 z = np.asarray(z, np.complex128)
                 probes.append(wrap(z, Node("leaf", (), z.shape, z.dtype, None)))
             out = func(*probes)
-            if not isinstance(out, Tensor) or out.data.size != 1:
+            if not isinstance(out, Tensor) or out.array.size != 1:
                 raise RuntimeError("hvp: the function must return a tensor with one element")
             found: dict[Node, Any] = {}
             if out.node is not None:
@@ -271,7 +271,7 @@ def hvp(
             raise RuntimeError(f"hvp: the output does not depend on input {i}")
         part = found[z.node].imag / STEP if z.node in found else np.zeros(x.shape)
         products.append(wrap(np.asarray(part).astype(x.dtype)))
-    value = wrap(np.asarray(out.data.real).astype(xs[0].dtype))
+    value = wrap(np.asarray(out.array.real).astype(xs[0].dtype))
     return value, products[0] if single else tuple(products)
 
 

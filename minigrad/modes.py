@@ -204,6 +204,11 @@ def watch_backward(node: Any, grads: Any) -> None:
             )
 
 
+def inspector() -> Callable[[Any, Any], None] | None:
+    """What a backward walk shows the gradients to, or None if nobody wants to see them."""
+    return watch_backward if anomaly_users and anomaly.get() else None
+
+
 def _bad(array: Any, mode: tuple[bool, bool]) -> str | None:
     check_nan, check_inf = mode
     if check_nan and np.isnan(array).any():

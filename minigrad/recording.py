@@ -1,5 +1,5 @@
 """What an op is made with: `operands` (its inputs as arrays of one dtype) before the formula, and
-after it `elementwise` (pairs of an input and its gradient's map) or `record` (one joint vjp)."""
+after it `record_each` (pairs of an input and its gradient's map) or `record` (one joint vjp)."""
 
 from __future__ import annotations
 
@@ -22,20 +22,10 @@ Pair = tuple[Any, Callable[[Any], Any]]
 def operands(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]:
     """The arrays of the inputs of the op `name`, of one dtype and shapes that broadcast.
 
-    `floating` lifts integers to float32, as division does.
+    The dtype is `result_dtype`'s; `floating` lifts integers to float32, as division does.
     """
-    if len(values) == 2:  # the two common cases, without the general rule's cost
-        x, y = values
-        if isinstance(x, Tensor):
-            a = x.data
-            if isinstance(y, Tensor):
-                b = y.data
-                if a.dtype is b.dtype and a.dtype.kind in "fc":
-                    if a.shape != b.shape:
-                        check_broadcast(name, (a, b))
-                    return a, b
-            elif a.dtype.kind == "f" and type(y) in (float, int):
-                return a, _number(name, y, a.dtype)
+    if len(values) == 2 and (fast := _same_dtype(name, *values)) is not None:
+        return fast
     try:
         dtype = result_dtype(*values)
     except TypeError as error:
@@ -43,16 +33,35 @@ def operands(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]
     if floating and CATEGORY[dtype.kind] < 2:
         dtype = float32
     arrays = tuple(
-        np.asarray(v.data if isinstance(v, Tensor) else v).astype(dtype, copy=False) for v in values
+        np.asarray(v.array if isinstance(v, Tensor) else v).astype(dtype, copy=False)
+        for v in values
     )
     if len(arrays) > 1:
         check_broadcast(name, arrays)
     return arrays
 
 
+def _same_dtype(name: str, x: Any, y: Any) -> tuple[Any, Any] | None:
+    """What `operands` gives in the two common cases, without the cost of its general rule: two
+    tensors of one floating dtype, or one and a plain number. None in other cases."""
+    if not isinstance(x, Tensor):
+        return None
+    a = x.array
+    if isinstance(y, Tensor):
+        b = y.array
+        if a.dtype is not b.dtype or a.dtype.kind not in "fc":
+            return None
+        if a.shape != b.shape:
+            check_broadcast(name, (a, b))
+        return a, b
+    if a.dtype.kind == "f" and type(y) in (float, int):
+        return a, _number(name, y, a.dtype)
+    return None
+
+
 def _number(name: str, y: float, dtype: np.dtype[Any]) -> Any:
     """y as a 0-d array, with which numpy computes faster than with a plain number."""
-    if -60000 < y < 60000:  # fits float16 too
+    if -60000 < y < 60000:  # nothing overflows, in float16 neither, so numpy need not be silenced
         return np.array(y, dtype)
     try:
         with np.errstate(over="ignore"):
@@ -91,9 +100,9 @@ def operand_arrays(name: str, *values: Any) -> list[Any]:
 def operand(name: str, x: Any, floating: bool = False) -> Array:
     """The array of the only input of the op `name`; see `operands`."""
     if isinstance(x, Tensor):
-        if not floating or x.data.dtype.kind in "fc":
-            return x.data
-        return x.data.astype(float32)
+        if not floating or x.array.dtype.kind in "fc":
+            return x.array
+        return x.array.astype(float32)
     return cast(Array, operands(name, x, floating=floating)[0])
 
 
@@ -105,8 +114,8 @@ def floating_operand(name: str, x: Any) -> Array:
     return a
 
 
-def elementwise(name: str, out: Any, *pairs: Pair) -> Tensor:
-    """Record an elementwise operation: for each input, the map from g to its gradient.
+def record_each(name: str, out: Any, *pairs: Pair) -> Tensor:
+    """Record an operation whose inputs have a map of their own each: from g to that gradient.
 
     Un-broadcasting happens here and nowhere else: where the output's shape or dtype is not that of
     an input, its map may return any that the forward's broadcasting and promotion made of it.

@@ -120,7 +120,7 @@ def _encode(obj: Any, where: str, arrays: list[Array], inside: set[int]) -> Any:
                 f"save: {where} is a tensor with a graph (the result of "
                 f"{obj.node and obj.node.name!r}): detach() it"
             )
-        return {"tensor": _member(obj.data, where, arrays), "requires_grad": obj.requires_grad}
+        return {"tensor": _member(obj.array, where, arrays), "requires_grad": obj.requires_grad}
     if isinstance(obj, np.ndarray):
         return {"array": _member(obj, where, arrays)}
     if isinstance(obj, np.generic):

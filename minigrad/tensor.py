@@ -14,6 +14,7 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad import modes, tape
+from minigrad.checks import axis_of
 from minigrad.dtypes import CATEGORY, PYTHON_DTYPE, WEAK_DTYPE, float32
 from minigrad.tape import Array, Node
 
@@ -32,16 +33,16 @@ class Tensor:
         dtype: convert to this dtype.
     """
 
-    __slots__ = ("__weakref__", "base", "data", "node")
+    __slots__ = ("__weakref__", "array", "base", "node")
     __array_ufunc__ = None  # `ndarray + Tensor` asks Tensor.__radd__ instead of looping over it
     __hash__ = object.__hash__
 
-    data: Array
+    array: Array
     node: Node | None
     base: Tensor | None
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
-        self.data = np.array(as_array(data, dtype))
+        self.array = np.array(as_array(data, dtype))
         self.node = None
         self.base = None
         if requires_grad:
@@ -52,68 +53,70 @@ class Tensor:
     @property
     def shape(self) -> tuple[int, ...]:
         """The sizes of the axes."""
-        return cast("tuple[int, ...]", self.data.shape)
+        return cast("tuple[int, ...]", self.array.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The numpy dtype."""
-        return self.data.dtype
+        return self.array.dtype
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return self.data.ndim
+        return self.array.ndim
 
     def dim(self) -> int:
         """The number of axes."""
-        return self.data.ndim
+        return self.array.ndim
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one axis."""
-        return self.data.shape if dim is None else self.data.shape[axis_of("size", dim, self.ndim)]
+        return (
+            self.array.shape if dim is None else self.array.shape[axis_of("size", dim, self.ndim)]
+        )
 
     def numel(self) -> int:
         """The number of elements."""
-        return self.data.size
+        return self.array.size
 
     def element_size(self) -> int:
         """Bytes per element."""
-        return self.data.itemsize
+        return self.array.itemsize
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in memory in row-major order."""
-        return bool(self.data.flags.c_contiguous)
+        return bool(self.array.flags.c_contiguous)
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is a floating one."""
-        return self.data.dtype.kind == "f"
+        return self.array.dtype.kind == "f"
 
     def data_ptr(self) -> int:
         """The address of the first element."""
-        return self.data.ctypes.data
+        return self.array.ctypes.data
 
     def __len__(self) -> int:
-        if not self.data.ndim:
+        if not self.array.ndim:
             raise TypeError("len() of a 0-d tensor")
-        return int(self.data.shape[0])
+        return int(self.array.shape[0])
 
     def __iter__(self) -> Iterator[Tensor]:
-        if not self.data.ndim:
+        if not self.array.ndim:
             raise TypeError("iteration over a 0-d tensor")
-        return (self[i] for i in range(self.data.shape[0]))
+        return (self[i] for i in range(self.array.shape[0]))
 
     def __bool__(self) -> bool:
-        if self.data.size != 1:
+        if self.array.size != 1:
             raise RuntimeError(
                 f"bool() of a tensor of shape {self.shape} is ambiguous: use any() or all()"
             )
-        return bool(self.data.reshape(()))
+        return bool(self.array.reshape(()))
 
     def item(self) -> Any:
         """The only element, as a Python number."""
-        if self.data.size != 1:
+        if self.array.size != 1:
             raise RuntimeError(f"item() needs one element, got shape {self.shape}")
-        return self.data.item()
+        return self.array.item()
 
     def __float__(self) -> float:
         return float(self.item())
@@ -122,27 +125,56 @@ class Tensor:
         return int(self.item())
 
     def __index__(self) -> int:
-        if self.data.dtype.kind not in "iub":
+        if self.array.dtype.kind not in "iub":
             raise TypeError(f"only integer tensors can be an index, got dtype {self.dtype}")
         return int(self.item())
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""
-        return self.data.tolist()
+        return self.array.tolist()
+
+    @property
+    def data(self) -> Tensor:
+        """The detached tensor on the same memory: changes of it are changes of this one, and are
+        noted as such. The numpy array itself is `.array`. A tensor assigned to it takes its place,
+        and may have another shape and dtype."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"data: expected a Tensor, got {type(value).__name__}: assign "
+                "minigrad.as_tensor(value), or write into the array with x.array[...] = value"
+            )
+        array, node = value.array, self.node
+        if node is not None and array.dtype.kind != "f":
+            raise RuntimeError(
+                f"data: a tensor that requires grad must be floating, got dtype {array.dtype}"
+            )
+        if node is not None and (node.shape != array.shape or node.dtype != array.dtype):
+            if node.vjp is not None:
+                raise RuntimeError(
+                    f"data: {array.dtype} of shape {array.shape} cannot take the place of the "
+                    f"result of {node.name!r}, {node.dtype} of shape {node.shape}: use detach()"
+                )
+            node.shape, node.dtype = array.shape, array.dtype  # gradients will be of these
+        self.array = array
+        self.base = None
 
     def numpy(self) -> Array:
         """The array itself, sharing memory; refused while it requires a gradient."""
         if self.node is not None:
             raise RuntimeError("numpy() of a tensor that requires grad: use .detach().numpy()")
-        return self.data
+        return self.array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        text = np.array2string(self.data, separator=", ", prefix="tensor(", precision=4)
+        text = np.array2string(self.array, separator=", ", prefix="tensor(", precision=4)
         if self.dtype not in PYTHON_DTYPE.values() or (
-            not self.data.size and self.dtype != float32
+            not self.array.size and self.dtype != float32
         ):
             text += f", dtype={self.dtype}"
         if self.node is None:
@@ -151,19 +183,19 @@ class Tensor:
         return f"tensor({text}, {tail})"
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and self.data.size == 1 else repr(self)
+        return format(self.item(), spec) if spec and self.array.size == 1 else repr(self)
 
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise RuntimeError("only leaf tensors can be copied or pickled: detach() it first")
-        return rebuild, (type(self), self.data, self.requires_grad)
+        return rebuild, (type(self), self.array, self.requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         if not self.is_leaf:
             raise RuntimeError("only leaf tensors can be copied or pickled: detach() it first")
-        memo[id(self)] = copy = rebuild(type(self), self.data.copy(), self.requires_grad)
+        memo[id(self)] = copy = rebuild(type(self), self.array.copy(), self.requires_grad)
         if self.grad is not None:
-            copy.grad = wrap(self.grad.data.copy())
+            copy.grad = wrap(self.grad.array.copy())
         return copy
 
     # The tape.
@@ -180,7 +212,7 @@ class Tensor:
                 f"requires_grad can only be set on a leaf, this is the result of "
                 f"{self.node and self.node.name!r}: use detach()"
             )
-        if value and self.data.dtype.kind != "f":
+        if value and self.array.dtype.kind != "f":
             raise RuntimeError(
                 f"only floating tensors can require gradients, got dtype {self.dtype}: convert it "
                 "with .float() or .double()"
@@ -188,7 +220,7 @@ class Tensor:
         if not value:
             self.node = None
         elif self.node is None:
-            self.node = Node("leaf", (), self.data.shape, self.data.dtype, None)
+            self.node = Node("leaf", (), self.array.shape, self.array.dtype, None)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Set `requires_grad` and return the tensor."""
@@ -225,7 +257,7 @@ class Tensor:
                 f"grad of shape {value.shape} and dtype {value.dtype} was set on a tensor of shape "
                 f"{self.shape} and dtype {self.dtype}"
             )
-        data = value.data  # later gradients are added to it in place
+        data = value.array  # later gradients are added to it in place
         self.node.grad = data if data.flags.writeable else data.copy()
 
     def backward(self, gradient: Tensor | Array | None = None, retain_graph: bool = False) -> None:
@@ -237,7 +269,7 @@ class Tensor:
             retain_graph: keep the graph for another backward; otherwise it is consumed.
         """
         node, cotangent = seed(self, gradient, "backward")
-        tape.backward((node,), (cotangent,), retain_graph, inspector())
+        tape.backward((node,), (cotangent,), retain_graph, modes.inspector())
 
     def retain_grad(self) -> None:
         """Collect `.grad` here too, although this is not a leaf."""
@@ -254,7 +286,7 @@ class Tensor:
             result = hook(wrap(np.asarray(grad)))
             if result is not None and not isinstance(result, Tensor):
                 raise TypeError(f"a hook must return a Tensor or None, got {type(result).__name__}")
-            return grad if result is None else result.data
+            return grad if result is None else result.array
 
         if self.node.hooks is None:
             self.node.hooks = {}
@@ -262,7 +294,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory, cut off from the graph."""
-        data = self.data.real if modes.probing.get() else self.data
+        data = self.array.real if modes.probing.get() else self.array
         return wrap(data, base=origin(self))
 
     def detach_(self) -> Self:
@@ -310,7 +342,7 @@ class RemovableHandle:
 def wrap(data: Any, node: Node | None = None, base: Tensor | None = None) -> Tensor:
     """Make a Tensor that shares `data`; `base` marks it as a view of another tensor."""
     out = _new(Tensor)
-    out.data = data if type(data) is ndarray else np.asarray(data)
+    out.array = data if type(data) is ndarray else np.asarray(data)
     out.node = node
     out.base = base
     return out
@@ -324,7 +356,7 @@ def origin(x: Tensor) -> Tensor:
 def rebuild(kind: type[T], data: Array, requires_grad: bool) -> T:
     """Unpickle a leaf."""
     out = kind.__new__(kind)
-    out.data, out.node, out.base = data, None, None
+    out.array, out.node, out.base = data, None, None
     out.requires_grad = requires_grad
     return out
 
@@ -332,7 +364,7 @@ def rebuild(kind: type[T], data: Array, requires_grad: bool) -> T:
 def as_array(data: Any, dtype: Any = None) -> Array:
     """The array of a number, list, array or Tensor, by the rules of `Tensor(data, dtype=...)`."""
     if isinstance(data, Tensor):
-        array = data.data
+        array = data.array
     elif isinstance(data, np.ndarray | np.generic):
         array = np.asarray(data)
     else:
@@ -354,12 +386,8 @@ def as_array(data: Any, dtype: Any = None) -> Array:
 def _plain(items: Any) -> Any:
     """Nested lists with tensors in them as nested lists of numbers and arrays."""
     if isinstance(items, Tensor):
-        return items.data
+        return items.array
     return [_plain(item) for item in items] if isinstance(items, list | tuple) else items
-
-
-def inspector() -> Any:
-    return modes.watch_backward if modes.anomaly_users and modes.anomaly.get() else None
 
 
 def seed(output: Tensor, gradient: Any, who: str) -> tuple[Node, Array]:
@@ -370,29 +398,17 @@ def seed(output: Tensor, gradient: Any, who: str) -> tuple[Node, Array]:
             "requires_grad=True, or it was computed under no_grad"
         )
     if gradient is None:
-        if output.data.size != 1:
+        if output.array.size != 1:
             raise RuntimeError(
                 f"{who}: a gradient can be left out for a scalar only, got an output of shape "
                 f"{output.shape}: reduce it to a loss, or pass the gradient with respect to it"
             )
         return output.node, np.ones(output.shape, output.dtype)
     if isinstance(gradient, Tensor):
-        gradient = gradient.data
+        gradient = gradient.array
     gradient = np.asarray(gradient)
     if gradient.shape != output.shape:
         raise RuntimeError(
             f"{who}: got a gradient of shape {gradient.shape} for an output of shape {output.shape}"
         )
     return output.node, gradient.astype(output.dtype, copy=False)
-
-
-def axis_of(name: str, dim: int, ndim: int) -> int:
-    """A dim counted from the front, checked against the number of axes."""
-    if not isinstance(dim, int | np.integer):
-        raise TypeError(f"{name}: dim must be an integer, got {dim!r}")
-    if not -max(ndim, 1) <= dim < max(ndim, 1):
-        raise IndexError(
-            f"{name}: dim {dim} is out of range for {ndim} axes, expected "
-            f"{-max(ndim, 1)} to {max(ndim, 1) - 1}"
-        )
-    return dim % max(ndim, 1)

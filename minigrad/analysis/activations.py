@@ -124,7 +124,7 @@ class ActivationRecorder:
             self._passes[path] = number + 1
             if number % self._every:
                 return
-            values = self._chosen(output.data)
+            values = self._chosen(output.array)
             fraction = np.nan
             if isinstance(module, ELEMENTWISE):
                 slope = self._chosen(_derivative(module, args))
@@ -143,8 +143,8 @@ class ActivationRecorder:
 
 def _derivative(module: Module, args: tuple[Any, ...]) -> Array:
     """f'(x) of an elementwise f, which is its gradient for a cotangent of ones."""
-    x = wrap(args[0].data).requires_grad_()
+    x = wrap(args[0].array).requires_grad_()
     with modes.enable_grad():
         y = module.forward(x)
-        slope = grad(y, x, wrap(np.ones_like(y.data)))[0]
-    return cast(Tensor, slope).data
+        slope = grad(y, x, wrap(np.ones_like(y.array)))[0]
+    return cast(Tensor, slope).array

@@ -87,4 +87,4 @@ def _hessian_times(objective: Objective, v: Arrays) -> Arrays:
     # as float64, so that the product is not rounded to the parameters' dtype
     at = tuple(wrap(objective.start[path].astype(np.float64)) for path in v)
     _, product = functional.hvp(loss, at, tuple(map(wrap, v.values())))
-    return {path: p.data for path, p in zip(v, product, strict=True)}
+    return {path: p.array for path, p in zip(v, product, strict=True)}

@@ -10,10 +10,11 @@ import numpy as np
 
 from minigrad import modes
 from minigrad.autograd import grad
+from minigrad.changes import note_change
 from minigrad.func import functional_call
 from minigrad.nn.module import Module
 from minigrad.ops.random import get_rng_state, set_rng_state
-from minigrad.tape import Array, note_change
+from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
 LossFunction = Callable[[Any, Any], Tensor]
@@ -35,7 +36,7 @@ class Objective:
         if not isinstance(model, Module):
             raise TypeError(f"{name}: model must be a Module, got {type(model).__name__}")
         self.name, self.model, self.loss_fn, self.x, self.y = name, model, loss_fn, x, y
-        self.start: Arrays = {p: t.data for p, t in model.named_parameters() if t.requires_grad}
+        self.start: Arrays = {p: t.array for p, t in model.named_parameters() if t.requires_grad}
         if not self.start:
             raise ValueError(f"{name}: no parameter of {type(model).__name__} requires grad")
         self._random_state = get_rng_state()
@@ -67,7 +68,7 @@ class Objective:
             raise ValueError(f"{self.name}: the loss does not depend on the model's parameters")
         found = grad(loss.sum(), tuple(leaves.values()), allow_unused=True)
         gradient = {
-            path: np.zeros_like(at[path]) if g is None else g.data
+            path: np.zeros_like(at[path]) if g is None else g.array
             for path, g in zip(leaves, found, strict=True)
         }
         return float(loss.item()), gradient
@@ -84,7 +85,7 @@ def measuring(
     """
     objective = Objective(name, model, loss_fn, x, y)
     random_state = get_rng_state()
-    buffers = [(b, b.data, b.data.copy()) for b in model.buffers()]
+    buffers = [(b, b.array, b.array.copy()) for b in model.buffers()]
     training = [(module, module.training) for module in model.modules()]
     try:
         with modes.probe(), modes.enable_grad(), np.errstate(all="ignore"):
@@ -94,7 +95,7 @@ def measuring(
         for module, mode in training:
             module.training = mode
         for buffer, array, before in buffers:
-            buffer.data = array
+            buffer.array = array
             if array.tobytes() != before.tobytes():  # by bytes, since a NaN is not equal to itself
                 array[...] = before
                 note_change(array)

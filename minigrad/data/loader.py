@@ -248,7 +248,7 @@ def _whole_number(name: str, value: Any, least: int) -> int:
 
 
 def _rows(t: Tensor, index: Any) -> Tensor:
-    return t[index] if t.node is not None else wrap(t.data[index])
+    return t[index] if t.node is not None else wrap(t.array[index])
 
 
 def gather(dataset: Any, numbers: Array) -> Any:
@@ -302,7 +302,7 @@ def _stack(samples: list[Tensor]) -> Tensor:
         )
 
         return stack(samples)
-    return wrap(np.stack([s.data for s in samples]))
+    return wrap(np.stack([s.array for s in samples]))
 
 
 def _check_alike(samples: list[Any], kind: Callable[[Any], Any]) -> None:

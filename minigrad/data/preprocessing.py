@@ -73,7 +73,7 @@ class _Preprocessing:
                 raise RuntimeError(
                     f"{name} is not differentiable, and the input requires grad: detach() it"
                 )
-            x = x.data
+            x = x.array
         array = np.asarray(x)
         if array.dtype.kind not in "buif":
             raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")

@@ -1,7 +1,8 @@
-"""The choice between the numba and the numpy kernels.
+"""The kernels: arrays in, arrays out, and nothing of tensors. Two backends have the same functions.
 
-An op reads the choice once, kernels = current(x), and its vjp closes over the module it got, so a
-forward and its backward never disagree. numba is imported with the first kernel that needs it.
+`reference/` is plain numpy, written to be read; `compiled/` is numba, with the same chapters; both
+stand on `machinery/`. An op asks once for the backend of its arrays, and its vjp closes over that
+module, so a forward and its backward never disagree. numba is imported when it is first needed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from minigrad.kernels.machinery.threads import (
 )
 
 __all__ = [
-    "current",
+    "backend_for",
     "get_num_threads",
     "kernels_in_use",
     "one_pool",
@@ -37,7 +38,7 @@ NAMES = ("numba", "numpy")
 
 _default: str | None = None  # the process's choice; None until the environment has been read
 _here: ContextVar[str | None] = ContextVar("minigrad_kernels", default=None)
-_compiled: ModuleType | None = None  # compiled, or reference where numba fails to import
+_compiled: ModuleType | None = None  # compiled/, or reference/ where numba fails to import
 
 
 def _checked(name: object, source: str) -> str:
@@ -97,8 +98,8 @@ def _load() -> ModuleType:
     return _compiled
 
 
-def current(*arrays: np.ndarray[Any, Any] | None) -> ModuleType:
-    """The kernel module for these arrays; numpy's unless all are float32 or all are float64."""
+def backend_for(*arrays: np.ndarray[Any, Any] | None) -> ModuleType:
+    """The backend for these arrays: numpy's unless all are float32 or all are float64."""
     if _chosen() == "numpy":
         return reference
     dtype = None
@@ -115,4 +116,4 @@ def current(*arrays: np.ndarray[Any, Any] | None) -> ModuleType:
 
 def kernels_in_use() -> str:
     """ "numba" or "numpy": what real arrays get here and now; imports numba to be sure."""
-    return "numpy" if current() is reference else "numba"
+    return "numpy" if backend_for() is reference else "numba"

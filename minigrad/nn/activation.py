@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.checks import floating, integer
 from minigrad.nn import functional as F
-from minigrad.nn.arguments import floating, integer
 from minigrad.nn.module import Module, Parameter
 from minigrad.tensor import Tensor, wrap
 

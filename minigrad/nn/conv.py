@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.checks import floating, integer
 from minigrad.nn import functional as F
 from minigrad.nn import init
-from minigrad.nn.arguments import floating, integer
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.conv import ints
 from minigrad.tensor import Tensor, wrap

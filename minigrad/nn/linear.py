@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.checks import floating, integer, probability
 from minigrad.nn import functional as F
 from minigrad.nn import init
-from minigrad.nn.arguments import floating, integer, probability
 from minigrad.nn.module import Module, Parameter
 from minigrad.tensor import Tensor, wrap
 
@@ -101,7 +101,7 @@ class Embedding(Module):
         """Draw the table anew."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
-            init.zeros_(wrap(self.weight.data[self.padding_idx]))
+            init.zeros_(wrap(self.weight.array[self.padding_idx]))
 
     def forward(self, input: Tensor) -> Tensor:
         """The rows that x names."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from minigrad.checks import probability
 from minigrad.nn import functional as F
-from minigrad.nn.arguments import probability
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 

@@ -12,11 +12,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from minigrad.changes import note_change
 from minigrad.nn import state
 from minigrad.nn.errors import described, joined, note_path
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.state import IncompatibleKeys
-from minigrad.tape import note_change
 from minigrad.tensor import RemovableHandle, Tensor, wrap
 
 __all__ = ["Module", "Parameter"]
@@ -287,7 +287,7 @@ class Module:
 
     def state_dict(self, *, prefix: str = "") -> OrderedDict[str, Tensor]:
         """All parameters and persistent buffers by path; the tensors share the module's memory."""
-        return OrderedDict((name, wrap(t.data)) for name, t in self._named_state(prefix))
+        return OrderedDict((name, wrap(t.array)) for name, t in self._named_state(prefix))
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True

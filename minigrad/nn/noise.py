@@ -70,7 +70,7 @@ class NoiseInjection(Module):
         channels = (1, x.shape[1]) + (1,) * (x.ndim - 2)
         mu = rng.uniform(-self.mean, self.mean, channels)
         sigma = rng.uniform(1, self.scale, channels)
-        exact = x.data.real.dtype  # a probe's complex numbers are disturbed by real ones
+        exact = x.array.real.dtype  # a probe's complex numbers are disturbed by real ones
         kind: Any = np.float32 if exact == np.float32 else np.float64  # what rng can draw
         m = mu + self.mean_spread * (2 * rng.random(x.shape, kind) - 1)
         s = sigma + self.scale_spread * rng.standard_normal(x.shape, kind)

@@ -20,7 +20,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        self.data = data.data if isinstance(data, Tensor) else np.array(as_array(data))
+        self.array = data.array if isinstance(data, Tensor) else np.array(as_array(data))
         self.node = None
         self.base = None
         self.requires_grad = requires_grad

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from minigrad.checks import integer
 from minigrad.nn import functional as F
-from minigrad.nn.arguments import integer
 from minigrad.nn.module import Module
 from minigrad.ops.conv import ints
 from minigrad.ops.shape import flatten, unflatten

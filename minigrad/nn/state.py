@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.changes import note_change
 from minigrad.dtypes import CATEGORY
 from minigrad.ops.convert import dtype_of
-from minigrad.tape import note_change
 from minigrad.tensor import Tensor, wrap
 
 
@@ -47,8 +47,8 @@ def load(
     if problems:
         raise RuntimeError("\n\t".join([f"Error(s) in loading state_dict for {owner}:", *problems]))
     for key in shared:
-        np.copyto(targets[key].data, _array(state_dict[key]), casting="same_kind")
-        note_change(targets[key].data)
+        np.copyto(targets[key].array, _array(state_dict[key]), casting="same_kind")
+        note_change(targets[key].array)
     return IncompatibleKeys(missing, unexpected)
 
 
@@ -62,7 +62,7 @@ def _may_be_missing(key: str) -> bool:
 
 
 def _array(value: Any) -> Any:
-    return value.data if isinstance(value, Tensor) else value
+    return value.array if isinstance(value, Tensor) else value
 
 
 def _misfit(key: str, target: Tensor, value: Any) -> str | None:
@@ -80,7 +80,7 @@ def _misfit(key: str, target: Tensor, value: Any) -> str | None:
             f"dtype mismatch for {key}: {array.dtype} from checkpoint does not fit the current "
             f"model's {target.dtype}."
         )
-    if not target.data.flags.writeable:
+    if not target.array.flags.writeable:
         return f"read-only memory for {key}: the current model's array cannot be written."
     return None
 
@@ -95,11 +95,11 @@ def floating_dtype(args: tuple[Any, ...], dtype: Any, device: Any) -> np.dtype[A
 
 def convert(tensor: Tensor, dtype: np.dtype[Any]) -> None:
     """Give a floating leaf, and its gradient, another dtype."""
-    if tensor.data.dtype.kind != "f" or tensor.data.dtype == dtype:
+    if tensor.array.dtype.kind != "f" or tensor.array.dtype == dtype:
         return
     grad, needed = tensor.grad, tensor.requires_grad
     tensor.requires_grad = False  # a node knows its dtype, so the leaf needs a new one
-    tensor.data = tensor.data.astype(dtype)
+    tensor.array = tensor.array.astype(dtype)
     tensor.requires_grad = needed
     if grad is not None:
-        tensor.grad = wrap(grad.data.astype(dtype))
+        tensor.grad = wrap(grad.array.astype(dtype))

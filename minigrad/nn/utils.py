@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.changes import note_change
 from minigrad.nn.norm import frozen_stats
 from minigrad.nn.norm.fold import fold_batchnorm
 from minigrad.nn.norm.recalibrate import explain_batchnorm, recalibrate
-from minigrad.tape import Array, note_change
+from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
 __all__ = [

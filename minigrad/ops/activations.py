@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
+from minigrad.checks import axis_of
 from minigrad.ops.arithmetic import quiet
 from minigrad.ops.linear import matrices
 from minigrad.ops.shape import reshape
-from minigrad.recording import elementwise, floating_operand, numpy_names, operand, record
-from minigrad.tensor import Tensor, axis_of, wrap
+from minigrad.recording import floating_operand, numpy_names, operand, record, record_each
+from minigrad.tensor import Tensor, wrap
 
 
 def relu(input: Any, inplace: bool = False) -> Tensor:
@@ -26,9 +27,9 @@ def relu(input: Any, inplace: bool = False) -> Tensor:
     a = operand("relu", input)
     if a.dtype.kind == "b":
         raise RuntimeError("relu: bool tensors are not supported: convert with .float()")
-    kernel = kernels.current(a)
-    y = kernel.relu(a)
-    return elementwise("relu", y, (input, lambda g: kernel.relu_backward(g, y)))
+    backend = kernels.backend_for(a)
+    y = backend.relu(a)
+    return record_each("relu", y, (input, lambda g: backend.relu_backward(g, y)))
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -36,7 +37,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     # dL/dx = g·(1 or the slope)
     a = floating_operand("leaky_relu", input)
     slope = np.where(a.real > 0, a.dtype.type(1), a.dtype.type(negative_slope))
-    return elementwise("leaky_relu", a * slope, (input, lambda g: g * slope))
+    return record_each("leaky_relu", a * slope, (input, lambda g: g * slope))
 
 
 @quiet
@@ -65,7 +66,7 @@ def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     low = np.where(positive, 0, a) / alpha
     slope = np.where(positive, 1, np.exp(low)).astype(a.dtype, copy=False)
     out = np.where(positive, a, alpha * np.expm1(low)).astype(a.dtype, copy=False)
-    return elementwise("celu", out, (input, lambda g: g * slope))
+    return record_each("celu", out, (input, lambda g: g * slope))
 
 
 def _elu(name: str, x: Any, a: Any, alpha: float, scale: float) -> Tensor:
@@ -73,7 +74,7 @@ def _elu(name: str, x: Any, a: Any, alpha: float, scale: float) -> Tensor:
     low = np.where(positive, 0, a)  # keeps the exponential of large x from overflowing
     slope = np.where(positive, scale, (scale * alpha) * np.exp(low)).astype(a.dtype, copy=False)
     out = np.where(positive, scale * a, (scale * alpha) * np.expm1(low)).astype(a.dtype, copy=False)
-    return elementwise(name, out, (x, lambda g: g * slope))
+    return record_each(name, out, (x, lambda g: g * slope))
 
 
 def sigmoid_of(a: Any) -> Any:
@@ -89,14 +90,14 @@ def sigmoid(input: Any) -> Tensor:
     """1/(1 + e^-x)."""
     # dL/dx = g·y·(1 - y)
     y = sigmoid_of(operand("sigmoid", input, floating=True))
-    return elementwise("sigmoid", y, (input, lambda g: g * (y * (1 - y))))
+    return record_each("sigmoid", y, (input, lambda g: g * (y * (1 - y))))
 
 
 def tanh(input: Any) -> Tensor:
     """The hyperbolic tangent."""
     # dL/dx = g·(1 - y²)
     y = np.tanh(operand("tanh", input, floating=True))
-    return elementwise("tanh", y, (input, lambda g: g * (1 - y * y)))
+    return record_each("tanh", y, (input, lambda g: g * (1 - y * y)))
 
 
 @quiet
@@ -105,7 +106,7 @@ def logsigmoid(input: Any) -> Tensor:
     # dL/dx = g·σ(-x)
     a = floating_operand("logsigmoid", input)
     out = np.where(a.real < 0, a, 0) - np.log1p(np.exp(np.where(a.real < 0, a, -a)))
-    return elementwise("logsigmoid", out.astype(a.dtype), (input, lambda g: g * sigmoid_of(-a)))
+    return record_each("logsigmoid", out.astype(a.dtype), (input, lambda g: g * sigmoid_of(-a)))
 
 
 @quiet
@@ -118,7 +119,7 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     soft = np.where(z.real > 0, z, 0) + np.log1p(np.exp(np.where(z.real > 0, -z, z)))
     out = np.where(linear, a, soft / beta).astype(a.dtype, copy=False)
     slope = np.where(linear, 1, sigmoid_of(z)).astype(a.dtype, copy=False)
-    return elementwise("softplus", out, (input, lambda g: g * slope))
+    return record_each("softplus", out, (input, lambda g: g * slope))
 
 
 @quiet
@@ -127,7 +128,7 @@ def silu(input: Any, inplace: bool = False) -> Tensor:
     # dL/dx = g·(s + x·s·(1 - s))
     a = floating_operand("silu", input)
     s = sigmoid_of(a)
-    return elementwise("silu", a * s, (input, lambda g: g * (s * (1 + a * (1 - s)))))
+    return record_each("silu", a * s, (input, lambda g: g * (s * (1 + a * (1 - s)))))
 
 
 @quiet
@@ -137,7 +138,7 @@ def mish(input: Any, inplace: bool = False) -> Tensor:
     a = floating_operand("mish", input)
     soft = np.where(a.real > 0, a, 0) + np.log1p(np.exp(np.where(a.real > 0, -a, a)))
     t = np.tanh(soft)
-    return elementwise("mish", a * t, (input, lambda g: g * (t + a * (1 - t * t) * sigmoid_of(a))))
+    return record_each("mish", a * t, (input, lambda g: g * (t + a * (1 - t * t) * sigmoid_of(a))))
 
 
 @quiet
@@ -148,14 +149,14 @@ def gelu(input: Any, approximate: str = "none") -> Tensor:
         # dL/dx = g·(Φ(x) + x·φ(x))
         cdf = (0.5 * (1 + erf_of(a * math.sqrt(0.5)))).astype(a.dtype, copy=False)
         pdf = np.exp(-0.5 * a * a) * (1 / math.sqrt(2 * math.pi))
-        return elementwise("gelu", a * cdf, (input, lambda g: g * (cdf + a * pdf)))
+        return record_each("gelu", a * cdf, (input, lambda g: g * (cdf + a * pdf)))
     if approximate != "tanh":
         raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
     # t = tanh(k·(x + c·x³))        dL/dx = g·((1 + t)/2 + x·(1 - t²)·k·(1 + 3c·x²)/2)
     k, c = math.sqrt(2 / math.pi), 0.044715
     t = np.tanh(k * (a + c * a * a * a))
     slope = 0.5 * (1 + t) + 0.5 * a * (1 - t * t) * (k * (1 + 3 * c * a * a))
-    return elementwise("gelu", 0.5 * a * (1 + t), (input, lambda g: g * slope))
+    return record_each("gelu", 0.5 * a * (1 + t), (input, lambda g: g * slope))
 
 
 @quiet
@@ -164,7 +165,7 @@ def erf(input: Any) -> Tensor:
     # dL/dx = g·2/√π·e^(-x²)
     a = operand("erf", input, floating=True)
     out = erf_of(a).astype(a.dtype, copy=False)
-    return elementwise("erf", out, (input, lambda g: g * (2 / math.sqrt(math.pi) * np.exp(-a * a))))
+    return record_each("erf", out, (input, lambda g: g * (2 / math.sqrt(math.pi) * np.exp(-a * a))))
 
 
 # erf by W. J. Cody's rational minimax approximations (Math. Comp. 23, 1969, p. 631), each good to
@@ -221,7 +222,7 @@ def hardtanh(
         raise RuntimeError("hardtanh: bool tensors are not supported: convert with .float()")
     inside = ~((a.real <= min_val) | (a.real >= max_val))  # a NaN passes
     out = np.where(inside, a, np.clip(a.real, min_val, max_val)).astype(a.dtype)
-    return elementwise("hardtanh", out, (input, lambda g: np.where(inside, g, 0)))
+    return record_each("hardtanh", out, (input, lambda g: np.where(inside, g, 0)))
 
 
 def relu6(input: Any, inplace: bool = False) -> Tensor:
@@ -235,7 +236,7 @@ def hardsigmoid(input: Any, inplace: bool = False) -> Tensor:
     a = floating_operand("hardsigmoid", input)
     inside = (a.real > -3) & (a.real < 3)
     out = np.where(inside, (a + 3) / 6, np.where(np.isnan(a.real), a, a.real >= 3)).astype(a.dtype)
-    return elementwise("hardsigmoid", out, (input, lambda g: np.where(inside, g / 6, 0)))
+    return record_each("hardsigmoid", out, (input, lambda g: np.where(inside, g / 6, 0)))
 
 
 @quiet
@@ -245,7 +246,7 @@ def hardswish(input: Any, inplace: bool = False) -> Tensor:
     a = floating_operand("hardswish", input)
     gate = np.where(a.real <= -3, 0, np.where(a.real >= 3, 1, (a + 3) / 6)).astype(a.dtype)
     slope = np.where(a.real <= -3, 0, np.where(a.real < 3, a / 3 + 0.5, 1)).astype(a.dtype)
-    return elementwise("hardswish", a * gate, (input, lambda g: g * slope))
+    return record_each("hardswish", a * gate, (input, lambda g: g * slope))
 
 
 @quiet
@@ -254,7 +255,7 @@ def softsign(input: Any) -> Tensor:
     # dL/dx = g/(1 + |x|)²
     a = operand("softsign", input, floating=True)
     d = 1 + a * np.sign(a.real)
-    return elementwise("softsign", a / d, (input, lambda g: g / (d * d)))
+    return record_each("softsign", a / d, (input, lambda g: g / (d * d)))
 
 
 def prelu(input: Any, weight: Tensor) -> Tensor:
@@ -271,7 +272,7 @@ def prelu(input: Any, weight: Tensor) -> Tensor:
     a, w = matrices("prelu", wrap(floating_operand("prelu", input)), weight)
     positive = a.real > 0
     out = np.where(positive, a, w * a)
-    return elementwise(
+    return record_each(
         "prelu", out,
         (input, lambda g: np.where(positive, g, g * w)),
         (weight, lambda g: np.where(positive, 0, g * a)),

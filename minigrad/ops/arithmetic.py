@@ -12,10 +12,10 @@ import numpy as np
 
 from minigrad.recording import (
     check_broadcast,
-    elementwise,
     operand,
     operand_arrays,
     operands,
+    record_each,
     refuse_numbers,
 )
 from minigrad.tensor import Tensor, as_array, wrap
@@ -29,7 +29,7 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     if alpha != 1:
         other = mul(other, alpha)
     a, b = operands("add", input, other)
-    return elementwise("add", a + b, (input, lambda g: g), (other, lambda g: g))
+    return record_each("add", a + b, (input, lambda g: g), (other, lambda g: g))
 
 
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
@@ -39,18 +39,18 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
         other = mul(other, alpha)
     a, b = operands("sub", input, other)
     for v in (input, other):
-        if isinstance(v, bool) or (isinstance(v, Tensor) and v.data.dtype.kind == "b"):
+        if isinstance(v, bool) or (isinstance(v, Tensor) and v.array.dtype.kind == "b"):
             raise RuntimeError(
                 "sub: bool tensors cannot be subtracted: use ^ (logical_xor) or convert them"
             )
-    return elementwise("sub", a - b, (input, lambda g: g), (other, lambda g: -g))
+    return record_each("sub", a - b, (input, lambda g: g), (other, lambda g: -g))
 
 
 def mul(input: Any, other: Any) -> Tensor:
     """x·y."""
     # y = a·b        dL/da = g·b        dL/db = g·a
     a, b = operands("mul", input, other)
-    return elementwise("mul", a * b, (input, lambda g: g * b), (other, lambda g: g * a))
+    return record_each("mul", a * b, (input, lambda g: g * b), (other, lambda g: g * a))
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
@@ -69,12 +69,12 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
             out = np.floor_divide(np.abs(a), np.abs(b)) * (np.sign(a) * np.sign(b))
             return wrap(out.astype(np.result_type(a, b)))
         with np.errstate(all="ignore"):
-            return elementwise(
+            return record_each(
                 "div", np.trunc(a / b), (input, np.zeros_like), (other, np.zeros_like)
             )
     with np.errstate(all="ignore"):
         out = a / b
-    return elementwise("div", out, (input, lambda g: g / b), (other, lambda g: -g * (a / b) / b))
+    return record_each("div", out, (input, lambda g: g / b), (other, lambda g: -g * (a / b) / b))
 
 
 def _refuse_zero(name: str, b: Any) -> None:
@@ -89,7 +89,7 @@ def floor_divide(input: Any, other: Any) -> Tensor:
         _refuse_zero("floor_divide", b)
     with np.errstate(all="ignore"):
         out = np.floor_divide(a, b)
-    return elementwise("floor_divide", out, (input, np.zeros_like), (other, np.zeros_like))
+    return record_each("floor_divide", out, (input, np.zeros_like), (other, np.zeros_like))
 
 
 def remainder(input: Any, other: Any) -> Tensor:
@@ -102,7 +102,7 @@ def remainder(input: Any, other: Any) -> Tensor:
         _refuse_zero("remainder", b)
     with np.errstate(all="ignore"):
         out, whole = np.remainder(a, b), np.floor_divide(a, b)
-    return elementwise("remainder", out, (input, lambda g: g), (other, lambda g: -g * whole))
+    return record_each("remainder", out, (input, lambda g: g), (other, lambda g: -g * whole))
 
 
 def neg(input: Any) -> Tensor:
@@ -110,7 +110,7 @@ def neg(input: Any) -> Tensor:
     a = operand("neg", input)
     if a.dtype == bool:
         raise TypeError("neg: bool tensors have no negative: use logical_not")
-    return elementwise("neg", -a, (input, lambda g: -g))
+    return record_each("neg", -a, (input, lambda g: -g))
 
 
 def positive(input: Any) -> Tensor:
@@ -134,13 +134,13 @@ def pow(input: Any, exponent: Any) -> Tensor:
         whole = np.power(a, np.abs(b))  # 1/whole rounds to 0, except for 1 and -1
         return wrap(np.where((b >= 0) | (np.abs(a) == 1), whole, 0))
     if constant == 2:
-        return elementwise("pow", a * a, (input, lambda g: g * (2 * a)))
+        return record_each("pow", a * a, (input, lambda g: g * (2 * a)))
     with np.errstate(all="ignore"):
         out = np.power(a, b)
     if constant is not None:
         if constant == 0:
-            return elementwise("pow", out, (input, np.zeros_like))
-        return elementwise("pow", out, (input, lambda g: g * (b * np.power(a, b - 1))))
+            return record_each("pow", out, (input, np.zeros_like))
+        return record_each("pow", out, (input, lambda g: g * (b * np.power(a, b - 1))))
 
     def da(g: Any) -> Any:
         return np.where(b.real == 0, 0, g * (b * np.power(a, b - 1)))
@@ -149,7 +149,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
         log_a = np.log(np.where((a.real == 0) & (b.real >= 0), 1, a))
         return g * (out * log_a)
 
-    return elementwise("pow", out, (input, da), (exponent, db))
+    return record_each("pow", out, (input, da), (exponent, db))
 
 
 def square(input: Any) -> Tensor:
@@ -157,7 +157,7 @@ def square(input: Any) -> Tensor:
     # dL/da = 2·g·a
     a = operand("square", input)
     a = a.astype(np.int64) if a.dtype.kind == "b" else a
-    return elementwise("square", a * a, (input, lambda g: g * (2 * a)))
+    return record_each("square", a * a, (input, lambda g: g * (2 * a)))
 
 
 @quiet
@@ -165,7 +165,7 @@ def exp(input: Any) -> Tensor:
     """e^x."""
     # dL/da = g·e^a
     y = np.exp(operand("exp", input, floating=True))
-    return elementwise("exp", y, (input, lambda g: g * y))
+    return record_each("exp", y, (input, lambda g: g * y))
 
 
 @quiet
@@ -173,7 +173,7 @@ def expm1(input: Any) -> Tensor:
     """e^x - 1, exact near 0."""
     # dL/da = g·(y + 1)
     y = np.expm1(operand("expm1", input, floating=True))
-    return elementwise("expm1", y, (input, lambda g: g * (y + 1)))
+    return record_each("expm1", y, (input, lambda g: g * (y + 1)))
 
 
 @quiet
@@ -181,7 +181,7 @@ def log(input: Any) -> Tensor:
     """The natural logarithm."""
     # dL/da = g/a
     a = operand("log", input, floating=True)
-    return elementwise("log", np.log(a), (input, lambda g: g / a))
+    return record_each("log", np.log(a), (input, lambda g: g / a))
 
 
 @quiet
@@ -189,7 +189,7 @@ def log2(input: Any) -> Tensor:
     """The logarithm to base 2."""
     # dL/da = g/(a·ln 2)
     a = operand("log2", input, floating=True)
-    return elementwise("log2", np.log2(a), (input, lambda g: g / (a * float(np.log(2)))))
+    return record_each("log2", np.log2(a), (input, lambda g: g / (a * float(np.log(2)))))
 
 
 @quiet
@@ -197,7 +197,7 @@ def log10(input: Any) -> Tensor:
     """The logarithm to base 10."""
     # dL/da = g/(a·ln 10)
     a = operand("log10", input, floating=True)
-    return elementwise("log10", np.log10(a), (input, lambda g: g / (a * float(np.log(10)))))
+    return record_each("log10", np.log10(a), (input, lambda g: g / (a * float(np.log(10)))))
 
 
 @quiet
@@ -205,7 +205,7 @@ def log1p(input: Any) -> Tensor:
     """log(1 + x), exact near 0."""
     # dL/da = g/(1 + a)
     a = operand("log1p", input, floating=True)
-    return elementwise("log1p", np.log1p(a), (input, lambda g: g / (1 + a)))
+    return record_each("log1p", np.log1p(a), (input, lambda g: g / (1 + a)))
 
 
 @quiet
@@ -213,7 +213,7 @@ def sqrt(input: Any) -> Tensor:
     """The square root; its derivative at 0 is inf."""
     # dL/da = g/(2·y)
     y = np.sqrt(operand("sqrt", input, floating=True))
-    return elementwise("sqrt", y, (input, lambda g: g / (2 * y)))
+    return record_each("sqrt", y, (input, lambda g: g / (2 * y)))
 
 
 @quiet
@@ -221,7 +221,7 @@ def rsqrt(input: Any) -> Tensor:
     """1/√x."""
     # dL/da = -g·y³/2
     y = 1 / np.sqrt(operand("rsqrt", input, floating=True))
-    return elementwise("rsqrt", y, (input, lambda g: g * (-0.5 * y * y * y)))
+    return record_each("rsqrt", y, (input, lambda g: g * (-0.5 * y * y * y)))
 
 
 @quiet
@@ -229,7 +229,7 @@ def reciprocal(input: Any) -> Tensor:
     """1/x."""
     # dL/da = -g·y²
     y = 1 / operand("reciprocal", input, floating=True)
-    return elementwise("reciprocal", y, (input, lambda g: -g * (y * y)))
+    return record_each("reciprocal", y, (input, lambda g: -g * (y * y)))
 
 
 @quiet
@@ -237,7 +237,7 @@ def sin(input: Any) -> Tensor:
     """The sine."""
     # dL/da = g·cos a
     a = operand("sin", input, floating=True)
-    return elementwise("sin", np.sin(a), (input, lambda g: g * np.cos(a)))
+    return record_each("sin", np.sin(a), (input, lambda g: g * np.cos(a)))
 
 
 @quiet
@@ -245,7 +245,7 @@ def cos(input: Any) -> Tensor:
     """The cosine."""
     # dL/da = -g·sin a
     a = operand("cos", input, floating=True)
-    return elementwise("cos", np.cos(a), (input, lambda g: -g * np.sin(a)))
+    return record_each("cos", np.cos(a), (input, lambda g: -g * np.sin(a)))
 
 
 def abs(input: Any) -> Tensor:
@@ -254,7 +254,7 @@ def abs(input: Any) -> Tensor:
     a = operand("abs", input)
     sign = np.sign(a.real)
     slope = np.where(np.isnan(sign), 0, sign)
-    return elementwise("abs", _times_sign(a, sign), (input, lambda g: g * slope.astype(g.dtype)))
+    return record_each("abs", _times_sign(a, sign), (input, lambda g: g * slope.astype(g.dtype)))
 
 
 def _times_sign(a: Any, sign: Any) -> Any:
@@ -268,7 +268,7 @@ def sign(input: Any) -> Tensor:
     if a.dtype == bool:
         return wrap(a.copy())
     out = np.where(np.isnan(a.real), 0, np.sign(a.real)).astype(a.dtype)
-    return elementwise("sign", out, (input, np.zeros_like))
+    return record_each("sign", out, (input, np.zeros_like))
 
 
 def _rounding(name: str, function: Any) -> Any:
@@ -278,7 +278,7 @@ def _rounding(name: str, function: Any) -> Any:
             return wrap(a.copy())
         if a.dtype.kind == "b":
             raise RuntimeError(f"{name}: bool tensors are not supported: convert them")
-        return elementwise(name, function(a.real).astype(a.dtype), (input, np.zeros_like))
+        return record_each(name, function(a.real).astype(a.dtype), (input, np.zeros_like))
 
     op.__name__ = op.__qualname__ = name
     op.__doc__ = f"{name} of every element; its gradient is 0."
@@ -294,7 +294,7 @@ def round(input: Any, *, decimals: int = 0) -> Tensor:
     a = operand("round", input)
     if a.dtype.kind == "b":
         raise RuntimeError("round: bool tensors are not supported: convert them")
-    return elementwise("round", np.round(a.real, decimals).astype(a.dtype), (input, np.zeros_like))
+    return record_each("round", np.round(a.real, decimals).astype(a.dtype), (input, np.zeros_like))
 
 
 def maximum(input: Any, other: Any) -> Tensor:
@@ -320,7 +320,7 @@ def _extremum(name: str, x: Any, y: Any, a: Any, b: Any, first: Any) -> Tensor:
     def half(g: Any, taken: Any, lost: Any) -> Any:
         return np.where(taken | nan, g, np.where(lost, 0, g * 0.5))
 
-    return elementwise(
+    return record_each(
         name,
         out,
         (x, lambda g: half(g, first, second)),
@@ -346,7 +346,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
     out = out if high is None else np.where(above, high, out)
     out = np.array(out) if out is a else out
     inside = ~(below | above)
-    return elementwise(
+    return record_each(
         "clamp",
         out,
         (input, lambda g: np.where(inside, g, 0)),
@@ -370,7 +370,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     dtype = np.result_type(a, b) if not (np.isscalar(a) and np.isscalar(b)) else None
     out = np.where(mask, a, b)
     out = out if dtype is None else out.astype(dtype, copy=False)
-    return elementwise(
+    return record_each(
         "where",
         out,
         (input, lambda g: np.where(mask, g, 0)),

@@ -93,9 +93,9 @@ def _conv(
                 f"{name}: the kernel {tuple(taps)} (dilation {dilation}) is larger than the padded "
                 f"input {tuple(n + 2 * p for n, p in zip(size, padding, strict=True))}"
             )
-    kernel = kernels.current(a, w, *rest)
+    backend = kernels.backend_for(a, w, *rest)
     settings = (stride, padding, dilation, groups)
-    y = kernel.conv2d(a, w, *settings, *rest)
+    y = backend.conv2d(a, w, *settings, *rest)
     x_shape, w_shape = a.shape, w.shape
     b_dtype = rest[0].dtype if rest else a.dtype
     kept_w = w if needs_grad(x) else None
@@ -105,9 +105,9 @@ def _conv(
     def vjp(g: Any) -> Any:
         dx = dw = db = None
         if kept_w is not None:
-            dx = kernel.conv2d_input_grad(g, kept_w, x_shape, *settings)
+            dx = backend.conv2d_input_grad(g, kept_w, x_shape, *settings)
         if kept_x is not None:
-            dw = kernel.conv2d_weight_grad(g, kept_x, w_shape, *settings)
+            dw = backend.conv2d_weight_grad(g, kept_x, w_shape, *settings)
         if need_b:
             db = _bias_grad(g).astype(b_dtype)
         return dx, dw, db
@@ -183,9 +183,9 @@ def conv_transpose2d(
     )
     if min(size) < 1:
         raise RuntimeError(f"{name}: the output of size {size} would be empty")
-    kernel = kernels.current(a, w)
+    backend = kernels.backend_for(a, w)
     settings = (stride, padding, dilation, groups)
-    y = kernel.conv2d_input_grad(a, w, (a.shape[0], out_channels, *size), *settings)
+    y = backend.conv2d_input_grad(a, w, (a.shape[0], out_channels, *size), *settings)
     if rest:
         y = y + rest[0].reshape(-1, 1, 1)
     w_shape, b_dtype = w.shape, rest[0].dtype if rest else a.dtype
@@ -197,10 +197,10 @@ def conv_transpose2d(
     def vjp(g: Any) -> Any:
         dx = dw = db = None
         if kept_w is not None:
-            dx = kernel.conv2d(g, kept_w, *settings)
+            dx = backend.conv2d(g, kept_w, *settings)
             dx = dx[:, :, :height, :width]  # larger where output_padding reaches the stride
         if kept_x is not None:
-            dw = kernel.conv2d_weight_grad(kept_x, g, w_shape, *settings)
+            dw = backend.conv2d_weight_grad(kept_x, g, w_shape, *settings)
         if need_b:
             db = _bias_grad(g).astype(b_dtype)
         return dx, dw, db

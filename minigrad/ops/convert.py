@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.device import check_device
 from minigrad.device import device as device_type
 from minigrad.ops.shape import clone
-from minigrad.recording import elementwise
+from minigrad.recording import record_each
 from minigrad.tensor import Tensor
 
 
@@ -40,7 +40,7 @@ def to(
         return clone(x) if copy else x
     if x.dtype.kind == "c" and dtype.kind == "f":  # a probe keeps its derivative
         return clone(x)
-    return elementwise("to", x.data.astype(dtype), (x, lambda g: g))
+    return record_each("to", x.array.astype(dtype), (x, lambda g: g))
 
 
 def float(x: Tensor) -> Tensor:

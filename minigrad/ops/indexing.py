@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels, modes
+from minigrad.checks import axis_of
 from minigrad.dtypes import int32, int64
 from minigrad.ops.shape import broadcast_to, reshape
-from minigrad.recording import check_broadcast, elementwise, operand, record
-from minigrad.tensor import Tensor, as_array, axis_of, origin, wrap
+from minigrad.recording import check_broadcast, operand, record, record_each
+from minigrad.tensor import Tensor, as_array, origin, wrap
 
 
 def _key(index: Any, shape: tuple[int, ...]) -> tuple[Any, bool]:
@@ -82,12 +83,12 @@ def getitem(input: Any, index: Any) -> Tensor:
             rows = key[0].reshape(-1)
             rows = np.where(rows < 0, rows + shape[0], rows)
             width = math.prod(shape[1:])
-            kernel.add_at_(dx.reshape(shape[0], width), rows, g.reshape(rows.size, width))
+            backend.add_at_(dx.reshape(shape[0], width), rows, g.reshape(rows.size, width))
         else:
             np.add.at(dx, key, g)
         return (dx,)
 
-    kernel = kernels.current(a)
+    backend = kernels.backend_for(a)
     return record("getitem", out, (input,), vjp, origin(input) if basic else None)
 
 
@@ -96,7 +97,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     # dL/dx = g with zeros at the written places        dL/dvalue = g at the written places
     from minigrad.ops.inplace import overwrite
 
-    a = input.data
+    a = input.array
     key, _ = _key(index, a.shape)
     old = _read(a, key, index)
     v = as_array(value)
@@ -119,7 +120,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     def write(out: Any) -> None:
         out[key] = v
 
-    input.data = a.astype(carrying(a, v), copy=False)
+    input.array = a.astype(carrying(a, v), copy=False)
     overwrite("setitem", input, write, (input, without), (value, lambda g: g[key]))
 
 
@@ -216,7 +217,7 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any, add: bool) -> Te
         full[part] = g[grid]
         return full
 
-    return elementwise(name, out, (x, dx), (src, dsrc))
+    return record_each(name, out, (x, dx), (src, dsrc))
 
 
 def index_select(input: Any, dim: int, index: Any) -> Tensor:
@@ -269,7 +270,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
     if v.dtype.kind == "c" and carrying(a, v).kind != "c":
         raise RuntimeError(f"masked_fill: the complex value {v} does not fit dtype {a.dtype}")
     out = np.where(m, v.astype(carrying(a, v)), a).astype(carrying(a, v), copy=False)
-    return elementwise(
+    return record_each(
         "masked_fill",
         out,
         (input, lambda g: np.where(m, 0, g)),
@@ -336,11 +337,11 @@ def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Ten
             raise ValueError(f"embedding: padding_idx {padding_idx} is outside {rows} rows")
         padding_idx %= rows
     check_index("embedding", i, rows)
-    kernel, flat = kernels.current(w), i.reshape(-1)
+    backend, flat = kernels.backend_for(w), i.reshape(-1)
 
     def vjp(g: Any) -> Any:
         dw = np.zeros((rows, width), g.dtype)
-        kernel.add_at_(dw, flat, g.reshape(-1, width))
+        backend.add_at_(dw, flat, g.reshape(-1, width))
         if padding_idx is not None:
             dw[padding_idx] = 0
         return (dw,)

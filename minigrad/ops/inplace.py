@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import modes, tape
+from minigrad import changes, modes
 from minigrad.dtypes import CATEGORY
 from minigrad.ops import activations, arithmetic, indexing, linear, reductions, shape
 from minigrad.ops.random import generator
-from minigrad.recording import Pair, elementwise, needs_grad
+from minigrad.recording import Pair, needs_grad, record_each
 from minigrad.tensor import Tensor, as_array, wrap
 
 
 def overwrite(name: str, x: Tensor, write: Callable[[Any], None], *pairs: Pair) -> Tensor:
-    """Change the memory of x by `write`; `pairs` say how gradients pass, as in `elementwise`."""
+    """Change the memory of x by `write`; `pairs` say how gradients pass, as in `record_each`."""
     tracked = modes.grad_enabled.get() and any(needs_grad(value) for value, _ in pairs)
     if modes.grad_enabled.get():
         if x.node is not None and x.node.vjp is None:
@@ -33,15 +33,15 @@ def overwrite(name: str, x: Tensor, write: Callable[[Any], None], *pairs: Pair) 
                 f"{name}: this is a view of another tensor and part of a graph: assign to the "
                 "other tensor by index (y[0] = y[0] + 1), or change a clone()"
             )
-    if not x.data.flags.writeable or (0 in x.data.strides and x.data.size > 1):
+    if not x.array.flags.writeable or (0 in x.array.strides and x.array.size > 1):
         raise RuntimeError(
             f"{name}: the memory of this tensor (shape {x.shape}) is read-only or repeated by "
             "expand: change a clone()"
         )
-    write(x.data)
-    tape.note_change(x.data)
+    write(x.array)
+    changes.note_change(x.array)
     if tracked:
-        before, x.node = x.node, elementwise(name, x.data, *pairs).node
+        before, x.node = x.node, record_each(name, x.array, *pairs).node
         if before is not None and x.node is not None and before.keep_grad:
             before.keep_grad, x.node.keep_grad = False, True  # .grad is that of the tensor as it is
     return x
@@ -53,7 +53,7 @@ def _assign(name: str, x: Tensor, result: Tensor) -> Tensor:
         raise RuntimeError(f"{name}: a result of shape {result.shape} does not fit shape {x.shape}")
     if CATEGORY[result.dtype.kind] > CATEGORY[x.dtype.kind]:
         raise RuntimeError(f"{name}: a {result.dtype} result does not fit a {x.dtype} tensor")
-    values = result.data
+    values = result.array
     if result.node is None or not modes.grad_enabled.get():
         return overwrite(name, x, lambda out: np.copyto(out, values, casting="unsafe"))
     if x.node is not None and x.node.vjp is None:
@@ -69,7 +69,7 @@ def _inplace(op: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def method(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         old = x
         if modes.grad_enabled.get() and any(needs_grad(v) for v in (x, *args, *kwargs.values())):
-            old = wrap(x.data.copy(), x.node)  # what a vjp saves must outlive the change
+            old = wrap(x.array.copy(), x.node)  # what a vjp saves must outlive the change
         return _assign(name, x, op(old, *args, **kwargs))
 
     method.__name__ = method.__qualname__ = name

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from minigrad.checks import axis_of
 from minigrad.dtypes import result_dtype
 from minigrad.ops.shape import (
     broadcast_tensors,
@@ -18,8 +19,8 @@ from minigrad.ops.shape import (
     transpose,
     unsqueeze,
 )
-from minigrad.recording import elementwise, numpy_names, operand, record
-from minigrad.tensor import Tensor, as_array, axis_of, wrap
+from minigrad.recording import numpy_names, operand, record, record_each
+from minigrad.tensor import Tensor, as_array, wrap
 
 
 @numpy_names
@@ -132,7 +133,7 @@ def flip(input: Any, *axes: Any, dims: Any = ()) -> Tensor:
         raise RuntimeError(f"flip: dims {axes} name an axis twice")
     if not a.ndim:
         return clone(input)
-    return elementwise("flip", np.flip(a, axes).copy(), (input, lambda g: np.flip(g, axes)))
+    return record_each("flip", np.flip(a, axes).copy(), (input, lambda g: np.flip(g, axes)))
 
 
 def roll(input: Any, shifts: Any, dims: Any = None) -> Tensor:
@@ -151,7 +152,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Tensor:
     back = tuple(-s for s in shifts)
     if axes is None:
         shifts, back = shifts[0], back[0]
-    return elementwise("roll", np.roll(a, shifts, axes), (input, lambda g: np.roll(g, back, axes)))
+    return record_each("roll", np.roll(a, shifts, axes), (input, lambda g: np.roll(g, back, axes)))
 
 
 def tile(input: Any, *times: Any, dims: Any = ()) -> Tensor:
@@ -169,7 +170,7 @@ def repeat(input: Any, *sizes: Any) -> Tensor:
     shape = (1,) * (len(times) - a.ndim) + a.shape
     split_shape = [n for pair in zip(times, shape, strict=True) for n in pair]  # (times, size) …
     old, repeats = a.shape, tuple(range(0, 2 * len(times), 2))
-    return elementwise(
+    return record_each(
         "repeat",
         np.tile(a, times),
         (input, lambda g: g.reshape(split_shape).sum(axis=repeats).reshape(old)),
@@ -230,7 +231,7 @@ def pad(
         dx[crop] = g[inner]
         return dx
 
-    return elementwise("pad", out, (input, back))
+    return record_each("pad", out, (input, back))
 
 
 def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Tensor:

@@ -16,7 +16,7 @@ from minigrad.tensor import Tensor, as_array
 
 def matrices(name: str, *tensors: Any) -> tuple[Any, ...]:
     """The arrays of the inputs, of one floating or integer dtype (complex probes mix freely)."""
-    arrays = tuple([x.data if isinstance(x, Tensor) else as_array(x) for x in tensors])
+    arrays = tuple([x.array if isinstance(x, Tensor) else as_array(x) for x in tensors])
     first = arrays[0].dtype
     if first.kind == "b":
         raise RuntimeError(f"{name}: bool tensors are not supported: convert them")

@@ -13,7 +13,7 @@ from minigrad.ops.arithmetic import mul, quiet
 from minigrad.ops.linear import matrices
 from minigrad.ops.reductions import mean
 from minigrad.ops.reductions import sum as total
-from minigrad.recording import elementwise, floating_operand, operand_arrays, record
+from minigrad.recording import floating_operand, operand_arrays, record, record_each
 from minigrad.tensor import Tensor, as_array, wrap
 
 
@@ -82,13 +82,13 @@ def _of_difference(name: str, x: Any, target: Any, loss: Any, slope: Any, reduct
     floating_operand(name, wrap(loss))
     if reduction == "none":
         s = slope()
-        return elementwise(name, loss, (x, lambda g: g * s), (target, lambda g: -g * s))
+        return record_each(name, loss, (x, lambda g: g * s), (target, lambda g: -g * s))
     n = loss.size if reduction == "mean" else 1
     acc = np.result_type(loss.dtype, np.float64)
     with np.errstate(all="ignore"):
         out = np.asarray(loss.sum(dtype=acc) / np.float64(n)).astype(loss.dtype)
         s = slope() / n if n != 1 else slope()
-    return elementwise(name, out, (x, lambda g: g * s), (target, lambda g: -g * s))
+    return record_each(name, out, (x, lambda g: g * s), (target, lambda g: -g * s))
 
 
 def smooth_l1_loss(
@@ -150,7 +150,7 @@ def binary_cross_entropy(
     loss = (t - 1) * log_q - t * log_p
     spread = p * (1 - p)
     denominator = np.where(spread.real < 1e-12, 1e-12, spread).astype(p.dtype)
-    out = elementwise(
+    out = record_each(
         name,
         loss,
         (input, lambda g: g * (p - t) / denominator),
@@ -181,17 +181,17 @@ def binary_cross_entropy_with_logits(
     along: Any = -a if pos is None else -a + (pos - 1) * soft
     if weight is None:
         if reduction == "none":
-            return elementwise(
+            return record_each(
                 name, loss, (input, lambda g: g * slope), (target, lambda g: g * along)
             )
         n = loss.size if reduction == "mean" else 1
         with np.errstate(all="ignore"):
             sum_ = loss.sum(dtype=np.result_type(loss.dtype, np.float64)) / np.float64(n)
         out = np.asarray(sum_).astype(loss.dtype)
-        return elementwise(
+        return record_each(
             name, out, (input, lambda g: g / n * slope), (target, lambda g: g / n * along)
         )
-    rows = elementwise(name, loss, (input, lambda g: g * slope), (target, lambda g: g * along))
+    rows = record_each(name, loss, (input, lambda g: g * slope), (target, lambda g: g * along))
     return _reduced(mul(rows, weight), reduction)
 
 
@@ -209,12 +209,12 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
             p = np.exp(t)
             loss = p * (t - a)
             slope = loss + p
-            out = elementwise(name, loss, (input, lambda g: -g * p), (target, lambda g: g * slope))
+            out = record_each(name, loss, (input, lambda g: -g * p), (target, lambda g: g * slope))
         else:
             log_t = np.log(np.where(t.real == 0, 1, t))
             loss = t * log_t - t * a
             slope = np.where(t.real == 0, 0, log_t + 1) - a
-            out = elementwise(name, loss, (input, lambda g: -g * t), (target, lambda g: g * slope))
+            out = record_each(name, loss, (input, lambda g: -g * t), (target, lambda g: g * slope))
     if reduction == "batchmean":
         return total(out) / max(a.shape[0] if a.ndim else 1, 1)
     return _reduced(out, reduction)
@@ -243,12 +243,12 @@ def nll_loss(
         return dx
 
     if reduction == "none":
-        return elementwise(name, loss, (input, scatter))
+        return record_each(name, loss, (input, scatter))
     with np.errstate(all="ignore"):
         out = np.asarray(loss.sum(dtype=np.result_type(dtype, np.float64)))
         out = out / weights if reduction == "mean" else out
         scale = 1 / weights if reduction == "mean" and w.any() else 1.0
-    return elementwise(name, np.asarray(out).astype(dtype), (input, lambda g: scatter(g * scale)))
+    return record_each(name, np.asarray(out).astype(dtype), (input, lambda g: scatter(g * scale)))
 
 
 def _classes(
@@ -324,16 +324,16 @@ def cross_entropy(
 def _fused_cross_entropy(x: Tensor, t: Any, ignore_index: int, reduction: str) -> Tensor:
     # dL/dx = g·(softmax(x) - one-hot(t))/(number of targets for the mean)
     a, t, w = _classes("cross_entropy", x, t, None, ignore_index)
-    kernel, kept = kernels.current(a), w != 0
+    backend, kept = kernels.backend_for(a), w != 0
     rows = np.ascontiguousarray(t if kept.all() else np.where(kept, t, 0), np.int64)
-    loss, log_sum_exp = kernel.cross_entropy(a, rows)
+    loss, log_sum_exp = backend.cross_entropy(a, rows)
     whole = len(kept) == (n := np.count_nonzero(kept))
     out = (loss if whole else loss[kept]).sum()  # an ignored row may hold anything, NaN too
     if reduction == "mean":
         out, w = (out / n, w / max(n, 1)) if n else (np.nan, w)  # the mean of nothing
 
     def vjp(g: Any) -> Any:
-        dx = kernel.cross_entropy_backward(g * w, a, log_sum_exp, rows)
+        dx = backend.cross_entropy_backward(g * w, a, log_sum_exp, rows)
         return (dx if whole else np.where(kept[:, None], dx, 0),)
 
     return record("cross_entropy", np.asarray(out).astype(a.dtype), (x,), vjp)

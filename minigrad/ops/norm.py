@@ -41,14 +41,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import kernels, modes, tape
+from minigrad import changes, kernels, modes
 from minigrad.ops.norm_checks import (
     as_features,
     as_rows,
     check_floating,
     check_shape,
     check_statistics,
-    held_elsewhere,
     some_of,
     warn_or_undo,
 )
@@ -60,7 +59,7 @@ def _arrays(name: str, *values: Tensor | None) -> tuple[Any, ...]:
     """The arrays of x and its parameters; one carrying a derivative makes all of them complex."""
     x = values[0]
     check_floating(name, x)
-    arrays = [None if v is None else v.data for v in values]
+    arrays = [None if v is None else v.array for v in values]
     dtype = arrays[0].dtype  # type: ignore[union-attr]
     if dtype.kind == "f" and all(a is None or a.dtype is dtype for a in arrays):
         return tuple(arrays)
@@ -81,8 +80,8 @@ def _move(
     """Move both running statistics towards a batch's, at the very end."""
     if running_mean is None or running_var is None or modes.probing.get():
         return
-    watched = held_elsewhere(running_mean) or held_elsewhere(running_var)
-    a, b = running_mean.data, running_var.data
+    watched = changes.held_elsewhere(running_mean) or changes.held_elsewhere(running_var)
+    a, b = running_mean.array, running_var.array
     for argument, array in (("running_mean", a), ("running_var", b)):
         if not array.flags.writeable:
             raise RuntimeError(
@@ -90,9 +89,9 @@ def _move(
                 "was given as read-only): pass its clone()"
             )
     before = a.copy(), b.copy()
-    stay = kernels.current(a).move_stats_(a, b, mean, var, momentum, correction)
+    stay = kernels.backend_for(a).move_stats_(a, b, mean, var, momentum, correction)
     for array in (a, b) if watched else ():
-        tape.note_change(array)
+        changes.note_change(array)
     if len(stay):
         message = (
             f"{name}: the input has NaN, infinite or too large values in channel {some_of(stay)}: "
@@ -132,7 +131,7 @@ def batch_norm(
             "variance is 0 and the output would be beta whatever comes in"
         )
     y, mean, var = batch_norm_train(input, weight, bias, eps)
-    if input.data.size:
+    if input.array.size:
         _move("batch_norm", running_mean, running_var, momentum, mean, var, m / (m - 1))
     return y
 
@@ -146,15 +145,15 @@ def batch_norm_train(
     """
     a, gamma, beta = _arrays("batch_norm", x, weight, bias)
     view = as_features("batch_norm", x)
-    kernel = kernels.current(a, gamma, beta)
+    backend = kernels.backend_for(a, gamma, beta)
     x3 = a.reshape(view)
-    y, mean, var, inv_std = kernel.batch_norm(x3, gamma, beta, eps, relu)
+    y, mean, var, inv_std = backend.batch_norm(x3, gamma, beta, eps, relu)
     shape, kept = a.shape, y if relu else None
     needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
 
     def vjp(g: Any) -> Any:
         g = g.reshape(view)
-        dx, dgamma, dbeta = kernel.batch_norm_backward(g, x3, mean, inv_std, gamma, kept)
+        dx, dgamma, dbeta = backend.batch_norm_backward(g, x3, mean, inv_std, gamma, kept)
         return _deliver(needs, dx.reshape(shape), dgamma, dbeta)
 
     name = "batch_norm_relu" if relu else "batch_norm"
@@ -179,28 +178,28 @@ def batch_norm_eval(
     a, gamma, beta = _arrays("batch_norm", x, weight, bias)
     view = as_features("batch_norm", x)
     acc = np.result_type(a.dtype, np.float64)
-    mean = running_mean.data.astype(acc)
+    mean = running_mean.array.astype(acc)
     with np.errstate(all="ignore"):
-        inv_std = 1 / np.sqrt(running_var.data.astype(acc) + eps)
-    kernel = kernels.current(a, gamma, beta)
+        inv_std = 1 / np.sqrt(running_var.array.astype(acc) + eps)
+    backend = kernels.backend_for(a, gamma, beta)
     x3 = a.reshape(view)
     shape = a.shape
     needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
     if not any(needs[1:]):  # (12) needs no x: keep nothing but the scale
-        return _eval_of_x(x, kernel, x3, mean, inv_std, gamma, beta)
+        return _eval_of_x(x, backend, x3, mean, inv_std, gamma, beta)
 
     def vjp(g: Any) -> Any:
-        dx, dgamma, dbeta = kernel.normalize_backward(g.reshape(view), x3, mean, inv_std, gamma)
+        dx, dgamma, dbeta = backend.normalize_backward(g.reshape(view), x3, mean, inv_std, gamma)
         return _deliver(needs, dx.reshape(shape), dgamma, dbeta)
 
-    y = kernel.normalize(x3, mean, inv_std, gamma, beta)
+    y = backend.normalize(x3, mean, inv_std, gamma, beta)
     return record("batch_norm", y.reshape(shape), (x, weight, bias), vjp)
 
 
 def _eval_of_x(
-    x: Tensor, kernel: Any, x3: Any, mean: Any, inv_std: Any, gamma: Any, beta: Any
+    x: Tensor, backend: Any, x3: Any, mean: Any, inv_std: Any, gamma: Any, beta: Any
 ) -> Tensor:
-    y = kernel.normalize(x3, mean, inv_std, gamma, beta)
+    y = backend.normalize(x3, mean, inv_std, gamma, beta)
     scale = (inv_std if gamma is None else inv_std * gamma)[:, None]
     shape, view, dtype = x.shape, x3.shape, x3.dtype
 
@@ -223,7 +222,7 @@ def instance_norm(
     if not use_input_stats:
         return batch_norm_eval(input, running_mean, running_var, weight, bias, eps)
     y, means, variances = instance_norm_train(input, weight, bias, eps)
-    if input.data.size:
+    if input.array.size:
         _move(name, running_mean, running_var, momentum, means, variances, size / (size - 1))
     return y
 
@@ -282,14 +281,14 @@ def _groups(
     """
     a, gamma, beta = _arrays(name, x, weight, bias)
     view, shape = as_features(name, x), a.shape
-    kernel = kernels.current(a, gamma, beta)
+    backend = kernels.backend_for(a, gamma, beta)
     x3 = a.reshape(view)
-    y, mean, var, inv_std = kernel.group_norm(x3, gamma, beta, groups, eps)
+    y, mean, var, inv_std = backend.group_norm(x3, gamma, beta, groups, eps)
     needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
 
     def vjp(g: Any) -> Any:
         g3 = g.reshape(view)
-        dx, dgamma, dbeta = kernel.group_norm_backward(g3, x3, mean, inv_std, gamma, groups)
+        dx, dgamma, dbeta = backend.group_norm_backward(g3, x3, mean, inv_std, gamma, groups)
         return _deliver(needs, dx.reshape(shape), dgamma, dbeta)
 
     return record(name, y.reshape(shape), (x, weight, bias), vjp), mean, var
@@ -307,16 +306,16 @@ def layer_norm(
     shape, affine_shape = a.shape, None if weight is None else weight.shape
     if bias is not None:
         affine_shape = bias.shape
-    kernel = kernels.current(a, gamma, beta)
+    backend = kernels.backend_for(a, gamma, beta)
     rows = a.reshape(view)
     several = affine_shape is not None and len(affine_shape) > 1  # axes to normalise over
     if several:
         gamma, beta = (None if p is None else p.reshape(-1) for p in (gamma, beta))
-    y, mean, inv_std = kernel.layer_norm(rows, gamma, beta, eps)
+    y, mean, inv_std = backend.layer_norm(rows, gamma, beta, eps)
     needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
 
     def vjp(g: Any) -> Any:
-        dx, dgamma, dbeta = kernel.layer_norm_backward(g.reshape(view), rows, mean, inv_std, gamma)
+        dx, dgamma, dbeta = backend.layer_norm_backward(g.reshape(view), rows, mean, inv_std, gamma)
         if several:
             dgamma, dbeta = dgamma.reshape(affine_shape), dbeta.reshape(affine_shape)
         return _deliver(needs, dx.reshape(shape), dgamma, dbeta)
@@ -336,14 +335,14 @@ def rms_norm(
     if eps is None:
         eps = float(np.finfo(a.dtype).eps)
     shape, gamma_shape = a.shape, () if weight is None else weight.shape
-    kernel = kernels.current(a, gamma)
+    backend = kernels.backend_for(a, gamma)
     rows = a.reshape(view)
     gamma = None if gamma is None else gamma.reshape(-1)
-    y, inv_rms = kernel.rms_norm(rows, gamma, eps)
+    y, inv_rms = backend.rms_norm(rows, gamma, eps)
     needs = needs_grad(x), needs_grad(weight)
 
     def vjp(g: Any) -> Any:
-        dx, dgamma = kernel.rms_norm_backward(g.reshape(view), rows, inv_rms, gamma)
+        dx, dgamma = backend.rms_norm_backward(g.reshape(view), rows, inv_rms, gamma)
         dw = dgamma.reshape(gamma_shape).astype(dx.dtype) if needs[1] else None
         return dx.reshape(shape) if needs[0] else None, dw
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from typing import Any
 
@@ -19,7 +18,7 @@ NUMBERS = (int, float, np.number)
 def check_floating(name: str, x: Any) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"{name}: input must be a Tensor, got {type(x).__name__}")
-    if x.data.dtype.kind not in "fc":
+    if x.array.dtype.kind not in "fc":
         raise TypeError(f"{name}: expected a floating input, got dtype {x.dtype}")
 
 
@@ -30,7 +29,7 @@ def check_shape(name: str, shape: tuple[int, ...], whose: str, **tensors: Any) -
             continue
         if not isinstance(v, Tensor):
             raise TypeError(f"{name}: {argument} must be a Tensor or None, got {type(v).__name__}")
-        if v.data.shape != shape:
+        if v.array.shape != shape:
             raise RuntimeError(
                 f"{name}: {argument} has shape {v.shape}, expected {shape}, one for each {whose}"
             )
@@ -39,7 +38,7 @@ def check_shape(name: str, shape: tuple[int, ...], whose: str, **tensors: Any) -
 def as_features(name: str, x: Any) -> tuple[int, int, int]:
     """x of (N, C, …) seen as (N, C, S)."""
     check_floating(name, x)
-    shape = x.data.shape
+    shape = x.array.shape
     if shape == (0,):  # which PyTorch takes: no samples, no channels
         return 0, 0, 1
     if len(shape) < 2:
@@ -62,12 +61,12 @@ def check_statistics(
             f"{name}: running_mean and running_var must both be given or both be None, got "
             + " and ".join(f"{k}={'None' if v is None else 'a Tensor'}" for k, v in running)
         )
-    dtype = x.data.dtype
+    dtype = x.array.dtype
     for argument, v in running:
         if v is None:
             continue
         # while a function is probed, x stands for a derivative too and is complex
-        if v.data.dtype is not dtype and v.data.dtype != dtype and dtype.kind == "f":
+        if v.array.dtype is not dtype and v.array.dtype != dtype and dtype.kind == "f":
             raise RuntimeError(
                 f"{name}: {argument} has dtype {v.dtype}, expected the input's, {dtype}"
             )
@@ -87,13 +86,6 @@ def some_of(channels: Any) -> str:
     return ", ".join(map(str, channels[:8])) + (", …" if len(channels) > 8 else "")
 
 
-def held_elsewhere(tensor: Tensor | None) -> bool:
-    """Whether anything but the tensor has its array: if not, no vjp can have saved it, and a change
-    need not be noted. A noted one makes backward look into every closure of the graph so far."""
-    # 2: the tensor's reference, and the call's
-    return tensor is not None and (tensor.data.base is not None or sys.getrefcount(tensor.data) > 2)
-
-
 def warn_or_undo(message: str, arrays: Any, before: Any, stacklevel: int) -> None:
     """Give a RuntimeWarning; where warnings are errors, put the arrays back first."""
     try:
@@ -111,7 +103,7 @@ def as_rows(name: str, x: Any, normalized_shape: Any, **params: Any) -> tuple[in
     for n in given:
         if type(n) is not int and (isinstance(n, bool) or not isinstance(n, np.integer)):
             raise TypeError(f"{name}: normalized_shape must be integers, got {normalized_shape!r}")
-    shape, full = tuple(map(int, given)), x.data.shape
+    shape, full = tuple(map(int, given)), x.array.shape
     rank = len(full) - len(shape)
     if not shape or rank < 0 or full[rank:] != shape:
         raise RuntimeError(

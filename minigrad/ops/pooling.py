@@ -71,11 +71,11 @@ def _max_pool(
     step, padding = _steps(name, stride, size), ints(name, "padding", padding, 2, 0)
     dilation = ints(name, "dilation", dilation, 2, 1)
     out_size = _output_size(name, x.shape[2:], size, step, padding, dilation, ceil_mode)
-    a = x.data
-    kernel, shape = kernels.current(a), a.shape
-    peaks, index = kernel.max_pool2d(a, size, step, padding, dilation, out_size)
+    a = x.array
+    backend, shape = kernels.backend_for(a), a.shape
+    peaks, index = backend.max_pool2d(a, size, step, padding, dilation, out_size)
     kept = index if needs_grad(x) else None
-    out = record(name, peaks, (x,), lambda g: (kernel.max_pool2d_backward(g, kept, shape),))
+    out = record(name, peaks, (x,), lambda g: (backend.max_pool2d_backward(g, kept, shape),))
     return out, wrap(index)
 
 
@@ -102,11 +102,11 @@ def _avg_pool(
     size = ints(name, "kernel_size", kernel_size, 2, 1)
     step, padding = _steps(name, stride, size), ints(name, "padding", padding, 2, 0)
     out_size = _output_size(name, x.shape[2:], size, step, padding, (1, 1), ceil_mode)
-    a = x.data
-    kernel, shape = kernels.current(a), a.shape
+    a = x.array
+    backend, shape = kernels.backend_for(a), a.shape
     settings = (size, step, padding, out_size, *counting)
-    y = kernel.avg_pool2d(a, *settings)
-    return record(name, y, (x,), lambda g: (kernel.avg_pool2d_backward(g, shape, *settings),))
+    y = backend.avg_pool2d(a, *settings)
+    return record(name, y, (x,), lambda g: (backend.avg_pool2d_backward(g, shape, *settings),))
 
 
 def max_pool1d(
@@ -199,7 +199,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
         cell = flatten(input[..., top:bottom, left:right], -2)
         peak, place = cell.max(-1)
         peaks.append(peak)
-        row, column = np.divmod(place.data, right - left)
+        row, column = np.divmod(place.array, right - left)
         places.append(wrap((top + row) * w + left + column))
     y = unflatten(stack(peaks, -1), -1, (height, width))
     return (y, unflatten(stack(places, -1), -1, (height, width))) if return_indices else y

@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.device import check_device
 from minigrad.dtypes import float32, float64, int64
 from minigrad.ops.create import shape_of
-from minigrad.recording import elementwise, operand
+from minigrad.recording import operand, record_each
 from minigrad.tensor import Tensor, as_array, wrap
 
 _generator: np.random.Generator | None = None  # made when first asked for: numpy.random takes long
@@ -175,4 +175,4 @@ def _dropped(name: str, x: Any, p: float, training: bool, shape: tuple[int, ...]
     if p < 1:
         kind = scale.dtype if scale.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         scale[...] = np.asarray(generator().random(shape, kind) >= p) / (1 - p)
-    return elementwise(name, a * scale, (x, lambda g: g * scale))
+    return record_each(name, a * scale, (x, lambda g: g * scale))

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.checks import axis_of
 from minigrad.dtypes import int64, uint8
 from minigrad.ops.arithmetic import quiet
-from minigrad.recording import elementwise, floating_operand, numpy_names, operand, record
-from minigrad.tensor import Tensor, as_array, axis_of, wrap
+from minigrad.recording import floating_operand, numpy_names, operand, record, record_each
+from minigrad.tensor import Tensor, as_array, wrap
 
 Dim = Any  # None, an int, or a tuple of ints
 
@@ -60,7 +61,7 @@ def sum(
     axes = axes_of("sum", dim, a.ndim)
     out = a.sum(axis=axes, keepdims=keepdim, dtype=_accumulator(a.dtype)).astype(a.dtype)
     shape, kept = a.shape, _kept(a.shape, axes)
-    return elementwise("sum", out, (input, lambda g: np.broadcast_to(g.reshape(kept), shape)))
+    return record_each("sum", out, (input, lambda g: np.broadcast_to(g.reshape(kept), shape)))
 
 
 @numpy_names
@@ -82,7 +83,7 @@ def mean(
         total = a.sum(axis=axes, keepdims=keepdim, dtype=_accumulator(a.dtype))
         out = np.asarray(total / np.float64(n)).astype(a.dtype)
     shape, kept = a.shape, _kept(a.shape, axes)
-    return elementwise(
+    return record_each(
         "mean", out, (input, lambda g: np.broadcast_to((g / n).reshape(kept), shape))
     )
 
@@ -100,7 +101,7 @@ def var(
     # dL/dx = g·2·(x - mean)/(n - correction)        (the mean's own term sums to zero)
     a, centred, divisor, out, kept = _variance("var", input, dim, unbiased, keepdim, correction)
     dtype, out = a.dtype, out.astype(a.dtype)
-    return elementwise(
+    return record_each(
         "var", out, (input, lambda g: (g.reshape(kept) * (2 / divisor * centred)).astype(dtype))
     )
 
@@ -121,7 +122,7 @@ def std(
         dtype, root = a.dtype, np.sqrt(out)
         constant = root.real == 0
         scale = (np.where(constant, 0, 1) / np.where(constant, 1, root) / divisor).reshape(kept)
-    return elementwise(
+    return record_each(
         "std",
         root.astype(dtype),
         (input, lambda g: (g.reshape(kept) * (scale * centred)).astype(dtype)),
@@ -200,7 +201,7 @@ def _extreme(name: str, x: Any, dim: Dim, keepdim: bool) -> Tensor:
     dtype, kept = a.dtype, _kept(a.shape, axes)
     if not keepdim:
         out = out.reshape([n for i, n in enumerate(a.shape) if i not in axes])
-    return elementwise(name, out, (x, lambda g: (g.reshape(kept) * share).astype(dtype)))
+    return record_each(name, out, (x, lambda g: (g.reshape(kept) * share).astype(dtype)))
 
 
 @numpy_names
@@ -238,7 +239,7 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: An
         np.cumprod(moved[:0:-1], axis=0, out=after[-2::-1])
         return (g.reshape(kept) * np.moveaxis(before * after, 0, position)).reshape(shape)
 
-    return elementwise("prod", out, (input, dx))
+    return record_each("prod", out, (input, dx))
 
 
 @numpy_names
@@ -248,7 +249,7 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     a = _summed("cumsum", input, dtype)
     position = axis_of("cumsum", dim, a.ndim)
     if not a.ndim:
-        return elementwise("cumsum", a.copy(), (input, lambda g: g))
+        return record_each("cumsum", a.copy(), (input, lambda g: g))
     acc = _accumulator(a.dtype)
 
     def dx(g: Any) -> Any:
@@ -256,7 +257,7 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
         return np.flip(total, position).astype(g.dtype)
 
     out = np.cumsum(a, axis=position, dtype=acc).astype(a.dtype)
-    return elementwise("cumsum", out, (input, dx))
+    return record_each("cumsum", out, (input, dx))
 
 
 @numpy_names
@@ -266,7 +267,7 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     a = _summed("cumprod", input, dtype)
     position = axis_of("cumprod", dim, a.ndim)
     if not a.ndim:
-        return elementwise("cumprod", a.copy(), (input, lambda g: g))
+        return record_each("cumprod", a.copy(), (input, lambda g: g))
 
     def dx(g: Any) -> Any:
         rows, gs = np.moveaxis(a, position, -1), np.moveaxis(g, position, -1)
@@ -276,7 +277,7 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
         partial = np.triu(np.cumprod(grid, axis=-1))
         return np.moveaxis((partial * gs[..., None, :]).sum(-1), -1, position)
 
-    return elementwise("cumprod", np.cumprod(a, axis=position, dtype=a.dtype), (input, dx))
+    return record_each("cumprod", np.cumprod(a, axis=position, dtype=a.dtype), (input, dx))
 
 
 @numpy_names
@@ -296,7 +297,7 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
     def dx(g: Any) -> Any:
         return g.reshape(kept) * np.exp(a - np.where(np.isfinite(y.real), y, 0))
 
-    return elementwise("logsumexp", out, (input, dx))
+    return record_each("logsumexp", out, (input, dx))
 
 
 @numpy_names
@@ -330,7 +331,7 @@ def norm(input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tens
         return np.where(zero, 0, g.reshape(kept) * slope).astype(dtype)
 
     out = y if keepdim else y.reshape([n for i, n in enumerate(a.shape) if i not in axes])
-    return elementwise("norm", out.astype(dtype), (input, dx))
+    return record_each("norm", out.astype(dtype), (input, dx))
 
 
 @numpy_names

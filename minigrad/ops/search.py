@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.checks import axis_of
 from minigrad.dtypes import float32, int64
 from minigrad.ops.arithmetic import maximum, minimum
 from minigrad.ops.reductions import amax, amin
-from minigrad.recording import elementwise, numpy_names, operand
-from minigrad.tensor import Tensor, as_array, axis_of, wrap
+from minigrad.recording import numpy_names, operand, record_each
+from minigrad.tensor import Tensor, as_array, wrap
 
 
 class ValuesIndices(NamedTuple):
@@ -57,7 +58,7 @@ def _arg(name: str, a: Any, dim: int) -> Any:
 def _take(name: str, x: Any, a: Any, index: Any, axis: int, keepdim: bool) -> tuple[Any, Any]:
     """Values at `index` (kept axis); backward puts each gradient where its value came from."""
     if not a.ndim:
-        return elementwise(name, a.copy(), (x, lambda g: g)), wrap(index)
+        return record_each(name, a.copy(), (x, lambda g: g)), wrap(index)
     values = np.take_along_axis(a, index, axis)
     shape, kept = a.shape, values.shape
 
@@ -70,7 +71,7 @@ def _take(name: str, x: Any, a: Any, index: Any, axis: int, keepdim: bool) -> tu
         values, shown = values.squeeze(axis), index.squeeze(axis)
     else:
         shown = index
-    return elementwise(name, values, (x, scatter)), wrap(shown)
+    return record_each(name, values, (x, scatter)), wrap(shown)
 
 
 @numpy_names
@@ -101,7 +102,7 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = Tru
     """Values in order along `dim`, and where they came from; always stable."""
     a = operand("sort", input)
     axis = axis_of("sort", dim, a.ndim)
-    index = argsort(input, dim, descending).data
+    index = argsort(input, dim, descending).array
     return ValuesIndices(*_take("sort", input, a, index, axis, True))
 
 
@@ -127,7 +128,7 @@ def topk(
     axis = axis_of("topk", dim, a.ndim)
     if not 0 <= k <= (a.shape[axis] if a.ndim else 1):
         raise RuntimeError(f"topk: k = {k} is out of range for axis {axis} of shape {a.shape}")
-    index = argsort(input, dim, descending=largest).data
+    index = argsort(input, dim, descending=largest).array
     index = index[(slice(None),) * axis + (slice(k),)] if a.ndim else index
     return ValuesIndices(*_take("topk", input, a, index, axis, True))
 
@@ -143,7 +144,7 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         value = np.take_along_axis(a.reshape(-1), _middle(a.reshape(-1), 0), 0).reshape(())
         same = (a.real == value.real) | (np.isnan(a.real) & np.isnan(value.real))
         share = same.astype(a.dtype) / a.dtype.type(same.sum())
-        return elementwise("median", value, (input, lambda g: g * share))
+        return record_each("median", value, (input, lambda g: g * share))
     axis = axis_of("median", dim, a.ndim)
     if a.ndim and not a.shape[axis]:
         raise IndexError(f"median: axis {axis} of shape {a.shape} is empty")

@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from minigrad.recording import elementwise, numpy_names, operand, record
-from minigrad.tensor import Tensor, as_array, axis_of, origin, wrap
+from minigrad.checks import axis_of
+from minigrad.recording import numpy_names, operand, record, record_each
+from minigrad.tensor import Tensor, as_array, origin, wrap
 
 
 def _view(name: str, x: Any, out: Any, back: Any) -> Tensor:
@@ -57,7 +58,7 @@ def view(input: Any, *shape: Any) -> Tensor:
 
 def _shared(name: str, x: Any, sizes: tuple[int, ...]) -> Tensor:
     a, out = operand(name, x), _reshape(name, x, sizes)
-    if a.size and not np.may_share_memory(a, out.data):
+    if a.size and not np.may_share_memory(a, out.array):
         raise RuntimeError(
             f"{name}: the memory of shape {a.shape} and strides {a.strides} cannot be seen in "
             f"shape {out.shape} without a copy: use reshape"
@@ -193,13 +194,13 @@ def broadcast_to(input: Any, shape: Sequence[int]) -> Tensor:
 
 
 def _broadcast(name: str, x: Any, shape: tuple[int, ...]) -> Tensor:
-    # dL/dx = g summed over the repeated axes (elementwise does that)
+    # dL/dx = g summed over the repeated axes (record_each does that)
     a = operand(name, x)
     try:
         out = np.broadcast_to(a, shape)
     except ValueError:
         raise RuntimeError(f"{name}: shape {a.shape} does not broadcast to {shape}") from None
-    result = elementwise(name, out, (x, lambda g: g))
+    result = record_each(name, out, (x, lambda g: g))
     result.base = origin(x) if isinstance(x, Tensor) else None
     return result
 
@@ -216,12 +217,12 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 def contiguous(input: Tensor) -> Tensor:
     """The tensor itself if it lies in row-major order, else such a copy."""
-    return input if input.data.flags.c_contiguous else clone(input)
+    return input if input.array.flags.c_contiguous else clone(input)
 
 
 def clone(input: Any) -> Tensor:
     """A copy."""
-    return elementwise("clone", np.array(operand("clone", input), order="C"), (input, lambda g: g))
+    return record_each("clone", np.array(operand("clone", input), order="C"), (input, lambda g: g))
 
 
 def _slice(name: str, x: Any, key: tuple[Any, ...]) -> Tensor:
@@ -288,7 +289,7 @@ def diag(input: Any, diagonal: int = 0) -> Tensor:
         return clone(_diagonal_of(input, diagonal))
     if a.ndim != 1:
         raise RuntimeError(f"diag: expected 1 or 2 axes, got shape {a.shape}")
-    return elementwise("diag", np.diag(a, diagonal), (input, lambda g: np.diagonal(g, diagonal)))
+    return record_each("diag", np.diag(a, diagonal), (input, lambda g: np.diagonal(g, diagonal)))
 
 
 _diagonal_of = diagonal
@@ -308,4 +309,4 @@ def _triangle(name: str, keep: Any, x: Any, diagonal: int) -> Tensor:
     a = operand(name, x)
     if a.ndim < 2:
         raise RuntimeError(f"{name}: expected at least 2 axes, got shape {a.shape}")
-    return elementwise(name, keep(a, diagonal), (x, lambda g: keep(g, diagonal)))
+    return record_each(name, keep(a, diagonal), (x, lambda g: keep(g, diagonal)))

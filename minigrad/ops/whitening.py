@@ -64,9 +64,9 @@ def inverse_root(cov: Array, eps: float) -> tuple[Array, Array, Array]:
 
 def whiten(x: Tensor, groups: int, eps: float) -> tuple[Tensor, Array, Array]:
     """(y, mean (C,), biased covariance (G, d, d)) of x (N, C, …), C = G·d, by the batch."""
-    shape, dtype = x.shape, x.data.dtype
+    shape, dtype = x.shape, x.array.dtype
     with np.errstate(all="ignore"):
-        c, mean, cov = covariance(grouped(x.data, groups))
+        c, mean, cov = covariance(grouped(x.array, groups))
         if dtype.kind == "c":
             w, sigma_gradient = _probed(cov + eps * np.eye(cov.shape[1]))
         else:

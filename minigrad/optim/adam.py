@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad import kernels, tape
+from minigrad import changes, kernels
 from minigrad.dtypes import float32
 from minigrad.optim.optimizer import Entry, Group, Optimizer, check_range
 from minigrad.tape import Array
@@ -83,21 +83,21 @@ class Adam(Optimizer):
                 known["step"] = wrap(np.zeros((), float32))
                 for key in ("exp_avg", "exp_avg_sq") + ("max_exp_avg_sq",) * amsgrad:
                     known[key] = wrap(np.zeros_like(data, order="C"))
-            count = known["step"].data
+            count = known["step"].array
             count += 1
-            t, m, v = int(count), known["exp_avg"].data, known["exp_avg_sq"].data
+            t, m, v = int(count), known["exp_avg"].array, known["exp_avg_sq"].array
             if amsgrad:
                 d = -grad if maximize else grad
                 if decoupled:
                     data *= 1 - lr * decay
                 elif decay:
                     d = d + decay * data
-                largest = known["max_exp_avg_sq"].data
+                largest = known["max_exp_avg_sq"].array
                 _amsgrad_step_(data, d, m, v, largest, lr, beta1, beta2, eps, t)
             else:
-                step_ = kernels.current(data).adam_step_
+                step_ = kernels.backend_for(data).adam_step_
                 step_(data, grad, m, v, lr, beta1, beta2, eps, decay, t, decoupled, maximize)
-            tape.note_change(data)
+            changes.note_change(data)
 
 
 def _amsgrad_step_(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad import modes, tape
+from minigrad import changes, modes
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
@@ -128,7 +128,7 @@ class Optimizer:
                     node.grad = None
                 else:
                     node.grad[...] = 0
-                    tape.note_change(node.grad)
+                    changes.note_change(node.grad)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; return what `closure` returned, if given.
@@ -159,7 +159,7 @@ class Optimizer:
             node = p.node
             if node is None or (grad := node.grad) is None:
                 continue
-            data = p.data
+            data = p.array
             if (
                 grad.shape != data.shape
                 or grad.dtype != data.dtype
@@ -173,7 +173,11 @@ class Optimizer:
     def _fits(self, p: Tensor, shape: tuple[int, ...]) -> bool:
         """Whether what is remembered about p has p's shape."""
         for key, value in self.state.get(p, {}).items():
-            if type(value) is Tensor and value.data.shape != shape and key not in self.state_dtypes:
+            if (
+                type(value) is Tensor
+                and value.array.shape != shape
+                and key not in self.state_dtypes
+            ):
                 return False
         return True
 
@@ -183,7 +187,7 @@ class Optimizer:
         which = f"parameter {at} of group {index}" + (f" ({names[at]!r})" if names else "")
         where = f"{type(self).__name__}.step: {which}"
         what = f"has shape {p.shape} and dtype {p.dtype}"
-        if not p.data.flags.writeable:
+        if not p.array.flags.writeable:
             return f"{where} is read-only; nothing was updated: give it a copy of its array"
         if grad.shape == p.shape and grad.dtype == p.dtype:
             shapes = {k: v.shape for k, v in self.state[p].items() if isinstance(v, Tensor)}
@@ -250,7 +254,7 @@ class Optimizer:
     def _loaded(self, name: str, number: Any, p: Tensor, key: str, value: Any) -> Any:
         if not isinstance(value, Tensor | np.ndarray):
             return deepcopy(value)
-        data = value.data if isinstance(value, Tensor) else value
+        data = value.array if isinstance(value, Tensor) else value
         shape = () if key in self.state_dtypes else p.shape
         if data.shape != shape:
             raise ValueError(

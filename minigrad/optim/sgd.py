@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import kernels, tape
+from minigrad import changes, kernels
 from minigrad.optim.optimizer import Entry, Group, Optimizer, check_range
 from minigrad.tensor import wrap
 
@@ -69,11 +69,11 @@ class SGD(Optimizer):
         lr, momentum = float(group["lr"]), float(group["momentum"])
         dampening, weight_decay = float(group["dampening"]), float(group["weight_decay"])
         nesterov, maximize = bool(group["nesterov"]), bool(group["maximize"])
-        state, note_change = self.state, tape.note_change
+        state, note_change = self.state, changes.note_change
         dtype, step_, rate = None, None, None
         for p, data, grad in entries:
             if step_ is None or data.dtype is not dtype:
-                dtype, step_ = data.dtype, kernels.current(data).sgd_step_
+                dtype, step_ = data.dtype, kernels.backend_for(data).sgd_step_
                 rate = np.array(lr, dtype)  # numpy computes faster with it than with a plain number
             buf, damp = None, dampening
             if momentum:
@@ -82,6 +82,6 @@ class SGD(Optimizer):
                 if buffer is None:  # b ← d is momentum·0 + (1 - 0)·d
                     buffer = known["momentum_buffer"] = wrap(np.zeros_like(data, order="C"))
                     damp = 0.0
-                buf = buffer.data
+                buf = buffer.array
             step_(data, grad, buf, rate, momentum, damp, weight_decay, nesterov, maximize)
             note_change(data)

@@ -20,10 +20,10 @@ class Counter(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("calls", wrap(np.zeros(2)))
-        self.calls.data[1] = np.nan
+        self.calls.array[1] = np.nan
 
     def forward(self, x: Tensor) -> Tensor:
-        self.calls.data[0] += 1
+        self.calls.array[0] += 1
         self.training = False
         return x
 
@@ -60,11 +60,11 @@ def everything(model, x):
     """All that a measurement might change, in a form that == compares to the bit."""
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers()), "x": x}
     return {
-        "values": {key: t.data.tobytes() for key, t in tensors.items()},
-        "arrays": {key: id(t.data) for key, t in tensors.items()},
+        "values": {key: t.array.tobytes() for key, t in tensors.items()},
+        "arrays": {key: id(t.array) for key, t in tensors.items()},
         "nodes": {key: id(t.node) for key, t in tensors.items()},
         "gradients": {
-            key: None if t.grad is None else (id(t.grad.data), t.grad.data.tobytes())
+            key: None if t.grad is None else (id(t.grad.array), t.grad.array.tobytes())
             for key, t in tensors.items()
         },
         "modes": [module.training for module in model.modules()],
@@ -207,12 +207,12 @@ def test_sharpness_of_a_network_against_its_whole_hessian():
     # the Hessian from differences of float64 gradients
     model.double()
     parameters = list(model.parameters())
-    flat = np.concatenate([p.data.ravel() for p in parameters])
+    flat = np.concatenate([p.array.ravel() for p in parameters])
 
     def gradient(values):
         rest = values
         for p in parameters:
-            p.data[...] = rest[: p.numel()].reshape(p.shape)
+            p.array[...] = rest[: p.numel()].reshape(p.shape)
             rest = rest[p.numel() :]
         grads = minigrad.autograd.grad(F.cross_entropy(model(x.double()), y), parameters)
         return np.concatenate([g.numpy().ravel() for g in grads])
@@ -247,7 +247,7 @@ def test_internal_covariate_shift_against_its_definition():
         assert shift.norm == pytest.approx(np.linalg.norm(g))
         for p in model[int(path)].parameters():
             size = p.numel()
-            p.data[...] -= lr * g[:size].reshape(p.shape)
+            p.array[...] -= lr * g[:size].reshape(p.shape)
             g = g[size:]
     assert found["0"].distance == 0 and found["3"].distance > 1e-3
 
@@ -386,7 +386,7 @@ def test_recording_changes_nothing():
         minigrad.set_rng_state(start)
         model.train().zero_grad()
         F.cross_entropy(model(x), y).backward()
-        return [p.grad.data.tobytes() for p in model.parameters()], repr(minigrad.get_rng_state())
+        return [p.grad.array.tobytes() for p in model.parameters()], repr(minigrad.get_rng_state())
 
     plain = gradient_and_state()
     with analysis.ActivationRecorder(model, [p for p, _ in model.named_modules()]):
@@ -405,7 +405,7 @@ def test_the_recorder_stops_when_training_raises():
 
 def test_the_recorder_follows_a_network_that_diverges():
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
-    model[0].weight.data[...] = np.inf
+    model[0].weight.array[...] = np.inf
     with analysis.ActivationRecorder(model, ["0", "1"]) as recorder, np.errstate(all="ignore"):
         model(minigrad.tensor([[1.0, -1.0], [2.0, 2.0]]))
     assert not np.isfinite(recorder.percentiles("0")).all()

@@ -60,8 +60,8 @@ class TestDataLoader:
             assert x.shape == (3, 2)
             assert x.dtype == np.float64
             assert y.dtype == np.int64
-            np.testing.assert_array_equal(x.data[:, 0], 2 * y.data)
-            np.testing.assert_array_equal(x.data[:, 1], 2 * y.data + 1)
+            np.testing.assert_array_equal(x.array[:, 0], 2 * y.array)
+            np.testing.assert_array_equal(x.array[:, 1], 2 * y.array + 1)
 
     @pytest.mark.parametrize(("n", "size", "drop", "sizes"), [
         (6, 3, False, [3, 3]), (8, 3, False, [3, 3, 2]), (8, 3, True, [3, 3]),
@@ -113,7 +113,7 @@ class TestDataLoader:
             if isinstance(theirs, torch.Tensor):
                 assert isinstance(ours, Tensor)
                 assert str(theirs.dtype) == f"torch.{ours.dtype}"
-                np.testing.assert_array_equal(ours.data, theirs.numpy())
+                np.testing.assert_array_equal(ours.array, theirs.numpy())
             elif isinstance(theirs, dict):
                 assert list(ours) == list(theirs)
                 for key in theirs:
@@ -300,7 +300,7 @@ class TestPreprocessing:
         assert z.shape == x.shape
         t = p.transform(Tensor(x))
         assert isinstance(t, Tensor)
-        np.testing.assert_array_equal(t.data, z)
+        np.testing.assert_array_equal(t.array, z)
         if kind != "ClipOutliers":
             back = p.inverse_transform(z)
             np.testing.assert_allclose(back, x, rtol=1e-5 if dtype == "f4" else 1e-12)
@@ -629,7 +629,7 @@ def same(a, b):
     if type(a) is not type(b):
         return False
     if isinstance(a, Tensor):
-        return a.requires_grad == b.requires_grad and same(a.data, b.data)
+        return a.requires_grad == b.requires_grad and same(a.array, b.array)
     if isinstance(a, np.ndarray | np.generic):
         equal = np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
         return equal and a.dtype == b.dtype and a.shape == b.shape

@@ -27,7 +27,7 @@ def leaf(*shape: int, seed: int = 0) -> Tensor:
 
 def elementwise_op(forward: Any, vjp: Any) -> Any:
     def op(x: Tensor) -> Tensor:
-        a = x.data
+        a = x.array
         return record("planted", forward(a), (x,), lambda g: (vjp(g, a),))
 
     return op
@@ -37,7 +37,7 @@ def batch_norm_op(drop: str) -> Any:
     """Equation (11) of batch normalisation without one of its terms."""
 
     def op(x: Tensor) -> Tensor:
-        a, m = x.data, len(x.data)
+        a, m = x.array, len(x.array)
         mean = a.mean(axis=0)
         centred = a - mean
         inv_std = 1 / np.sqrt((centred * centred).mean(axis=0) + 1e-5)
@@ -56,7 +56,7 @@ def batch_norm_op(drop: str) -> Any:
 
 def matmul_op(vjp: Any) -> Any:
     def op(x: Tensor) -> Tensor:
-        return record("planted matmul", x.data @ MATRIX, (x,), lambda g: (vjp(g),))
+        return record("planted matmul", x.array @ MATRIX, (x,), lambda g: (vjp(g),))
 
     return op
 
@@ -125,7 +125,7 @@ def test_gradcheck_rejects_in_large_tensors(name: str) -> None:
 
 def test_gradcheck_looks_at_every_input_and_output() -> None:
     def second_wrong(x: Tensor, y: Tensor) -> Tensor:
-        a, b = x.data, y.data
+        a, b = x.array, y.array
         return record("planted", a * b, (x, y), lambda g: (g * b, g * b))
 
     with pytest.raises(RuntimeError, match="gradient of input 1 is wrong"):
@@ -149,9 +149,9 @@ def test_gradcheck_where_no_complex_version_exists() -> None:
 
     def smallest(sign: float) -> Any:
         def op(x: Tensor) -> Tensor:
-            if x.data.dtype.kind == "c":
+            if x.array.dtype.kind == "c":
                 raise TypeError("no complex version")
-            values, vectors = np.linalg.eigh((x.data + x.data.T) / 2)
+            values, vectors = np.linalg.eigh((x.array + x.array.T) / 2)
             v = vectors[:, 0]
             return record("eigh", values[0], (x,), lambda g: (sign * g * np.outer(v, v),))
 
@@ -199,19 +199,19 @@ def test_gradcheck_replays_random_numbers_and_leaves_them_alone() -> None:
 def test_gradcheck_leaves_everything_as_it_was() -> None:
     x, other = leaf(6, 2), leaf(2, seed=1)
     mean, var = Tensor(np.zeros(2)), Tensor(np.ones(2))
-    before, node = x.data.copy(), x.node
+    before, node = x.array.copy(), x.node
     (x * 1).sum().backward()
     assert gradcheck(lambda x: F.batch_norm(x, mean, var, training=True) * other, x)
     with pytest.raises(ZeroDivisionError):
         gradcheck(lambda x: x * (1 // 0), x)
     assert x.node is node and x.dtype == np.float64
-    np.testing.assert_array_equal(x.data, before)
-    np.testing.assert_array_equal(x.grad.data, 1.0)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(x.array, before)
+    np.testing.assert_array_equal(x.grad.array, 1.0)  # type: ignore[union-attr]
     assert other.grad is None
-    np.testing.assert_array_equal(mean.data, 0.0)
-    np.testing.assert_array_equal(var.data, 1.0)
+    np.testing.assert_array_equal(mean.array, 0.0)
+    np.testing.assert_array_equal(var.array, 1.0)
     F.batch_norm(x, mean, var, training=True)  # outside, statistics move
-    assert (mean.data != 0).all()
+    assert (mean.array != 0).all()
 
 
 def test_gradcheck_passes_a_repeated_tensor_as_one_variable() -> None:
@@ -241,7 +241,7 @@ def ours(directions: Any) -> list[Any]:
     tensors = tuple(map(minigrad.from_numpy, PARAMETERS))
     vs = tuple(map(minigrad.from_numpy, directions))
     value, products = functional.hvp(lambda *p: network(minigrad, *p), tensors, vs)
-    return [value.data, *(p.data for p in products)]
+    return [value.array, *(p.array for p in products)]
 
 
 def directions(seed: int) -> list[Any]:
@@ -275,8 +275,8 @@ def test_hvp_is_symmetric() -> None:
 def test_hvp_of_a_quadratic_form() -> None:
     x, v = Tensor(RNG.standard_normal(3)), Tensor(RNG.standard_normal(3))
     value, product = functional.hvp(lambda x: x @ Tensor(MATRIX) @ x / 2, x, v)
-    np.testing.assert_allclose(value.item(), x.data @ MATRIX @ x.data / 2, rtol=1e-14)
-    np.testing.assert_allclose(product.data, (MATRIX + MATRIX.T) @ v.data / 2, rtol=1e-13)
+    np.testing.assert_allclose(value.item(), x.array @ MATRIX @ x.array / 2, rtol=1e-14)
+    np.testing.assert_allclose(product.array, (MATRIX + MATRIX.T) @ v.array / 2, rtol=1e-13)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_hvp_of_a_quadratic_form() -> None:
 def test_second_derivatives(f: Any, second: Any) -> None:
     a, v = np.array([0.7, 1.9, 0.2]), np.array([1.0, -2.0, 0.5])
     _, product = functional.hvp(lambda x: f(x).sum(), Tensor(a), Tensor(v))
-    np.testing.assert_allclose(product.data, second(a) * v, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(product.array, second(a) * v, rtol=1e-12, atol=1e-15)
 
 
 def test_hvp_through_mean_var_softmax_and_indexing() -> None:
@@ -310,7 +310,7 @@ def test_hvp_through_mean_var_softmax_and_indexing() -> None:
     _, want = torch.autograd.functional.hvp(
         lambda x: f(torch, x), torch.from_numpy(x), torch.from_numpy(v)
     )
-    np.testing.assert_allclose(got.data, want.numpy(), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(got.array, want.numpy(), rtol=1e-10, atol=1e-12)
 
 
 def test_hvp_changes_nothing() -> None:
@@ -320,9 +320,9 @@ def test_hvp_changes_nothing() -> None:
     loss = lambda x: F.dropout(F.batch_norm(x, mean, var, training=True) ** 3).sum()  # noqa: E731
     first = functional.hvp(loss, x, Tensor(np.ones((5, 2))))[1]
     second = functional.hvp(loss, x, Tensor(np.ones((5, 2))))[1]
-    np.testing.assert_array_equal(first.data, second.data)
+    np.testing.assert_array_equal(first.array, second.array)
     assert get_rng_state() == state and x.node is node and x.grad is None
-    np.testing.assert_array_equal(mean.data, 0.0)
+    np.testing.assert_array_equal(mean.array, 0.0)
 
 
 def test_hvp_refusals() -> None:

@@ -17,7 +17,7 @@ def leaf(*shape: int, value: float = 2.0, dtype: Any = np.float64) -> Tensor:
 
 def gradient(x: Tensor) -> Any:
     assert x.grad is not None
-    return x.grad.data
+    return x.grad.array
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_in_place_ops_are_recorded() -> None:
     y += 1
     y *= a
     y.sum().backward()  # (a + 1)·a
-    np.testing.assert_array_equal(y.data, 6.0)
+    np.testing.assert_array_equal(y.array, 6.0)
     np.testing.assert_array_equal(gradient(a), 5.0)
 
 
@@ -91,11 +91,11 @@ def test_a_leaf_cannot_be_changed_while_it_is_recorded() -> None:
     for change in (lambda: a.add_(1), lambda: a.zero_(), lambda: a.__setitem__(0, 1.0)):
         with pytest.raises(RuntimeError, match=r"leaf that requires grad.*no_grad"):
             change()
-    np.testing.assert_array_equal(a.data, 2.0)
+    np.testing.assert_array_equal(a.array, 2.0)
     view = a.detach()
     with minigrad.no_grad():
         view.add_(1)
-    np.testing.assert_array_equal(a.data, 3.0)
+    np.testing.assert_array_equal(a.array, 3.0)
 
 
 def test_a_view_older_than_a_recorded_change_is_refused() -> None:

@@ -190,9 +190,9 @@ def test_set_grad_enabled_as_a_call_and_as_a_context() -> None:
 def test_detach_shares_memory_and_stops_gradients() -> None:
     a = leaf(3)
     d = a.detach()
-    assert not d.requires_grad and np.shares_memory(d.data, a.data)
+    assert not d.requires_grad and np.shares_memory(d.array, a.array)
     (a * d).sum().backward()
-    np.testing.assert_array_equal(a.grad.data, 2.0)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(a.grad.array, 2.0)  # type: ignore[union-attr]
     assert (a * 2).detach().is_leaf
 
 
@@ -220,7 +220,7 @@ def test_anomaly_in_backward_names_op_and_forward_line() -> None:
 def test_anomaly_finds_infinities_on_request() -> None:
     a = leaf(value=0.0)
     with detect_anomaly():
-        assert np.isinf((1 / a).data)
+        assert np.isinf((1 / a).array)
     with detect_anomaly(check_inf=True), pytest.raises(RuntimeError, match="'div' made an inf"):
         1 / a
     with detect_anomaly(check_inf=True):
@@ -237,7 +237,7 @@ def test_anomaly_also_looks_at_what_is_not_recorded() -> None:
 def test_anomaly_of_ops_of_ones_own_and_through_grad() -> None:
     a = leaf(2)
     with detect_anomaly():
-        y = record("mine", a.data * 2, (a,), lambda g: (g * np.nan,))
+        y = record("mine", a.array * 2, (a,), lambda g: (g * np.nan,))
         with pytest.raises(RuntimeError, match="backward of 'mine' made a NaN"):
             minigrad.autograd.grad(y.sum(), a)
 
@@ -246,7 +246,7 @@ def test_no_anomaly_no_complaint() -> None:
     a = leaf(value=-1.0)
     with detect_anomaly():
         (a * 2).backward()
-    assert np.isnan(a.log().data)  # off again
+    assert np.isnan(a.log().array)  # off again
 
 
 def test_anomaly_detection_belongs_to_its_thread() -> None:

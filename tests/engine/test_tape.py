@@ -15,7 +15,7 @@ import pytest
 from cases import SAMPLES, Sample
 
 import minigrad
-from minigrad import Tensor, tape
+from minigrad import Tensor, changes, tape
 from minigrad.autograd import grad, record
 from minigrad.kernels.machinery import memory
 
@@ -26,12 +26,12 @@ def leaf(*shape: int, value: float = 2.0, dtype: Any = np.float64) -> Tensor:
 
 def gradient(x: Tensor) -> Any:
     assert x.grad is not None
-    return x.grad.data
+    return x.grad.array
 
 
 def custom(x: Tensor, vjp: Any, name: str = "custom") -> Tensor:
     """An op with the wrong or raising vjp of a test."""
-    return record(name, x.data * 1, (x,), vjp)
+    return record(name, x.array * 1, (x,), vjp)
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def test_a_graph_is_freed_by_reference_counting(sample: Sample, run_backward: bo
         xs = [minigrad.from_numpy(a).requires_grad_() for a in sample.arrays()]
         result = sample.run(minigrad, xs)
         ys = list(result) if isinstance(result, tuple | list) else [result]
-        refs = [weakref.ref(x.data) for x in xs] + [weakref.ref(y.data) for y in ys]
+        refs = [weakref.ref(x.array) for x in xs] + [weakref.ref(y.array) for y in ys]
         refs += [weakref.ref(n) for t in (*xs, *ys) for n in reachable(t.node)]
         if run_backward:
             for y in ys:
@@ -200,7 +200,7 @@ def test_accumulation_adds_in_place() -> None:
     kept = a.grad
     assert kept is not None
     (a * 5).sum().backward()
-    np.testing.assert_array_equal(kept.data, 7.0)
+    np.testing.assert_array_equal(kept.array, 7.0)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_leaf_gradients_are_owned_contiguous_and_writable(f: Any) -> None:
     g = gradient(a)
     assert g.flags.owndata and g.flags.c_contiguous and g.flags.writeable
     assert g.dtype == a.dtype and g.shape == a.shape
-    assert not np.shares_memory(g, a.data)
+    assert not np.shares_memory(g, a.array)
 
 
 def test_two_leaves_never_share_a_gradient() -> None:
@@ -322,7 +322,7 @@ def test_hooks_see_and_replace_the_sum() -> None:
     a = leaf(3)
     seen = []
     y = a * 2
-    y.register_hook(lambda g: seen.append(g.data.copy()))
+    y.register_hook(lambda g: seen.append(g.array.copy()))
     y.register_hook(lambda g: g * 10)
     (y + y).sum().backward()
     np.testing.assert_array_equal(seen, [np.full(3, 2.0)])  # once, with both paths in it
@@ -389,7 +389,7 @@ def test_a_vjp_must_return_arrays() -> None:
 
 def test_none_from_a_vjp_is_no_gradient() -> None:
     a, b = leaf(2), leaf(2)
-    record("pair", a.data + b.data, (a, b), lambda g: (g, None)).sum().backward()
+    record("pair", a.array + b.array, (a, b), lambda g: (g, None)).sum().backward()
     np.testing.assert_array_equal(gradient(a), 1.0)
     assert b.grad is None
 
@@ -410,7 +410,7 @@ def test_grad_with_grad_outputs_and_several_outputs() -> None:
     a = leaf(3)
     (g,) = grad((a * 2, a.sum()), a, (Tensor(np.arange(3.0)), None))
     assert g is not None
-    np.testing.assert_array_equal(g.data, 2 * np.arange(3.0) + 1)
+    np.testing.assert_array_equal(g.array, 2 * np.arange(3.0) + 1)
 
 
 def test_grad_of_an_unused_input() -> None:
@@ -439,10 +439,10 @@ def test_grad_with_respect_to_the_output_itself() -> None:
 
 def test_a_gradient_that_nobody_else_has_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     decided = []
-    unshared = tape.unshared
-    monkeypatch.setattr(tape, "unshared", lambda *a: decided.append(unshared(*a)) or decided[-1])
+    unshared = changes.unshared
+    monkeypatch.setattr(changes, "unshared", lambda *a: decided.append(unshared(*a)) or decided[-1])
     a, b = leaf(200, 300), leaf(200, 300)
-    record("view", a.data * 2, (a,), lambda g: ((g * 2)[:],)).backward(np.ones((200, 300)))
+    record("view", a.array * 2, (a,), lambda g: ((g * 2)[:],)).backward(np.ones((200, 300)))
     (b * b).backward(np.ones((200, 300)))
     assert decided == [True, True]  # a large view of memory nobody else has, and an array
     a.grad = b.grad = None
@@ -463,10 +463,10 @@ def test_a_gradient_in_pooled_memory_is_not_copied(
     monkeypatch: pytest.MonkeyPatch, make: Any, alone: bool
 ) -> None:
     decided = []
-    unshared = tape.unshared
-    monkeypatch.setattr(tape, "unshared", lambda *a: decided.append(unshared(*a)) or decided[-1])
+    unshared = changes.unshared
+    monkeypatch.setattr(changes, "unshared", lambda *a: decided.append(unshared(*a)) or decided[-1])
     a = leaf(300, 300)
-    record("pool", a.data * 2, (a,), lambda g: (make(),)).backward(np.ones((300, 300)))
+    record("pool", a.array * 2, (a,), lambda g: (make(),)).backward(np.ones((300, 300)))
     assert decided == [alone]
 
 
@@ -476,7 +476,7 @@ POOLED = memory.empty((2, 300, 300), np.dtype("f8"))
 def test_memory_that_others_can_reach_is_copied() -> None:
     lent = bytearray(8 * 20000)
     x = leaf(20000)
-    record("lent", x.data * 2, (x,), lambda g: (np.frombuffer(lent),)).backward(np.ones(20000))
+    record("lent", x.array * 2, (x,), lambda g: (np.frombuffer(lent),)).backward(np.ones(20000))
     lent[:8] = b"\x01" * 8
     assert gradient(x)[0] == 0
 
@@ -498,15 +498,15 @@ def test_the_tape_reads_in_one_sitting() -> None:
 
 def test_the_gradient_of_an_only_input_may_come_alone() -> None:
     a = leaf(2, 3)
-    record("double", a.data * 2, (a,), lambda g: g * 2).backward(np.ones((2, 3)))
-    assert a.grad is not None and (a.grad.data == 2).all()
+    record("double", a.array * 2, (a,), lambda g: g * 2).backward(np.ones((2, 3)))
+    assert a.grad is not None and (a.grad.array == 2).all()
     with pytest.raises(
         RuntimeError, match=r"'wrong' returned shape \(2, 2\) for an input of shape"
     ):
-        record("wrong", a.data, (a,), lambda g: g[:, :2]).backward(np.ones((2, 3)))
+        record("wrong", a.array, (a,), lambda g: g[:, :2]).backward(np.ones((2, 3)))
     with pytest.raises(RuntimeError, match="returned 2 gradients for 1 inputs"):
-        record("two", a.data, (a,), lambda g: (g, g)).backward(np.ones((2, 3)))
+        record("two", a.array, (a,), lambda g: (g, g)).backward(np.ones((2, 3)))
     with pytest.raises(RuntimeError, match="'forgot to return' returned 0 gradients for 1 inputs"):
-        record("forgot to return", a.data, (a,), lambda g: None).backward(np.ones((2, 3)))
+        record("forgot to return", a.array, (a,), lambda g: None).backward(np.ones((2, 3)))
     with pytest.raises(RuntimeError, match="returned 1 gradients for 2 inputs"):
-        record("alone", leaf(3, 3).data, (a, leaf()), lambda g: g).backward(np.ones((3, 3)))
+        record("alone", leaf(3, 3).array, (a, leaf()), lambda g: g).backward(np.ones((3, 3)))

@@ -628,7 +628,7 @@ def test_unknown_kernels_are_refused_and_change_nothing() -> None:
 def test_only_float32_and_float64_are_compiled_for() -> None:
     kernels.use_kernels("numba")
     f, d = np.zeros(1, np.float32), np.zeros(1)
-    assert kernels.current(f, None, f) is kernels.current(d, d) is compiled
+    assert kernels.backend_for(f, None, f) is kernels.backend_for(d, d) is compiled
     for others in (
         (f, d),
         (d + 0j,),
@@ -636,7 +636,7 @@ def test_only_float32_and_float64_are_compiled_for() -> None:
         (f.astype(int),),
         (f, f.astype(">f4")),
     ):
-        assert kernels.current(*others) is reference
+        assert kernels.backend_for(*others) is reference
 
 
 def python(code: str, **env: str) -> subprocess.CompletedProcess[str]:

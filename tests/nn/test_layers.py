@@ -99,7 +99,7 @@ def pair(torch: Any, array: Any) -> tuple[Any, Any]:
 def close(theirs: Any, ours: Any, rtol: float = 1e-10) -> None:
     assert tuple(theirs.shape) == ours.shape
     assert str(theirs.dtype) == f"torch.{ours.dtype}"
-    np.testing.assert_allclose(ours.data, theirs.detach().numpy(), rtol=rtol, atol=1e-12)
+    np.testing.assert_allclose(ours.array, theirs.detach().numpy(), rtol=rtol, atol=1e-12)
 
 
 @pytest.mark.parametrize(("make", "shape"), LAYERS, ids=labels(LAYERS))
@@ -169,7 +169,7 @@ def test_losses_agree_with_torch(torch: Any, make: Any, x: Any, target: Any) -> 
 def test_embedding_agrees_with_torch(torch: Any) -> None:
     theirs, ours = twins(torch, lambda n: n.Embedding(5, 3, padding_idx=-1))
     assert repr(ours) == repr(theirs)
-    assert not ours.weight.data[4].any()
+    assert not ours.weight.array[4].any()
     index, g = np.array([[0, 4], [2, 0]]), RNG.standard_normal((2, 2, 3))
     y_theirs, y_ours = theirs(torch.from_numpy(index)), ours(minigrad.tensor(index))
     close(y_theirs, y_ours)
@@ -181,13 +181,13 @@ def test_embedding_agrees_with_torch(torch: Any) -> None:
 def test_dropout_layers_drop_in_training_only() -> None:
     x = minigrad.ones(64, 32, 5, 5)
     for layer, whole_channels in ((nn.Dropout(0.25), False), (nn.Dropout2d(0.25), True)):
-        y = layer(x).data
+        y = layer(x).array
         assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)}
         assert abs((y == 0).mean() - 0.25) < 0.05
         whole = y.max(axis=(2, 3)) == y.min(axis=(2, 3))
         assert whole.all() == whole_channels
         assert layer.eval()(x) is x
-    y = nn.Dropout1d(0.5)(minigrad.ones(50, 4, 6)).data
+    y = nn.Dropout1d(0.5)(minigrad.ones(50, 4, 6)).array
     assert 0 < (y == 0).mean() < 1
     assert (y.max(axis=-1) == y.min(axis=-1)).all()
 
@@ -237,7 +237,7 @@ def test_bad_arguments_are_refused(make: Any, error: str) -> None:
 def test_default_initialisation_is_distributed_as_torch(torch: Any, make: Any) -> None:
     torch.manual_seed(0)
     for theirs, ours in zip(make(torch.nn).parameters(), make(nn).parameters(), strict=True):
-        a, b = theirs.detach().numpy(), ours.data
+        a, b = theirs.detach().numpy(), ours.array
         bound = 6 * a.std() / math.sqrt(a.size)
         assert abs(a.mean()) < bound
         assert abs(b.mean()) < bound
@@ -266,9 +266,9 @@ def test_init_is_distributed_as_torch(torch: Any, name: str, args: Any, kwargs: 
     torch.manual_seed(0)
     a = getattr(torch.nn.init, name)(torch.empty(80, 60, 3), *args, **kwargs).numpy()
     p = nn.Parameter(minigrad.zeros(80, 60, 3))
-    memory = p.data
+    memory = p.array
     assert getattr(nn.init, name)(p, *args, **kwargs) is p
-    assert p.data is memory
+    assert p.array is memory
     assert p.is_leaf
     bounded = [] if name in ("normal_", "xavier_normal_", "kaiming_normal_") else [0, 1]
     points = [0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, *bounded]
@@ -278,10 +278,10 @@ def test_init_is_distributed_as_torch(torch: Any, name: str, args: Any, kwargs: 
 
 def test_init_of_matrices(torch: Any) -> None:
     for shape in ((5, 3), (3, 5), (4, 2, 3)):
-        w = nn.init.orthogonal_(minigrad.zeros(*shape), gain=2).data.reshape(shape[0], -1)
+        w = nn.init.orthogonal_(minigrad.zeros(*shape), gain=2).array.reshape(shape[0], -1)
         gram = w.T @ w if w.shape[0] > w.shape[1] else w @ w.T
         np.testing.assert_allclose(gram, 4 * np.eye(len(gram)), atol=1e-5)
-    np.testing.assert_array_equal(nn.init.eye_(minigrad.ones(2, 3)).data, np.eye(2, 3))
+    np.testing.assert_array_equal(nn.init.eye_(minigrad.ones(2, 3)).array, np.eye(2, 3))
     for args in (
         ("linear",),
         ("tanh",),
@@ -309,7 +309,7 @@ def test_init_refuses(fill: Any, error: str) -> None:
     w = minigrad.ones(2, 3)
     with pytest.raises(ValueError, match=error):
         fill(w)
-    assert (w.data == 1).all()
+    assert (w.array == 1).all()
 
 
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0, math.inf])

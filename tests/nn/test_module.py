@@ -125,12 +125,12 @@ def test_parameter() -> None:
     values = minigrad.ones(2)
     p = nn.Parameter(values)
     assert p.requires_grad
-    assert p.data is values.data
+    assert p.array is values.array
     assert repr(p) == "Parameter containing:\ntensor([1., 1.], requires_grad=True)"
     for copied in (copy.deepcopy(p), pickle.loads(pickle.dumps(p))):
         assert type(copied) is nn.Parameter
         assert copied.requires_grad
-        assert copied.data is not p.data
+        assert copied.array is not p.array
     assert type(p * 2) is Tensor
     assert not nn.Parameter([1.0], requires_grad=False).requires_grad
 
@@ -140,7 +140,7 @@ def test_copies_are_independent_and_keep_sharing() -> None:
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert other.heads["b"].weight is other.heads["a"].weight
         assert other.again is other.body[0]
-        other.scale.data[:] = 7
+        other.scale.array[:] = 7
         assert net.scale.item() == 2
         assert walks(other) == walks(net)
 
@@ -151,7 +151,7 @@ def test_state_dict_shares_memory() -> None:
     assert type(state) is OrderedDict
     assert not state["weight"].requires_grad
     state["weight"].zero_()
-    assert not layer.weight.data.any()
+    assert not layer.weight.array.any()
 
 
 def test_load_state_dict_reports_everything_and_changes_nothing() -> None:
@@ -162,7 +162,7 @@ def test_load_state_dict_reports_everything_and_changes_nothing() -> None:
     state["again.bias"] = minigrad.ones(2).to(minigrad.complex128)
     state["body.0.weight"] = [[1, 1], [1, 1]]
     state["extra"] = minigrad.ones(1)
-    before = {name: t.data.copy() for name, t in net.state_dict().items()}
+    before = {name: t.array.copy() for name, t in net.state_dict().items()}
     with pytest.raises(RuntimeError) as caught:
         net.load_state_dict(state)
     for part in (
@@ -176,16 +176,16 @@ def test_load_state_dict_reports_everything_and_changes_nothing() -> None:
     ):
         assert part in str(caught.value)
     for name, t in net.state_dict().items():
-        np.testing.assert_array_equal(t.data, before[name])
+        np.testing.assert_array_equal(t.array, before[name])
     with pytest.raises(TypeError, match="expected a dict, got list"):
         net.load_state_dict([])  # type: ignore[arg-type]
 
 
 def test_load_state_dict_copies_into_place() -> None:
     net = Net()
-    weight = net.body[1].weight.data
+    weight = net.body[1].weight.array
     result = net.load_state_dict({"body.1.weight": np.eye(2), "other": np.eye(2)}, strict=False)
-    assert net.body[1].weight.data is weight
+    assert net.body[1].weight.array is weight
     np.testing.assert_array_equal(weight, np.eye(2))
     assert weight.dtype == np.float32  # the model's dtype stays
     assert result.unexpected_keys == ["other"]
@@ -346,7 +346,7 @@ def test_residual() -> None:
 
 def test_functional_call() -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 1))
-    before = {name: t.data.copy() for name, t in net.state_dict().items()}
+    before = {name: t.array.copy() for name, t in net.state_dict().items()}
     own = net[0].weight
     w = minigrad.randn(2, 2, requires_grad=True)
     mean = minigrad.zeros(2)
@@ -354,7 +354,7 @@ def test_functional_call() -> None:
     (y * y).sum().backward()
     assert w.grad is not None
     assert own.grad is None
-    assert mean.data.any()  # the statistics that moved are the given ones
+    assert mean.array.any()  # the statistics that moved are the given ones
     assert net[0].weight is own
     with pytest.raises(RuntimeError, match="linear"):
         functional_call(net, {"0.weight": w}, minigrad.ones(4, 5))
@@ -363,7 +363,7 @@ def test_functional_call() -> None:
         functional_call(net, {"0.wieght": w}, minigrad.ones(4, 2))
     with pytest.raises(TypeError, match=r"'0.bias' must be a Tensor, got ndarray"):
         functional_call(net, {"0.weight": w, "0.bias": np.ones(2)}, minigrad.ones(4, 2))
-    assert (net[1].running_mean.data == before["1.running_mean"]).all()
+    assert (net[1].running_mean.array == before["1.running_mean"]).all()
 
     layer = nn.Linear(2, 1)
     z = functional_call(

@@ -45,7 +45,7 @@ def test_forward(sample: Sample, kernels: str) -> None:
             assert y.shape == want.shape
             if want.dtype.kind != "f":  # comparisons, positions: exactly these
                 assert y.dtype == want.dtype
-                np.testing.assert_array_equal(y.data, want)
+                np.testing.assert_array_equal(y.array, want)
                 continue
             assert y.dtype == dtype
             # elements near zero are differences of larger ones: measured against the largest
@@ -53,11 +53,11 @@ def test_forward(sample: Sample, kernels: str) -> None:
             # float64: a few roundings; float32: the reference has not rounded its inputs, which
             # alone costs 6e-8 times the condition number of the op (powers, products: up to 50)
             tolerance = 1e-13 if dtype == np.float64 else 5e-6
-            np.testing.assert_allclose(y.data, want, rtol=tolerance, atol=tolerance * scale)
+            np.testing.assert_allclose(y.array, want, rtol=tolerance, atol=tolerance * scale)
             if y.requires_grad:
                 y.backward(np.ones(y.shape), retain_graph=True)
         for x, before in zip(inputs, sample.arrays(dtype), strict=True):
-            np.testing.assert_array_equal(x.data, before)  # neither pass writes to its inputs
+            np.testing.assert_array_equal(x.array, before)  # neither pass writes to its inputs
 
 
 @pytest.mark.parametrize(
@@ -135,27 +135,27 @@ def test_aliases_of_arguments_and_names() -> None:
         kept = getattr(x, name)(dim=1, keepdim=True)
         alias = getattr(x, name)(axis=1, keepdims=True)
         for a, b in zip(outputs(kept), outputs(alias), strict=True):
-            np.testing.assert_array_equal(a.data, b.data)
-    np.testing.assert_array_equal(minigrad.cat([x, x], axis=1).data, np.tile(x.data, 2))
-    np.testing.assert_array_equal(minigrad.subtract(x, 1).data, x.data - 1)
-    np.testing.assert_array_equal(x.clip(1, 2).data, np.clip(x.data, 1, 2))
+            np.testing.assert_array_equal(a.array, b.array)
+    np.testing.assert_array_equal(minigrad.cat([x, x], axis=1).array, np.tile(x.array, 2))
+    np.testing.assert_array_equal(minigrad.subtract(x, 1).array, x.array - 1)
+    np.testing.assert_array_equal(x.clip(1, 2).array, np.clip(x.array, 1, 2))
 
 
 @pytest.mark.parametrize("data", [np.float64(2.0), np.array(2.0), np.arange(3.0)], ids=repr)
 def test_numpy_on_either_side_gives_tensors(data: Any) -> None:
     x = Tensor(np.array([1.0, 2.0, 4.0]), requires_grad=True)
     for result, want in [
-        (data + x, data + x.data), (x + data, x.data + data), (data - x, data - x.data),
-        (data * x, data * x.data), (data / x, data / x.data), (data**x, data**x.data),
-        (x**data, x.data**data), (data // x, data // x.data), (data % x, data % x.data),
+        (data + x, data + x.array), (x + data, x.array + data), (data - x, data - x.array),
+        (data * x, data * x.array), (data / x, data / x.array), (data**x, data**x.array),
+        (x**data, x.array**data), (data // x, data // x.array), (data % x, data % x.array),
     ]:  # fmt: skip
         assert type(result) is Tensor and result.requires_grad
-        np.testing.assert_allclose(result.data, want, rtol=1e-15)
-    for result, want in [(data < x, data < x.data), (data == x, data == x.data)]:
+        np.testing.assert_allclose(result.array, want, rtol=1e-15)
+    for result, want in [(data < x, data < x.array), (data == x, data == x.array)]:
         assert type(result) is Tensor and result.dtype == np.bool_
-        np.testing.assert_array_equal(result.data, want)
+        np.testing.assert_array_equal(result.array, want)
     matrix = np.arange(6.0).reshape(2, 3)
-    np.testing.assert_array_equal((matrix @ x).data, matrix @ x.data)
+    np.testing.assert_array_equal((matrix @ x).array, matrix @ x.array)
 
 
 def test_a_tensor_is_a_view_where_numpy_and_torch_make_views() -> None:
@@ -163,6 +163,6 @@ def test_a_tensor_is_a_view_where_numpy_and_torch_make_views() -> None:
     views = [x.T, x.reshape(6), x[0], x[:, 1:], x.unsqueeze(0), x.flatten(), x.expand(4, 2, 3),
              x[0][1:], x.detach(), x.view(3, 2)[1], x.transpose(0, 1)[0], x.split(1)[1],
              x.diagonal()]  # fmt: skip
-    assert all(np.shares_memory(v.data, x.data) for v in views)
+    assert all(np.shares_memory(v.array, x.array) for v in views)
     copies = [x[[0, 1]], x.clone(), x.T.flatten(), x + 0, x[x > 1], x.flip(0), x.repeat(1, 1)]
-    assert not any(np.shares_memory(c.data, x.data) for c in copies)
+    assert not any(np.shares_memory(c.array, x.array) for c in copies)

@@ -25,30 +25,30 @@ DRAWS = [
 @pytest.mark.parametrize("draw", DRAWS)
 def test_the_seed_repeats_and_the_state_continues(draw: Any) -> None:
     minigrad.manual_seed(3)
-    first, second = draw().data, draw().data
+    first, second = draw().array, draw().array
     minigrad.manual_seed(3)
-    np.testing.assert_array_equal(draw().data, first)
+    np.testing.assert_array_equal(draw().array, first)
     state = minigrad.get_rng_state()
-    np.testing.assert_array_equal(draw().data, second)
+    np.testing.assert_array_equal(draw().array, second)
     minigrad.set_rng_state(state)
-    np.testing.assert_array_equal(draw().data, second)
+    np.testing.assert_array_equal(draw().array, second)
     assert (first != second).any()
 
 
 def test_ranges_and_moments() -> None:
     n = 40_000  # the tolerances are 5 standard errors
-    u = minigrad.rand(n).data
+    u = minigrad.rand(n).array
     assert u.dtype == np.float32 and (u >= 0).all() and (u < 1).all()
     assert abs(u.mean() - 0.5) < 5 * np.sqrt(1 / 12 / n)
-    z = minigrad.randn(n, dtype=np.float64).data
+    z = minigrad.randn(n, dtype=np.float64).array
     assert z.dtype == np.float64
     assert abs(z.mean()) < 5 / np.sqrt(n) and abs(z.var() - 1) < 5 * np.sqrt(2 / n)
-    i = minigrad.randint(-2, 3, (n,)).data
+    i = minigrad.randint(-2, 3, (n,)).array
     assert set(i.tolist()) == {-2, -1, 0, 1, 2}
-    np.testing.assert_array_equal(np.sort(minigrad.randperm(100).data), np.arange(100))
-    v = minigrad.zeros(n).uniform_(2.0, 5.0).data
+    np.testing.assert_array_equal(np.sort(minigrad.randperm(100).array), np.arange(100))
+    v = minigrad.zeros(n).uniform_(2.0, 5.0).array
     assert v.min() >= 2 and v.max() <= 5 and abs(v.mean() - 3.5) < 5 * np.sqrt(9 / 12 / n)
-    w = minigrad.multinomial(minigrad.tensor([1.0, 0.0, 3.0]), n, replacement=True).data
+    w = minigrad.multinomial(minigrad.tensor([1.0, 0.0, 3.0]), n, replacement=True).array
     assert not (w == 1).any() and abs((w == 2).mean() - 0.75) < 5 * np.sqrt(0.75 * 0.25 / n)
     assert sorted(minigrad.multinomial(minigrad.ones(5), 5).tolist()) == [0, 1, 2, 3, 4]
 
@@ -58,18 +58,18 @@ def test_dropout_scales_what_it_keeps(p: float) -> None:
     n = 40_000
     x = minigrad.ones(n, dtype=np.float64, requires_grad=True)
     y = F.dropout(x, p)
-    kept = y.data != 0
+    kept = y.array != 0
     assert abs(kept.mean() - (1 - p)) < 5 * np.sqrt(p * (1 - p) / n)
-    np.testing.assert_allclose(y.data[kept], 1 / (1 - p), rtol=1e-15)
+    np.testing.assert_allclose(y.array[kept], 1 / (1 - p), rtol=1e-15)
     y.backward(np.full(n, 3.0))
-    np.testing.assert_allclose(x.grad.data, 3 * y.data, rtol=1e-15)  # type: ignore[union-attr]
+    np.testing.assert_allclose(x.grad.array, 3 * y.array, rtol=1e-15)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
     ("name", "shape"), [("dropout1d", (50, 8, 5)), ("dropout2d", (50, 8, 3, 4))]
 )
 def test_channel_dropout_takes_whole_channels(name: str, shape: Any) -> None:
-    y = getattr(F, name)(Tensor(np.ones(shape)), 0.5).data.reshape(*shape[:2], -1)
+    y = getattr(F, name)(Tensor(np.ones(shape)), 0.5).array.reshape(*shape[:2], -1)
     assert set(np.unique(y)) == {0.0, 2.0}
     assert (y == y[:, :, :1]).all()
     assert 0 < (y[:, :, 0] == 0).sum() < y[:, :, 0].size

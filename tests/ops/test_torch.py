@@ -255,7 +255,7 @@ def test_values_without_gradient(make: Any) -> None:
     for y, t in zip(outputs(make(minigrad)), outputs(make(torch)), strict=True):
         assert str(y.dtype) == str(t.dtype).removeprefix("torch.")
         assert y.shape == tuple(t.shape)
-        np.testing.assert_array_equal(y.data, t.numpy())
+        np.testing.assert_array_equal(y.array, t.numpy())
 
 
 # What PyTorch does with a graph.

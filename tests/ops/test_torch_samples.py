@@ -16,8 +16,8 @@ import pytest
 
 import minigrad
 from minigrad import Tensor
+from minigrad.changes import arrays_in
 from minigrad.nn import functional as F
-from minigrad.tape import arrays_in
 
 torch = pytest.importorskip("torch")
 if "expecttest" not in sys.modules:  # PyTorch's samples import it, only its own tests need it
@@ -110,7 +110,7 @@ def as_leaves(value: Any, known: dict[int, Any]) -> Any:
 
 
 def array(x: Any) -> Any:
-    return x.detach().numpy() if isinstance(x, torch.Tensor) else x.data
+    return x.detach().numpy() if isinstance(x, torch.Tensor) else x.array
 
 
 def flat(result: Any) -> list[Any]:

@@ -47,7 +47,7 @@ def give_gradients(params, seed=0):
 
 
 def texts(optimizer):
-    return [p.data.tobytes() for group in optimizer.param_groups for p in group["params"]]
+    return [p.array.tobytes() for group in optimizer.param_groups for p in group["params"]]
 
 
 class TestAgreement:
@@ -72,14 +72,14 @@ class TestAgreement:
             b.step()
         rtol, atol = (1e-10, 1e-11) if dtype == "f8" else (1e-4, 1e-5)
         for p, q in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(p.data, q.detach().numpy(), rtol, atol)
+            np.testing.assert_allclose(p.array, q.detach().numpy(), rtol, atol)
         saved, expected = a.state_dict(), b.state_dict()
         assert list(saved["state"]) == list(expected["state"])
         for key, entry in expected["state"].items():
             assert list(saved["state"][key]) == list(entry)
             for what, value in entry.items():
                 np.testing.assert_allclose(
-                    saved["state"][key][what].data, value.numpy(), rtol, atol
+                    saved["state"][key][what].array, value.numpy(), rtol, atol
                 )
         for ours_, theirs_ in zip(saved["param_groups"], expected["param_groups"], strict=True):
             assert ours_ == {key: theirs_[key] for key in ours_}
@@ -96,7 +96,7 @@ class TestAgreement:
                 (y * y * y).sum().backward()
                 opt.step()
         for x, y in zip(p, q, strict=True):
-            np.testing.assert_allclose(x.data, y.detach().numpy(), 1e-12)
+            np.testing.assert_allclose(x.array, y.detach().numpy(), 1e-12)
 
     def test_repr_is_pytorchs_for_the_options_there_are(self):
         text = repr(optim.SGD(parameters(), lr=0.5))
@@ -117,7 +117,7 @@ class TestStep:
         with minigrad.no_grad():
             loss = opt.step(closure)
         assert loss.item() == 5.0
-        np.testing.assert_allclose(p.data, [0, 0.8, 1.6])
+        np.testing.assert_allclose(p.array, [0, 0.8, 1.6])
 
     def test_an_update_is_noticed_by_backward(self):
         (p,) = parameters(1)
@@ -139,9 +139,9 @@ class TestStep:
         state = copy.deepcopy(opt.state_dict())
         before = texts(opt)
         if spoil == "read-only":
-            params[1].data.flags.writeable = False
+            params[1].array.flags.writeable = False
         elif spoil == "state":
-            params[1].data = np.ones((4, 2))
+            params[1].array = np.ones((4, 2))
             params[1].node.grad = np.ones((4, 2))
             before = texts(opt)
         else:
@@ -151,7 +151,7 @@ class TestStep:
         assert texts(opt) == before
         for key, entry in opt.state_dict()["state"].items():
             for what, value in entry.items():
-                np.testing.assert_array_equal(value.data, state["state"][key][what].data)
+                np.testing.assert_array_equal(value.array, state["state"][key][what].array)
 
     def test_names_of_parameters_appear_in_errors(self):
         p, q = parameters()
@@ -164,7 +164,7 @@ class TestStep:
         p = Tensor(np.full(3, 3e38, "f4"), requires_grad=True)
         p.grad = Tensor(np.array([-np.inf, np.nan, -3e38], "f4"))
         optim.SGD([p], lr=10, momentum=0.9).step()
-        assert not np.isfinite(p.data).any()
+        assert not np.isfinite(p.array).any()
 
     def test_a_transposed_parameter(self, kernels):
         array = np.arange(6.0).reshape(2, 3).T
@@ -181,7 +181,7 @@ class TestStep:
         opt = optim.SGD(params)
         give_gradients(params)
         opt.zero_grad(set_to_none=False)
-        assert all((p.grad.data == 0).all() for p in params)
+        assert all((p.grad.array == 0).all() for p in params)
         opt.zero_grad()
         assert all(p.grad is None for p in params)
 
@@ -257,7 +257,7 @@ class TestState:
         steps(one, opt, range(5))
         file = io.BytesIO()
         minigrad.save(opt.state_dict(), file)
-        two = leaves([p.data for p in one])
+        two = leaves([p.array for p in one])
         other = getattr(optim, name)(two)
         file.seek(0)
         other.load_state_dict(minigrad.load(file))
@@ -272,14 +272,14 @@ class TestState:
         opt.step()
         saved = opt.state_dict()
         opt.load_state_dict(saved)
-        kept = saved["state"][0]["momentum_buffer"].data.copy()
+        kept = saved["state"][0]["momentum_buffer"].array.copy()
         give_gradients(params, 1)
         opt.step()
-        np.testing.assert_array_equal(saved["state"][0]["momentum_buffer"].data, kept)
+        np.testing.assert_array_equal(saved["state"][0]["momentum_buffer"].array, kept)
 
     def test_pytorchs_state_loads(self):
         torch = pytest.importorskip("torch")
-        q = [torch.tensor(p.data, requires_grad=True) for p in parameters()]
+        q = [torch.tensor(p.array, requires_grad=True) for p in parameters()]
         theirs = torch.optim.Adam(q, lr=0.1)
         for x in q:
             x.grad = torch.ones_like(x)
@@ -296,7 +296,7 @@ class TestState:
         ours.step()
         theirs.step()
         for p, x in zip(params, q, strict=True):
-            np.testing.assert_allclose(p.data, x.detach().numpy(), 1e-12)
+            np.testing.assert_allclose(p.array, x.detach().numpy(), 1e-12)
 
     def test_what_does_not_match_changes_nothing(self):
         params = parameters()
@@ -316,8 +316,8 @@ class TestState:
                 opt.load_state_dict(state)
             assert opt.param_groups[0]["lr"] == 0.1
             np.testing.assert_array_equal(
-                opt.state_dict()["state"][1]["momentum_buffer"].data,
-                good["state"][1]["momentum_buffer"].data,
+                opt.state_dict()["state"][1]["momentum_buffer"].array,
+                good["state"][1]["momentum_buffer"].array,
             )
 
     def test_a_deep_copy_is_independent(self):

@@ -92,9 +92,7 @@ def sgd_step_(
     # Starting a compiled loop costs as much as three numpy calls on a small array.
     small = p.size < 4096 and buf is None
     if small or not _in_place(p, g := ready(g, p.dtype), buf):
-        reference.sgd_step_(
-            p, g, buf, lr, momentum, dampening, weight_decay, nesterov, maximize
-        )
+        reference.sgd_step_(p, g, buf, lr, momentum, dampening, weight_decay, nesterov, maximize)
         return
     f = p.dtype.type
     b = np.empty(0, p.dtype) if buf is None else buf.reshape(-1)

@@ -40,7 +40,7 @@ if hasattr(os, "register_at_fork"):
 class _Lease:
     """Memory under the arrays made from it; numpy keeps it alive as their base."""
 
-    exclusive = True  # no other object leads to this memory: tape.unshared may count references
+    exclusive = True  # no other object leads to this memory: changes.unshared may count references
 
     def __init__(self, block: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._block = block

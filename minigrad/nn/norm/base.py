@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad import kernels, modes, tape
+from minigrad import changes, kernels, modes
 from minigrad.dtypes import float32, int64
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops.norm_checks import held_elsewhere, some_of, warn_or_undo
+from minigrad.ops.norm_checks import some_of, warn_or_undo
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
@@ -52,8 +52,8 @@ def _vector(n: int, value: float, dtype: Any) -> Tensor:
 def fill(tensor: Tensor | None, value: float) -> None:
     """Set every element, in place."""
     if tensor is not None:
-        tensor.data[...] = value
-        tape.note_change(tensor.data)
+        tensor.array[...] = value
+        changes.note_change(tensor.array)
 
 
 def check_eps(name: str, eps: float) -> None:
@@ -160,9 +160,9 @@ class NormBase(Module):
 
     def check_dtype(self, x: Tensor) -> None:
         """Refuse an input of another dtype, and parameters that were replaced by unfit ones."""
-        shape, dtype = (self.num_features,), x.data.dtype
+        shape, dtype = (self.num_features,), x.array.dtype
         for own in self.vectors():
-            if own is not None and (own.data.shape != shape or own.data.dtype is not dtype):
+            if own is not None and (own.array.shape != shape or own.array.dtype is not dtype):
                 self._check_own(own, dtype)
         if dtype.kind not in "fc":
             raise TypeError(
@@ -186,7 +186,7 @@ class NormBase(Module):
 
     def check_rank(self, x: Tensor) -> None:
         """Refuse what is not a tensor, or has another number of axes."""
-        if isinstance(x, Tensor) and x.data.ndim in self.ranks:
+        if isinstance(x, Tensor) and x.array.ndim in self.ranks:
             return
         name = f"{type(self).__name__}({self.num_features})"
         if not isinstance(x, Tensor):
@@ -207,7 +207,7 @@ class NormBase(Module):
                 f"{type(self).__name__}({self.num_features}): the running statistics belong "
                 "together, but one of them was set to None"
             )
-        return self.running_mean.data, self.running_spread.data
+        return self.running_mean.array, self.running_spread.array
 
     def move(self, mean: Array, spread: Array, factor: float, correction: float) -> None:
         """Move the running statistics to (1 - factor)·running + factor·batch, the batch's spread
@@ -216,7 +216,8 @@ class NormBase(Module):
         Channels where one of the two would not be finite keep what they have, and the first time a
         RuntimeWarning says so.
         """
-        watched = held_elsewhere(self.running_mean) or held_elsewhere(self.running_spread)
+        held = changes.held_elsewhere
+        watched = held(self.running_mean) or held(self.running_spread)
         running = self._running()
         before = running[0].copy(), running[1].copy()
         stay = self._mix(*running, mean, spread, factor, correction)
@@ -225,7 +226,7 @@ class NormBase(Module):
     def _mix(
         self, a: Array, b: Array, mean: Array, spread: Array, factor: float, correction: float
     ) -> Array:
-        stay: Array = kernels.current(a).move_stats_(a, b, mean, spread, factor, correction)
+        stay: Array = kernels.backend_for(a).move_stats_(a, b, mean, spread, factor, correction)
         return stay
 
     def replace(self, mean: Array, spread: Array) -> None:
@@ -248,10 +249,10 @@ class NormBase(Module):
 
     def _moved(self, stay: Array, running: Any, before: Any, watched: bool = True) -> None:
         for array in running if watched else ():
-            tape.note_change(array)
+            changes.note_change(array)
         if not len(stay) or self._warned:
             return
-        batches = 0 if self.num_batches_tracked is None else int(self.num_batches_tracked.data)
+        batches = 0 if self.num_batches_tracked is None else int(self.num_batches_tracked.array)
         message = (
             f"{self!r}: after {batches} batches, the input has NaN, infinite or too large values "
             f"in channel {some_of(stay)}: its output shows them, its running statistics keep "

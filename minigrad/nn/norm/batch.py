@@ -111,7 +111,7 @@ class BatchNormBase(NormBase):
         self.check_input(input)
         if self.running_mean is not None and (self.frozen or not self.training):
             return relu_op(self._by_running(input)) if relu else self._by_running(input)
-        m = input.data.size // self.num_features
+        m = input.array.size // self.num_features
         if m == 1:
             raise ValueError(self._one_value(input))
         y, mean, spread = self._by_batch_relu(input) if relu else self._by_batch(input)
@@ -150,13 +150,13 @@ class BatchNormBase(NormBase):
         """mean and inv_std (float64) of the layer's evaluation: gamma·(x - mean)·inv_std + beta."""
         if self.running_mean is None or self.running_var is None:
             raise ValueError(f"{type(self).__name__}({self.num_features}): no running statistics")
-        var = self.running_var.data.astype(np.float64)
-        return self.running_mean.data.astype(np.float64), 1 / np.sqrt(var + self.eps)
+        var = self.running_var.array.astype(np.float64)
+        return self.running_mean.array.astype(np.float64), 1 / np.sqrt(var + self.eps)
 
     def statistics(self, x: Tensor) -> tuple[Array, Array]:
         """The mean and the biased variance of a batch (float64), as training would use them."""
-        a = x.data.reshape(*x.shape[:2], -1)
-        mean, var = kernels.current(a).moments(a)
+        a = x.array.reshape(*x.shape[:2], -1)
+        mean, var = kernels.backend_for(a).moments(a)
         return mean, var
 
     def correction(self, m: int) -> float:
@@ -180,9 +180,9 @@ class BatchNormBase(NormBase):
                 "num_batches_tracked belong together, but num_batches_tracked was set to None"
             )
         if factor is None:  # mean of k + 1 values = mean of k + (new - mean of k)/(k + 1)
-            factor = 1 / (int(count.data) + 1)
+            factor = 1 / (int(count.array) + 1)
         self.move(mean, spread, factor, self.correction(m))
-        count.data += 1  # an integer: no graph can have saved it
+        count.array += 1  # an integer: no graph can have saved it
 
     def _one_value(self, x: Tensor) -> str:
         cause = "the batch has one sample (N=1)"

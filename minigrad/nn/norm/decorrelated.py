@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.nn.arguments import integer
+from minigrad.changes import note_change
+from minigrad.checks import integer
 from minigrad.nn.norm.batch import MOMENTUM, BatchNorm1d, BatchNorm2d, BatchNormBase
 from minigrad.ops.whitening import covariance, grouped, inverse_root, whiten
-from minigrad.tape import Array, note_change
+from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
 
@@ -71,8 +72,8 @@ class _DecorrelatedBatchNorm(BatchNormBase):
         """Forget the running statistics: mean 0, covariance I, no batches."""
         super().reset_running_stats()
         if self.running_cov is not None:
-            self.running_cov.data[...] = self._identity()
-            note_change(self.running_cov.data)
+            self.running_cov.array[...] = self._identity()
+            note_change(self.running_cov.array)
 
     def vectors(self) -> tuple[Tensor | None, ...]:
         """Without the covariance, which is none."""
@@ -112,7 +113,7 @@ class _DecorrelatedBatchNorm(BatchNormBase):
         return kept, np.flatnonzero(~channels)
 
     def _by_batch(self, x: Tensor) -> tuple[Tensor, Array, Array]:
-        if not x.data.size:
+        if not x.array.size:
             return super()._by_batch(x)
         y, mean, cov = whiten(x, self.num_groups, self.eps)
         return apply_affine(y, self.weight, self.bias), mean, cov
@@ -121,15 +122,15 @@ class _DecorrelatedBatchNorm(BatchNormBase):
         if self.running_mean is None or self.running_cov is None:
             raise RuntimeError(f"{type(self).__name__}: one of the running statistics is None")
         kind = self.running_mean.dtype
-        w = inverse_root(self.running_cov.data.astype(np.float64), self.eps)[0].astype(kind)
-        c = (x - along_channels(x, wrap(self.running_mean.data.copy()))).reshape(
+        w = inverse_root(self.running_cov.array.astype(np.float64), self.eps)[0].astype(kind)
+        c = (x - along_channels(x, wrap(self.running_mean.array.copy()))).reshape(
             x.shape[0], self.num_groups, self.num_features // self.num_groups, -1
         )
         return apply_affine((wrap(w) @ c).reshape(x.shape), self.weight, self.bias)
 
     def statistics(self, x: Tensor) -> tuple[Array, Array]:
         """The mean and the biased covariance of a batch (float64)."""
-        _, mean, cov = covariance(grouped(x.data, self.num_groups))
+        _, mean, cov = covariance(grouped(x.array, self.num_groups))
         return mean.reshape(-1), cov
 
     def between(self, shift: Array) -> Array:

@@ -129,8 +129,8 @@ def _traced(model: Module, x: Any) -> tuple[Any, list[list[Slot]]]:
         for module in model.modules()
         if not module._module_names
     ]
-    if isinstance(x, Tensor) and x.data.dtype.kind == "f":
-        x = Tensor(x.data, requires_grad=True)  # so that all that comes of it is on the tape
+    if isinstance(x, Tensor) and x.array.dtype.kind == "f":
+        x = Tensor(x.array, requires_grad=True)  # so that all that comes of it is on the tape
     try:
         with modes.enable_grad():
             out = model(x)
@@ -246,23 +246,23 @@ def _takes_outputs(module: Module, layer: BatchNormBase) -> bool:
 def _scale_and_shift(layer: BatchNormBase) -> tuple[Array, Array]:
     """s and t, float64."""
     mean, inv_std = layer.eval_statistics()
-    s = inv_std if layer.weight is None else inv_std * layer.weight.data
-    return s, -mean * s if layer.bias is None else layer.bias.data - mean * s
+    s = inv_std if layer.weight is None else inv_std * layer.weight.array
+    return s, -mean * s if layer.bias is None else layer.bias.array - mean * s
 
 
 def _scaled_outputs(module: Any, s: Array, t: Array) -> Any:
     """W' = s·W, b' = s·b + t."""
-    weight = module.weight.data * s.reshape(-1, *[1] * (module.weight.ndim - 1))
-    return _with(module, weight, t if module.bias is None else s * module.bias.data + t)
+    weight = module.weight.array * s.reshape(-1, *[1] * (module.weight.ndim - 1))
+    return _with(module, weight, t if module.bias is None else s * module.bias.array + t)
 
 
 def _scaled_inputs(linear: Linear, s: Array, t: Array) -> Any:
     """W' = W·s, b' = b + W·t; after Flatten each channel is a run of inputs."""
     run = linear.in_features // len(s)
     s, t = np.repeat(s, run), np.repeat(t, run)
-    bias = linear.weight.data @ t
+    bias = linear.weight.array @ t
     return _with(
-        linear, linear.weight.data * s, bias if linear.bias is None else bias + linear.bias.data
+        linear, linear.weight.array * s, bias if linear.bias is None else bias + linear.bias.array
     )
 
 

@@ -60,8 +60,8 @@ class _InstanceNorm(NormBase):
             return ops.batch_norm_eval(x, self.running_mean, self.running_var, *affine, self.eps)
         y, mean, var = ops.instance_norm_train(x, *affine, self.eps)
         tracked = self.training and self.running_mean is not None and self.momentum is not None
-        if tracked and x.data.size and stats_move(self):
-            size = x.data.size // (x.shape[0] * x.shape[1])
+        if tracked and x.array.size and stats_move(self):
+            size = x.array.size // (x.shape[0] * x.shape[1])
             self.move(mean, var, self.momentum or 0.0, size / (size - 1))
         return y
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.nn.arguments import integer
+from minigrad.checks import integer
 from minigrad.nn.module import Module
 from minigrad.nn.norm.base import affine_parameters, check_eps, fill, sizes_of
 from minigrad.ops import norm as ops

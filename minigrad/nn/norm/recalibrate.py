@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from minigrad import modes
+from minigrad.changes import note_change
 from minigrad.nn.module import Module
 from minigrad.nn.norm.base import frozen_stats
 from minigrad.nn.norm.batch import BatchNormBase
-from minigrad.tape import Array, note_change
+from minigrad.tape import Array
 from minigrad.tensor import Tensor
 
 METHODS = ("sequential", "pooled", "cumulative")
@@ -86,7 +87,7 @@ def _put_back(model: Module) -> Iterator[None]:
     layers = tracked(model)
     frozen = {layer: (layer.frozen, layer._warned) for layer in layers}
     statistics = [
-        (tensor, tensor.data.copy())
+        (tensor, tensor.array.copy())
         for layer in layers
         for tensor in (layer.running_mean, layer.running_spread, layer.num_batches_tracked)
         if tensor is not None
@@ -95,9 +96,9 @@ def _put_back(model: Module) -> Iterator[None]:
         yield
     except BaseException:
         for tensor, before in statistics:
-            if not np.array_equal(tensor.data, before, equal_nan=True):
-                tensor.data[...] = before
-                note_change(tensor.data)
+            if not np.array_equal(tensor.array, before, equal_nan=True):
+                tensor.array[...] = before
+                note_change(tensor.array)
         for layer, (_, warned) in frozen.items():
             layer._warned = warned
         raise
@@ -120,7 +121,7 @@ class _Pool:
     def add(self, layer: BatchNormBase, x: Tensor) -> None:
         """Take in what the layer is about to normalise."""
         layer.check_input(x)
-        m = x.data.size // layer.num_features
+        m = x.array.size // layer.num_features
         if m == 0 or (m == 1 and not self.merge):  # which the layer refuses
             return
         mean, spread = layer.statistics(x)
@@ -148,7 +149,7 @@ class _Pool:
         spread = self.spread * layer.correction(self.values) if self.merge else self.spread
         layer.replace(self.mean, spread)
         if layer.num_batches_tracked is not None:
-            layer.num_batches_tracked.data[...] = self.batches
+            layer.num_batches_tracked.array[...] = self.batches
 
 
 def _measure(
@@ -255,19 +256,19 @@ def _calls(model: Module, layers: Iterable[Module], x: Any) -> tuple[list[Any], 
 def _compared(layer: BatchNormBase, x: Tensor) -> tuple[str, str]:
     """The columns mean and std."""
     running_mean, running_spread = layer.running_mean, layer.running_spread
-    if running_mean is None or running_spread is None or not x.data.size:
+    if running_mean is None or running_spread is None or not x.array.size:
         return "", ""
     mean, spread = layer.statistics(x)
-    m = x.data.size // layer.num_features
+    m = x.array.size // layer.num_features
     with np.errstate(all="ignore"):
-        running = layer.deviation(running_spread.data.astype(np.float64))
-        shift = np.abs(mean - running_mean.data) / running
+        running = layer.deviation(running_spread.array.astype(np.float64))
+        shift = np.abs(mean - running_mean.array) / running
         ratio = layer.deviation(spread * layer.correction(m)) / running
     return f"{shift.max():.3g}", f"{ratio.min():.3g} to {ratio.max():.3g}"
 
 
 def _gap(y: Tensor, z: Tensor) -> float:
     """rms(y - z)/rms(z)."""
-    a, b = y.data.astype(np.float64), z.data.astype(np.float64)
+    a, b = y.array.astype(np.float64), z.array.astype(np.float64)
     with np.errstate(all="ignore"):
         return float(np.sqrt(np.sum((a - b) ** 2) / np.sum(b * b))) if a.size else 0.0

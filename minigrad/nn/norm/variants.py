@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minigrad.changes import note_change
 from minigrad.nn.module import Parameter
 from minigrad.nn.norm.base import fill, stats_move
 from minigrad.nn.norm.batch import MOMENTUM, BatchNorm1d, BatchNorm2d, BatchNormBase
@@ -21,7 +22,7 @@ from minigrad.nn.norm.decorrelated import (
 )
 from minigrad.ops import norm as ops
 from minigrad.ops.arithmetic import clamp
-from minigrad.tape import Array, note_change
+from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
 __all__ = [
@@ -80,7 +81,7 @@ class BatchInstanceNorm2d(BatchNormBase):
     @property
     def rho(self) -> Tensor:
         """The gates as they are used: in [0, 1], a copy."""
-        return wrap(np.clip(self.gate.data, 0, 1))
+        return wrap(np.clip(self.gate.array, 0, 1))
 
     def vectors(self) -> tuple[Tensor | None, ...]:
         """The gate, too."""
@@ -95,10 +96,10 @@ class BatchInstanceNorm2d(BatchNormBase):
     def _project(self) -> None:
         gate = self.gate  # in the place of a Parameter, functional_call puts a tensor of the user's
         if self.training and isinstance(gate, Parameter) and stats_move(self):
-            limited = np.clip(gate.data, 0, 1)
-            if (limited != gate.data).any():
-                gate.data[...] = limited
-                note_change(gate.data)
+            limited = np.clip(gate.array, 0, 1)
+            if (limited != gate.array).any():
+                gate.array[...] = limited
+                note_change(gate.array)
 
     def _by_batch(self, x: Tensor) -> tuple[Tensor, Array, Array]:
         y, mean, var = ops.batch_norm_train(x, None, None, self.eps)
@@ -148,14 +149,14 @@ class _BatchRenorm(BatchNormBase):
     def limits(self) -> tuple[float, float]:
         """rmax and dmax for the next batch."""
         count = self.num_batches_tracked
-        n = 0 if count is None else int(count.data)
+        n = 0 if count is None else int(count.array)
         rmax = 1 + 2 * min(max(n - 5000, 0) / 35000, 1) if self.rmax is None else self.rmax
         dmax = 5 * min(max(n - 5000, 0) / 20000, 1) if self.dmax is None else self.dmax
         return rmax, dmax
 
     def _by_batch(self, x: Tensor) -> tuple[Tensor, Array, Array]:
         x_hat, mean, var = ops.batch_norm_train(x, None, None, self.eps)
-        if self.running_mean is None or not x.data.size:
+        if self.running_mean is None or not x.array.size:
             return apply_affine(x_hat, self.weight, self.bias), mean, var
         rmax, dmax = self.limits()
         running_mean, inv_std = self.eval_statistics()
@@ -218,11 +219,11 @@ class _LpBatchNorm(BatchNormBase):
         return self.weight, self.bias, self.running_mean, self.running_scale
 
     def _by_batch(self, x: Tensor) -> tuple[Tensor, Array, Array]:
-        if not x.data.size:
+        if not x.array.size:
             return super()._by_batch(x)
         axes = (0, *range(2, x.ndim))
         # x - x0, x0 the channel's first value: a large common offset costs no digits
-        x0 = x.data[(slice(0, 1), slice(None), *[slice(0, 1)] * (x.ndim - 2))].real
+        x0 = x.array[(slice(0, 1), slice(None), *[slice(0, 1)] * (x.ndim - 2))].real
         with np.errstate(all="ignore"):
             shifted = x - wrap(np.array(x0, x.dtype))
             shift = shifted.mean(dim=axes, keepdim=True)
@@ -230,15 +231,15 @@ class _LpBatchNorm(BatchNormBase):
             scale = d.abs()
             scale = scale.mean(axes, True) if self.p == 1 else scale.amax(axes, True)
             y = apply_affine(d / (scale + self.eps), self.weight, self.bias)
-            mean = x0.astype(np.float64) + shift.data
-        return y, mean.reshape(-1), scale.data.astype(mean.dtype).reshape(-1)
+            mean = x0.astype(np.float64) + shift.array
+        return y, mean.reshape(-1), scale.array.astype(mean.dtype).reshape(-1)
 
     def eval_statistics(self) -> tuple[Array, Array]:
         """mean and 1/(scale + eps), float64."""
         if self.running_mean is None or self.running_scale is None:
             raise ValueError(f"{type(self).__name__}({self.num_features}): no running statistics")
-        scale = self.running_scale.data.astype(np.float64)
-        return self.running_mean.data.astype(np.float64), 1 / (scale + self.eps)
+        scale = self.running_scale.array.astype(np.float64)
+        return self.running_mean.array.astype(np.float64), 1 / (scale + self.eps)
 
     def _by_running(self, x: Tensor) -> Tensor:
         mean, inv_scale = self.eval_statistics()
@@ -247,7 +248,7 @@ class _LpBatchNorm(BatchNormBase):
 
     def statistics(self, x: Tensor) -> tuple[Array, Array]:
         """The mean and the scale of a batch (float64)."""
-        return self._by_batch(wrap(x.data.astype(np.float64)))[1:]
+        return self._by_batch(wrap(x.array.astype(np.float64)))[1:]
 
     def correction(self, m: int) -> float:
         """None: a scale is no variance."""

@@ -45,7 +45,7 @@ SAMPLE_WISE = [
 
 
 def state_of(layer):
-    return {key: value.data.copy() for key, value in layer.state_dict().items()}
+    return {key: value.array.copy() for key, value in layer.state_dict().items()}
 
 
 def unchanged(layer, before):
@@ -59,7 +59,7 @@ def randomise(layer, seed=0):
     for p in layer.parameters():
         values = rng.standard_normal(tuple(p.shape))
         if isinstance(p, Tensor):
-            p.data[...] = values
+            p.array[...] = values
         else:
             p.data.copy_(p.new_tensor(values))
 
@@ -93,16 +93,16 @@ class TestAgainstPyTorch:
             a, b = Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
             y, z = ours(a), theirs(b)
             assert y.dtype == x.dtype
-            np.testing.assert_allclose(y.data, z.detach().numpy(), rtol, atol)
+            np.testing.assert_allclose(y.array, z.detach().numpy(), rtol, atol)
             y.backward(Tensor(g))
             z.backward(torch.tensor(g))
-            np.testing.assert_allclose(a.grad.data, b.grad.numpy(), rtol, atol)
+            np.testing.assert_allclose(a.grad.array, b.grad.numpy(), rtol, atol)
             for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
-                np.testing.assert_allclose(p.grad.data, q.grad.numpy(), rtol, 10 * atol)
+                np.testing.assert_allclose(p.grad.array, q.grad.numpy(), rtol, 10 * atol)
             for key, value in theirs.state_dict().items():
                 found = ours.state_dict()[key]
                 assert f"torch.{found.dtype}" == str(value.dtype)
-                np.testing.assert_allclose(found.data, value.numpy(), rtol, atol)
+                np.testing.assert_allclose(found.array, value.numpy(), rtol, atol)
 
     @pytest.mark.parametrize("dtype", ["f4", "f8"])
     @pytest.mark.parametrize("make", SAMPLE_WISE)
@@ -121,12 +121,12 @@ class TestAgainstPyTorch:
         g = rng.standard_normal(x.shape).astype(dtype)
         a, b = Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
         y, z = ours(a), theirs(b)
-        np.testing.assert_allclose(y.data, z.detach().numpy(), rtol, atol)
+        np.testing.assert_allclose(y.array, z.detach().numpy(), rtol, atol)
         y.backward(Tensor(g))
         z.backward(torch.tensor(g))
-        np.testing.assert_allclose(a.grad.data, b.grad.numpy(), rtol, atol)
+        np.testing.assert_allclose(a.grad.array, b.grad.numpy(), rtol, atol)
         for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
-            np.testing.assert_allclose(p.grad.data, q.grad.numpy(), rtol, 10 * atol)
+            np.testing.assert_allclose(p.grad.array, q.grad.numpy(), rtol, 10 * atol)
 
     @pytest.mark.parametrize("options", [*OPTIONS, {"momentum": None}])
     @pytest.mark.parametrize("kind", KINDS)
@@ -154,7 +154,7 @@ class TestStatistics:
         y = layer(Tensor([[1.0], [3.0]]))
         assert layer.running_mean.item() == 2
         assert layer.running_var.item() == 2
-        np.testing.assert_allclose(y.data, [[-1], [1]], atol=1e-4)
+        np.testing.assert_allclose(y.array, [[-1], [1]], atol=1e-4)
 
     def test_cumulative_average_is_the_arithmetic_mean(self):
         layer = nn.BatchNorm1d(5, momentum=None).double()
@@ -164,16 +164,16 @@ class TestStatistics:
             layer(Tensor(batch))
         mean = np.mean([b.mean(0) for b in batches], axis=0)
         var = np.mean([b.var(0, ddof=1) for b in batches], axis=0)
-        np.testing.assert_allclose(layer.running_mean.data, mean, 1e-12)
-        np.testing.assert_allclose(layer.running_var.data, var, 1e-12)
+        np.testing.assert_allclose(layer.running_mean.array, mean, 1e-12)
+        np.testing.assert_allclose(layer.running_var.array, var, 1e-12)
         assert layer.num_batches_tracked.item() == len(batches)
 
     def test_they_move_in_place(self):
         layer = nn.BatchNorm1d(4)
         held = layer.state_dict()["running_mean"]
         trained(layer, (6, 4))
-        np.testing.assert_array_equal(held.data, layer.running_mean.data)
-        assert held.data.any()
+        np.testing.assert_array_equal(held.array, layer.running_mean.array)
+        assert held.array.any()
 
     def test_backward_notices_that_they_moved(self):
         layer = nn.BatchNorm1d(4)
@@ -188,10 +188,10 @@ class TestStatistics:
         x = Tensor(np.random.default_rng(0).standard_normal((6, 4)), requires_grad=True)
         y = layer.eval()(x)
         g = Tensor(np.ones((6, 4)))
-        scale = layer.weight.data / np.sqrt(layer.running_var.data + layer.eps)
+        scale = layer.weight.array / np.sqrt(layer.running_var.array + layer.eps)
         layer.train()(x.detach())  # moves the statistics that the graph of y was computed with
         y.backward(g)
-        np.testing.assert_allclose(x.grad.data, np.broadcast_to(scale, (6, 4)))
+        np.testing.assert_allclose(x.grad.array, np.broadcast_to(scale, (6, 4)))
 
     @pytest.mark.parametrize(
         ("kind", "shape", "cause"),
@@ -301,7 +301,7 @@ class TestStatistics:
         expected = copy.deepcopy(model)(x)
         before, theirs = state_of(model), state_of(other)
         with frozen_stats(model):
-            np.testing.assert_array_equal(model(x).data, expected.data)  # by the batch, as usual
+            np.testing.assert_array_equal(model(x).array, expected.array)  # by the batch, as usual
             with frozen_stats(other):
                 other(x)
             model(x)
@@ -339,7 +339,7 @@ class TestStatistics:
         assert "frozen" in repr(layer)
         model.train()
         y = model(x)
-        np.testing.assert_array_equal(y.data, in_eval.data)
+        np.testing.assert_array_equal(y.array, in_eval.array)
         model(minigrad.randn(1, 4))  # one sample needs no variance here
         assert unchanged(layer, before)
         y.sum().backward()
@@ -357,11 +357,11 @@ class TestStatistics:
         layer = trained(nn.BatchNorm1d(4, momentum=momentum), (6, 4))
         twin = copy.deepcopy(layer)
         x = np.random.default_rng(0).standard_normal((6, 4)).astype("f4")
-        clean = twin(Tensor(x)).data
+        clean = twin(Tensor(x)).array
         before = state_of(layer)
         x[2, 1] = bad
         with pytest.warns(RuntimeWarning, match=r"BatchNorm1d\(4,.*after 3 batches.*channel 1:"):
-            y = layer(Tensor(x)).data
+            y = layer(Tensor(x)).array
         after, expected = state_of(layer), state_of(twin)
         good = [0, 2, 3]
         np.testing.assert_allclose(y[:, good], clean[:, good], atol=1e-6)
@@ -386,7 +386,7 @@ class TestStatistics:
     def test_large_products_are_no_reason_to_warn(self):
         layer = nn.BatchNorm1d(2)
         layer(Tensor(np.array([[1e18, 1], [3e18, 2], [2e18, 4]], "f4")))
-        assert layer.running_var.data[0] > 1e34
+        assert layer.running_var.array[0] > 1e34
 
     def test_set_to_not_tracking_by_hand_as_in_pytorch(self):
         layer = trained(nn.BatchNorm1d(4), (6, 4))
@@ -478,22 +478,24 @@ class TestSampleWise:
         x = minigrad.randn(9, 6, 3, 4)
         for make in SAMPLE_WISE:
             layer = make(nn)
-            whole = layer(x).data
+            whole = layer(x).array
             for i in (0, 4, 8):
-                np.testing.assert_array_equal(layer(x[i : i + 1]).data[0], whole[i])
+                np.testing.assert_array_equal(layer(x[i : i + 1]).array[0], whole[i])
 
     def test_identities(self, kernels):
         x = Tensor(np.random.default_rng(0).standard_normal((5, 6, 4)) * 3 + 7)
         one_group = nn.GroupNorm(1, 6, affine=False)(x)
         layer = nn.LayerNorm((6, 4), elementwise_affine=False)(x)
-        np.testing.assert_allclose(one_group.data, layer.data, atol=1e-12)
+        np.testing.assert_allclose(one_group.array, layer.array, atol=1e-12)
         six_groups = nn.GroupNorm(6, 6, affine=False)(x)
         instance = nn.InstanceNorm1d(6)(x)
-        np.testing.assert_allclose(six_groups.data, instance.data, atol=1e-12)
+        np.testing.assert_allclose(six_groups.array, instance.array, atol=1e-12)
         images = x.reshape(5, 6, 2, 2)
         rows = x.permute(0, 2, 1).reshape(-1, 6)
         by_image = nn.BatchNorm2d(6, dtype=x.dtype)(images)
         by_row = nn.BatchNorm1d(6, dtype=x.dtype)(rows)
         np.testing.assert_allclose(
-            by_image.reshape(5, 6, 4).permute(0, 2, 1).reshape(-1, 6).data, by_row.data, atol=1e-12
+            by_image.reshape(5, 6, 4).permute(0, 2, 1).reshape(-1, 6).array,
+            by_row.array,
+            atol=1e-12,
         )

@@ -28,7 +28,7 @@ def test_given_statistics_pass_the_gradient_whatever_x_is(
     with minigrad.use_kernels(kernels):
         F.batch_norm(x, minigrad.zeros(2), minigrad.ones(2), w).backward(g)
     assert x.grad is not None
-    np.testing.assert_allclose(x.grad.data, g / np.sqrt(1 + 1e-5), rtol=1e-6)  # float32
+    np.testing.assert_allclose(x.grad.array, g / np.sqrt(1 + 1e-5), rtol=1e-6)  # float32
 
 
 @KERNELS
@@ -49,14 +49,14 @@ class Nested(nn.Module):
 
 def test_an_output_inside_a_dict_counts_as_a_use() -> None:
     model = Nested()
-    model.norm.running_mean.data[:] = 2
+    model.norm.running_mean.array[:] = 2
     with pytest.raises(ValueError, match="norm: neither a layer before it, used by nothing"):
         fold_batchnorm(model, minigrad.randn(5, 3))
 
 
 def test_a_fold_that_would_cancel_is_refused() -> None:
     model = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
-    model[0].running_mean.data[:] = 1e6
+    model[0].running_mean.array[:] = 1e6
     with pytest.raises(RuntimeError, match="another output after folding"):
         fold_batchnorm(model)
 
@@ -65,9 +65,9 @@ def test_a_fold_that_would_cancel_is_refused() -> None:
 def test_statistics_that_cannot_be_written_to_are_refused_and_neither_moves(kernels, which):
     running = [minigrad.zeros(4), minigrad.ones(4)]
     running[which] = running[which][:1].expand(4)
-    before = [r.data.copy() for r in running]
+    before = [r.array.copy() for r in running]
     with pytest.raises(RuntimeError, match=r"running_(mean|var) cannot be written to.*clone"):
         F.batch_norm(minigrad.randn(5, 4), *running, training=True)
     for r, old in zip(running, before, strict=True):
-        np.testing.assert_array_equal(r.data, old)
+        np.testing.assert_array_equal(r.array, old)
     F.batch_norm(minigrad.randn(5, 4), *running)  # in evaluation they are only read

@@ -86,7 +86,7 @@ class TestFold:
         assert model.training
         assert normalisations(model)
         assert not normalisations(folded)
-        y, z = model.eval()(x).data, folded(x).data
+        y, z = model.eval()(x).array, folded(x).array
         assert z.dtype == dtype
         np.testing.assert_allclose(z, y, atol=1e-5 if dtype == "f4" else 1e-12)
         assert np.abs(y - y.mean()).max() > 0.1
@@ -94,7 +94,7 @@ class TestFold:
         folded.eval()[0].parameters()
         for p in folded.parameters():
             assert p.requires_grad
-            p.data[...] = 0
+            p.array[...] = 0
         assert same(model, before)
 
     @pytest.mark.parametrize("name", KEPT)
@@ -129,7 +129,7 @@ class TestFold:
         folded = fold_batchnorm(model, x)
         assert not normalisations(folded)
         other = tensor(7, 2, 4, 4, seed=6)
-        np.testing.assert_allclose(folded(other).data, model.eval()(other).data, atol=1e-5)
+        np.testing.assert_allclose(folded(other).array, model.eval()(other).array, atol=1e-5)
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         assert not normalisations(fold_batchnorm(model, x))
@@ -141,7 +141,7 @@ class TestFold:
             fold_batchnorm(model, x)
         folded = fold_batchnorm(model, x, strict=False)
         assert len(normalisations(folded)) == 1  # the other one is
-        np.testing.assert_allclose(folded(x).data, model.eval()(x).data, atol=1e-5)
+        np.testing.assert_allclose(folded(x).array, model.eval()(x).array, atol=1e-5)
 
     def test_a_layer_that_is_called_twice_is_not_folded(self):
         model = randomised(Net(twice=True), tensor(5, 2, 4, 4))
@@ -161,7 +161,7 @@ class TestFold:
         randomised(model, tensor(8, 4))
         folded = fold_batchnorm(model)
         x = tensor(6, 4, seed=5)
-        np.testing.assert_allclose(folded(x).data, model.eval()(x).data, atol=1e-5)
+        np.testing.assert_allclose(folded(x).array, model.eval()(x).array, atol=1e-5)
 
     def test_hooks_stand_in_the_way(self):
         for i in (0, 1):
@@ -209,9 +209,9 @@ class TestExplain:
 
     def test_its_numbers(self):
         layer = nn.BatchNorm1d(2, eps=0.0, dtype=np.float64)
-        layer.running_mean.data[...] = [1, 2]
-        layer.running_var.data[...] = [4, 4]
-        x = tensor(50, 2, dtype="f8").data
+        layer.running_mean.array[...] = [1, 2]
+        layer.running_var.array[...] = [4, 4]
+        x = tensor(50, 2, dtype="f8").array
         x = (x - x.mean(0)) / x.std(0, ddof=1) * [3, 1] + [7, 2]
         first = explain_batchnorm(layer, Tensor(x)).splitlines()[1].split()
         assert first[4:8] == ["3", "0.5", "to", "1.5"]  # |7 - 1|/2, 1/2 and 3/2

@@ -21,8 +21,8 @@ LAYERS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNo
 
 def layer_for(x: Any, dtype: str = "f4") -> Any:
     layer = LAYERS[x.ndim](x.shape[1], dtype=np.dtype(dtype))
-    layer.weight.data[...] = RNG(1).standard_normal(x.shape[1])
-    layer.bias.data[...] = RNG(2).standard_normal(x.shape[1])
+    layer.weight.array[...] = RNG(1).standard_normal(x.shape[1])
+    layer.bias.array[...] = RNG(2).standard_normal(x.shape[1])
     return layer
 
 
@@ -31,8 +31,8 @@ def run(layer: Any, call: Any, x: Any, g: Any) -> list[Any]:
     a = Tensor(x, requires_grad=True)
     y = call(a)
     y.backward(Tensor(g))
-    grads = [t.grad.data for t in (a, layer.weight, layer.bias)]
-    return [y.data, *grads, *(t.data.copy() for t in layer.buffers())]
+    grads = [t.grad.array for t in (a, layer.weight, layer.bias)]
+    return [y.array, *grads, *(t.array.copy() for t in layer.buffers())]
 
 
 @KERNELS
@@ -79,12 +79,12 @@ def test_gradcheck(kernels: str, shape: tuple[int, ...], training: bool) -> None
     x = RNG(0).standard_normal(shape)
     layer = layer_for(x, "f8")
     net = nn.Sequential(layer, nn.ReLU()).train(training)
-    before = [t.data.copy() for t in layer.buffers()]
+    before = [t.array.copy() for t in layer.buffers()]
     with minigrad.use_kernels(kernels):
         inputs = (Tensor(x, requires_grad=True), layer.weight, layer.bias)
         assert gradcheck(lambda a, *_: net(a), inputs)
     for t, old in zip(layer.buffers(), before, strict=True):
-        np.testing.assert_array_equal(t.data, old)
+        np.testing.assert_array_equal(t.array, old)
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -97,8 +97,8 @@ def test_running_statistics_and_relu(frozen: bool) -> None:
         layer.freeze()
     else:
         net.eval()
-    expected = F.relu(layer(Tensor(x))).data
-    np.testing.assert_array_equal(net(Tensor(x)).data, expected)
+    expected = F.relu(layer(Tensor(x))).array
+    np.testing.assert_array_equal(net(Tensor(x)).array, expected)
     assert (expected >= 0).all() and (expected > 0).any()
 
 
@@ -107,12 +107,12 @@ def test_hooks_see_what_is_between() -> None:
     for where, how in ((0, "register_forward_hook"), (1, "register_forward_hook"),
                        (1, "register_forward_pre_hook")):  # fmt: skip
         net = nn.Sequential(nn.BatchNorm1d(3), nn.ReLU())
-        plain = net(x).data
+        plain = net(x).array
         seen: list[Any] = []
         handle = getattr(net[where], how)(lambda *args, seen=seen: seen.append(args))
-        np.testing.assert_array_equal(net(x).data, plain)
+        np.testing.assert_array_equal(net(x).array, plain)
         between = seen[0][2] if where == 0 else seen[0][1][0]
-        assert between.data.min() < 0
+        assert between.array.min() < 0
         handle.remove()
 
 
@@ -124,9 +124,9 @@ def test_hooks_see_what_is_between() -> None:
 def test_relatives_before_a_relu(kind: Any) -> None:
     x = Tensor(RNG(0).standard_normal((20, 4)).astype("f4"))
     one, two = kind(4), kind(4)
-    np.testing.assert_array_equal(nn.Sequential(one, nn.ReLU())(x).data, F.relu(two(x)).data)
+    np.testing.assert_array_equal(nn.Sequential(one, nn.ReLU())(x).array, F.relu(two(x)).array)
     for a, b in zip(one.buffers(), two.buffers(), strict=True):
-        np.testing.assert_array_equal(a.data, b.data)
+        np.testing.assert_array_equal(a.array, b.array)
 
 
 def test_layers_of_the_users() -> None:
@@ -135,12 +135,12 @@ def test_layers_of_the_users() -> None:
             return super().forward(input) - 1
 
     x = Tensor(RNG(0).standard_normal((5, 3)).astype("f4"))
-    expected = np.maximum(nn.BatchNorm1d(3)(x).data - 1, 0)
-    np.testing.assert_array_equal(nn.Sequential(Mine(3), nn.ReLU())(x).data, expected)
+    expected = np.maximum(nn.BatchNorm1d(3)(x).array - 1, 0)
+    np.testing.assert_array_equal(nn.Sequential(Mine(3), nn.ReLU())(x).array, expected)
     patched = nn.BatchNorm1d(3)
     patched.forward = lambda input: input * 2  # type: ignore[method-assign, assignment]
     y = nn.Sequential(patched, nn.ReLU())(x)
-    np.testing.assert_array_equal(y.data, np.maximum(x.data * 2, 0))
+    np.testing.assert_array_equal(y.array, np.maximum(x.array * 2, 0))
 
 
 def test_errors_name_the_layer() -> None:

@@ -34,7 +34,7 @@ BATCHED = [name for name in MOVING if not name.startswith("Instance")]
 
 
 def state(layer):
-    return {key: value.data.copy() for key, value in layer.state_dict().items()}
+    return {key: value.array.copy() for key, value in layer.state_dict().items()}
 
 
 def unchanged(layer, before):
@@ -60,8 +60,8 @@ class TestStatisticsOfEveryLayer:
         layer, shape = made(name)
         before = state(layer)
         layer(batch(shape, 9))
-        assert not np.array_equal(layer.running_mean.data, before["running_mean"])
-        assert not np.array_equal(layer.running_spread.data, before[layer.spread_name])
+        assert not np.array_equal(layer.running_mean.array, before["running_mean"])
+        assert not np.array_equal(layer.running_spread.array, before[layer.spread_name])
         before = state(layer)
         layer.eval()(batch(shape, 10))
         assert unchanged(layer, before)
@@ -77,10 +77,10 @@ class TestStatisticsOfEveryLayer:
             layer(batch(shape))
         with pytest.raises(TypeError):
             layer(x.long())
-        assert layer(Tensor(x.data[:0])).shape == (0, *shape[1:])
+        assert layer(Tensor(x.array[:0])).shape == (0, *shape[1:])
         with frozen_stats(layer):
             layer(x)
-        variable = Tensor(x.data, requires_grad=True)
+        variable = Tensor(x.array, requires_grad=True)
         assert autograd.gradcheck(layer, (variable,))
         autograd.functional.hvp(lambda v: (layer(v) ** 3).sum(), x, x)
         assert unchanged(layer, before)
@@ -97,7 +97,7 @@ class TestStatisticsOfEveryLayer:
 
         for module in ("norm", "whitening"):
             monkeypatch.setattr(f"minigrad.ops.{module}.record", fail)
-        monkeypatch.setattr("minigrad.ops.arithmetic.elementwise", fail)
+        monkeypatch.setattr("minigrad.ops.arithmetic.record_each", fail)
         with pytest.raises(MemoryError):
             layer(batch(shape, 9))
         assert unchanged(layer, before)
@@ -120,13 +120,13 @@ class TestStatisticsOfEveryLayer:
     def test_freeze_survives_train(self, kernels, name):
         layer, shape = made(name)
         x = batch(shape, 9)
-        expected = layer.eval()(x).data
+        expected = layer.eval()(x).array
         before = state(layer)
         nn.Sequential(layer.freeze()).train()
-        np.testing.assert_array_equal(layer(x).data, expected)
+        np.testing.assert_array_equal(layer(x).array, expected)
         assert unchanged(layer, before)
         assert "frozen" in repr(layer)
-        assert not np.allclose(layer.unfreeze()(x).data, expected)
+        assert not np.allclose(layer.unfreeze()(x).array, expected)
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf])
     @pytest.mark.parametrize("name", BATCHED)
@@ -134,27 +134,27 @@ class TestStatisticsOfEveryLayer:
         layer, shape = made(name)
         twin = copy.deepcopy(layer)
         x = batch(shape, 9)
-        clean = twin(x).data
-        x.data[1, 2] = bad
+        clean = twin(x).array
+        x.array[1, 2] = bad
         before = state(layer)
         group = [2, 3] if name == "DecorrelatedBatchNorm1d" else [2]  # of two channels
         fine = [c for c in range(4) if c not in group]
         with pytest.warns(RuntimeWarning, match=rf"{name}\(4.*channel {group[0]}"):
-            y = layer(x).data
+            y = layer(x).array
         assert np.isnan(y[:, 2]).any()
         assert np.isfinite(y[:, fine]).all()
         np.testing.assert_array_equal(y[:, fine], clean[:, fine])
-        new, theirs = layer.running_mean.data, twin.running_mean.data
+        new, theirs = layer.running_mean.array, twin.running_mean.array
         np.testing.assert_array_equal(new[fine], theirs[fine])
         np.testing.assert_array_equal(new[group], before["running_mean"][group])
-        assert np.isfinite(layer.running_spread.data).all()
+        assert np.isfinite(layer.running_spread.array).all()
         layer(x)  # said once
 
     @pytest.mark.parametrize("name", BATCHED)
     def test_a_warning_made_an_error_leaves_all_channels(self, kernels, name):
         layer, shape = made(name)
         x = batch(shape, 9)
-        x.data[1, 2] = np.nan
+        x.array[1, 2] = np.nan
         before = state(layer)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -174,8 +174,8 @@ class TestStatisticsOfEveryLayer:
             means.append(mean)
             spreads.append(spread * layer.correction(x.numel() // 4))
             layer(x)
-        np.testing.assert_allclose(layer.running_mean.data, np.mean(means, 0), 1e-12)
-        np.testing.assert_allclose(layer.running_spread.data, np.mean(spreads, 0), 1e-12, 1e-14)
+        np.testing.assert_allclose(layer.running_mean.array, np.mean(means, 0), 1e-12)
+        np.testing.assert_allclose(layer.running_spread.array, np.mean(spreads, 0), 1e-12, 1e-14)
         assert layer.num_batches_tracked.item() == 5
 
     @pytest.mark.parametrize("name", BATCHED)
@@ -197,9 +197,9 @@ class TestFunctions:
         for seed in range(3):
             x = batch((6, 4), seed, dtype)
             y = F.batch_norm(x, mean, var, layer.weight, layer.bias, True, 0.3)
-            np.testing.assert_array_equal(y.data, layer(x).data)
-        np.testing.assert_array_equal(mean.data, layer.running_mean.data)
-        np.testing.assert_array_equal(var.data, layer.running_var.data)
+            np.testing.assert_array_equal(y.array, layer(x).array)
+        np.testing.assert_array_equal(mean.array, layer.running_mean.array)
+        np.testing.assert_array_equal(var.array, layer.running_var.array)
 
     @pytest.mark.parametrize("f", [F.batch_norm, F.instance_norm])
     def test_nothing_moves_where_it_must_not(self, kernels, f):
@@ -210,8 +210,8 @@ class TestFunctions:
         def call(x=x, mean=mean, var=var, **more):
             return f(x, mean, var, **options, **more)
 
-        bad = Tensor(x.data.copy())
-        bad.data[1, 2] = np.nan
+        bad = Tensor(x.array.copy())
+        bad.array[1, 2] = np.nan
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             for attempt in (
@@ -225,16 +225,16 @@ class TestFunctions:
             ):
                 with pytest.raises((ValueError, RuntimeError, TypeError, RuntimeWarning)):
                     attempt()
-        call(x=Tensor(x.data[:0]))
-        assert autograd.gradcheck(call, (Tensor(x.data, requires_grad=True),))
-        np.testing.assert_array_equal(mean.data, 0.5)
-        np.testing.assert_array_equal(var.data, 2.0)
+        call(x=Tensor(x.array[:0]))
+        assert autograd.gradcheck(call, (Tensor(x.array, requires_grad=True),))
+        np.testing.assert_array_equal(mean.array, 0.5)
+        np.testing.assert_array_equal(var.array, 2.0)
         with pytest.warns(RuntimeWarning, match=rf"{f.__name__}.*channel 2:"):
             call(x=bad)
-        np.testing.assert_array_equal(mean.data == 0.5, [False, False, True, False])
+        np.testing.assert_array_equal(mean.array == 0.5, [False, False, True, False])
         call()
-        assert (mean.data != 0.5).all()
-        assert (var.data != 2.0).all()
+        assert (mean.array != 0.5).all()
+        assert (var.array != 2.0).all()
 
     def test_a_graph_that_saved_the_statistics_notices(self):
         mean, var = minigrad.zeros(4), minigrad.ones(4)
@@ -248,7 +248,7 @@ class TestFunctions:
         mean, var = minigrad.zeros(1), minigrad.ones(1)
         x = Tensor(np.array([[1.0], [4.0]], "f4"))
         y = F.batch_norm(x, mean, var, training=True, momentum=1.0, eps=0.0)
-        np.testing.assert_allclose(y.data, [[-1], [1]], rtol=1e-6)  # by the biased variance, 2.25
+        np.testing.assert_allclose(y.array, [[-1], [1]], rtol=1e-6)  # by the biased variance, 2.25
         np.testing.assert_allclose([mean.item(), var.item()], [2.5, 4.5])
 
     def test_groups_of_one_value_are_refused_by_the_layer_for_every_batch(self):
@@ -270,7 +270,7 @@ class TestNumerics:
     @pytest.mark.parametrize("shape", LAYOUTS)
     def test_float32_is_within_1e_6_at_any_offset(self, kernels, shape, offset):
         x = (RNG(0).standard_normal(shape) + offset).astype("f4")
-        y = F.batch_norm(Tensor(x), None, None, training=True).data
+        y = F.batch_norm(Tensor(x), None, None, training=True).array
         assert np.abs(y - normalise64(x)).max() < 1e-6
 
     @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -280,7 +280,7 @@ class TestNumerics:
         beta = RNG(0).standard_normal(12).astype(dtype)
         gamma = RNG(1).standard_normal(12).astype(dtype)
         x = Tensor(np.full(shape, value, dtype))
-        y = F.batch_norm(x, None, None, Tensor(gamma), Tensor(beta), training=True).data
+        y = F.batch_norm(x, None, None, Tensor(gamma), Tensor(beta), training=True).array
         expected = np.broadcast_to(beta.reshape(-1, *[1] * (len(shape) - 2)), shape)
         np.testing.assert_array_equal(y, expected)
 
@@ -289,7 +289,7 @@ class TestNumerics:
     def test_huge_values_and_denormals(self, kernels, shape, scale):
         x = (RNG(0).standard_normal(shape) * scale).astype("f4")
         eps = 1e-5 if scale > 1 else 0.0
-        y = F.batch_norm(Tensor(x), None, None, training=True, eps=eps).data
+        y = F.batch_norm(Tensor(x), None, None, training=True, eps=eps).array
         np.testing.assert_allclose(y, normalise64(x, eps), atol=1e-6)
 
     @pytest.mark.parametrize("scale", [1e-20, 1e-23, 1e-30])
@@ -299,10 +299,10 @@ class TestNumerics:
         signs[: shape[0] // 2] = -1
         x = Tensor(signs * np.float32(scale))
         y = F.batch_norm(x, None, None, training=True, eps=0.0)
-        np.testing.assert_allclose(y.data, signs, rtol=1e-6)
+        np.testing.assert_allclose(y.array, signs, rtol=1e-6)
         if len(shape) == 2:  # the same, along rows
-            y = F.layer_norm(Tensor(x.data.T), shape[:1], eps=0.0)
-            np.testing.assert_allclose(y.data, signs.T, rtol=1e-6)
+            y = F.layer_norm(Tensor(x.array.T), shape[:1], eps=0.0)
+            np.testing.assert_allclose(y.array, signs.T, rtol=1e-6)
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38])
     @pytest.mark.parametrize("shape", [*LAYOUTS, (6, 4), (5, 3, 7)])
@@ -313,7 +313,7 @@ class TestNumerics:
             a, w = Tensor(a, requires_grad=True), minigrad.ones(shape[1], requires_grad=True)
             y = F.batch_norm(a, None, None, w, training=True)
             y.backward(Tensor(g))
-            return y.data, a.grad.data, w.grad.data
+            return y.array, a.grad.array, w.grad.array
 
         clean = run(x)
         x[2, 1] = bad
@@ -332,7 +332,7 @@ class TestNumerics:
         x = np.ones(shape, "f4")
         x[: shape[0] // 2] = 3
         mean, var = minigrad.zeros(1), minigrad.ones(1)
-        y = F.batch_norm(Tensor(x), mean, var, training=True, momentum=1.0, eps=0.0).data
+        y = F.batch_norm(Tensor(x), mean, var, training=True, momentum=1.0, eps=0.0).array
         np.testing.assert_allclose([mean.item(), var.item()], [2, 1], rtol=1e-6)
         np.testing.assert_allclose([y.min(), y.max()], [-1, 1], rtol=1e-6)
 
@@ -347,7 +347,7 @@ class TestNumerics:
     )
     def test_the_family_keeps_its_digits_too(self, kernels, f, offset):
         x = (RNG(0).standard_normal((5, 6, 40)) + offset).astype("f4")
-        np.testing.assert_allclose(f(Tensor(x)).data, f(Tensor(x.astype("f8"))).data, atol=2e-6)
+        np.testing.assert_allclose(f(Tensor(x)).array, f(Tensor(x.astype("f8"))).array, atol=2e-6)
 
 
 class TestIdentities:
@@ -362,16 +362,16 @@ class TestIdentities:
         gamma, g = RNG(1).standard_normal(3), RNG(2).standard_normal((50, 3))
         y = F.batch_norm(x, None, None, Tensor(gamma), training=True, eps=0.0)
         y.backward(Tensor(g))
-        x_hat = y.data / gamma
-        var = x.data.var(axis=0)
+        x_hat = y.array / gamma
+        var = x.array.var(axis=0)
         right = (g**2).sum(0) - g.sum(0) ** 2 / m - (g * x_hat).sum(0) ** 2 / m
-        np.testing.assert_allclose((x.grad.data**2).sum(0), gamma**2 / var * right, rtol=1e-11)
+        np.testing.assert_allclose((x.grad.array**2).sum(0), gamma**2 / var * right, rtol=1e-11)
 
     def test_the_scale_of_the_weights_cancels_unless_eps_is_in_its_way(self, kernels):
         u, w = self.x(60, 5), self.x(5, 4, seed=1)
 
         def normalised(a, eps):
-            return F.batch_norm(u @ (a * w), None, None, training=True, eps=eps).data
+            return F.batch_norm(u @ (a * w), None, None, training=True, eps=eps).array
 
         for a in (0.01, 100.0):
             np.testing.assert_allclose(normalised(a, 0.0), normalised(1.0, 0.0), atol=1e-12)
@@ -382,33 +382,33 @@ class TestIdentities:
         u, g = self.x(60, 5), Tensor(RNG(2).standard_normal((60, 4)))
         gradients = []
         for a in (1.0, 8.0):
-            w = Tensor(a * self.x(5, 4, seed=1).data, requires_grad=True)
+            w = Tensor(a * self.x(5, 4, seed=1).array, requires_grad=True)
             F.batch_norm(u @ w, None, None, training=True, eps=0.0).backward(g)
-            gradients.append(w.grad.data)
+            gradients.append(w.grad.array)
         np.testing.assert_allclose(gradients[1], gradients[0] / 8, rtol=1e-9)
 
     def test_the_bias_before_it_has_no_gradient(self, kernels):
         u, w, b = self.x(60, 5), self.x(5, 4, seed=1), self.x(4, seed=2)
         y = F.batch_norm(u @ w + b, None, None, training=True)
         y.backward(Tensor(RNG(3).standard_normal((60, 4))))
-        assert np.abs(b.grad.data).max() < 1e-13
-        assert np.abs(w.grad.data).max() > 1e-3
+        assert np.abs(b.grad.array).max() < 1e-13
+        assert np.abs(w.grad.array).max() > 1e-3
 
     def test_gamma_and_beta_can_undo_it(self, kernels):
         x = self.x(60, 4)
-        gamma, beta = np.sqrt(x.data.var(0) + 1e-5), x.data.mean(0)
+        gamma, beta = np.sqrt(x.array.var(0) + 1e-5), x.array.mean(0)
         y = F.batch_norm(x, None, None, Tensor(gamma), Tensor(beta), training=True)
-        np.testing.assert_allclose(y.data, x.data, rtol=1e-13)
+        np.testing.assert_allclose(y.array, x.array, rtol=1e-13)
 
     def test_group_norm_is_layer_norm_or_instance_norm(self, kernels):
         x, g = self.x(5, 6, 4), Tensor(RNG(1).standard_normal((5, 6, 4)))
         for groups, other in ((1, lambda x: F.layer_norm(x, (6, 4))), (6, F.instance_norm)):
             gradients = []
             for f in (lambda x, n=groups: F.group_norm(x, n), other):
-                z = Tensor(x.data, requires_grad=True)
+                z = Tensor(x.array, requires_grad=True)
                 y = f(z)
                 y.backward(g)
-                gradients += [y.data, z.grad.data]
+                gradients += [y.array, z.grad.array]
             np.testing.assert_allclose(gradients[0], gradients[2], atol=1e-12)
             np.testing.assert_allclose(gradients[1], gradients[3], atol=1e-12)
 
@@ -417,21 +417,23 @@ class TestIdentities:
         rows = x.permute(0, 2, 3, 1).reshape(-1, 6)
         two, one = nn.BatchNorm2d(6, dtype=x.dtype), nn.BatchNorm1d(6, dtype=x.dtype)
         y = one(rows).reshape(5, 3, 2, 6).permute(0, 3, 1, 2)
-        np.testing.assert_allclose(two(x).data, y.data, atol=1e-12)
-        np.testing.assert_allclose(two.running_var.data, one.running_var.data, 1e-12)
+        np.testing.assert_allclose(two(x).array, y.array, atol=1e-12)
+        np.testing.assert_allclose(two.running_var.array, one.running_var.array, 1e-12)
 
     def test_instance_norm_ignores_contrast(self, kernels):
         x = self.x(3, 2, 5, 4)
         contrast = Tensor(RNG(1).uniform(0.1, 10, (3, 2, 1, 1)))
         brightness = Tensor(RNG(2).standard_normal((3, 2, 1, 1)))
         y = F.instance_norm(x * contrast + brightness, eps=0.0)
-        np.testing.assert_allclose(y.data, F.instance_norm(x, eps=0.0).data, atol=1e-11)
-        assert np.abs(F.batch_norm(x * contrast, None, None, training=True).data - y.data).max() > 1
+        np.testing.assert_allclose(y.array, F.instance_norm(x, eps=0.0).array, atol=1e-11)
+        assert (
+            np.abs(F.batch_norm(x * contrast, None, None, training=True).array - y.array).max() > 1
+        )
 
     def test_the_gradient_of_its_sum_is_zero(self, kernels):
         x = self.x(60, 4)
         F.batch_norm(x, None, None, training=True).sum().backward()
-        assert np.abs(x.grad.data).max() < 1e-13
+        assert np.abs(x.grad.array).max() < 1e-13
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -448,13 +450,13 @@ def test_a_sample_has_the_same_bits_whatever_its_batch_mates(kernels, f, dtype):
     rng = RNG(0)
     x = (rng.standard_normal((131, 12)) * 3 + 5).astype(dtype)
     w, b = (Tensor(rng.standard_normal(12).astype(dtype)) for _ in range(2))
-    whole = f(Tensor(x), w, b).data
+    whole = f(Tensor(x), w, b).array
     for i in (0, 1, 63, 64, 130):
-        np.testing.assert_array_equal(f(Tensor(x[i : i + 1]), w, b).data[0], whole[i])
+        np.testing.assert_array_equal(f(Tensor(x[i : i + 1]), w, b).array[0], whole[i])
     mixed = x.copy()
     mixed[::2] = 1e6
-    np.testing.assert_array_equal(f(Tensor(mixed), w, b).data[1::2], whole[1::2])
-    np.testing.assert_array_equal(f(Tensor(x[::-1].copy()), w, b).data[::-1], whole)
+    np.testing.assert_array_equal(f(Tensor(mixed), w, b).array[1::2], whole[1::2])
+    np.testing.assert_array_equal(f(Tensor(x[::-1].copy()), w, b).array[::-1], whole)
 
 
 @pytest.mark.parametrize("training", [True, False])

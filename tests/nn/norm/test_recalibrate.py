@@ -27,11 +27,11 @@ def tensor(*shape, seed=0, dtype="f4"):
 
 
 def state(model):
-    return {key: value.data.copy() for key, value in model.state_dict().items()}
+    return {key: value.array.copy() for key, value in model.state_dict().items()}
 
 
 def same(model, before):
-    return all(np.array_equal(v.data, before[k]) for k, v in model.state_dict().items())
+    return all(np.array_equal(v.array, before[k]) for k, v in model.state_dict().items())
 
 
 def randomised(model, x):
@@ -40,7 +40,7 @@ def randomised(model, x):
     for module in model.modules():
         if hasattr(module, "running_mean"):
             for p in module.parameters(recurse=False):
-                p.data[...] = rng.uniform(0.5, 1.5, p.shape)
+                p.array[...] = rng.uniform(0.5, 1.5, p.shape)
     for _ in range(3):
         model(x)
     return model
@@ -62,18 +62,18 @@ class TestRecalibrate:
         other = copy.deepcopy(model)
         x = tensor(60, 5, seed=3, dtype="f8")
         recalibrate(model, [x[i : i + 4] for i in range(0, 60, 4)])
-        inner = model[0](x).data
-        np.testing.assert_allclose(model[1].running_mean.data, inner.mean(0), rtol=1e-12)
-        np.testing.assert_allclose(model[1].running_var.data, inner.var(0, ddof=1), rtol=1e-12)
+        inner = model[0](x).array
+        np.testing.assert_allclose(model[1].running_mean.array, inner.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(model[1].running_var.array, inner.var(0, ddof=1), rtol=1e-12)
         assert model.training
         model.eval()
-        inner = model[:4](x).data
-        np.testing.assert_allclose(model[4].running_mean.data, inner.mean(0), rtol=1e-11)
-        np.testing.assert_allclose(model[4].running_var.data, inner.var(0, ddof=1), rtol=1e-11)
+        inner = model[:4](x).array
+        np.testing.assert_allclose(model[4].running_mean.array, inner.mean(0), rtol=1e-11)
+        np.testing.assert_allclose(model[4].running_var.array, inner.var(0, ddof=1), rtol=1e-11)
         recalibrate(other, [x[i : i + 1] for i in range(59, -1, -1)])  # even one by one
         for key, value in other.state_dict().items():
             if "tracked" not in key:
-                np.testing.assert_allclose(value.data, model.state_dict()[key].data, rtol=1e-9)
+                np.testing.assert_allclose(value.array, model.state_dict()[key].array, rtol=1e-9)
 
     def test_pooled_is_the_law_of_total_variance_and_cumulative_the_mean(self, kernels):
         """On sorted data, of which Algorithm 2's estimate of the variance is far too small."""
@@ -81,14 +81,14 @@ class TestRecalibrate:
         x = np.sort(5 + 2 * RNG(0).standard_normal((3000, 1)), axis=0)
         batches = [Tensor(x[i : i + 32]) for i in range(0, 3000, 32)]  # the last is smaller
         recalibrate(layer, batches, "pooled")
-        np.testing.assert_allclose(layer.running_mean.data, x.mean(0), rtol=1e-12)
-        np.testing.assert_allclose(layer.running_var.data, x.var(0, ddof=1), rtol=1e-12)
+        np.testing.assert_allclose(layer.running_mean.array, x.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(layer.running_var.array, x.var(0, ddof=1), rtol=1e-12)
         recalibrate(layer, batches, "cumulative")
         np.testing.assert_allclose(
-            layer.running_mean.data, np.mean([b.data.mean() for b in batches])
+            layer.running_mean.array, np.mean([b.array.mean() for b in batches])
         )
-        expected = np.mean([b.data.var(ddof=1) for b in batches])
-        np.testing.assert_allclose(layer.running_var.data, expected)
+        expected = np.mean([b.array.var(ddof=1) for b in batches])
+        np.testing.assert_allclose(layer.running_var.array, expected)
         assert layer.running_var.item() < 0.1 * x.var()
         assert layer.num_batches_tracked.item() == len(batches)
 
@@ -99,7 +99,7 @@ class TestRecalibrate:
         batches = [Tensor(x[i : i + 2]) for i in range(0, 40000, 2)]
         recalibrate(layer, batches, "cumulative")
         assert abs(layer.running_var.item() - x.var()) < 0.15
-        biased = np.mean([b.data.var() for b in batches])
+        biased = np.mean([b.array.var() for b in batches])
         assert abs(2 * biased - x.var()) < 0.15
 
     @pytest.mark.parametrize("momentum", [0.1, None])
@@ -110,13 +110,13 @@ class TestRecalibrate:
         theirs = torch.nn.Sequential(
             torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4, momentum=momentum), torch.nn.ReLU(),
             torch.nn.Linear(4, 2), torch.nn.BatchNorm1d(2))  # fmt: skip
-        theirs.load_state_dict({k: torch.from_numpy(v.data) for k, v in ours.state_dict().items()})
-        x = tensor(50, 3).data
+        theirs.load_state_dict({k: torch.from_numpy(v.array) for k, v in ours.state_dict().items()})
+        x = tensor(50, 3).array
         recalibrate(ours, [(Tensor(x[i : i + 8]), 0) for i in range(0, 50, 8)], "cumulative")
         loader = [(torch.from_numpy(x[i : i + 8]), 0) for i in range(0, 50, 8)]
         torch.optim.swa_utils.update_bn(loader, theirs)
         for key, value in theirs.state_dict().items():
-            np.testing.assert_allclose(ours.state_dict()[key].data, value.numpy(), 1e-5, 1e-6)
+            np.testing.assert_allclose(ours.state_dict()[key].array, value.numpy(), 1e-5, 1e-6)
 
     def test_cumulative_is_what_training_without_momentum_gives(self, kernels):
         layer, other = nn.BatchNorm1d(3, dtype=np.float64), nn.BatchNorm1d(3, momentum=None)
@@ -126,7 +126,7 @@ class TestRecalibrate:
         for x in batches:
             other(x)
         for key, value in other.state_dict().items():
-            np.testing.assert_allclose(layer.state_dict()[key].data, value.data, rtol=1e-12)
+            np.testing.assert_allclose(layer.state_dict()[key].array, value.array, rtol=1e-12)
 
     @pytest.mark.parametrize("method", METHODS)
     def test_any_iterable_of_inputs(self, method):
@@ -221,17 +221,17 @@ class TestRecalibrate:
     @pytest.mark.parametrize("method", METHODS)
     def test_it_repairs_broken_statistics_and_keeps_the_nan_rule(self, method):
         layer = nn.BatchNorm1d(2)
-        layer.running_mean.data[...] = np.nan
-        layer.running_var.data[...] = [-1, np.inf]
+        layer.running_mean.array[...] = np.nan
+        layer.running_var.array[...] = [-1, np.inf]
         x = tensor(9, 2)
         recalibrate(layer, [x], method)
-        np.testing.assert_allclose(layer.running_var.data, x.data.var(0, ddof=1), rtol=1e-6)
-        before = layer.running_mean.data.copy()
-        x.data[2, 1] = np.nan
+        np.testing.assert_allclose(layer.running_var.array, x.array.var(0, ddof=1), rtol=1e-6)
+        before = layer.running_mean.array.copy()
+        x.array[2, 1] = np.nan
         with pytest.warns(RuntimeWarning, match="channel 1:"):
             recalibrate(layer, [x + 1], method)
-        assert layer.running_mean.data[0] != before[0]
-        assert layer.running_mean.data[1] == before[1]
+        assert layer.running_mean.array[0] != before[0]
+        assert layer.running_mean.array[1] == before[1]
         before = state(layer)
         layer._warned = False
         with warnings.catch_warnings():
@@ -257,10 +257,10 @@ class TestRecalibrate:
         x = tensor(20, 4)
         recalibrate(layer, [x, x, x], method)
         other(x)
-        np.testing.assert_allclose(layer.running_mean.data, other.running_mean.data, rtol=1e-5)
+        np.testing.assert_allclose(layer.running_mean.array, other.running_mean.array, rtol=1e-5)
         slack = 0.06 if method != "cumulative" else 1e-5  # 60/59 against 20/19
-        spread = layer.running_spread.data
-        np.testing.assert_allclose(spread, other.running_spread.data, slack)
+        spread = layer.running_spread.array
+        np.testing.assert_allclose(spread, other.running_spread.array, slack)
 
     def test_total_covariance(self):
         layer = nn.DecorrelatedBatchNorm1d(4, 2, dtype=np.float64)
@@ -269,7 +269,7 @@ class TestRecalibrate:
         for k in (0, 1):
             part = slice(2 * k, 2 * k + 2)
             expected = np.cov(x.T)[part, part]
-            np.testing.assert_allclose(layer.running_cov.data[k], expected, rtol=1e-11)
+            np.testing.assert_allclose(layer.running_cov.array[k], expected, rtol=1e-11)
 
 
 def errors_of(train, test, width, epochs, seeds):
@@ -279,7 +279,7 @@ def errors_of(train, test, width, epochs, seeds):
     sizes = [x.shape[1], *[width] * 4]
 
     def error(model):
-        return 100 * float((model.eval()(Tensor(x_test)).data.argmax(1) != y_test).mean())
+        return 100 * float((model.eval()(Tensor(x_test)).array.argmax(1) != y_test).mean())
 
     found = []
     for seed in seeds:

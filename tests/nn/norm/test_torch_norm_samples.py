@@ -54,7 +54,7 @@ def ours(value: Any) -> Any:
 def agree(found: Tensor, expected: Any, dtype: str, slack: float = 1.0) -> None:
     assert found.shape == tuple(expected.shape)
     tolerance = {k: v * slack for k, v in TOLERANCE[dtype].items()}
-    np.testing.assert_allclose(found.data, expected.detach().numpy(), **tolerance)
+    np.testing.assert_allclose(found.array, expected.detach().numpy(), **tolerance)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -111,8 +111,8 @@ def test_modules(databases: Any, kernels: str, name: str, dtype: str, training: 
         reference = getattr(torch.nn, name)(*make.args, **make.kwargs).to(kind)
         layer.to(np.dtype(dtype))
         for p, q in zip(layer.parameters(), reference.parameters(), strict=True):
-            p.data[...] = rng.standard_normal(p.shape)
-            q.data.copy_(torch.from_numpy(p.data))
+            p.array[...] = rng.standard_normal(p.shape)
+            q.data.copy_(torch.from_numpy(p.array))
         (given,) = sample.forward_input.args
         for mode in [training] * 3 + [False]:
             layer.train(mode)
@@ -217,4 +217,4 @@ def test_what_pytorch_takes(kernels: str, case: str) -> None:
     expected = TAKEN[case](torch.nn.functional, torch.ones)
     found = TAKEN[case](F, minigrad.ones)
     assert found.shape == tuple(expected.shape)
-    np.testing.assert_allclose(found.data, expected.numpy(), atol=1e-6)
+    np.testing.assert_allclose(found.array, expected.numpy(), atol=1e-6)

@@ -37,7 +37,7 @@ def made(name, options, shape):
     """With random parameters, and statistics of a few batches."""
     layer = getattr(nn, name)(4, dtype=F8, **options)
     for i, p in enumerate(layer.parameters()):
-        p.data[...] = RNG(i).uniform(0.1, 0.9, 4)
+        p.array[...] = RNG(i).uniform(0.1, 0.9, 4)
     for seed in range(3):
         layer(batch(shape, seed))
     return layer
@@ -47,7 +47,7 @@ def made(name, options, shape):
 @pytest.mark.parametrize(("name", "options", "shape"), SAMPLES)
 def test_gradients(kernels, name, options, shape, training):
     layer = made(name, options, shape).train(training)
-    x = Tensor(batch(shape, 7).data, requires_grad=True)
+    x = Tensor(batch(shape, 7).array, requires_grad=True)
     assert autograd.gradcheck(lambda x, *_: layer(x), (x, *layer.parameters()))
 
 
@@ -56,10 +56,10 @@ def test_float32_follows_float64_and_a_large_offset_costs_no_digits(kernels, nam
     wide = made(name, options, shape)
     narrow = copy.deepcopy(wide).float()
     x = batch(shape, 7, "f4")
-    np.testing.assert_allclose(narrow(x).data, wide(x.double()).data, atol=2e-5)
-    far = Tensor(x.data + np.float32(1e5))
+    np.testing.assert_allclose(narrow(x).array, wide(x.double()).array, atol=2e-5)
+    far = Tensor(x.array + np.float32(1e5))
     wide, narrow = (getattr(nn, name)(4, dtype=d, **options) for d in (F8, np.float32))
-    np.testing.assert_allclose(narrow(far).data, wide(far.double()).data, atol=1e-4)
+    np.testing.assert_allclose(narrow(far).array, wide(far.double()).array, atol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "options", "shape"), SAMPLES)
@@ -67,15 +67,15 @@ def test_state_dicts_copies_and_reset(name, options, shape):
     layer = made(name, options, shape)
     fresh = getattr(nn, name)(4, dtype=F8, **options)
     assert list(fresh.state_dict()) == list(layer.state_dict())
-    start = {key: value.data.copy() for key, value in fresh.state_dict().items()}
+    start = {key: value.array.copy() for key, value in fresh.state_dict().items()}
     fresh.load_state_dict(layer.state_dict())
     x = batch(shape, 8)
-    np.testing.assert_array_equal(fresh.eval()(x).data, layer.eval()(x).data)
+    np.testing.assert_array_equal(fresh.eval()(x).array, layer.eval()(x).array)
     twin = copy.deepcopy(layer)
     twin.reset_parameters()
     for key, value in twin.state_dict().items():
-        np.testing.assert_array_equal(value.data, start[key])
-    np.testing.assert_array_equal(fresh(x).data, layer(x).data)
+        np.testing.assert_array_equal(value.array, start[key])
+    np.testing.assert_array_equal(fresh(x).array, layer(x).array)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_state_dicts_copies_and_reset(name, options, shape):
 def test_without_statistics_evaluation_uses_the_batch(name):
     layer = getattr(nn, name)(4, track_running_stats=False)
     x = batch((3, 4, 5, 2), 0, "f4")
-    np.testing.assert_array_equal(layer(x).data, layer.eval()(x).data)
+    np.testing.assert_array_equal(layer(x).array, layer.eval()(x).array)
     with pytest.raises(RuntimeError, match="no running statistics"):
         layer.freeze()
 
@@ -94,17 +94,17 @@ class TestBatchInstanceNorm:
         x = batch((3, 4, 5, 2))
         layer = nn.BatchInstanceNorm2d(4, dtype=F8)
         plain = nn.BatchNorm2d(4, dtype=F8)
-        np.testing.assert_allclose(layer(x).data, plain(x).data, atol=1e-14)  # rho starts at 1
-        np.testing.assert_array_equal(layer.running_var.data, plain.running_var.data)
+        np.testing.assert_allclose(layer(x).array, plain(x).array, atol=1e-14)  # rho starts at 1
+        np.testing.assert_array_equal(layer.running_var.array, plain.running_var.array)
         rho = np.array([0, 0.25, 0.5, 1]).reshape(1, 4, 1, 1)
-        layer.gate.data[...] = rho.reshape(-1)
-        layer.weight.data[...] = 2
-        layer.bias.data[...] = 3
+        layer.gate.array[...] = rho.reshape(-1)
+        layer.weight.array[...] = 2
+        layer.bias.array[...] = 3
         for mode in (True, False):
-            by_batch = plain.train(mode)(x).data
-            by_instance = nn.InstanceNorm2d(4, dtype=F8)(x).data
+            by_batch = plain.train(mode)(x).array
+            by_instance = nn.InstanceNorm2d(4, dtype=F8)(x).array
             expected = 2 * (rho * by_batch + (1 - rho) * by_instance) + 3
-            np.testing.assert_allclose(layer.train(mode)(x).data, expected, atol=1e-12)
+            np.testing.assert_allclose(layer.train(mode)(x).array, expected, atol=1e-12)
 
     @pytest.mark.parametrize("momentum", [0.0, 0.9])
     def test_rho_stays_in_its_interval_and_comes_back(self, kernels, momentum):
@@ -117,11 +117,11 @@ class TestBatchInstanceNorm:
         seen = []
         for target in [by_batch + 3 * (by_batch - instance)] * 20 + [instance] * 300:
             loss = ((layer(x) - target.detach()) ** 2).mean()
-            assert 0 <= layer.gate.data.min() <= layer.gate.data.max() <= 1  # after each forward
+            assert 0 <= layer.gate.array.min() <= layer.gate.array.max() <= 1  # after each forward
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            rho = layer.rho.data.copy()
+            rho = layer.rho.array.copy()
             assert ((rho >= 0) & (rho <= 1)).all()
             seen.append(rho)
         np.testing.assert_array_equal(seen[19], 1)  # held at the bound
@@ -132,22 +132,22 @@ class TestBatchInstanceNorm:
     def test_only_training_moves_the_gate(self, kernels):
         layer = nn.BatchInstanceNorm2d(2, dtype=F8)
         x = batch((4, 2, 3, 3))
-        layer.gate.data[...] = [1.5, -0.5]
+        layer.gate.array[...] = [1.5, -0.5]
         with frozen_stats(layer):
-            y = layer(x).data
+            y = layer(x).array
         layer.eval()(x)
         layer.train()
-        autograd.gradcheck(lambda x: layer(x), (Tensor(x.data, requires_grad=True),))
+        autograd.gradcheck(lambda x: layer(x), (Tensor(x.array, requires_grad=True),))
         given = Tensor(np.array([1.5, -0.5]))
-        z = func.functional_call(layer, {"gate": given}, x).data
-        np.testing.assert_array_equal(given.data, [1.5, -0.5])
+        z = func.functional_call(layer, {"gate": given}, x).array
+        np.testing.assert_array_equal(given.array, [1.5, -0.5])
         with pytest.raises(ValueError, match="one value"):
             layer(minigrad.ones(3, 2, 1, 1).double())
-        np.testing.assert_array_equal(layer.gate.data, [1.5, -0.5])
-        np.testing.assert_array_equal(layer.rho.data, [1, 0])
-        np.testing.assert_array_equal(layer(x).data, y)  # moving it changes no output
+        np.testing.assert_array_equal(layer.gate.array, [1.5, -0.5])
+        np.testing.assert_array_equal(layer.rho.array, [1, 0])
+        np.testing.assert_array_equal(layer(x).array, y)  # moving it changes no output
         np.testing.assert_array_equal(z, y)
-        np.testing.assert_array_equal(layer.gate.data, [1, 0])
+        np.testing.assert_array_equal(layer.gate.array, [1, 0])
 
     def test_a_gate_of_another_shape_is_refused(self):
         layer = nn.BatchInstanceNorm2d(2)
@@ -160,34 +160,37 @@ class TestBatchRenorm:
         layer, plain = nn.BatchRenorm1d(4, rmax=1.0, dmax=0.0), nn.BatchNorm1d(4)
         for seed in range(3):
             x = batch((6, 4), seed, "f4")
-            np.testing.assert_allclose(layer(x).data, plain(x).data, atol=1e-6)
+            np.testing.assert_allclose(layer(x).array, plain(x).array, atol=1e-6)
         for key, value in plain.state_dict().items():
-            np.testing.assert_array_equal(layer.state_dict()[key].data, value.data)
+            np.testing.assert_array_equal(layer.state_dict()[key].array, value.array)
         plain.load_state_dict(layer.state_dict())
 
     def test_without_limits_training_gives_what_evaluation_gives(self, kernels):
         layer = made("BatchRenorm1d", {"rmax": 1e9, "dmax": 1e9}, (6, 4))
         x = batch((6, 4), 9)
-        expected = layer.eval()(x).data
-        np.testing.assert_allclose(layer.train()(x).data, expected, atol=1e-12)
+        expected = layer.eval()(x).array
+        np.testing.assert_allclose(layer.train()(x).array, expected, atol=1e-12)
 
     def test_algorithm_1(self, kernels):
         layer = made("BatchRenorm1d", {"rmax": 1.2, "dmax": 0.3}, (6, 4))
         x = batch((6, 4), 9)
-        sigma = np.sqrt(layer.running_var.data + layer.eps)
-        sigma_batch = np.sqrt(x.data.var(0) + layer.eps)
+        sigma = np.sqrt(layer.running_var.array + layer.eps)
+        sigma_batch = np.sqrt(x.array.var(0) + layer.eps)
         r = np.clip(sigma_batch / sigma, 1 / 1.2, 1.2)
-        d = np.clip((x.data.mean(0) - layer.running_mean.data) / sigma, -0.3, 0.3)
+        d = np.clip((x.array.mean(0) - layer.running_mean.array) / sigma, -0.3, 0.3)
         assert len({*r} & {1 / 1.2, 1.2}) and len({*d} & {-0.3, 0.3})  # some are limited
-        y = layer.weight.data * ((x.data - x.data.mean(0)) / sigma_batch * r + d) + layer.bias.data
-        np.testing.assert_allclose(layer(x).data, y, atol=1e-12)
+        y = (
+            layer.weight.array * ((x.array - x.array.mean(0)) / sigma_batch * r + d)
+            + layer.bias.array
+        )
+        np.testing.assert_allclose(layer(x).array, y, atol=1e-12)
 
     def test_the_schedule_of_the_paper(self):
         layer = nn.BatchRenorm1d(4)
         expected = {0: (1, 0), 5000: (1, 0), 15000: (1 + 4 / 7, 2.5), 25000: (1 + 8 / 7, 5),
                     40000: (3, 5), 99999: (3, 5)}  # fmt: skip
         for count, limits in expected.items():
-            layer.num_batches_tracked.data[...] = count
+            layer.num_batches_tracked.array[...] = count
             np.testing.assert_allclose(layer.limits(), limits)
         layer.rmax = 2.0
         assert layer.limits() == (2.0, 5)
@@ -203,31 +206,31 @@ class TestLpBatchNorm:
     def test_the_formula(self, kernels, p):
         layer = made("LpBatchNorm1d", {"p": p, "momentum": 0.25}, (6, 4, 3))
         x = batch((6, 4, 3), 9)
-        rows = x.data.transpose(0, 2, 1).reshape(-1, 4)
+        rows = x.array.transpose(0, 2, 1).reshape(-1, 4)
         d = np.abs(rows - rows.mean(0))
         scale = d.mean(0) if p == 1 else d.max(0)
-        old = layer.running_scale.data.copy()
+        old = layer.running_scale.array.copy()
 
         def expected(mean, scale):
-            y = layer.weight.data * (rows - mean) / (scale + 1e-5) + layer.bias.data
+            y = layer.weight.array * (rows - mean) / (scale + 1e-5) + layer.bias.array
             return y.reshape(6, 3, 4).transpose(0, 2, 1)
 
-        np.testing.assert_allclose(layer(x).data, expected(rows.mean(0), scale), atol=1e-12)
-        np.testing.assert_allclose(layer.running_scale.data, 0.75 * old + 0.25 * scale)
-        y = layer.eval()(x).data
+        np.testing.assert_allclose(layer(x).array, expected(rows.mean(0), scale), atol=1e-12)
+        np.testing.assert_allclose(layer.running_scale.array, 0.75 * old + 0.25 * scale)
+        y = layer.eval()(x).array
         np.testing.assert_allclose(
-            y, expected(layer.running_mean.data, layer.running_scale.data), atol=1e-12
+            y, expected(layer.running_mean.array, layer.running_scale.array), atol=1e-12
         )
 
     @pytest.mark.parametrize("p", [1, np.inf])
     def test_constants_are_beta_and_huge_values_are_fine(self, kernels, p):
         layer = nn.LpBatchNorm1d(2, p=p)
-        layer.bias.data[...] = [0.3, -0.7]
-        y = layer(Tensor(np.full((6, 2), 0.1, "f4"))).data
-        np.testing.assert_array_equal(y, np.broadcast_to(layer.bias.data, (6, 2)))
+        layer.bias.array[...] = [0.3, -0.7]
+        y = layer(Tensor(np.full((6, 2), 0.1, "f4"))).array
+        np.testing.assert_array_equal(y, np.broadcast_to(layer.bias.array, (6, 2)))
         x = RNG(0).standard_normal((6, 2)).astype("f4")
         np.testing.assert_allclose(
-            layer(Tensor(x * np.float32(1e30))).data, layer(Tensor(x)).data, atol=1e-4
+            layer(Tensor(x * np.float32(1e30))).array, layer(Tensor(x)).array, atol=1e-4
         )  # fmt: skip  eps is nothing beside 1e30
 
     def test_refuses_2(self):
@@ -247,7 +250,7 @@ class TestDecorrelatedBatchNorm:
         kind = "DecorrelatedBatchNorm1d" if len(shape) == 2 else "DecorrelatedBatchNorm2d"
         for groups in (1, 2, 4):
             layer = getattr(nn, kind)(4, groups, eps=0.0, dtype=F8)
-            y = np.moveaxis(layer(x).data, 1, 0).reshape(4, -1)
+            y = np.moveaxis(layer(x).array, 1, 0).reshape(4, -1)
             np.testing.assert_allclose(y.mean(1), 0, atol=1e-12)
             covariance = np.cov(y, bias=True).reshape(groups, 4 // groups, groups, 4 // groups)
             for k in range(groups):
@@ -256,18 +259,18 @@ class TestDecorrelatedBatchNorm:
     def test_groups_of_one_are_batch_norm(self, kernels):
         x = self.correlated()
         layer, plain = nn.DecorrelatedBatchNorm1d(4, 4, dtype=F8), nn.BatchNorm1d(4, dtype=F8)
-        np.testing.assert_allclose(layer(x).data, plain(x).data, atol=1e-12)
-        np.testing.assert_allclose(layer.running_cov.data.reshape(-1), plain.running_var.data)
-        np.testing.assert_allclose(layer.eval()(x).data, plain.eval()(x).data, atol=1e-12)
+        np.testing.assert_allclose(layer(x).array, plain(x).array, atol=1e-12)
+        np.testing.assert_allclose(layer.running_cov.array.reshape(-1), plain.running_var.array)
+        np.testing.assert_allclose(layer.eval()(x).array, plain.eval()(x).array, atol=1e-12)
 
     def test_stored_is_the_unbiased_covariance(self):
         x = self.correlated((50, 4))
         layer = nn.DecorrelatedBatchNorm1d(4, 2, momentum=None, dtype=F8)
         layer(x)
-        expected = np.cov(x.data.T)
+        expected = np.cov(x.array.T)
         for k in (0, 1):
             part = slice(2 * k, 2 * k + 2)
-            np.testing.assert_allclose(layer.running_cov.data[k], expected[part, part])
+            np.testing.assert_allclose(layer.running_cov.array[k], expected[part, part])
 
     def test_zca_is_stable_from_batch_to_batch_where_pca_swaps_axes(self):
         """Nearly equal variances: eigenvectors are arbitrary, the symmetric root is not."""
@@ -288,10 +291,10 @@ class TestDecorrelatedBatchNorm:
     @pytest.mark.parametrize("dtype", ["f4", "f8"])
     def test_constants_are_exactly_beta(self, dtype):
         layer = nn.DecorrelatedBatchNorm1d(4, 2, dtype=np.dtype(dtype))
-        layer.bias.data[...] = [0.3, -0.7, 1e3, 0.1]
+        layer.bias.array[...] = [0.3, -0.7, 1e3, 0.1]
         x = np.broadcast_to(np.array([0.1, 1e10, -3.7, 1e-5], dtype), (7, 4))
         np.testing.assert_array_equal(
-            layer(Tensor(x)).data, np.broadcast_to(layer.bias.data, (7, 4))
+            layer(Tensor(x)).array, np.broadcast_to(layer.bias.array, (7, 4))
         )
 
     def test_more_channels_than_values_stay_finite(self):
@@ -299,8 +302,8 @@ class TestDecorrelatedBatchNorm:
         x = Tensor(RNG(0).standard_normal((3, 4)), requires_grad=True)
         y = layer(x)
         y.backward(Tensor(RNG(1).standard_normal((3, 4))))
-        assert np.isfinite(y.data).all() and np.isfinite(x.grad.data).all()
-        assert np.abs(y.data).max() < 3
+        assert np.isfinite(y.array).all() and np.isfinite(x.grad.array).all()
+        assert np.abs(y.array).max() < 3
 
     def test_refuses(self):
         with pytest.raises(ValueError, match="num_groups=3"):

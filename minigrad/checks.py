@@ -1,4 +1,7 @@
-"""Checks of constructor arguments that several layers share."""
+"""What is asked of arguments, in ops, layers, optimisers and loaders alike.
+
+Each check returns the argument as it will be used, or raises an error that names the op or layer.
+"""
 
 from __future__ import annotations
 
@@ -36,3 +39,15 @@ def floating(layer: str, dtype: Any, device: Any = None) -> np.dtype[Any]:
     if kind.kind != "f":
         raise TypeError(f"{layer}: dtype must be a floating one, got {kind}")
     return kind
+
+
+def axis_of(name: str, dim: int, ndim: int) -> int:
+    """A dim counted from the front, checked against the number of axes."""
+    if not isinstance(dim, int | np.integer):
+        raise TypeError(f"{name}: dim must be an integer, got {dim!r}")
+    if not -max(ndim, 1) <= dim < max(ndim, 1):
+        raise IndexError(
+            f"{name}: dim {dim} is out of range for {ndim} axes, expected "
+            f"{-max(ndim, 1)} to {max(ndim, 1) - 1}"
+        )
+    return dim % max(ndim, 1)

@@ -1,0 +1,96 @@
+"""Changes in place: when memory was last written to, and who else holds it.
+
+The rule: whoever writes into memory that others may hold calls `note_change`.
+
+A vjp closes over arrays as they were in the forward pass. If one of them is changed before backward
+runs, its formula would compute from wrong numbers. So every change in place notes its time, on the
+clock that also numbers the nodes, with the array that owns the memory; and backward refuses a node
+that is older than a change of what its vjp closes over. (PyTorch counts versions instead, of what
+each op says that it saves. Here no op has to say so.) Nodes younger than the latest change of any
+array, which is the rule, are not looked at.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+tick = itertools.count(1).__next__  # the clock: numbers nodes and changes in the order they happen
+last = 0  # the time of the latest change of any array
+_changed_at: dict[int, int] = {}  # id of an array that owns memory -> time of its latest change
+
+
+def owner(array: Array) -> Array:
+    """The array whose memory `array` is a view of: itself if it is none."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def note_change(array: Array) -> None:
+    """Remember that the memory of `array` was changed in place just now."""
+    global last
+    array, last = owner(array), tick()
+    if id(array) not in _changed_at:  # forgotten with the array, because its id will be used again
+        weakref.finalize(array, _changed_at.pop, id(array), None).atexit = False
+    _changed_at[id(array)] = last
+
+
+def changed_since(time: int, vjp: Callable[[Any], Any]) -> bool:
+    """Whether memory that this vjp closes over was changed in place after `time`."""
+    return any(_changed_at.get(id(owner(a)), 0) > time for a in arrays_in(vjp))
+
+
+def arrays_in(value: Any) -> Iterator[Array]:
+    """The arrays that a vjp keeps alive: those its closure names, however nested."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, FunctionType):
+        for cell in value.__closure__ or ():
+            try:
+                inner = cell.cell_contents
+            except ValueError:  # a name that was never assigned
+                continue
+            yield from arrays_in(inner)
+    elif isinstance(value, tuple | list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from arrays_in(item)
+
+
+# Who else holds an array is asked of Python's count of references to it. Each reference that the
+# question itself needs is counted too; the numbers below say which those are.
+
+
+def unshared(holder: dict[Any, Any], key: Any) -> bool:
+    """Whether `holder[key]` is the only way to its memory, so that it may be kept without a copy.
+
+    The holder has one reference and the call of getrefcount another; a third is somebody's who may
+    write to the array, or read it later. No local name may hold the array or its base here: it
+    would be counted.
+    """
+    if not holder[key].flags.carray or sys.getrefcount(holder[key]) > 2:
+        return False
+    if holder[key].base is None:
+        return True
+    if holder[key].nbytes < 1 << 16:
+        return False  # a small view is better copied: it may keep a large array alive
+    alone = getattr(owner(holder[key]).base, "exclusive", owner(holder[key]).base is None)
+    return alone and sys.getrefcount(holder[key].base) == 2
+
+
+def held_elsewhere(tensor: Any) -> bool:
+    """Whether anything but this tensor has its array.
+
+    If not (the tensor's reference and the call's are all there are), no vjp can have saved it, and
+    writing to it need not be noted. A change that is noted makes backward look into the closures of
+    all nodes made before it.
+    """
+    return tensor.array.base is not None or sys.getrefcount(tensor.array) > 2
