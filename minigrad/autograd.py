@@ -24,7 +24,7 @@ from minigrad.modes import detect_anomaly, enable_grad, no_grad, set_grad_enable
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.recording import record
 from minigrad.tape import Array, Node
-from minigrad.tensor import Tensor, seed, wrap
+from minigrad.tensor import Tensor, node_of, seed, wrap
 
 __all__ = [
     "detect_anomaly", "enable_grad", "functional", "grad", "gradcheck", "hvp", "no_grad", "record",
@@ -71,9 +71,9 @@ def grad(
         raise RuntimeError(f"grad: {len(given)} grad_outputs for {len(outputs)} outputs")
     seeds = [seed(y, g, "grad") for y, g in zip(outputs, given, strict=True)]
     for i, x in enumerate(inputs):
-        if x.node is None:
+        if not x.requires_grad:
             raise RuntimeError(f"grad: input {i} does not require grad")
-    wanted: list[Node] = [x.node for x in inputs]
+    wanted = [node for x in inputs if (node := node_of(x)) is not None]
     found = tape.walk(
         [n for n, _ in seeds], [g for _, g in seeds], bool(retain_graph), wanted,
         modes.inspector(),
@@ -126,7 +126,7 @@ def gradcheck(
     inputs = _tuple(inputs)
     positions: dict[Tensor, int] = {}  # a tensor that is passed twice is one variable
     for i, x in enumerate(inputs):
-        if isinstance(x, Tensor) and x.node is not None:
+        if isinstance(x, Tensor) and x.requires_grad:
             positions.setdefault(x, i)
     checked = [(i, x) for x, i in positions.items()]
     if not checked:
@@ -157,10 +157,10 @@ def _compare(
         set_rng_state(state)
         return tuple(y for y in _tuple(func(*inputs)) if isinstance(y, Tensor))
 
-    outputs = [y for y in evaluate() if y.node is not None]
+    outputs = [y for y in evaluate() if y.requires_grad]
     if not outputs:
         return "no output depends on an input that requires grad"
-    which = [i for i, y in enumerate(evaluate()) if y.node is not None]
+    which = [i for i, y in enumerate(evaluate()) if y.requires_grad]
     weights = [own.standard_normal(y.shape) for y in outputs]
     analytic = grad(outputs, tensors, [wrap(w) for w in weights], allow_unused=True)
     vjp = [
@@ -261,8 +261,8 @@ def hvp(
             if not isinstance(out, Tensor) or out.array.size != 1:
                 raise RuntimeError("hvp: the function must return a tensor with one element")
             found: dict[Node, Any] = {}
-            if out.node is not None:
-                found = tape.walk((out.node,), (np.ones(out.shape, out.dtype),))
+            if (node := node_of(out)) is not None:
+                found = tape.walk((node,), (np.ones(out.shape, out.dtype),))
     finally:
         set_rng_state(state)
     products = []

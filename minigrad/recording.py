@@ -1,5 +1,6 @@
 """What an op is made with: `operands` (its inputs as arrays of one dtype) before the formula, and
-after it `record_each` (pairs of an input and its gradient's map) or `record` (one joint vjp)."""
+after it `record_each` (pairs of an input and its gradient's map) or `record` (one joint vjp).
+`overwrite` is for changes in place."""
 
 from __future__ import annotations
 
@@ -10,10 +11,11 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy import ndarray
 
-from minigrad import modes
+from minigrad import changes, modes
 from minigrad.dtypes import CATEGORY, float32, result_dtype
 from minigrad.tape import Array, Node
-from minigrad.tensor import Tensor, wrap
+from minigrad.tensor import Tensor, node_of, wrap
+from minigrad.views import Window, overlaps
 
 R = TypeVar("R")
 Pair = tuple[Any, Callable[[Any], Any]]
@@ -128,9 +130,7 @@ def record_each(name: str, out: Any, *pairs: Pair) -> Tensor:
     nodes: tuple[Node, ...] = ()
     maps: tuple[Callable[[Any], Any], ...] = ()
     for x, f in pairs:
-        if isinstance(x, Tensor) and (node := x.node) is not None:
-            if x.base is not None:
-                check_view(name, x)
+        if isinstance(x, Tensor) and (node := node_of(x)) is not None:
             if node.shape != shape or node.dtype is not dtype:
                 f = _fitted(f, node.shape, node.dtype)
             nodes += (node,)
@@ -149,16 +149,6 @@ def _joint(maps: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Sequence[A
         first, second = maps
         return lambda g: (first(g), second(g))
     return lambda g: [f(g) for f in maps]
-
-
-def check_view(name: str, x: Tensor) -> None:
-    """Refuse a view whose tensor has a new history: a recorded in-place change after the view."""
-    node, whole = x.node, None if x.base is None else x.base.node
-    if node is not None and whole is not None and whole.time > node.time:
-        raise RuntimeError(
-            f"{name}: the tensor that this is a view of was changed in place after the view was "
-            "taken, and gradients would miss the change: take the view again"
-        )
 
 
 def _fitted(f: Callable[[Any], Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
@@ -194,12 +184,9 @@ def record(
     Returns:
         The result as a Tensor; recorded only if gradients are enabled and some input needs one.
     """
-    nodes = tuple([x.node if isinstance(x, Tensor) else None for x in inputs])
+    nodes = tuple([node_of(x) if isinstance(x, Tensor) else None for x in inputs])
     if not modes.grad_enabled.get() or not any(nodes):
         return _unrecorded(name, out, base)
-    for x in inputs:
-        if isinstance(x, Tensor) and x.base is not None:
-            check_view(name, x)
     if type(out) is not ndarray:
         out = np.asarray(out)
     if out.dtype.kind not in "fc":  # integers and bools carry no gradient
@@ -210,9 +197,74 @@ def record(
     return wrap(out, node, base)
 
 
+def overwrite(name: str, x: Tensor, write: Callable[[Any], None], *pairs: Pair) -> Tensor:
+    """Change the memory of x by `write`, and note it; `pairs` say how gradients pass, as in
+    `record_each`, to those that the new values come from (the old values of x, too, if they do).
+
+    x takes the history of its new values. If it is a view, so does its base, where x shows it:
+
+        base = (base without x's window) + (x in its window)
+
+    and every other view of that base goes by what the base is now when it is next used.
+    """
+    node, base = node_of(x), x.base
+    if modes.grad_enabled.get():
+        _check_recordable(name, x)
+    if not x.array.flags.writeable or overlaps(x.array):
+        raise RuntimeError(
+            f"{name}: the memory of this tensor (shape {x.shape}) is read-only or repeated by "
+            "expand: change a clone()"
+        )
+    write(x.array)
+    changes.note_change(x.array)
+    new = record_each(name, x.array, *pairs)
+    if new.node is None:
+        return x
+    if node is not None and node.keep_grad:  # .grad is that of the tensor as it is
+        node.keep_grad, new.node.keep_grad = False, True
+    if base is None:
+        x.node = new.node
+    else:
+        window, before = Window(base.array, x.array), base.node
+        whole = record_each(name, base.array, (base, window.without), (new, window.read)).node
+        if before is not None and whole is not None and before.keep_grad:
+            before.keep_grad, whole.keep_grad = False, True
+        base.node = whole
+    return x
+
+
+def carry(x: Tensor, values: Array) -> None:
+    """Make x complex, with its base, if complex values are to be written to it while a function is
+    probed: they carry a derivative."""
+    if values.dtype.kind != "c" or x.array.dtype.kind == "c" or not modes.probing.get():
+        return
+    if x.base is None:
+        x.array = x.array.astype(values.dtype)
+    else:
+        base = x.base.array
+        x.base.array, x.array = Window(base, x.array).converted(base, values.dtype)
+
+
+def _check_recordable(name: str, x: Tensor) -> None:
+    """Refuse to change, while gradients are recorded, what no history can be written for."""
+    whole = x if x.base is None else x.base
+    if x.node is not None and x.node.vjp is None:
+        which = "a leaf that requires grad"
+    elif whole.node is not None and whole.node.vjp is None:
+        which = "a view of a leaf that requires grad"
+    elif whole.node is not None and x.node is None:
+        which = "a view that was taken under no_grad, of a tensor that requires grad,"
+    else:
+        return
+    raise RuntimeError(
+        f"{name}: {which} cannot be changed in place while gradients are recorded: wrap the change "
+        "in no_grad(), or change a clone()"
+    )
+
+
 def needs_grad(x: Any) -> bool:
     """Whether a vjp must return a gradient for this input."""
-    return isinstance(x, Tensor) and x.node is not None
+    return isinstance(x, Tensor) and node_of(x) is not None
 
 
 def _unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:

@@ -29,14 +29,15 @@ ARRAYS = (np.ndarray, np.generic)
 
 
 class Node:
-    """One operation on the tape, or a leaf (`vjp` is None), which owns the slot `grad`.
+    """One operation on the tape, or a leaf (`vjp` is None).
 
     `parents` are the inputs' nodes, None where no gradient is needed; `shape` and `dtype` are the
-    output's, and so those of the gradient that `vjp` will receive.
+    output's, and so those of the gradient that `vjp` will receive. With `keep_grad`, which leaves
+    have unless they are frozen, backward collects that gradient in `grad`.
     """
 
-    __slots__ = ("__weakref__", "dtype", "grad", "hooks", "keep_grad", "name", "origin", "parents",
-                 "shape", "time", "vjp")  # fmt: skip
+    __slots__ = ("__weakref__", "dtype", "former", "grad", "hooks", "keep_grad", "name", "origin",
+                 "parents", "shape", "time", "vjp")  # fmt: skip
 
     def __init__(
         self, name: str, parents: tuple[Node | None, ...], shape: tuple[int, ...],
@@ -50,8 +51,15 @@ class Node:
         self.vjp = vjp
         self.grad: Array | None = None
         self.hooks: dict[int, Callable[[Array], Array]] | None = None
-        self.keep_grad = False
+        self.keep_grad = vjp is None
+        self.former: np.dtype[Any] | None = None  # of a leaf that was converted
         self.origin: str | None = None  # the user's source line, recorded by detect_anomaly()
+
+    def become(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Of a leaf: take another shape and dtype. Graphs made before hand in the former dtype."""
+        if dtype != self.dtype:
+            self.former = self.dtype
+        self.shape, self.dtype = shape, dtype
 
     def __lt__(self, other: Node) -> bool:
         """Newest first: so a heap hands them out."""
@@ -65,7 +73,7 @@ def walk(
     outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool = False,
     wanted: Sequence[Node] | None = None, inspect: Inspect | None = None,
 ) -> dict[Node, Any]:  # fmt: skip
-    """Return {node: gradient} for every leaf below `outputs`, and for the nodes `wanted`.
+    """Return {node: gradient} for the nodes below `outputs` that keep it or are `wanted`.
 
     Unless `retain_graph`, each node is consumed as it is passed: what its vjp held is freed then.
     """
@@ -79,7 +87,7 @@ def walk(
             node, grad = pending.take_newest()
             for hook in tuple(node.hooks.values()) if node.hooks else ():
                 grad = checked(hook(grad), node, "a hook on", node.name)
-            if node.vjp is None or node.keep_grad or (wanted and node in wanted):
+            if node.keep_grad or (wanted and node in wanted):
                 found[node] = grad
             if node.vjp is None or node.time == oldest:
                 continue
@@ -154,6 +162,8 @@ def checked(grad: Any, node: Node, who: str, name: str) -> Any:
         return grad
     if grad.dtype.kind == "c" and node.dtype.kind == "f":
         grad = grad.real.astype(node.dtype)  # a constant of a complex probe collects no derivative
+    if node.former is not None and grad.dtype == node.former:
+        grad = grad.astype(node.dtype)
     for what in ("shape", "dtype"):
         if (got := getattr(grad, what)) != (own := getattr(node, what)):
             raise RuntimeError(f"{who} {name!r} returned {what} {got} for an input of {what} {own}")

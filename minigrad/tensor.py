@@ -17,6 +17,7 @@ from minigrad import modes, tape
 from minigrad.checks import axis_of
 from minigrad.dtypes import CATEGORY, PYTHON_DTYPE, WEAK_DTYPE, float32
 from minigrad.tape import Array, Node
+from minigrad.views import Window
 
 T = TypeVar("T", bound="Tensor")
 _new = object.__new__
@@ -33,18 +34,19 @@ class Tensor:
         dtype: convert to this dtype.
     """
 
-    __slots__ = ("__weakref__", "array", "base", "node")
+    __slots__ = ("__weakref__", "array", "base", "leaf", "node", "seen")
     __array_ufunc__ = None  # `ndarray + Tensor` asks Tensor.__radd__ instead of looping over it
     __hash__ = object.__hash__
 
     array: Array
-    node: Node | None
-    base: Tensor | None
+    node: Node | None  # None: no gradient is wanted here
+    leaf: Node | None  # its node as a leaf, with .grad and hooks; stays while it is frozen
+    base: Tensor | None  # what it is a view of; a base has no base
+    seen: Node | None  # of a view: base.node as it was when `node` was made
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
         self.array = np.array(as_array(data, dtype))
-        self.node = None
-        self.base = None
+        self.node = self.leaf = self.base = None
         if requires_grad:
             self.requires_grad = True
 
@@ -147,24 +149,24 @@ class Tensor:
                 f"data: expected a Tensor, got {type(value).__name__}: assign "
                 "minigrad.as_tensor(value), or write into the array with x.array[...] = value"
             )
-        array, node = value.array, self.node
+        array, node = value.array, node_of(self)
         if node is not None and array.dtype.kind != "f":
             raise RuntimeError(
                 f"data: a tensor that requires grad must be floating, got dtype {array.dtype}"
             )
-        if node is not None and (node.shape != array.shape or node.dtype != array.dtype):
-            if node.vjp is not None:
-                raise RuntimeError(
-                    f"data: {array.dtype} of shape {array.shape} cannot take the place of the "
-                    f"result of {node.name!r}, {node.dtype} of shape {node.shape}: use detach()"
-                )
-            node.shape, node.dtype = array.shape, array.dtype  # gradients will be of these
-        self.array = array
-        self.base = None
+        other = node is not None and (node.shape != array.shape or node.dtype != array.dtype)
+        if node is not None and node.vjp is not None and other:
+            raise RuntimeError(
+                f"data: {array.dtype} of shape {array.shape} cannot take the place of the result "
+                f"of {node.name!r}, {node.dtype} of shape {node.shape}: use detach()"
+            )
+        if self.leaf is not None:
+            self.leaf.become(array.shape, array.dtype)
+        self.array, self.base = array, None
 
     def numpy(self) -> Array:
         """The array itself, sharing memory; refused while it requires a gradient."""
-        if self.node is not None:
+        if self.requires_grad:
             raise RuntimeError("numpy() of a tensor that requires grad: use .detach().numpy()")
         return self.array
 
@@ -177,9 +179,9 @@ class Tensor:
             not self.array.size and self.dtype != float32
         ):
             text += f", dtype={self.dtype}"
-        if self.node is None:
+        if not self.requires_grad:
             return f"tensor({text})"
-        tail = "requires_grad=True" if self.is_leaf else f"grad_fn=<{self.node.name}>"
+        tail = "requires_grad=True" if self.is_leaf else f"grad_fn=<{self.node and self.node.name}>"
         return f"tensor({text}, {tail})"
 
     def __format__(self, spec: str) -> str:
@@ -203,7 +205,7 @@ class Tensor:
     @property
     def requires_grad(self) -> bool:
         """Whether backward reaches this tensor."""
-        return self.node is not None
+        return node_of(self) is not None
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -217,10 +219,15 @@ class Tensor:
                 f"only floating tensors can require gradients, got dtype {self.dtype}: convert it "
                 "with .float() or .double()"
             )
-        if not value:
-            self.node = None
-        elif self.node is None:
-            self.node = Node("leaf", (), self.array.shape, self.array.dtype, None)
+        # The node stays the tensor's own, frozen or not: graphs that lead to it, .grad and hooks.
+        self.node = self._own_leaf() if value else None
+        if self.leaf is not None:
+            self.leaf.keep_grad = bool(value)
+
+    def _own_leaf(self) -> Node:
+        if self.leaf is None:
+            self.leaf = Node("leaf", (), self.array.shape, self.array.dtype, None)
+        return self.leaf
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Set `requires_grad` and return the tensor."""
@@ -230,7 +237,8 @@ class Tensor:
     @property
     def is_leaf(self) -> bool:
         """Whether no recorded operation made this tensor."""
-        return self.node is None or self.node.vjp is None
+        node = node_of(self)
+        return node is None or node.vjp is None
 
     @property
     def grad_fn(self) -> Node | None:
@@ -240,25 +248,27 @@ class Tensor:
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward has collected here, or None."""
-        return None if self.node is None or self.node.grad is None else wrap(self.node.grad)
+        node = node_of(self) or self.leaf
+        return None if node is None or node.grad is None else wrap(node.grad)
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is None:
-            if self.node is not None:
-                self.node.grad = None
+            for node in (self.node, self.leaf):
+                if node is not None:
+                    node.grad = None
             return
         if not isinstance(value, Tensor):
             raise TypeError(f"grad must be a Tensor or None, got {type(value).__name__}")
-        if self.node is None:
-            raise RuntimeError("grad was set on a tensor that does not require grad")
         if value.shape != self.shape or value.dtype != self.dtype:
             raise RuntimeError(
                 f"grad of shape {value.shape} and dtype {value.dtype} was set on a tensor of shape "
                 f"{self.shape} and dtype {self.dtype}"
             )
-        data = value.array  # later gradients are added to it in place
-        self.node.grad = data if data.flags.writeable else data.copy()
+        array, node = value.array, node_of(self) or self._own_leaf()
+        if self.node is None:
+            node.keep_grad = False
+        node.grad = array if array.flags.writeable else array.copy()  # added to in place later
 
     def backward(self, gradient: Tensor | Array | None = None, retain_graph: bool = False) -> None:
         """Add the gradient of this tensor to `.grad` of every leaf it was computed from.
@@ -273,13 +283,15 @@ class Tensor:
 
     def retain_grad(self) -> None:
         """Collect `.grad` here too, although this is not a leaf."""
-        if self.node is None:
+        node = node_of(self)
+        if node is None:
             raise RuntimeError("retain_grad() of a tensor that does not require grad")
-        self.node.keep_grad = True
+        node.keep_grad = True
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call `hook(gradient)` in backward; a tensor it returns replaces the gradient."""
-        if self.node is None:
+        node = node_of(self)
+        if node is None:
             raise RuntimeError("register_hook() on a tensor that does not require grad")
 
         def on_array(grad: Array) -> Array:
@@ -288,17 +300,25 @@ class Tensor:
                 raise TypeError(f"a hook must return a Tensor or None, got {type(result).__name__}")
             return grad if result is None else result.array
 
-        if self.node.hooks is None:
-            self.node.hooks = {}
-        return RemovableHandle(self.node.hooks, on_array)
+        if node.hooks is None:
+            node.hooks = {}
+        return RemovableHandle(node.hooks, on_array)
 
     def detach(self) -> Tensor:
-        """The same memory, cut off from the graph."""
-        data = self.array.real if modes.probing.get() else self.array
-        return wrap(data, base=origin(self))
+        """The same memory, cut off from the graph: changes of it are not recorded here."""
+        return wrap(self.array.real if modes.probing.get() else self.array)
 
     def detach_(self) -> Self:
-        """Cut this tensor off from the graph."""
+        """Cut this tensor off from the graph; `.grad` stays."""
+        if self.base is not None:
+            raise RuntimeError(
+                "detach_() of a view: its base would stay in the graph, use detach()"
+            )
+        node = self.node
+        if node is not None and node.grad is not None:
+            self._own_leaf().grad = node.grad
+        if self.leaf is not None:
+            self.leaf.keep_grad = False
         self.node = None
         return self
 
@@ -344,7 +364,10 @@ def wrap(data: Any, node: Node | None = None, base: Tensor | None = None) -> Ten
     out = _new(Tensor)
     out.array = data if type(data) is ndarray else np.asarray(data)
     out.node = node
+    out.leaf = None
     out.base = base
+    if base is not None:
+        out.seen = base.node
     return out
 
 
@@ -353,10 +376,25 @@ def origin(x: Tensor) -> Tensor:
     return x if x.base is None else x.base
 
 
+def node_of(x: Tensor) -> Node | None:
+    """x.node. If x is a view and its base was changed in place and recorded since, first made anew:
+    x shows what the base has become, and its gradient goes the same way."""
+    base = x.base
+    if base is not None and base.node is not x.seen:
+        node = x.seen = base.node
+        if node is not None and node.vjp is not None:  # None: a leaf, or detached; x keeps its own
+            window, before = Window(base.array, x.array), x.node
+            x.node = Node("view", (node,), x.array.shape, x.array.dtype, window.place)
+            if before is not None and before.keep_grad and before.vjp is not None:
+                before.keep_grad, x.node.keep_grad = False, True
+    return x.node
+
+
 def rebuild(kind: type[T], data: Array, requires_grad: bool) -> T:
     """Unpickle a leaf."""
     out = kind.__new__(kind)
-    out.array, out.node, out.base = data, None, None
+    out.array = data
+    out.node = out.leaf = out.base = None
     out.requires_grad = requires_grad
     return out
 
@@ -392,7 +430,8 @@ def _plain(items: Any) -> Any:
 
 def seed(output: Tensor, gradient: Any, who: str) -> tuple[Node, Array]:
     """The node of `output` and the cotangent to start from, checked."""
-    if output.node is None:
+    node = node_of(output)
+    if node is None:
         raise RuntimeError(
             f"{who}: the output does not require grad; nothing it was computed from has "
             "requires_grad=True, or it was computed under no_grad"
@@ -403,7 +442,7 @@ def seed(output: Tensor, gradient: Any, who: str) -> tuple[Node, Array]:
                 f"{who}: a gradient can be left out for a scalar only, got an output of shape "
                 f"{output.shape}: reduce it to a loss, or pass the gradient with respect to it"
             )
-        return output.node, np.ones(output.shape, output.dtype)
+        return node, np.ones(output.shape, output.dtype)
     if isinstance(gradient, Tensor):
         gradient = gradient.array
     gradient = np.asarray(gradient)
@@ -411,4 +450,4 @@ def seed(output: Tensor, gradient: Any, who: str) -> tuple[Node, Array]:
         raise RuntimeError(
             f"{who}: got a gradient of shape {gradient.shape} for an output of shape {output.shape}"
         )
-    return output.node, gradient.astype(output.dtype, copy=False)
+    return node, gradient.astype(output.dtype, copy=False)

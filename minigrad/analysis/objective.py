@@ -64,7 +64,7 @@ class Objective:
         """L(θ) and ∇L(θ); zeros for parameters that the loss does not depend on."""
         leaves = {path: wrap(array).requires_grad_() for path, array in at.items()}
         loss = self(leaves)
-        if loss.node is None:
+        if not loss.requires_grad:
             raise ValueError(f"{self.name}: the loss does not depend on the model's parameters")
         found = grad(loss.sum(), tuple(leaves.values()), allow_unused=True)
         gradient = {

@@ -248,7 +248,7 @@ def _whole_number(name: str, value: Any, least: int) -> int:
 
 
 def _rows(t: Tensor, index: Any) -> Tensor:
-    return t[index] if t.node is not None else wrap(t.array[index])
+    return t[index] if t.requires_grad else wrap(t.array[index])
 
 
 def gather(dataset: Any, numbers: Array) -> Any:
@@ -296,7 +296,7 @@ def default_collate(samples: list[Any]) -> Any:
 
 def _stack(samples: list[Tensor]) -> Tensor:
     _check_alike(samples, lambda s: s.shape)
-    if any(s.node is not None for s in samples):
+    if any(s.requires_grad for s in samples):
         from minigrad.ops.joining import (
             stack,  # here only: a dataset of tensors with a graph is rare
         )

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from minigrad.changes import note_change
 from minigrad.nn import state
 from minigrad.nn.errors import described, joined, note_path
 from minigrad.nn.parameter import Parameter
@@ -335,13 +334,10 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop every parameter's gradient, or with `set_to_none=False` fill it with zeros."""
         for parameter in self.parameters():
-            if parameter.node is None or parameter.node.grad is None:
-                continue
             if set_to_none:
-                parameter.node.grad = None
-            else:
-                parameter.node.grad.fill(0)
-                note_change(parameter.node.grad)
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad.zero_()
 
     def to(
         self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False

@@ -21,8 +21,7 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         self.array = data.array if isinstance(data, Tensor) else np.array(as_array(data))
-        self.node = None
-        self.base = None
+        self.node = self.leaf = self.base = None
         self.requires_grad = requires_grad
 
     def __repr__(self) -> str:

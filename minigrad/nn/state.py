@@ -97,9 +97,7 @@ def convert(tensor: Tensor, dtype: np.dtype[Any]) -> None:
     """Give a floating leaf, and its gradient, another dtype."""
     if tensor.array.dtype.kind != "f" or tensor.array.dtype == dtype:
         return
-    grad, needed = tensor.grad, tensor.requires_grad
-    tensor.requires_grad = False  # a node knows its dtype, so the leaf needs a new one
-    tensor.array = tensor.array.astype(dtype)
-    tensor.requires_grad = needed
+    grad = tensor.grad
+    tensor.data = wrap(tensor.array.astype(dtype))
     if grad is not None:
         tensor.grad = wrap(grad.array.astype(dtype))

@@ -28,7 +28,7 @@ __all__ = [
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
     tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    return [t.node.grad for t in tensors if t.node is not None and t.node.grad is not None]
+    return [t.grad.array for t in tensors if t.grad is not None]
 
 
 def _norm(gradients: list[Array], p: float) -> float:

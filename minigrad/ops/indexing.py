@@ -11,7 +11,7 @@ from minigrad import kernels, modes
 from minigrad.checks import axis_of
 from minigrad.dtypes import int32, int64
 from minigrad.ops.shape import broadcast_to, reshape
-from minigrad.recording import check_broadcast, operand, record, record_each
+from minigrad.recording import carry, check_broadcast, operand, overwrite, record, record_each
 from minigrad.tensor import Tensor, as_array, origin, wrap
 
 
@@ -59,7 +59,8 @@ def carrying(a: Any, v: Any) -> Any:
 
 def _read(a: Any, key: Any, index: Any) -> Any:
     try:
-        return a[key]
+        # with an ellipsis, numpy gives a view of a single element instead of a number
+        return a[key if any(k is Ellipsis for k in key) else (*key, ...)]
     except IndexError as error:
         shown = str(index) if not isinstance(index, Tensor) else f"tensor of shape {index.shape}"
         raise IndexError(f"index: {shown} does not fit shape {a.shape}: {error}") from None
@@ -95,8 +96,6 @@ def getitem(input: Any, index: Any) -> Tensor:
 def setitem(input: Tensor, index: Any, value: Any) -> None:
     """x[index] = value, in place; recorded if x or the value needs a gradient."""
     # dL/dx = g with zeros at the written places        dL/dvalue = g at the written places
-    from minigrad.ops.inplace import overwrite
-
     a = input.array
     key, _ = _key(index, a.shape)
     old = _read(a, key, index)
@@ -120,7 +119,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     def write(out: Any) -> None:
         out[key] = v
 
-    input.array = a.astype(carrying(a, v), copy=False)
+    carry(input, v)
     overwrite("setitem", input, write, (input, without), (value, lambda g: g[key]))
 
 

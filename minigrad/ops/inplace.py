@@ -1,8 +1,4 @@
-"""In-place changes.
-
-All go through `overwrite`: recorded if a gradient is needed, and noted, so that a backward that
-needs the old numbers refuses to run.
-"""
+"""In-place changes. All go through `overwrite` (recording.py), which records and notes them."""
 
 from __future__ import annotations
 
@@ -11,53 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import changes, modes
+from minigrad import modes
 from minigrad.dtypes import CATEGORY
 from minigrad.ops import activations, arithmetic, indexing, linear, reductions, shape
 from minigrad.ops.random import generator
-from minigrad.recording import Pair, needs_grad, record_each
-from minigrad.tensor import Tensor, as_array, wrap
-
-
-def overwrite(name: str, x: Tensor, write: Callable[[Any], None], *pairs: Pair) -> Tensor:
-    """Change the memory of x by `write`; `pairs` say how gradients pass, as in `record_each`."""
-    tracked = modes.grad_enabled.get() and any(needs_grad(value) for value, _ in pairs)
-    if modes.grad_enabled.get():
-        if x.node is not None and x.node.vjp is None:
-            raise RuntimeError(
-                f"{name}: a leaf that requires grad cannot be changed in place while gradients are "
-                "recorded: wrap the change in no_grad(), or change a clone()"
-            )
-        if x.base is not None and (tracked or x.node is not None):
-            raise RuntimeError(
-                f"{name}: this is a view of another tensor and part of a graph: assign to the "
-                "other tensor by index (y[0] = y[0] + 1), or change a clone()"
-            )
-    if not x.array.flags.writeable or (0 in x.array.strides and x.array.size > 1):
-        raise RuntimeError(
-            f"{name}: the memory of this tensor (shape {x.shape}) is read-only or repeated by "
-            "expand: change a clone()"
-        )
-    write(x.array)
-    changes.note_change(x.array)
-    if tracked:
-        before, x.node = x.node, record_each(name, x.array, *pairs).node
-        if before is not None and x.node is not None and before.keep_grad:
-            before.keep_grad, x.node.keep_grad = False, True  # .grad is that of the tensor as it is
-    return x
+from minigrad.recording import carry, needs_grad, overwrite
+from minigrad.tensor import Tensor, as_array, node_of, wrap
 
 
 def _assign(name: str, x: Tensor, result: Tensor) -> Tensor:
     """x takes the values and the history of `result`, computed from it out of place."""
     if result.shape != x.shape:
         raise RuntimeError(f"{name}: a result of shape {result.shape} does not fit shape {x.shape}")
+    carry(x, result.array)
     if CATEGORY[result.dtype.kind] > CATEGORY[x.dtype.kind]:
         raise RuntimeError(f"{name}: a {result.dtype} result does not fit a {x.dtype} tensor")
     values = result.array
-    if result.node is None or not modes.grad_enabled.get():
-        return overwrite(name, x, lambda out: np.copyto(out, values, casting="unsafe"))
-    if x.node is not None and x.node.vjp is None:
-        return overwrite(name, x, lambda out: None, (x, lambda g: g))  # refuses
     return overwrite(
         name, x, lambda out: np.copyto(out, values, casting="unsafe"), (result, lambda g: g)
     )
@@ -69,7 +34,7 @@ def _inplace(op: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def method(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         old = x
         if modes.grad_enabled.get() and any(needs_grad(v) for v in (x, *args, *kwargs.values())):
-            old = wrap(x.array.copy(), x.node)  # what a vjp saves must outlive the change
+            old = wrap(x.array.copy(), node_of(x))  # what a vjp saves must outlive the change
         return _assign(name, x, op(old, *args, **kwargs))
 
     method.__name__ = method.__qualname__ = name
@@ -113,6 +78,7 @@ def copy_(x: Tensor, src: Any) -> Tensor:
         values = np.broadcast_to(v, x.shape)
     except ValueError:
         raise RuntimeError(f"copy_: shape {v.shape} does not broadcast to {x.shape}") from None
+    carry(x, values)
     write: Callable[[Any], None] = lambda out: np.copyto(out, values, casting="unsafe")  # noqa: E731
     return overwrite("copy_", x, write, (x, np.zeros_like), (src, lambda g: g))
 

@@ -8,16 +8,16 @@ from typing import Any, cast
 
 import numpy as np
 
+from minigrad.changes import owner
 from minigrad.checks import axis_of
-from minigrad.recording import numpy_names, operand, record, record_each
+from minigrad.recording import fit, numpy_names, operand, record, record_each
 from minigrad.tensor import Tensor, as_array, origin, wrap
 
 
 def _view(name: str, x: Any, out: Any, back: Any) -> Tensor:
     """Record a view of x, or a copy if numpy had to make one."""
-    a = operand(name, x)
-    base = origin(x) if isinstance(x, Tensor) and np.may_share_memory(a, out) else None
-    return record(name, out, (x,), lambda g: (back(g),), base)
+    shared = isinstance(x, Tensor) and owner(out) is owner(x.array)
+    return record(name, out, (x,), lambda g: (back(g),), origin(x) if shared else None)
 
 
 def sizes_of(name: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
@@ -58,7 +58,7 @@ def view(input: Any, *shape: Any) -> Tensor:
 
 def _shared(name: str, x: Any, sizes: tuple[int, ...]) -> Tensor:
     a, out = operand(name, x), _reshape(name, x, sizes)
-    if a.size and not np.may_share_memory(a, out.array):
+    if a.size and owner(a) is not owner(out.array):
         raise RuntimeError(
             f"{name}: the memory of shape {a.shape} and strides {a.strides} cannot be seen in "
             f"shape {out.shape} without a copy: use reshape"
@@ -194,15 +194,16 @@ def broadcast_to(input: Any, shape: Sequence[int]) -> Tensor:
 
 
 def _broadcast(name: str, x: Any, shape: tuple[int, ...]) -> Tensor:
-    # dL/dx = g summed over the repeated axes (record_each does that)
+    # dL/dx = g summed over the repeated axes
     a = operand(name, x)
     try:
         out = np.broadcast_to(a, shape)
     except ValueError:
         raise RuntimeError(f"{name}: shape {a.shape} does not broadcast to {shape}") from None
-    result = record_each(name, out, (x, lambda g: g))
-    result.base = origin(x) if isinstance(x, Tensor) else None
-    return result
+    if out.size == a.size:  # nothing is repeated, so unlike numpy's it may be written to
+        out = a.reshape(shape)
+    old, dtype = a.shape, a.dtype
+    return _view(name, x, out, lambda g: fit(g, old, dtype))
 
 
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -261,7 +262,7 @@ def select(input: Any, dim: int, index: int) -> Tensor:
     axis = axis_of("select", dim, a.ndim)
     if not -a.shape[axis] <= index < a.shape[axis]:
         raise IndexError(f"select: index {index} is outside axis {axis} of shape {a.shape}")
-    return _slice("select", input, (slice(None),) * axis + (index,))
+    return _slice("select", input, (slice(None),) * axis + (index, ...))
 
 
 def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
@@ -279,7 +280,9 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tenso
         spot[...] = g
         return dx
 
-    return _view("diagonal", input, np.diagonal(a, offset, i, j), back)
+    out = np.diagonal(a, offset, i, j)
+    out.flags.writeable = a.flags.writeable  # numpy's own is read-only
+    return _view("diagonal", input, out, back)
 
 
 def diag(input: Any, diagonal: int = 0) -> Tensor:

@@ -121,7 +121,7 @@ class Optimizer:
         """Forget the gradients; with set_to_none=False, fill them with zeros instead."""
         for group in self.param_groups:
             for p in group["params"]:
-                node = p.node
+                node = p.node or p.leaf
                 if node is None or node.grad is None:
                     continue
                 if set_to_none:
@@ -156,7 +156,7 @@ class Optimizer:
     def _entries(self, group: Group, index: int) -> list[Entry]:
         entries = []
         for p in group["params"]:
-            node = p.node
+            node = p.node or p.leaf  # a frozen one is moved, too, while it has a gradient
             if node is None or (grad := node.grad) is None:
                 continue
             data = p.array
