@@ -23,7 +23,7 @@ from minigrad import modes, tape
 from minigrad.modes import detect_anomaly, enable_grad, no_grad, set_grad_enabled
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.recording import record
-from minigrad.tape import Array, Node
+from minigrad.tape import Array, Leaf, Node
 from minigrad.tensor import Tensor, node_of, seed, wrap
 
 __all__ = [
@@ -99,7 +99,7 @@ def _with_data(
     try:
         for x, a in zip(inputs, arrays, strict=True):
             x.array = a
-            x.node = Node("leaf", (), a.shape, a.dtype, None) if leaves else None
+            x.node = Leaf(a.shape, a.dtype) if leaves else None
         yield
     finally:
         for x, data, node in saved:
@@ -256,7 +256,7 @@ def hvp(
             for x, direction in zip(xs, vs, strict=True):
                 z = x.array + 1j * STEP * direction.array.astype(np.float64)
                 z = np.asarray(z, np.complex128)
-                probes.append(wrap(z, Node("leaf", (), z.shape, z.dtype, None)))
+                probes.append(wrap(z, Leaf(z.shape, z.dtype)))
             out = func(*probes)
             if not isinstance(out, Tensor) or out.array.size != 1:
                 raise RuntimeError("hvp: the function must return a tensor with one element")

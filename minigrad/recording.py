@@ -130,7 +130,10 @@ def record_each(name: str, out: Any, *pairs: Pair) -> Tensor:
     nodes: tuple[Node, ...] = ()
     maps: tuple[Callable[[Any], Any], ...] = ()
     for x, f in pairs:
-        if isinstance(x, Tensor) and (node := node_of(x)) is not None:
+        if not isinstance(x, Tensor):
+            continue
+        node = x.node if x.base is None else node_of(x)
+        if node is not None:
             if node.shape != shape or node.dtype is not dtype:
                 f = _fitted(f, node.shape, node.dtype)
             nodes += (node,)

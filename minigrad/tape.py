@@ -29,15 +29,15 @@ ARRAYS = (np.ndarray, np.generic)
 
 
 class Node:
-    """One operation on the tape, or a leaf (`vjp` is None).
+    """One operation on the tape.
 
     `parents` are the inputs' nodes, None where no gradient is needed; `shape` and `dtype` are the
-    output's, and so those of the gradient that `vjp` will receive. With `keep_grad`, which leaves
-    have unless they are frozen, backward collects that gradient in `grad`.
+    output's, and so those of the gradient that `vjp` will receive. With `keep_grad`, backward adds
+    that gradient to `grad`.
     """
 
-    __slots__ = ("__weakref__", "dtype", "former", "grad", "hooks", "keep_grad", "name", "origin",
-                 "parents", "shape", "time", "vjp")  # fmt: skip
+    __slots__ = ("__weakref__", "dtype", "grad", "hooks", "keep_grad", "name", "origin", "parents",
+                 "shape", "time", "vjp")  # fmt: skip
 
     def __init__(
         self, name: str, parents: tuple[Node | None, ...], shape: tuple[int, ...],
@@ -51,15 +51,8 @@ class Node:
         self.vjp = vjp
         self.grad: Array | None = None
         self.hooks: dict[int, Callable[[Array], Array]] | None = None
-        self.keep_grad = vjp is None
-        self.former: np.dtype[Any] | None = None  # of a leaf that was converted
+        self.keep_grad = False
         self.origin: str | None = None  # the user's source line, recorded by detect_anomaly()
-
-    def become(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """Of a leaf: take another shape and dtype. Graphs made before hand in the former dtype."""
-        if dtype != self.dtype:
-            self.former = self.dtype
-        self.shape, self.dtype = shape, dtype
 
     def __lt__(self, other: Node) -> bool:
         """Newest first: so a heap hands them out."""
@@ -67,6 +60,21 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name} #{self.time} {self.shape}>"
+
+
+class Leaf(Node):
+    """A node that no operation made, where gradients are collected unless it is frozen."""
+
+    __slots__ = ("former",)
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        super().__init__("leaf", (), shape, dtype, None)
+        self.keep_grad = True
+        self.former = dtype
+
+    def become(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Take another shape and dtype. Graphs made before still hand in the former dtype."""
+        self.former, self.shape, self.dtype = self.dtype, shape, dtype
 
 
 def walk(
@@ -162,7 +170,7 @@ def checked(grad: Any, node: Node, who: str, name: str) -> Any:
         return grad
     if grad.dtype.kind == "c" and node.dtype.kind == "f":
         grad = grad.real.astype(node.dtype)  # a constant of a complex probe collects no derivative
-    if node.former is not None and grad.dtype == node.former:
+    if isinstance(node, Leaf) and grad.dtype == node.former:
         grad = grad.astype(node.dtype)
     for what in ("shape", "dtype"):
         if (got := getattr(grad, what)) != (own := getattr(node, what)):

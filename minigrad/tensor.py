@@ -16,7 +16,7 @@ from numpy import ndarray
 from minigrad import modes, tape
 from minigrad.checks import axis_of
 from minigrad.dtypes import CATEGORY, PYTHON_DTYPE, WEAK_DTYPE, float32
-from minigrad.tape import Array, Node
+from minigrad.tape import Array, Leaf, Node
 from minigrad.views import Window
 
 T = TypeVar("T", bound="Tensor")
@@ -40,7 +40,7 @@ class Tensor:
 
     array: Array
     node: Node | None  # None: no gradient is wanted here
-    leaf: Node | None  # its node as a leaf, with .grad and hooks; stays while it is frozen
+    leaf: Leaf | None  # its node as a leaf, with .grad and hooks; stays while it is frozen
     base: Tensor | None  # what it is a view of; a base has no base
     seen: Node | None  # of a view: base.node as it was when `node` was made
 
@@ -224,9 +224,9 @@ class Tensor:
         if self.leaf is not None:
             self.leaf.keep_grad = bool(value)
 
-    def _own_leaf(self) -> Node:
+    def _own_leaf(self) -> Leaf:
         if self.leaf is None:
-            self.leaf = Node("leaf", (), self.array.shape, self.array.dtype, None)
+            self.leaf = Leaf(self.array.shape, self.array.dtype)
         return self.leaf
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:

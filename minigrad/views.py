@@ -80,6 +80,8 @@ def _layout(array: Array, first: int) -> Layout:
 
 def _show(memory: Array, layout: Layout) -> Array:
     (first, shape, strides), size = layout, memory.itemsize
+    if 0 in shape:
+        return np.empty(shape, memory.dtype)
     return np.ndarray(shape, memory.dtype, memory, first * size, tuple(s * size for s in strides))
 
 
