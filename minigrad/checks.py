@@ -1,10 +1,14 @@
 """What is asked of arguments, in ops, layers, optimisers and loaders alike.
 
-Each check returns the argument as it will be used, or raises an error that names the op or layer.
+Each check returns the argument as it will be used, or raises an error that names the op or layer,
+the argument, what came and what was expected. A value of the wrong kind is a TypeError, one that is
+out of range a ValueError.
 """
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,42 +16,108 @@ import numpy as np
 from minigrad.device import check_device
 from minigrad.dtypes import float32
 
-
-def integer(layer: str, name: str, value: Any, minimum: int | None = 1) -> int:
-    """`value` as an int, refused if it is not one or is below `minimum`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{layer}: {name} must be an integer, got {value!r}")
-    if minimum is not None and value < minimum:
-        raise ValueError(f"{layer}: {name} must be at least {minimum}, got {value}")
-    return int(value)
+BOUNDS = {
+    "at_least": operator.ge,
+    "above": operator.gt,
+    "at_most": operator.le,
+    "below": operator.lt,
+}
 
 
-def probability(layer: str, name: str, value: Any) -> Any:
-    """`value`, refused outside [0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise TypeError(f"{layer}: {name} must be a number, got {value!r}")
-    if not 0 <= value <= 1:
-        raise ValueError(f"{layer}: {name} must be in [0, 1], got {value!r}")
+def integer(name: str, argument: str, value: Any, minimum: int | None = 1) -> int:
+    """`value` as an int of at least `minimum`. An integer tensor of one element is one, too."""
+    number = _as_int(value)
+    if number is None:
+        raise TypeError(f"{name}: {argument} must be an integer, got {value!r}")
+    if minimum is not None and number < minimum:
+        raise ValueError(f"{name}: {argument} must be at least {minimum}, got {value!r}")
+    return number
+
+
+def integers(
+    name: str, argument: str, value: Any, n: int | None = None, minimum: int | None = 1
+) -> tuple[int, ...]:
+    """A tuple or list of integers, or one. With `n`: n of them, and one stands for n alike."""
+    given = [_as_int(v) for v in (value if isinstance(value, tuple | list) else (value,))]
+    numbers = tuple(i for i in given if i is not None)
+    if len(numbers) < len(given) or (n is not None and len(given) not in (1, n)):
+        expected = "integers" if n is None else "an integer"
+        expected += f" or {n} of them" if n is not None and n > 1 else ""
+        raise TypeError(f"{name}: {argument} must be {expected}, got {value!r}")
+    if minimum is not None and min(numbers, default=minimum) < minimum:
+        raise ValueError(f"{name}: {argument} must be at least {minimum}, got {value!r}")
+    return numbers * n if n is not None and len(numbers) == 1 else numbers
+
+
+def _as_int(value: Any) -> int | None:
+    """An int for what Python takes as an index; None for the rest and for bools."""
+    if type(value) is int:
+        return value
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except (TypeError, RuntimeError):  # Tensor raises the second where it has several elements
+        return None
+
+
+def number(name: str, argument: str, value: Any, **bounds: float) -> float:
+    """`value` as a Python number within `bounds`, which are named as the error will name them:
+    `number("SGD", "lr", lr, at_least=0)`. NaN is no number."""
+    plain = _as_number(value)
+    if plain is None:
+        raise TypeError(f"{name}: {argument} must be a number, got {value!r}")
+    if plain != plain or not all(BOUNDS[word](plain, limit) for word, limit in bounds.items()):
+        limits = [f"{word.replace('_', ' ')} {limit}" for word, limit in bounds.items()]
+        raise ValueError(
+            f"{name}: {argument} must be {' and '.join(limits) or 'a number'}, got {value!r}"
+        )
+    return plain
+
+
+def _as_number(value: Any) -> float | None:
+    """A Python number for a real one, and for an array or tensor of one; None for the rest."""
+    if type(value) is float or type(value) is int:
+        return value
+    if hasattr(value, "dtype"):
+        real = value.dtype.kind in "iuf" and all(n == 1 for n in value.shape)
+        return value.item() if real else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def probability(name: str, argument: str, value: Any) -> float:
+    """`value` as a Python number, refused outside [0, 1]."""
+    plain = number(name, argument, value)
+    if not 0 <= plain <= 1:
+        raise ValueError(f"{name}: {argument} must be in [0, 1], got {value!r}")
+    return plain
+
+
+def one_of(name: str, argument: str, value: Any, known: Sequence[str | None]) -> Any:
+    """`value`, refused if it is not one of the words that are known."""
+    if not isinstance(value, str | None) or value not in known:
+        *others, last = map(repr, known)
+        words = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{name}: {argument} must be {words}, got {value!r}")
     return value
 
 
-def floating(layer: str, dtype: Any, device: Any = None) -> np.dtype[Any]:
+def floating(name: str, dtype: Any, device: Any = None) -> np.dtype[Any]:
     """The dtype of a layer's parameters: float32 for None, refused if it is not floating; `device`
     is refused if it is not the CPU."""
-    check_device(layer, device)
+    check_device(name, device)
     kind = np.dtype(float32 if dtype is None else dtype)
     if kind.kind != "f":
-        raise TypeError(f"{layer}: dtype must be a floating one, got {kind}")
+        raise TypeError(f"{name}: dtype must be a floating one, got {kind}")
     return kind
 
 
-def axis_of(name: str, dim: int, ndim: int) -> int:
+def axis_of(name: str, dim: Any, ndim: int) -> int:
     """A dim counted from the front, checked against the number of axes."""
-    if not isinstance(dim, int | np.integer):
-        raise TypeError(f"{name}: dim must be an integer, got {dim!r}")
-    if not -max(ndim, 1) <= dim < max(ndim, 1):
+    axis = integer(name, "dim", dim, None)
+    if not -max(ndim, 1) <= axis < max(ndim, 1):
         raise IndexError(
-            f"{name}: dim {dim} is out of range for {ndim} axes, expected "
+            f"{name}: dim {axis} is out of range for {ndim} axes, expected "
             f"{-max(ndim, 1)} to {max(ndim, 1) - 1}"
         )
-    return dim % max(ndim, 1)
+    return axis % max(ndim, 1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad import modes
 from minigrad.autograd import grad
+from minigrad.checks import integer
 from minigrad.nn import activation
 from minigrad.nn.module import Module
 from minigrad.tape import Array
@@ -74,8 +75,7 @@ class ActivationRecorder:
             raise ValueError(
                 f"ActivationRecorder: percentiles must be numbers from 0 to 100, got {percentiles}"
             )
-        if every < 1:
-            raise ValueError(f"ActivationRecorder: every must be at least 1, got {every}")
+        every = integer("ActivationRecorder", "every", every)
         self.layers = list(layers)
         self._modules = [modules[path] for path in layers]
         self._levels, self._unit, self._threshold, self._every = levels, unit, threshold, every

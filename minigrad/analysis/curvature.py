@@ -15,6 +15,7 @@ from minigrad.analysis.objective import (
     norm,
 )
 from minigrad.autograd import functional
+from minigrad.checks import integer, number
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor, wrap
 
@@ -48,10 +49,8 @@ def sharpness(
     Pearlmutter, Automatic learning rate maximization by on-line estimation of the Hessian's
     eigenvectors, 1993.
     """
-    if iterations < 1 or not tol > 0:
-        raise ValueError(
-            f"sharpness: iterations must be at least 1 and tol positive, got {iterations} and {tol}"
-        )
+    iterations = integer("sharpness", "iterations", iterations)
+    tol = number("sharpness", "tol", tol, above=0)
     with measuring("sharpness", model, loss_fn, x, y) as objective:
         largest = _power_iteration(objective, 0.0, iterations, tol)
         if largest < 0:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.checks import integer
 from minigrad.ops.random import generator
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, as_array, wrap
@@ -159,8 +160,8 @@ class DataLoader:
                 f"DataLoader: dataset is a {type(dataset).__name__}, expected something with "
                 "len() and samples by number"
             )
-        self.batch_size = _whole_number("batch_size", batch_size, 1)
-        self.num_workers = _whole_number("num_workers", num_workers, 0)
+        self.batch_size = integer("DataLoader", "batch_size", batch_size)
+        self.num_workers = integer("DataLoader", "num_workers", num_workers, 0)
         if sampler is not None and shuffle:
             raise ValueError("DataLoader: a sampler gives the order itself: leave out shuffle=True")
         self.dataset = dataset
@@ -237,14 +238,6 @@ class DataLoader:
                 return batch
         samples = [self.dataset[i] for i in numbers.tolist()]
         return (self.collate_fn or default_collate)(samples)
-
-
-def _whole_number(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"DataLoader: {name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"DataLoader: {name} must be at least {least}, got {value}")
-    return int(value)
 
 
 def _rows(t: Tensor, index: Any) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from minigrad.checks import number, one_of
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
@@ -175,11 +176,8 @@ class Whiten(_Preprocessing):
     rank_: int
 
     def __init__(self, kind: str = "pca", eps: float = 0.0) -> None:
-        if kind not in ("pca", "zca"):
-            raise ValueError(f"Whiten: kind must be 'pca' or 'zca', got {kind!r}")
-        if not eps >= 0:
-            raise ValueError(f"Whiten: eps must not be negative, got {eps}")
-        self.kind, self.eps = kind, float(eps)
+        self.kind = one_of("Whiten", "kind", kind, ("pca", "zca"))
+        self.eps = float(number("Whiten", "eps", eps, at_least=0))
 
     def fit(self, x: Any, y: Any = None) -> Self:
         """Learn the statistics of x (N, …); y is ignored."""
@@ -247,9 +245,7 @@ class ClipOutliers(_Preprocessing):
     high_: Array
 
     def __init__(self, k: float = 3.0) -> None:
-        if not k > 0:
-            raise ValueError(f"ClipOutliers: k must be positive, got {k}")
-        self.k = float(k)
+        self.k = float(number("ClipOutliers", "k", k, above=0))
 
     def _learn(self, x: Array) -> None:
         mean, reach = x.mean(axis=0), self.k * x.std(axis=0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.checks import floating, integer
+from minigrad.checks import floating, integer, number, one_of
 from minigrad.nn import functional as F
 from minigrad.nn.module import Module, Parameter
 from minigrad.tensor import Tensor, wrap
@@ -170,9 +170,7 @@ class GELU(Module):
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
-        if approximate not in ("none", "tanh"):
-            raise ValueError(f"GELU: approximate must be 'none' or 'tanh', got {approximate!r}")
-        self.approximate = approximate
+        self.approximate = one_of("GELU", "approximate", approximate, ("none", "tanh"))
 
     def forward(self, input: Tensor) -> Tensor:
         """See `functional.gelu`."""
@@ -204,7 +202,8 @@ class Hardtanh(_Activation):
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__(inplace)
-        if not min_val < max_val:
+        low = number(type(self).__name__, "min_val", min_val)
+        if not low < number(type(self).__name__, "max_val", max_val):
             raise ValueError(
                 f"{type(self).__name__}: expected min_val < max_val, got {min_val} and {max_val}"
             )
@@ -245,8 +244,8 @@ class PReLU(Module):
     ) -> None:
         super().__init__()
         self.num_parameters = integer("PReLU", "num_parameters", num_parameters)
-        self.init = init
-        weight = np.full(self.num_parameters, init, floating("PReLU", dtype, device))
+        self.init = number("PReLU", "init", init)
+        weight = np.full(self.num_parameters, self.init, floating("PReLU", dtype, device))
         self.weight = Parameter(wrap(weight))
 
     def forward(self, input: Tensor) -> Tensor:

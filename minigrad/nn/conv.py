@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.checks import floating, integer
+from minigrad.checks import floating, integer, integers, one_of
 from minigrad.nn import functional as F
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops.conv import ints
 from minigrad.tensor import Tensor, wrap
 
 Ints = int | tuple[int, ...]
@@ -41,21 +40,19 @@ class _Conv(Module):
         name, n = type(self).__name__, self.axes
         self.in_channels = integer(name, "in_channels", in_channels)
         self.out_channels = integer(name, "out_channels", out_channels)
-        self.kernel_size = ints(name, "kernel_size", kernel_size, n, 1)
-        self.stride = ints(name, "stride", stride, n, 1)
+        self.kernel_size = integers(name, "kernel_size", kernel_size, n)
+        self.stride = integers(name, "stride", stride, n)
         self.padding = self._padding(name, padding)
-        self.dilation = ints(name, "dilation", dilation, n, 1)
-        self.output_padding = ints(name, "output_padding", output_padding, n, 0)
+        self.dilation = integers(name, "dilation", dilation, n)
+        self.output_padding = integers(name, "output_padding", output_padding, n, 0)
         self.groups = integer(name, "groups", groups)
-        for argument, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if channels % groups:
+        for argument in ("in_channels", "out_channels"):
+            if (channels := getattr(self, argument)) % self.groups:
                 raise ValueError(
                     f"{name}: {argument}={channels} does not divide into groups={groups}"
                 )
         modes = ("zeros",) if self.transposed else ("zeros", "reflect", "replicate", "circular")
-        if padding_mode not in modes:
-            raise ValueError(f"{name}: padding_mode must be one of {modes}, got {padding_mode!r}")
-        self.padding_mode = padding_mode
+        self.padding_mode = one_of(name, "padding_mode", padding_mode, modes)
         kind = floating(name, dtype, device)
         outer, inner = self.out_channels, self.in_channels // self.groups
         if self.transposed:
@@ -69,7 +66,7 @@ class _Conv(Module):
 
     def _padding(self, name: str, padding: Ints | str) -> tuple[int, ...] | str:
         if not isinstance(padding, str):
-            return ints(name, "padding", padding, self.axes, 0)
+            return integers(name, "padding", padding, self.axes, 0)
         if padding not in ("same", "valid") or self.transposed:
             words = "" if self.transposed else "'same', 'valid' or "
             raise ValueError(f"{name}: padding must be {words}integers, got {padding!r}")
@@ -226,20 +223,22 @@ class ConvTranspose2d(_Conv):
 
     def _extra(self, x: Tensor, output_size: Any) -> tuple[int, ...]:
         """The output_padding that leads to this size."""
-        sizes, padding = tuple(output_size)[-2:], ints("", "padding", self.padding, 2, 0)
+        name = "ConvTranspose2d"
+        sizes = integers(name, "output_size", output_size)
+        padding = integers(name, "padding", self.padding, 2, 0)
         settings = zip(
             x.shape[-2:], self.stride, padding, self.dilation, self.kernel_size, strict=True
         )
         least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in settings]
-        if len(output_size) not in (2, x.ndim):
+        if len(sizes) not in (2, x.ndim):
             raise ValueError(
-                f"ConvTranspose2d: output_size must have 2 or {x.ndim} sizes, got {output_size!r}"
+                f"{name}: output_size must have 2 or {x.ndim} sizes, got {output_size!r}"
             )
-        extra = tuple(n - low for n, low in zip(sizes, least, strict=True))
+        extra = tuple(n - low for n, low in zip(sizes[-2:], least, strict=True))
         if any(not 0 <= e < s for e, s in zip(extra, self.stride, strict=True)):
             most = [low + s - 1 for low, s in zip(least, self.stride, strict=True)]
             raise ValueError(
-                f"ConvTranspose2d: output_size must be from {least} to {most} for an input of "
-                f"shape {x.shape}, got {tuple(output_size)}"
+                f"{name}: output_size must be from {least} to {most} for an input of shape "
+                f"{x.shape}, got {sizes}"
             )
         return extra

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.checks import number, one_of
 from minigrad.modes import no_grad
 from minigrad.ops.inplace import copy_, fill_
 from minigrad.ops.random import generator
@@ -28,8 +29,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Fill from the normal distribution."""
-    if std < 0:
-        raise ValueError(f"normal_: std must not be negative, got {std}")
+    std = number("normal_", "std", std, at_least=0)
     return _filled(tensor, generator().normal(mean, std, tensor.shape))
 
 
@@ -37,8 +37,7 @@ def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
 ) -> Tensor:
     """Fill from the normal distribution cut off at a and b (values outside are drawn again)."""
-    if std <= 0:
-        raise ValueError(f"trunc_normal_: std must be positive, got {std}")
+    std = number("trunc_normal_", "std", std, above=0)
     low, high = (a - mean) / std, (b - mean) / std
     if not low < high or max(low, -high) > 4:  # beyond 4 sigma almost every draw is rejected
         raise ValueError(
@@ -90,9 +89,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
             f"{', '.join([*_GAINS, 'leaky_relu'])}"
         )
     slope = 0.01 if param is None else param
-    if isinstance(slope, bool) or not isinstance(slope, int | float | np.number):
-        raise ValueError(f"calculate_gain: the slope of leaky_relu must be a number, got {param!r}")
-    return math.sqrt(2 / (1 + float(slope) ** 2))
+    return math.sqrt(2 / (1 + number("calculate_gain", "param", slope) ** 2))
 
 
 _GAINS = {
@@ -114,10 +111,8 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
 
 
 def _fan(name: str, tensor: Tensor, mode: str) -> int:
-    fans = dict(zip(("fan_in", "fan_out"), _calculate_fan_in_and_fan_out(tensor), strict=True))
-    if mode not in fans:
-        raise ValueError(f"{name}: mode must be 'fan_in' or 'fan_out', got {mode!r}")
-    return fans[mode]
+    fans = _calculate_fan_in_and_fan_out(tensor)
+    return fans[one_of(name, "mode", mode, ("fan_in", "fan_out")) == "fan_out"]
 
 
 def _scaled(tensor: Tensor, std: float, fill: Callable[..., Tensor]) -> Tensor:

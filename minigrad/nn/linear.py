@@ -85,12 +85,13 @@ class Embedding(Module):
         self.num_embeddings = integer("Embedding", "num_embeddings", num_embeddings)
         self.embedding_dim = integer("Embedding", "embedding_dim", embedding_dim)
         if padding_idx is not None:
-            if not -num_embeddings <= padding_idx < num_embeddings:
+            rows = self.num_embeddings
+            padding_idx = integer("Embedding", "padding_idx", padding_idx, None)
+            if not -rows <= padding_idx < rows:
                 raise ValueError(
-                    f"Embedding: padding_idx must name one of the {num_embeddings} rows, "
-                    f"got {padding_idx}"
+                    f"Embedding: padding_idx must name one of the {rows} rows, got {padding_idx}"
                 )
-            padding_idx %= num_embeddings
+            padding_idx %= rows
         self.padding_idx = padding_idx
         kind = floating("Embedding", dtype, device)
         table = np.empty((self.num_embeddings, self.embedding_dim), kind)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minigrad.checks import probability
+from minigrad.checks import number, one_of, probability
 from minigrad.nn import functional as F
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
@@ -13,12 +13,7 @@ class _Loss(Module):
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
-        if reduction not in self.reductions:
-            known = ", ".join(map(repr, self.reductions))
-            raise ValueError(
-                f"{type(self).__name__}: reduction must be one of {known}, got {reduction!r}"
-            )
-        self.reduction = reduction
+        self.reduction = one_of(type(self).__name__, "reduction", reduction, self.reductions)
 
 
 class _WeightedLoss(_Loss):
@@ -105,9 +100,7 @@ class SmoothL1Loss(_Loss):
 
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction)
-        if beta < 0:
-            raise ValueError(f"SmoothL1Loss: beta must not be negative, got {beta}")
-        self.beta = beta
+        self.beta = number("SmoothL1Loss", "beta", beta, at_least=0)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """See `functional.smooth_l1_loss`."""
@@ -119,9 +112,7 @@ class HuberLoss(_Loss):
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
-        if delta <= 0:
-            raise ValueError(f"HuberLoss: delta must be positive, got {delta}")
-        self.delta = delta
+        self.delta = number("HuberLoss", "delta", delta, above=0)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """See `functional.huber_loss`."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.checks import number
 from minigrad.nn.module import Module
 from minigrad.ops.random import generator
 from minigrad.tensor import Tensor, wrap
@@ -49,12 +50,7 @@ class NoiseInjection(Module):
             "scale_spread": scale_spread,
         }
         for name, value in given.items():
-            if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-                raise TypeError(f"NoiseInjection: {name} must be a number, got {value!r}")
-            if not least[name] <= value < np.inf:
-                raise ValueError(
-                    f"NoiseInjection: {name} must be finite and at least {least[name]}, got {value}"
-                )
+            number("NoiseInjection", name, value, at_least=least[name], below=np.inf)
         self.mean, self.scale = mean, scale
         self.mean_spread, self.scale_spread = mean_spread, scale_spread
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from minigrad.checks import integers
 from minigrad.nn import functional as F
 from minigrad.nn.module import Module
-from minigrad.ops.conv import ints
 from minigrad.tensor import Tensor
 
 
@@ -19,7 +19,7 @@ class _Pad(Module):
     def __init__(self, padding: int | tuple[int, ...]) -> None:
         super().__init__()
         n = 2 * self.axes
-        self.padding = ints(type(self).__name__, "padding", padding, n, None)
+        self.padding = integers(type(self).__name__, "padding", padding, n, None)
 
     def forward(self, input: Tensor) -> Tensor:
         """x with its margins."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.checks import integer
+from minigrad.checks import integer, integers
 from minigrad.nn import functional as F
 from minigrad.nn.module import Module
-from minigrad.ops.conv import ints
 from minigrad.ops.shape import flatten, unflatten
 from minigrad.tensor import Tensor
 
@@ -23,10 +22,10 @@ class _Pool(Module):
     def __init__(self, kernel_size: Ints, stride: Ints | None, padding: Ints) -> None:
         super().__init__()
         name, n = type(self).__name__, self.axes
-        kernel = ints(name, "kernel_size", kernel_size, n, 1)
+        kernel = integers(name, "kernel_size", kernel_size, n)
         if stride is not None:
-            ints(name, "stride", stride, n, 1)
-        for k, p in zip(kernel, ints(name, "padding", padding, n, 0), strict=True):
+            integers(name, "stride", stride, n)
+        for k, p in zip(kernel, integers(name, "padding", padding, n, 0), strict=True):
             if 2 * p > k:
                 raise ValueError(
                     f"{name}: padding must be at most half the kernel size, got padding={padding} "
@@ -48,7 +47,7 @@ class _MaxPool(_Pool):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__(kernel_size, stride, padding)
-        ints(type(self).__name__, "dilation", dilation, self.axes, 1)
+        integers(type(self).__name__, "dilation", dilation, self.axes)
         self.dilation, self.return_indices, self.ceil_mode = dilation, return_indices, ceil_mode
 
     def extra_repr(self) -> str:
@@ -126,9 +125,9 @@ class AvgPool1d(_Pool):
     ) -> None:
         super().__init__(kernel_size, stride, padding)
         # PyTorch keeps and prints these as tuples, unlike those of the other pools
-        self.kernel_size = ints("AvgPool1d", "kernel_size", self.kernel_size, 1, 1)
-        self.stride = ints("AvgPool1d", "stride", self.stride, 1, 1)
-        self.padding = ints("AvgPool1d", "padding", self.padding, 1, 0)
+        self.kernel_size = integers("AvgPool1d", "kernel_size", self.kernel_size, 1)
+        self.stride = integers("AvgPool1d", "stride", self.stride, 1)
+        self.padding = integers("AvgPool1d", "padding", self.padding, 1, 0)
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def forward(self, input: Tensor) -> Tensor:
@@ -239,7 +238,8 @@ class Flatten(Module):
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
-        self.start_dim, self.end_dim = start_dim, end_dim
+        self.start_dim = integer("Flatten", "start_dim", start_dim, None)
+        self.end_dim = integer("Flatten", "end_dim", end_dim, None)
 
     def forward(self, input: Tensor) -> Tensor:
         """x in its new shape."""
@@ -260,9 +260,9 @@ class Unflatten(Module):
             raise TypeError(
                 f"Unflatten: unflattened_size must be a tuple of sizes, got {unflattened_size!r}"
             )
-        for size in unflattened_size:
-            integer("Unflatten", "unflattened_size", size, -1)
-        self.unflattened_size = tuple(unflattened_size)
+        self.unflattened_size = integers(
+            "Unflatten", "unflattened_size", unflattened_size, minimum=-1
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         """x in its new shape."""

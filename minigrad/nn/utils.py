@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.changes import note_change
+from minigrad.checks import number
 from minigrad.nn.norm import frozen_stats
 from minigrad.nn.norm.fold import fold_batchnorm
 from minigrad.nn.norm.recalibrate import explain_batchnorm, recalibrate
@@ -59,10 +60,8 @@ def clip_grad_norm_(
     Source: Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks,
     2013, algorithm 1.
     """
-    if not norm_type > 0:
-        raise ValueError(f"clip_grad_norm_: norm_type must be positive or inf, got {norm_type}")
-    if not max_norm >= 0:
-        raise ValueError(f"clip_grad_norm_: max_norm must not be negative, got {max_norm}")
+    norm_type = number("clip_grad_norm_", "norm_type", norm_type, above=0)
+    max_norm = number("clip_grad_norm_", "max_norm", max_norm, at_least=0)
     gradients = _gradients(parameters)
     with np.errstate(all="ignore"):
         total = _norm(gradients, float(norm_type))
@@ -82,8 +81,7 @@ def clip_grad_norm_(
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: Any) -> None:
     """Limit every element of every gradient to [-clip_value, clip_value]."""
-    if not clip_value >= 0:
-        raise ValueError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
+    clip_value = number("clip_grad_value_", "clip_value", clip_value, at_least=0)
     for gradient in _gradients(parameters):
         np.clip(gradient, -clip_value, clip_value, out=gradient)
         note_change(gradient)

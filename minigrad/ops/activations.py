@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
-from minigrad.checks import axis_of
+from minigrad.checks import axis_of, number, one_of
 from minigrad.ops.arithmetic import quiet
 from minigrad.ops.linear import matrices
 from minigrad.ops.shape import reshape
@@ -36,6 +36,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     """x where positive, negative_slope·x elsewhere."""
     # dL/dx = g·(1 or the slope)
     a = floating_operand("leaky_relu", input)
+    negative_slope = number("leaky_relu", "negative_slope", negative_slope)
     slope = np.where(a.real > 0, a.dtype.type(1), a.dtype.type(negative_slope))
     return record_each("leaky_relu", a * slope, (input, lambda g: g * slope))
 
@@ -45,7 +46,7 @@ def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha·(e^x - 1) elsewhere."""
     # dL/dx = g where x > 0, g·alpha·e^x elsewhere
     a = floating_operand("elu", input)
-    return _elu("elu", input, a, alpha, 1.0)
+    return _elu("elu", input, a, number("elu", "alpha", alpha), 1.0)
 
 
 @quiet
@@ -61,7 +62,7 @@ def selu(input: Any, inplace: bool = False) -> Tensor:
 def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha·(e^(x/alpha) - 1) elsewhere."""
     # dL/dx = g where x > 0, g·e^(x/alpha) elsewhere
-    a = floating_operand("celu", input)
+    a, alpha = floating_operand("celu", input), number("celu", "alpha", alpha)
     positive = ~(a.real <= 0)
     low = np.where(positive, 0, a) / alpha
     slope = np.where(positive, 1, np.exp(low)).astype(a.dtype, copy=False)
@@ -113,7 +114,8 @@ def logsigmoid(input: Any) -> Tensor:
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + e^(beta·x))/beta; the identity where beta·x > threshold."""
     # dL/dx = g·σ(beta·x)
-    a = floating_operand("softplus", input)
+    a, beta = floating_operand("softplus", input), number("softplus", "beta", beta)
+    threshold = number("softplus", "threshold", threshold)
     z = a * beta
     linear = z.real > threshold
     soft = np.where(z.real > 0, z, 0) + np.log1p(np.exp(np.where(z.real > 0, -z, z)))
@@ -145,13 +147,12 @@ def mish(input: Any, inplace: bool = False) -> Tensor:
 def gelu(input: Any, approximate: str = "none") -> Tensor:
     """x·Φ(x), Φ the normal distribution function; "tanh": the paper's approximation (2016)."""
     a = floating_operand("gelu", input)
+    one_of("gelu", "approximate", approximate, ("none", "tanh"))
     if approximate == "none":
         # dL/dx = g·(Φ(x) + x·φ(x))
         cdf = (0.5 * (1 + erf_of(a * math.sqrt(0.5)))).astype(a.dtype, copy=False)
         pdf = np.exp(-0.5 * a * a) * (1 / math.sqrt(2 * math.pi))
         return record_each("gelu", a * cdf, (input, lambda g: g * (cdf + a * pdf)))
-    if approximate != "tanh":
-        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
     # t = tanh(k·(x + c·x³))        dL/dx = g·((1 + t)/2 + x·(1 - t²)·k·(1 + 3c·x²)/2)
     k, c = math.sqrt(2 / math.pi), 0.044715
     t = np.tanh(k * (a + c * a * a * a))
@@ -215,13 +216,14 @@ def hardtanh(
 ) -> Tensor:
     """x limited to [min_val, max_val]; derivative 0 at the bounds."""
     # dL/dx = g strictly inside, else 0
-    if min_val > max_val:
+    low, high = number("hardtanh", "min_val", min_val), number("hardtanh", "max_val", max_val)
+    if low > high:
         raise ValueError(f"hardtanh: min_val {min_val} is larger than max_val {max_val}")
     a = operand("hardtanh", input)
     if a.dtype.kind == "b":
         raise RuntimeError("hardtanh: bool tensors are not supported: convert with .float()")
-    inside = ~((a.real <= min_val) | (a.real >= max_val))  # a NaN passes
-    out = np.where(inside, a, np.clip(a.real, min_val, max_val)).astype(a.dtype)
+    inside = ~((a.real <= low) | (a.real >= high))  # a NaN passes
+    out = np.where(inside, a, np.clip(a.real, low, high)).astype(a.dtype)
     return record_each("hardtanh", out, (input, lambda g: np.where(inside, g, 0)))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.checks import integer, number, one_of
 from minigrad.recording import (
     check_broadcast,
     operand,
@@ -27,7 +28,7 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """x + alpha·y."""
     # y = a + b        dL/da = g        dL/db = g
     if alpha != 1:
-        other = mul(other, alpha)
+        other = mul(other, number("add", "alpha", alpha))
     a, b = operands("add", input, other)
     return record_each("add", a + b, (input, lambda g: g), (other, lambda g: g))
 
@@ -36,7 +37,7 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """x - alpha·y."""
     # y = a - b        dL/da = g        dL/db = -g
     if alpha != 1:
-        other = mul(other, alpha)
+        other = mul(other, number("sub", "alpha", alpha))
     a, b = operands("sub", input, other)
     for v in (input, other):
         if isinstance(v, bool) or (isinstance(v, Tensor) and v.array.dtype.kind == "b"):
@@ -56,10 +57,8 @@ def mul(input: Any, other: Any) -> Tensor:
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """x / y; `rounding_mode` "floor" or "trunc" rounds the quotient, which has gradient 0."""
     # y = a/b        dL/da = g/b        dL/db = -g·(a/b)/b
-    if rounding_mode not in (None, "floor", "trunc"):
-        raise ValueError(
-            f"div: rounding_mode must be None, 'floor' or 'trunc', got {rounding_mode!r}"
-        )
+    if rounding_mode is not None:
+        one_of("div", "rounding_mode", rounding_mode, (None, "floor", "trunc"))
     if rounding_mode == "floor":
         return floor_divide(input, other)
     a, b = operands("div", input, other, floating=rounding_mode is None)
@@ -291,7 +290,7 @@ floor, ceil, trunc = (_rounding(n, f) for n, f in
 
 def round(input: Any, *, decimals: int = 0) -> Tensor:
     """Round half to even; its gradient is 0."""
-    a = operand("round", input)
+    a, decimals = operand("round", input), integer("round", "decimals", decimals, None)
     if a.dtype.kind == "b":
         raise RuntimeError("round: bool tensors are not supported: convert them")
     return record_each("round", np.round(a.real, decimals).astype(a.dtype), (input, np.zeros_like))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.checks import number
 from minigrad.recording import check_broadcast, operand, operands, refuse_numbers
 from minigrad.tensor import Tensor, as_array, wrap
 
@@ -111,8 +112,8 @@ def _close_operands(name: str, x: Any, y: Any, rtol: float, atol: float) -> tupl
     a, b = as_array(x), as_array(y)
     if a.dtype != b.dtype:
         raise RuntimeError(f"{name}: expected one dtype, got {a.dtype} and {b.dtype}")
-    if rtol < 0 or atol < 0:
-        raise RuntimeError(f"{name}: rtol and atol must not be negative, got {rtol} and {atol}")
+    number(name, "rtol", rtol, at_least=0)
+    number(name, "atol", atol, at_least=0)
     check_broadcast(name, (a, b))
     return a, b
 

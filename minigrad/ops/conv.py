@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
+from minigrad.checks import integer, integers
 from minigrad.ops.joining import pad as pad_op
 from minigrad.ops.linear import matrices
 from minigrad.ops.shape import squeeze, unsqueeze
@@ -14,17 +15,6 @@ from minigrad.recording import needs_grad, record
 from minigrad.tensor import Tensor
 
 Ints = Any  # an int or a sequence of ints
-
-
-def ints(name: str, argument: str, value: Any, n: int, least: int | None) -> tuple[int, ...]:
-    """An int or n of them as a tuple, each at least `least` unless that is None."""
-    given = value if isinstance(value, tuple | list) else (value,)
-    numbers = tuple(given) * n if len(given) == 1 else tuple(given)
-    if len(numbers) != n or not all(isinstance(v, int | np.integer) for v in numbers):
-        raise TypeError(f"{name}: {argument} must be an integer or {n} of them, got {value!r}")
-    if least is not None and min(numbers) < least:
-        raise ValueError(f"{name}: {argument} must be at least {least}, got {value!r}")
-    return tuple(int(v) for v in numbers)
 
 
 def conv2d(
@@ -47,11 +37,11 @@ def conv1d(
     """1-d convolution of x (N, C, L) or (C, L) with weight (O, C/groups, K): conv2d on one row."""
     _check_ranks("conv1d", input, weight, 1)
     if not isinstance(padding, str):
-        padding = (0, *ints("conv1d", "padding", padding, 1, 0))
+        padding = (0, *integers("conv1d", "padding", padding, 1, 0))
     out = _conv(
         "conv1d", unsqueeze(input, -2), unsqueeze(weight, -2), bias,
-        (1, *ints("conv1d", "stride", stride, 1, 1)), padding,
-        (1, *ints("conv1d", "dilation", dilation, 1, 1)), groups,
+        (1, *integers("conv1d", "stride", stride, 1)), padding,
+        (1, *integers("conv1d", "dilation", dilation, 1)), groups,
     )  # fmt: skip
     return squeeze(out, -2)
 
@@ -73,7 +63,9 @@ def _conv(
     if x.ndim == 3:
         out = _conv(name, unsqueeze(x, 0), weight, bias, stride, padding, dilation, groups)
         return squeeze(out, 0)
-    stride, dilation = ints(name, "stride", stride, 2, 1), ints(name, "dilation", dilation, 2, 1)
+    stride = integers(name, "stride", stride, 2)
+    dilation = integers(name, "dilation", dilation, 2)
+    groups = integer(name, "groups", groups, None)
     x, padding = _padding(name, x, weight, stride, padding, dilation)
     inputs = (x, weight) if bias is None else (x, weight, bias)
     a, w, *rest = matrices(name, *inputs)
@@ -126,7 +118,7 @@ def _padding(
 ) -> tuple[Tensor, tuple[int, ...]]:
     """The symmetric padding; what "same" needs beyond it is padded to x here, at the end."""
     if not isinstance(padding, str):
-        return x, ints(name, "padding", padding, 2, 0)
+        return x, integers(name, "padding", padding, 2, 0)
     if padding == "valid":
         return x, (0, 0)
     if padding != "same":
@@ -157,9 +149,11 @@ def conv_transpose2d(
             unsqueeze(input, 0), weight, bias, stride, padding, output_padding, groups, dilation
         )
         return squeeze(out, 0)
-    stride, dilation = ints(name, "stride", stride, 2, 1), ints(name, "dilation", dilation, 2, 1)
-    padding = ints(name, "padding", padding, 2, 0)
-    extra = ints(name, "output_padding", output_padding, 2, 0)
+    stride = integers(name, "stride", stride, 2)
+    dilation = integers(name, "dilation", dilation, 2)
+    groups = integer(name, "groups", groups, None)
+    padding = integers(name, "padding", padding, 2, 0)
+    extra = integers(name, "output_padding", output_padding, 2, 0)
     inputs = (input, weight) if bias is None else (input, weight, bias)
     a, w, *rest = matrices(name, *inputs)
     if groups < 1 or a.shape[1] != w.shape[0] or w.shape[0] % groups:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.checks import integer, number
 from minigrad.device import check_device
 from minigrad.dtypes import float32, int64
 from minigrad.ops.shape import sizes_of
@@ -89,11 +90,14 @@ def arange(
     """start, start + step, … up to but not including end; int64 if all are integers."""
     if end is None:
         start, end = 0, start
-    start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
+    given = {"start": start, "end": end, "step": step}
+    start, end, step = (  # bools, too, as in PyTorch
+        int(v) if isinstance(v, bool) else number("arange", k, v) for k, v in given.items()
+    )
     if step == 0 or not math.isfinite((end - start) / step) or (end - start) * step < 0:
         raise RuntimeError(f"arange: steps of {step} do not lead from {start} to {end}")
     if dtype is None:
-        whole = all(isinstance(v, int | np.integer) for v in (start, end, step))
+        whole = all(isinstance(v, int) for v in (start, end, step))
         dtype = int64 if whole else float32
     elif np.dtype(dtype) == int64:
         end, start, step = int(end), int(start), int(step)
@@ -109,8 +113,7 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`steps` numbers evenly spaced from start to end, both included."""
-    if steps < 0:
-        raise RuntimeError(f"linspace: steps must be non-negative, got {steps}")
+    steps = integer("linspace", "steps", steps, 0)
     array = np.linspace(float(start), float(end), steps)
     return _new(
         "linspace", array.astype(float32 if dtype is None else dtype), device, requires_grad
@@ -122,9 +125,9 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Ones on the diagonal."""
-    if n < 0 or (m is not None and m < 0):
-        raise RuntimeError(f"eye: sizes must not be negative, got {n} and {m}")
-    array = np.eye(n, m, dtype=float32 if dtype is None else dtype)
+    rows = integer("eye", "n", n, 0)
+    columns = rows if m is None else integer("eye", "m", m, 0)
+    array = np.eye(rows, columns, dtype=float32 if dtype is None else dtype)
     return _new("eye", array, device, requires_grad)
 
 

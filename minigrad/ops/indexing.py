@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels, modes
-from minigrad.checks import axis_of
+from minigrad.checks import axis_of, integer, one_of
 from minigrad.dtypes import int32, int64
 from minigrad.ops.shape import broadcast_to, reshape
 from minigrad.recording import carry, check_broadcast, operand, overwrite, record, record_each
@@ -170,8 +170,7 @@ def scatter(
     read; reduce="add" adds there."""
     if (src is None) == (value is None):
         raise TypeError("scatter: give one of src, a tensor, and value, a number")
-    if reduce not in (None, "add"):
-        raise ValueError(f"scatter: reduce must be None or 'add', got {reduce!r}")
+    one_of("scatter", "reduce", reduce, (None, "add"))
     return _scatter("scatter", input, dim, index, value if src is None else src, reduce == "add")
 
 
@@ -302,7 +301,8 @@ def unique(
     """The distinct elements (or slices along `dim`), always in ascending order; on request also
     which of them each element is, and how often each occurs."""
     wanted: Any = {"return_inverse": return_inverse, "return_counts": return_counts}
-    found = np.unique(as_array(input), axis=dim, **wanted)
+    a = as_array(input)
+    found = np.unique(a, axis=None if dim is None else axis_of("unique", dim, a.ndim), **wanted)
     return tuple(map(wrap, found)) if isinstance(found, tuple) else wrap(found)
 
 
@@ -311,6 +311,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     i = as_array(tensor)
     if i.dtype.kind not in "iu":
         raise RuntimeError(f"one_hot: expected an integer tensor, got dtype {i.dtype}")
+    num_classes = integer("one_hot", "num_classes", num_classes, None)
     if num_classes == -1:
         if not i.size:
             raise RuntimeError("one_hot: give num_classes for an empty tensor")
@@ -332,6 +333,7 @@ def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Ten
         raise RuntimeError(f"embedding: weight must have 2 axes, got shape {w.shape}")
     rows, width = w.shape
     if padding_idx is not None:
+        padding_idx = integer("embedding", "padding_idx", padding_idx, None)
         if not -rows <= padding_idx < rows:
             raise ValueError(f"embedding: padding_idx {padding_idx} is outside {rows} rows")
         padding_idx %= rows

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from minigrad.checks import axis_of
+from minigrad.checks import axis_of, integer, integers, one_of
 from minigrad.dtypes import result_dtype
 from minigrad.ops.shape import (
     broadcast_tensors,
@@ -92,13 +92,13 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tenso
     a = operand("split", tensor)
     axis = axis_of("split", dim, a.ndim)
     n = a.shape[axis]
-    if isinstance(split_size_or_sections, int):
-        size = split_size_or_sections
+    if not isinstance(split_size_or_sections, tuple | list):
+        size = integer("split", "split_size", split_size_or_sections, None)
         if size < 0 or (size == 0 and n):
             raise RuntimeError(f"split: the size must be positive, got {size}")
         sections = [min(size, n - i) for i in range(0, n, size or 1)] or [0]
     else:
-        sections = list(split_size_or_sections)
+        sections = list(integers("split", "sections", split_size_or_sections, minimum=None))
         if sum(sections) != n or min(sections, default=0) < 0:
             raise RuntimeError(f"split: sections {sections} do not add up to {n} (dim {axis})")
     starts = np.cumsum([0, *sections]).tolist()
@@ -108,7 +108,7 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tenso
 @numpy_names
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size (the last may be smaller)."""
-    a = operand("chunk", input)
+    a, chunks = operand("chunk", input), integer("chunk", "chunks", chunks, None)
     if chunks < 1:
         raise RuntimeError(f"chunk: chunks must be positive, got {chunks}")
     n = a.shape[axis_of("chunk", dim, a.ndim)]
@@ -208,7 +208,8 @@ def pad(
     """
     # dL/dx = g at the places where x went, summed where it went to several
     a = operand("pad", input)
-    amounts = list(pad)
+    one_of("pad", "mode", mode, ("constant", "reflect", "replicate", "circular"))
+    amounts = integers("pad", "pad", pad, minimum=None)
     if len(amounts) % 2 or len(amounts) > 2 * a.ndim:
         raise RuntimeError(f"pad: {len(amounts)} amounts for a tensor of shape {a.shape}")
     pairs = [(0, 0)] * (a.ndim - len(amounts) // 2)
@@ -250,14 +251,10 @@ def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Tensor:
                 raise RuntimeError(f"pad: circular padding {before, after} is larger than size {n}")
             inner = np.arange(n)[max(-before, 0) : n - max(-after, 0)]  # what is cropped goes first
             i = inner[np.arange(-max(before, 0), inner.size + max(after, 0)) % max(inner.size, 1)]
-        elif mode == "reflect":
+        else:
             if max(before, after) >= n:
                 raise RuntimeError(f"pad: reflect padding {before, after} must be below size {n}")
             i = n - 1 - np.abs(n - 1 - np.abs(i))
-        else:
-            raise ValueError(
-                f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode!r}"
-            )
         x = index_select(x, axis, i)
     return cast(Tensor, x)
 
@@ -266,8 +263,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """Coordinates of a grid."""
     if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
         tensors = tuple(tensors[0])
-    if indexing not in ("ij", "xy"):
-        raise ValueError(f"meshgrid: indexing must be 'ij' or 'xy', got {indexing!r}")
+    one_of("meshgrid", "indexing", indexing, ("ij", "xy"))
     n = len(tensors)
     grids = broadcast_tensors(
         *(reshape(x, [-1 if j == i else 1 for j in range(n)]) for i, x in enumerate(tensors))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
+from minigrad.checks import integer, number, one_of, probability
 from minigrad.ops.activations import log_softmax
 from minigrad.ops.arithmetic import mul, quiet
 from minigrad.ops.linear import matrices
@@ -24,8 +25,7 @@ def _reduced(loss: Tensor, reduction: str) -> Tensor:
 
 
 def _check_reduction(name: str, reduction: str) -> None:
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    one_of(name, "reduction", reduction, ("mean", "sum", "none"))
 
 
 def _same_shape(name: str, x: Any, target: Any, reduction: str) -> None:
@@ -95,8 +95,7 @@ def smooth_l1_loss(
     input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
     """½d²/beta where |d| < beta, |d| - ½beta elsewhere (d = x - target)."""
-    if beta < 0:
-        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+    beta = number("smooth_l1_loss", "beta", beta, at_least=0)
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     return _huber("smooth_l1_loss", input, target, reduction, beta, 1 / beta)
@@ -107,8 +106,7 @@ def huber_loss(
 ) -> Tensor:
     """½d² where |d| < delta, delta·(|d| - ½delta) elsewhere (d = x - target); `weight` scales each
     element, and the mean stays over all."""
-    if delta <= 0:
-        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
+    delta = number("huber_loss", "delta", delta, above=0)
     if weight is not None:
         each = _huber("huber_loss", input, target, "none", delta, 1.0)
         _check_weight("huber_loss", each, weight)
@@ -260,6 +258,7 @@ def _classes(
         raise RuntimeError(
             f"{name}: classes must be integers, got dtype {t.dtype}: use target.long()"
         )
+    ignore_index = integer(name, "ignore_index", ignore_index, None)
     axis = 1 if a.ndim > 1 else 0
     expected = a.shape[:axis] + a.shape[axis + 1 :]
     if not a.ndim or t.shape != expected:
@@ -293,8 +292,7 @@ def cross_entropy(
     """
     name = "cross_entropy"
     _check_reduction(name, reduction)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"{name}: label_smoothing must be in [0, 1], got {label_smoothing}")
+    label_smoothing = probability(name, "label_smoothing", label_smoothing)
     t = as_array(target)
     if input.shape == t.shape and t.dtype.kind in "fc":
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
-from minigrad.ops.conv import ints
+from minigrad.checks import integer, integers
 from minigrad.ops.reductions import mean
 from minigrad.ops.shape import flatten, squeeze, unflatten, unsqueeze
 from minigrad.recording import floating_operand, needs_grad, record
@@ -46,7 +46,7 @@ def _check(name: str, x: Tensor) -> None:
 
 def _steps(name: str, stride: Any, size: tuple[int, ...]) -> tuple[int, ...]:
     """The stride, which is the kernel size if it is not given."""
-    return size if stride in (None, (), []) else ints(name, "stride", stride, 2, 1)
+    return size if stride in (None, (), []) else integers(name, "stride", stride, 2)
 
 
 def max_pool2d(
@@ -67,9 +67,9 @@ def _max_pool(
     if x.ndim == 3:
         y, i = _max_pool(name, unsqueeze(x, 0), kernel_size, stride, padding, dilation, ceil_mode)
         return squeeze(y, 0), squeeze(i, 0)
-    size = ints(name, "kernel_size", kernel_size, 2, 1)
-    step, padding = _steps(name, stride, size), ints(name, "padding", padding, 2, 0)
-    dilation = ints(name, "dilation", dilation, 2, 1)
+    size = integers(name, "kernel_size", kernel_size, 2)
+    step, padding = _steps(name, stride, size), integers(name, "padding", padding, 2, 0)
+    dilation = integers(name, "dilation", dilation, 2)
     out_size = _output_size(name, x.shape[2:], size, step, padding, dilation, ceil_mode)
     a = x.array
     backend, shape = kernels.backend_for(a), a.shape
@@ -97,14 +97,15 @@ def _avg_pool(
     if x.ndim == 3:
         out = _avg_pool(name, unsqueeze(x, 0), kernel_size, stride, padding, ceil_mode, *counting)
         return squeeze(out, 0)
-    if counting[1] == 0:
+    count_include_pad, divisor = counting
+    if divisor is not None and (divisor := integer(name, "divisor_override", divisor, None)) == 0:
         raise ValueError(f"{name}: divisor_override must not be zero")
-    size = ints(name, "kernel_size", kernel_size, 2, 1)
-    step, padding = _steps(name, stride, size), ints(name, "padding", padding, 2, 0)
+    size = integers(name, "kernel_size", kernel_size, 2)
+    step, padding = _steps(name, stride, size), integers(name, "padding", padding, 2, 0)
     out_size = _output_size(name, x.shape[2:], size, step, padding, (1, 1), ceil_mode)
     a = x.array
     backend, shape = kernels.backend_for(a), a.shape
-    settings = (size, step, padding, out_size, *counting)
+    settings = (size, step, padding, out_size, count_include_pad, divisor)
     y = backend.avg_pool2d(a, *settings)
     return record(name, y, (x,), lambda g: (backend.avg_pool2d_backward(g, shape, *settings),))
 
@@ -145,7 +146,7 @@ def _check_row(name: str, x: Tensor) -> None:
 def _row(name: str, argument: str, value: Any, other: int) -> Any:
     if value in (None, (), []):
         return None
-    return (other, *ints(name, argument, value, 1, other))
+    return (other, *integers(name, argument, value, 1, other))
 
 
 def _cells(name: str, x: Tensor, output_size: Any, least: int) -> tuple[int, ...]:
@@ -155,7 +156,7 @@ def _cells(name: str, x: Tensor, output_size: Any, least: int) -> tuple[int, ...
     if len(given) != 2:
         raise ValueError(f"{name}: output_size must be one size or two, got {output_size!r}")
     wanted = [n if o is None else o for o, n in zip(given, x.shape[-2:], strict=True)]
-    return ints(name, "output_size", wanted, 2, least)
+    return integers(name, "output_size", wanted, 2, least)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.checks import integer, probability
 from minigrad.device import check_device
 from minigrad.dtypes import float32, float64, int64
 from minigrad.ops.create import shape_of
@@ -29,10 +30,9 @@ def generator() -> np.random.Generator:
 
 def manual_seed(seed: int) -> np.random.Generator:
     """Restart the generator from an integer seed; returns it."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise TypeError(f"manual_seed: expected an integer, got {seed!r}")
+    seed = abs(integer("manual_seed", "seed", seed, None))
     own = generator()
-    own.bit_generator.state = np.random.default_rng(abs(int(seed))).bit_generator.state
+    own.bit_generator.state = np.random.default_rng(seed).bit_generator.state
     return own
 
 
@@ -88,7 +88,8 @@ def randint(
 
 def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Tensor:
     """A random order of 0 … n-1."""
-    return _made("randperm", generator().permutation(n), int64 if dtype is None else dtype, device)
+    order = generator().permutation(integer("randperm", "n", n, 0))
+    return _made("randperm", order, int64 if dtype is None else dtype, device)
 
 
 def rand_like(
@@ -130,7 +131,7 @@ def bernoulli(input: Any, p: float | None = None) -> Tensor:
 
 def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tensor:
     """Positions drawn with probabilities proportional to the rows of x."""
-    a = as_array(input)
+    a, num_samples = as_array(input), integer("multinomial", "num_samples", num_samples)
     rows = np.atleast_2d(a).astype(np.float64)
     if (rows < 0).any() or not (rows.sum(axis=1) > 0).all():
         raise RuntimeError("multinomial: each row needs non-negative weights, not all zero")
@@ -166,8 +167,7 @@ def _channel_dropout(name: str, x: Any, p: float, training: bool, spatial: int) 
 
 def _dropped(name: str, x: Any, p: float, training: bool, shape: tuple[int, ...]) -> Tensor:
     # dL/dx = g·mask/(1-p)
-    if not 0 <= p <= 1:
-        raise ValueError(f"{name}: p must be in [0, 1], got {p}")
+    p = probability(name, "p", p)
     if not training or p == 0:
         return x if isinstance(x, Tensor) else wrap(as_array(x))
     a = operand(name, x, floating=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.checks import axis_of
+from minigrad.checks import axis_of, number
 from minigrad.dtypes import int64, uint8
 from minigrad.ops.arithmetic import quiet
 from minigrad.recording import floating_operand, numpy_names, operand, record, record_each
@@ -141,6 +141,7 @@ def _variance(
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased else 0
+    correction = number(name, "correction", correction)
     a = operand(name, x)
     if a.dtype.kind not in "fc":
         raise RuntimeError(f"{name}: expected a floating tensor, got dtype {a.dtype}")
@@ -304,15 +305,14 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
 def norm(input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """The p-norm over `dim` ("fro", a number, inf; 0 counts nonzeros); its gradient at 0 is 0."""
     # y = (Σ |x|^p)^(1/p)        dL/dx = g·sign(x)·(|x|/y)^(p-1)
-    if p in ("fro", None):
-        p = 2
+    if isinstance(p, str) and p != "fro":
+        raise ValueError(f"norm: p must be 'fro' or a number, got {p!r}")
+    p = 2 if p in ("fro", None) else number("norm", "p", p)
     a = floating_operand("norm", input)
     if p in (math.inf, -math.inf):
         from minigrad.ops.arithmetic import abs as absolute
 
         return (amax if p > 0 else amin)(absolute(input), () if dim is None else dim, keepdim)
-    if not isinstance(p, int | float):
-        raise ValueError(f"norm: p must be 'fro' or a number, got {p!r}")
     axes = axes_of("norm", dim, a.ndim)
     if p == 0:
         count = np.asarray((a.real != 0).sum(axis=axes, keepdims=keepdim), a.dtype)

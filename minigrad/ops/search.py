@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.checks import axis_of
+from minigrad.checks import axis_of, integer
 from minigrad.dtypes import float32, int64
 from minigrad.ops.arithmetic import maximum, minimum
 from minigrad.ops.reductions import amax, amin
@@ -125,7 +125,7 @@ def topk(
 ) -> ValuesIndices:
     """The k largest (or smallest) values along `dim`, in order, and where they came from."""
     a = operand("topk", input)
-    axis = axis_of("topk", dim, a.ndim)
+    axis, k = axis_of("topk", dim, a.ndim), integer("topk", "k", k, None)
     if not 0 <= k <= (a.shape[axis] if a.ndim else 1):
         raise RuntimeError(f"topk: k = {k} is out of range for axis {axis} of shape {a.shape}")
     index = argsort(input, dim, descending=largest).array
@@ -168,6 +168,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Tensor:
         raise ValueError(
             f"bincount: expected one axis of non-negative integers, got shape {a.shape}, {a.dtype}"
         )
+    minlength = integer("bincount", "minlength", minlength, 0)
     out = np.bincount(a, None if weights is None else as_array(weights), minlength)
     return wrap(
         out.astype(float32) if weights is not None and as_array(weights).dtype == float32 else out

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from minigrad.changes import owner
-from minigrad.checks import axis_of
+from minigrad.checks import axis_of, integer, integers
 from minigrad.recording import fit, numpy_names, operand, record, record_each
 from minigrad.tensor import Tensor, as_array, origin, wrap
 
@@ -24,10 +24,7 @@ def sizes_of(name: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """(2, 3) from f(2, 3), f((2, 3)) or f([2, 3])."""
     if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
         sizes = tuple(sizes[0])
-    try:
-        return tuple(int(n.__index__()) for n in sizes)
-    except AttributeError:
-        raise TypeError(f"{name}: sizes must be integers, got {sizes}") from None
+    return integers(name, "sizes", sizes, minimum=None)
 
 
 def reshape(input: Any, *sizes: Any, shape: Any = ()) -> Tensor:
@@ -92,7 +89,7 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split one axis into several."""
     a = operand("unflatten", input)
     axis = axis_of("unflatten", dim, a.ndim)
-    sizes = tuple(sizes)
+    sizes = integers("unflatten", "sizes", sizes, minimum=None)
     if -1 not in sizes and math.prod(sizes) != a.shape[axis]:
         raise RuntimeError(f"unflatten: sizes {sizes} do not multiply to axis {axis} of {a.shape}")
     if -1 in sizes:
@@ -244,7 +241,7 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Tensor:
     position = as_array(start)
     if position.ndim or position.dtype.kind not in "iu":
         raise RuntimeError(f"narrow: start must be an integer or a 0-d tensor of one, got {start}")
-    start = int(position)
+    start, length = int(position), integer("narrow", "length", length, None)
     if not a.ndim:
         raise RuntimeError("narrow: a 0-d tensor cannot be narrowed")
     axis = axis_of("narrow", dim, a.ndim)
@@ -259,7 +256,7 @@ def select(input: Any, dim: int, index: int) -> Tensor:
     a = operand("select", input)
     if not a.ndim:
         raise IndexError("select: a 0-d tensor has no axis to select from")
-    axis = axis_of("select", dim, a.ndim)
+    axis, index = axis_of("select", dim, a.ndim), integer("select", "index", index, None)
     if not -a.shape[axis] <= index < a.shape[axis]:
         raise IndexError(f"select: index {index} is outside axis {axis} of shape {a.shape}")
     return _slice("select", input, (slice(None),) * axis + (index, ...))
@@ -267,7 +264,7 @@ def select(input: Any, dim: int, index: int) -> Tensor:
 
 def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes, as the last axis."""
-    a = operand("diagonal", input)
+    a, offset = operand("diagonal", input), integer("diagonal", "offset", offset, None)
     i, j = axis_of("diagonal", dim1, a.ndim), axis_of("diagonal", dim2, a.ndim)
     if i == j:
         raise RuntimeError(f"diagonal: dim1 and dim2 are both axis {i}")
@@ -287,7 +284,7 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tenso
 
 def diag(input: Any, diagonal: int = 0) -> Tensor:
     """A vector as a diagonal matrix, or the diagonal of a matrix."""
-    a = operand("diag", input)
+    a, diagonal = operand("diag", input), integer("diag", "diagonal", diagonal, None)
     if a.ndim == 2:
         return clone(_diagonal_of(input, diagonal))
     if a.ndim != 1:
@@ -309,7 +306,7 @@ def tril(input: Any, diagonal: int = 0) -> Tensor:
 
 
 def _triangle(name: str, keep: Any, x: Any, diagonal: int) -> Tensor:
-    a = operand(name, x)
+    a, diagonal = operand(name, x), integer(name, "diagonal", diagonal, None)
     if a.ndim < 2:
         raise RuntimeError(f"{name}: expected at least 2 axes, got shape {a.shape}")
     return record_each(name, keep(a, diagonal), (x, lambda g: keep(g, diagonal)))

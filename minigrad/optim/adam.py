@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import changes, kernels
+from minigrad.checks import number
 from minigrad.dtypes import float32
-from minigrad.optim.optimizer import Entry, Group, Optimizer, check_range
+from minigrad.optim.optimizer import Entry, Group, Optimizer
 from minigrad.tape import Array
 from minigrad.tensor import wrap
 
@@ -64,12 +65,12 @@ class Adam(Optimizer):
         """Raise if a hyperparameter of `group` is out of range."""
         name = type(self).__name__
         for key in ("lr", "eps", "weight_decay"):
-            check_range(name, group, key, 0)
+            number(name, key, group[key], at_least=0)
         betas = group["betas"]
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise TypeError(f"{name}: betas must be two numbers, got {betas!r}")
         for i, beta in enumerate(betas):
-            check_range(name, {f"betas[{i}]": beta}, f"betas[{i}]", 0, 1)
+            number(name, f"betas[{i}]", beta, at_least=0, below=1)
 
     def update(self, group: Group, entries: list[Entry]) -> None:
         """Change the parameters of one group, in place."""

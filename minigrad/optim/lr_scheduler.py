@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
+from minigrad.checks import number, one_of
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.schedules import (
     ConstantLR,
@@ -160,28 +161,24 @@ class ReduceLROnPlateau(LRScheduler):
     ) -> None:
         name = "ReduceLROnPlateau"
         self.optimizer = check_optimizer(name, optimizer)
-        if factor >= 1:
-            raise ValueError(f"{name}: factor must be below 1, got {factor}")
-        for argument, value, known in (
-            ("mode", mode, ("min", "max")),
-            ("threshold_mode", threshold_mode, ("rel", "abs")),
-        ):
-            if value not in known:
-                raise ValueError(f"{name}: {argument} must be one of {known}, got {value!r}")
+        self.factor = number(name, "factor", factor, below=1)
+        self.mode = one_of(name, "mode", mode, ("min", "max"))
+        self.threshold_mode = one_of(name, "threshold_mode", threshold_mode, ("rel", "abs"))
         groups = len(optimizer.param_groups)
-        self.min_lrs: list[float] = (
-            list(min_lr) if isinstance(min_lr, Sequence) else [min_lr] * groups
-        )
+        given = min_lr if isinstance(min_lr, tuple | list) else [min_lr] * groups
+        self.min_lrs = [number(name, "min_lr", low) for low in given]
         if len(self.min_lrs) != groups:
             raise ValueError(
                 f"{name}: expected one min_lr or {groups}, one for each group, got "
                 f"{len(self.min_lrs)}"
             )
-        self.mode, self.factor, self.patience = mode, factor, patience
-        self.threshold, self.threshold_mode = threshold, threshold_mode
-        self.cooldown, self.eps = cooldown, eps
+        self.patience = number(name, "patience", patience)
+        self.threshold = number(name, "threshold", threshold)
+        self.cooldown = number(name, "cooldown", cooldown)
+        self.eps = number(name, "eps", eps)
         self.best = math.inf if mode == "min" else -math.inf
-        self.cooldown_counter = self.num_bad_epochs = self.last_epoch = 0
+        self.cooldown_counter: float = 0
+        self.num_bad_epochs = self.last_epoch = 0
         self._last_lr = self.rates()
 
     def step(self, metrics: Any) -> None:  # type: ignore[override]

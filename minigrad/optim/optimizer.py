@@ -268,15 +268,3 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
-
-
-def check_range(name: str, group: Group, key: str, low: float, high: float | None = None) -> None:
-    """Raise unless group[key] is a number with low <= number (< high)."""
-    value = group[key]
-    try:
-        number = float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name}: {key} must be a number, got {value!r}") from None
-    if not low <= number or (high is not None and not number < high):
-        upper = "" if high is None else f" and below {high}"
-        raise ValueError(f"{name}: {key} must be at least {low}{upper}, got {value!r}")

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from minigrad.checks import integer, number
 from minigrad.optim.optimizer import Optimizer
 
 
@@ -28,6 +29,7 @@ class LRScheduler:
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         name = type(self).__name__
         self.optimizer = check_optimizer(name, optimizer)
+        self.last_epoch = integer(name, "last_epoch", last_epoch, -1)
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
@@ -37,7 +39,6 @@ class LRScheduler:
                     "optimiser has no 'initial_lr': load the optimiser's state first"
                 )
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self.last_epoch = last_epoch
         self.start()
 
     def start(self) -> None:
@@ -118,13 +119,6 @@ def check_optimizer(name: str, optimizer: Any) -> Optimizer:
     return optimizer
 
 
-def _at_least(name: str, argument: str, value: Any, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: {argument} must be an integer, got {value!r}")
-    if value < low:
-        raise ValueError(f"{name}: {argument} must be at least {low}, got {value}")
-
-
 class LambdaLR(LRScheduler):
     """lr = initial_lr · lr_lambda(epoch).
 
@@ -172,8 +166,8 @@ class StepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        _at_least("StepLR", "step_size", step_size, 1)
-        self.step_size, self.gamma = step_size, gamma
+        self.step_size = integer("StepLR", "step_size", step_size)
+        self.gamma = number("StepLR", "gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -203,7 +197,7 @@ class MultiStepLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         self.milestones = sorted(milestones)
-        self.gamma = gamma
+        self.gamma = number("MultiStepLR", "gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -225,7 +219,7 @@ class ExponentialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
-        self.gamma = gamma
+        self.gamma = number("ExponentialLR", "gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
     def first_rates(self) -> list[float]:
@@ -255,10 +249,8 @@ class ConstantLR(LRScheduler):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
-        if not 0 < factor <= 1:
-            raise ValueError(f"ConstantLR: factor must be above 0 and at most 1, got {factor}")
-        _at_least("ConstantLR", "total_iters", total_iters, 0)
-        self.factor, self.total_iters = factor, total_iters
+        self.factor = number("ConstantLR", "factor", factor, above=0, at_most=1)
+        self.total_iters = integer("ConstantLR", "total_iters", total_iters, 0)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -292,15 +284,9 @@ class LinearLR(LRScheduler):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
-        if not 0 < start_factor <= 1:
-            raise ValueError(
-                f"LinearLR: start_factor must be above 0 and at most 1, got {start_factor}"
-            )
-        if not 0 <= end_factor <= 1:
-            raise ValueError(f"LinearLR: end_factor must be from 0 to 1, got {end_factor}")
-        _at_least("LinearLR", "total_iters", total_iters, 1)
-        self.start_factor, self.end_factor = start_factor, end_factor
-        self.total_iters = total_iters
+        self.start_factor = number("LinearLR", "start_factor", start_factor, above=0, at_most=1)
+        self.end_factor = number("LinearLR", "end_factor", end_factor, at_least=0, at_most=1)
+        self.total_iters = integer("LinearLR", "total_iters", total_iters)
         super().__init__(optimizer, last_epoch)
 
     def first_rates(self) -> list[float]:
@@ -337,9 +323,8 @@ class CosineAnnealingLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
-        if not T_max > 0:
-            raise ValueError(f"CosineAnnealingLR: T_max must be positive, got {T_max}")
-        self.T_max, self.eta_min = T_max, eta_min
+        self.T_max = number("CosineAnnealingLR", "T_max", T_max, above=0)
+        self.eta_min = number("CosineAnnealingLR", "eta_min", eta_min)
         super().__init__(optimizer, last_epoch)
 
     def first_rates(self) -> list[float]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import changes, kernels
-from minigrad.optim.optimizer import Entry, Group, Optimizer, check_range
+from minigrad.checks import number
+from minigrad.optim.optimizer import Entry, Group, Optimizer
 from minigrad.tensor import wrap
 
 
@@ -56,8 +57,8 @@ class SGD(Optimizer):
     def check(self, group: Group) -> None:
         """Raise if a hyperparameter of `group` is out of range."""
         for key in ("lr", "momentum", "weight_decay"):
-            check_range("SGD", group, key, 0)
-        check_range("SGD", group, "dampening", -np.inf)
+            number("SGD", key, group[key], at_least=0)
+        number("SGD", "dampening", group["dampening"])
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError(
                 "SGD: nesterov needs momentum > 0 and dampening = 0, got momentum="

@@ -211,9 +211,9 @@ def test_dropout_layers_drop_in_training_only() -> None:
         (lambda: nn.Embedding(3, 2, padding_idx=3), "padding_idx must name one of the 3 rows"),
         (lambda: nn.GELU("fast"), "'none' or 'tanh', got 'fast'"),
         (lambda: nn.Hardtanh(1, 0), "expected min_val < max_val"),
-        (lambda: nn.MSELoss("avg"), "reduction must be one of 'mean', 'sum', 'none', got 'avg'"),
+        (lambda: nn.MSELoss("avg"), "reduction must be 'mean', 'sum' or 'none', got 'avg'"),
         (lambda: nn.CrossEntropyLoss(label_smoothing=2), "label_smoothing must be in"),
-        (lambda: nn.HuberLoss(delta=0), "delta must be positive"),
+        (lambda: nn.HuberLoss(delta=0), "delta must be above 0, got 0"),
     ],
 )
 def test_bad_arguments_are_refused(make: Any, error: str) -> None:
@@ -300,7 +300,7 @@ def test_init_of_matrices(torch: Any) -> None:
         (lambda w: nn.init.kaiming_uniform_(w, nonlinearity="x"), "nonlinearity 'x' unknown"),
         (lambda w: nn.init.xavier_normal_(w[0]), r"at least 2 axes, got shape \(3,\)"),
         (lambda w: nn.init.eye_(w[0]), "expected a matrix"),
-        (lambda w: nn.init.trunc_normal_(w, std=0), "std must be positive"),
+        (lambda w: nn.init.trunc_normal_(w, std=0), "std must be above 0, got 0"),
         (lambda w: nn.init.trunc_normal_(w, a=7, b=8), "within 4 std of the mean"),
         (lambda w: nn.init.uniform_(w, 1, 0), "a <= b"),
     ],
