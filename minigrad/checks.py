@@ -26,12 +26,12 @@ BOUNDS = {
 
 def integer(name: str, argument: str, value: Any, minimum: int | None = 1) -> int:
     """`value` as an int of at least `minimum`. An integer tensor of one element is one, too."""
-    number = _as_int(value)
-    if number is None:
+    plain = _as_int(value)
+    if plain is None:
         raise TypeError(f"{name}: {argument} must be an integer, got {value!r}")
-    if minimum is not None and number < minimum:
+    if minimum is not None and plain < minimum:
         raise ValueError(f"{name}: {argument} must be at least {minimum}, got {value!r}")
-    return number
+    return plain
 
 
 def integers(

@@ -1,7 +1,24 @@
-"""The ambient state: grad mode, complex probes and anomaly detection.
+"""The ambient state: what a computation depends on beside its arguments.
 
-Each is a ContextVar, so threads and async tasks do not see one another's settings. (The choice of
-kernels, the fourth and last, lives with the kernels.)
+A ContextVar belongs to a thread or async task, which does not see the settings of others. There are
+five. Three are kept here:
+
+    grad_enabled              whether operations are recorded; no_grad, enable_grad
+    probing                   whether gradcheck or hvp sends complex numbers through a function
+    anomaly                   what detect_anomaly refuses; anomaly_users counts its blocks anywhere
+
+and two where they are asked about:
+
+    kernels                   the backend of a block, and that of the process; use_kernels
+    nn.norm.base              the layers whose running statistics stay; nn.utils.frozen_stats
+
+The process has the rest to itself:
+
+    kernels.machinery.threads how many threads kernels may use, and whether BLAS is held at one
+    kernels.machinery.launch  the lock that lets one parallel kernel run at a time
+    kernels.machinery.memory  blocks of memory that wait to be used again, and how much may wait
+    changes                   the clock, and when each array was last changed in place
+    ops.random                the generator that everything random draws from
 """
 
 from __future__ import annotations
