@@ -9,7 +9,10 @@ import time
 
 import numpy as np
 
-from minigrad import kernels
+from minigrad import kernels, nn, optim
+from minigrad.nn import functional as F
+from minigrad.ops.create import zeros
+from minigrad.ops.random import get_rng_state, randn, set_rng_state
 
 
 def show_config() -> str:
@@ -67,11 +70,6 @@ def warmup(verbose: bool = False) -> float:
 
     Without it each kernel compiles when it is first called.
     """
-    from minigrad import nn, optim
-    from minigrad.nn import functional as F
-    from minigrad.ops.create import zeros
-    from minigrad.ops.random import get_rng_state, randn, set_rng_state
-
     start = time.perf_counter()
     state = get_rng_state()
     model = nn.Sequential(

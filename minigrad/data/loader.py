@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks import integer
+from minigrad.ops.joining import stack
 from minigrad.ops.random import generator
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, as_array, wrap
@@ -290,10 +291,6 @@ def default_collate(samples: list[Any]) -> Any:
 def _stack(samples: list[Tensor]) -> Tensor:
     _check_alike(samples, lambda s: s.shape)
     if any(s.requires_grad for s in samples):
-        from minigrad.ops.joining import (
-            stack,  # here only: a dataset of tensors with a graph is rare
-        )
-
         return stack(samples)
     return wrap(np.stack([s.array for s in samples]))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.checks import axis_of, integer, integers, one_of
 from minigrad.dtypes import result_dtype
+from minigrad.ops.indexing import index_select
 from minigrad.ops.shape import (
     broadcast_tensors,
     clone,
@@ -182,8 +183,6 @@ def repeat_interleave(
 ) -> Tensor:
     """Each element (or slice along `dim`) repeated in place, all equally often or each as often as
     a vector says; `output_size`, a hint, is not needed here."""
-    from minigrad.ops.indexing import index_select
-
     a, times = operand("repeat_interleave", input), as_array(repeats)
     if times.dtype.kind not in "iu" or times.ndim > 1 or (times.size and times.min() < 0):
         raise RuntimeError(
@@ -237,8 +236,6 @@ def pad(
 
 def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Tensor:
     """Every padded element is a copy of an inner one: an index along each padded axis."""
-    from minigrad.ops.indexing import index_select
-
     for axis, (before, after) in enumerate(pairs):
         n = x.shape[axis]
         if not before and not after:

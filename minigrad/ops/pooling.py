@@ -8,8 +8,10 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.checks import integer, integers
+from minigrad.ops.joining import stack
+from minigrad.ops.linear import matmul
 from minigrad.ops.reductions import mean
-from minigrad.ops.shape import flatten, squeeze, unflatten, unsqueeze
+from minigrad.ops.shape import flatten, squeeze, transpose, unflatten, unsqueeze
 from minigrad.recording import floating_operand, needs_grad, record
 from minigrad.tensor import Tensor, wrap
 
@@ -161,9 +163,6 @@ def _cells(name: str, x: Tensor, output_size: Any, least: int) -> tuple[int, ...
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Means over a grid of output_size cells; cell i covers floor(i·H/OH) to ceil((i+1)·H/OH)."""
-    from minigrad.ops.linear import matmul
-    from minigrad.ops.shape import transpose
-
     floating_operand("adaptive_avg_pool2d", input)
     height, width = _cells("adaptive_avg_pool2d", input, output_size, 0)
     h, w = input.shape[-2:]
@@ -187,8 +186,6 @@ def _averages(n: int, cells: int, dtype: Any) -> Tensor:
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima over a grid of output_size cells, on request with their flat positions in the plane;
     see adaptive_avg_pool2d."""
-    from minigrad.ops.joining import stack
-
     height, width = _cells("adaptive_max_pool2d", input, output_size, 1)
     h, w = input.shape[-2:]
     if h % height == 0 and w % width == 0:

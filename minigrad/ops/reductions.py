@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad.checks import axis_of, number
 from minigrad.dtypes import int64, uint8
+from minigrad.ops.arithmetic import abs as absolute
 from minigrad.ops.arithmetic import quiet
 from minigrad.recording import floating_operand, numpy_names, operand, record, record_each
 from minigrad.tensor import Tensor, as_array, wrap
@@ -310,8 +311,6 @@ def norm(input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tens
     p = 2 if p in ("fro", None) else number("norm", "p", p)
     a = floating_operand("norm", input)
     if p in (math.inf, -math.inf):
-        from minigrad.ops.arithmetic import abs as absolute
-
         return (amax if p > 0 else amin)(absolute(input), () if dim is None else dim, keepdim)
     axes = axes_of("norm", dim, a.ndim)
     if p == 0:
