@@ -56,10 +56,11 @@ GRID = [
     (1, 1, 2, 100, 90, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # bands of rows
     (2, 24, 3, 61, 160, (3, 3), (2, 1), (1, 1), (1, 1), 1),  # windows too large for one band
 ]  # fmt: skip
-# In squares of 2 x 2 outputs, if made to: all numbers of rows and columns that are left over.
-SQUARES = [
+# By Winograd's tiles of 2 x 2 outputs, if made to: all numbers of rows and columns that are left
+# over.
+WINOGRAD = [
     (2, 32, 33, 17, 15, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # so without being made to
-    (2, 64, 64, 8, 8, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # and this: a vector of squares
+    (2, 64, 64, 8, 8, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # and this: a vector of tiles
     (1, 40, 24, 70, 71, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # bands of rows
     (3, 2, 9, 16, 33, (3, 3), (1, 1), (0, 0), (1, 1), 1),
     (2, 3, 1, 9, 40, (3, 3), (1, 1), (2, 0), (1, 1), 1),
@@ -120,20 +121,20 @@ def check_grid() -> None:
         for case in GRID:
             *four, rest = arrays(case, dtype)
             agree(*four, rest)
-    kept, conv.ROW = conv.ROW, SEEM_FREE
-    for case in SQUARES:
+    kept, conv.TRANSFORM = conv.TRANSFORM, SEEM_FREE
+    for case in WINOGRAD:
         *four, rest = arrays(case, np.float32)
         agree(*four, rest)
-    conv.ROW = kept
+    conv.TRANSFORM = kept
 
 
-SEEM_FREE = -(10**9)  # what a row of squares costs: they pay wherever they can be had
+SEEM_FREE = -(10**9)  # what the transforms cost: they pay wherever they can be had
 
 
 @pytest.fixture
-def squares(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Convolutions take squares; in the list is, for each since, whether it fell back."""
-    monkeypatch.setattr(conv, "ROW", SEEM_FREE)
+def winograd(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Convolutions take Winograd's form; the list says of each since whether it fell back."""
+    monkeypatch.setattr(conv, "TRANSFORM", SEEM_FREE)
     fell: list[bool] = []
     convolve = conv._convolve
 
@@ -165,59 +166,59 @@ def test_it_agrees_with_numpy(case: tuple, dtype: object) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("case", SQUARES, ids=str)
-def test_squares_agree_with_numpy(case: tuple, squares: list[bool]) -> None:
+@pytest.mark.parametrize("case", WINOGRAD, ids=str)
+def test_winograd_agrees_with_numpy(case: tuple, winograd: list[bool]) -> None:
     *four, rest = arrays(case, np.float32)
     agree(*four, rest)
-    assert squares == [False, False]
+    assert winograd == [False, False]
 
 
-def test_squares_are_taken_where_they_pay() -> None:
+def test_winograd_is_taken_where_it_pays() -> None:
     square, single = (3, 3), np.dtype(np.float32)
     usual = (square, (1, 1), (1, 1))
 
-    def pay(channels: int, side: int, settings: Any = usual, dtype: Any = single) -> bool:
-        return conv._squares_pay(channels, channels, (side, side), settings, dtype)
+    def pays(channels: int, side: int, settings: Any = usual, dtype: Any = single) -> bool:
+        return conv._winograd_pays(channels, channels, (side, side), settings, dtype)
 
-    assert pay(64, 16) and pay(64, 28)
-    assert not pay(1, 28) and not pay(64, 3)
-    assert not pay(64, 28, dtype=np.dtype(np.float64))
+    assert pays(64, 16) and pays(64, 28)
+    assert not pays(1, 28) and not pays(64, 3)
+    assert not pays(64, 28, dtype=np.dtype(np.float64))
     for other in (((5, 5), (1, 1), (1, 1)), (square, (2, 2), (1, 1)), (square, (1, 1), (1, 2))):
-        assert not pay(64, 28, other)
+        assert not pays(64, 28, other)
 
 
-def test_squares_round_no_worse_than_sums_over_all_taps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_winograd_rounds_no_worse_than_sums_over_all_taps(monkeypatch: pytest.MonkeyPatch) -> None:
     x, w, b, g, rest = arrays((4, 64, 64, 16, 16, (3, 3), (1, 1), (1, 1), (1, 1), 1), np.float32)
     wide = three(reference, *[a.astype(np.float64) for a in (x, w, b, g)], rest)
     errors = []
-    for row in (SEEM_FREE, -SEEM_FREE):
-        monkeypatch.setattr(conv, "ROW", row)
+    for cost in (SEEM_FREE, -SEEM_FREE):
+        monkeypatch.setattr(conv, "TRANSFORM", cost)
         results = three(compiled, x, w, b, g, rest)
         errors.append([np.abs(a - r).max() for a, r in zip(results[:2], wide[:2], strict=True)])
     assert (np.array(errors[0]) <= errors[1]).all()  # sums of 64 terms, not of 576
 
 
-def test_what_overflows_in_squares_is_summed_directly(squares: list[bool]) -> None:
-    x, w, b, _, rest = arrays(SQUARES[3], np.float32)
+def test_what_overflows_in_the_transforms_is_summed_directly(winograd: list[bool]) -> None:
+    x, w, b, _, rest = arrays(WINOGRAD[3], np.float32)
     x[...] = np.where(x > 0, 2e38, -2e38)  # two of them make an infinity
     w /= 1e3
     y = compiled.conv2d(x, w, *rest, b)
-    assert np.isfinite(y).all() and squares == [False, True]
+    assert np.isfinite(y).all() and winograd == [False, True]
     np.testing.assert_allclose(y, reference.conv2d(x, w, *rest, b), rtol=1e-4, atol=1e32)
 
 
-def test_an_image_with_nan_leaves_the_bits_of_others_alone(squares: list[bool]) -> None:
-    x, w, b, _, rest = arrays(SQUARES[1], np.float32)
+def test_an_image_with_nan_leaves_the_bits_of_others_alone(winograd: list[bool]) -> None:
+    x, w, b, _, rest = arrays(WINOGRAD[1], np.float32)
     before = compiled.conv2d(x, w, *rest, b)
     x[1, 0, 0, 0] = np.nan
     after = compiled.conv2d(x, w, *rest, b)
     np.testing.assert_array_equal(after[0], before[0])
     assert np.isnan(after[1, :, :2, :2]).all() and np.isfinite(after[1, :, 2:]).all()
-    assert squares == [False, False, True]
+    assert winograd == [False, False, True]
 
 
 @pytest.mark.parametrize("side", [15, 16, 17])
-def test_what_is_cropped_away_is_no_result(side: int, squares: list[bool]) -> None:
+def test_what_is_cropped_away_is_no_result(side: int, winograd: list[bool]) -> None:
     rest = ((1, 1), (3, 3), (1, 1), 1)  # so much padding that the outer rows of g meet no pixel
     g = draw(2, 9, side + 4, side + 4, dtype=np.float32)
     w = draw(9, 8, 3, 3, dtype=np.float32, seed=1)
@@ -226,7 +227,7 @@ def test_what_is_cropped_away_is_no_result(side: int, squares: list[bool]) -> No
     g[:, :, :, [0, -1]] = np.inf
     dx = compiled.conv2d_input_grad(g, w, (2, 8, side, side), *rest)
     np.testing.assert_array_equal(dx, expected)
-    assert squares == [False, False]
+    assert winograd == [False, False]
 
 
 def test_it_agrees_with_plain_loops() -> None:
@@ -259,7 +260,7 @@ def test_inputs_may_lie_anyhow_in_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [GRID[0], GRID[4], GRID[14], GRID[24], GRID[25], GRID[26], *SQUARES[:3]], ids=str
+    "case", [GRID[0], GRID[4], GRID[14], GRID[24], GRID[25], GRID[26], *WINOGRAD[:3]], ids=str
 )
 def test_the_same_bits_for_every_number_of_threads(
     case: tuple, monkeypatch: pytest.MonkeyPatch
@@ -288,10 +289,10 @@ def test_nan_and_inf_touch_what_they_meet_and_nothing_else(case: tuple, value: f
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_nan_and_inf_in_squares(value: float, squares: list[bool]) -> None:
-    for case in SQUARES[1], SQUARES[3]:
+def test_nan_and_inf_by_winograd(value: float, winograd: list[bool]) -> None:
+    for case in WINOGRAD[1], WINOGRAD[3]:
         check_nan_and_inf(case, value)
-    assert any(squares)
+    assert any(winograd)
 
 
 def check_nan_and_inf(case: tuple, value: float) -> None:
@@ -326,14 +327,14 @@ def test_no_pixel_of_the_last_vector_is_summed_twice() -> None:
 
 
 def test_nothing_is_read_that_was_not_written(
-    monkeypatch: pytest.MonkeyPatch, squares: list[bool]
+    monkeypatch: pytest.MonkeyPatch, winograd: list[bool]
 ) -> None:
     def full(shape: tuple[int, ...], dtype: Any) -> Array:
         return np.full(shape, np.nan, dtype)
 
     monkeypatch.setattr(conv, "empty", full)
     check_grid()
-    assert True not in squares  # for results that look like NaN
+    assert True not in winograd  # for results that look like NaN
 
 
 NARROW = [""]  # what every CPU of the family has

@@ -25,7 +25,8 @@ gets windows of its own, R in number, M = OH + max m, and
     off(c, a, b) = ((r·KW + b)·C + c)·M·OW + m·OW        bias: one more tap, whose window is ones
 
 This is the direct form. In float32, kernels of 3 x 3 at stride 1 take Winograd's where that pays,
-which conv_windows explains: 16 convolutions with one tap, over images of a quarter of the size.
+which conv_windows explains: 16 convolutions with one tap, over images of a quarter of the size, one
+pixel for each tile.
 
 The gradients. dx is the convolution of g with the kernel turned by 180°, its input and output
 channels exchanged, and padding dh·(KH - 1) - ph; negative padding cuts rows off. That holds for
@@ -48,8 +49,8 @@ from minigrad.kernels.compiled.conv_windows import (
     CALL,
     JOB,
     convolve,
-    convolve_squares,
-    transform_weights,
+    convolve_winograd,
+    transform_filters,
     weight_gradient,
 )
 from minigrad.kernels.machinery.arrays import Array, Pair
@@ -59,38 +60,40 @@ from minigrad.kernels.machinery.memory import FROM, empty
 from minigrad.kernels.machinery.threads import get_num_threads
 from minigrad.kernels.reference.conv import output_size
 
-TASKS = 8  # at least so many, where the shapes allow it; more threads than that would idle
+TASKS = 8  # a shape that allows it is divided into so many tasks at least, or threads would idle
 SCRATCH = 1 << 20  # bytes of windows for a worker: about what its own cache holds
-PARTIAL = 1 << 22  # elements of partial weight gradients
-ROW = 48  # vector multiply-adds that take as long as what squares need for a row of a channel
-WORK = 8  # multiply-adds that take as long as one element of other kernels
+PARTIAL = 1 << 22  # elements that all partial weight gradients may have together
+TRANSFORM = 48  # vector multiply-adds that cost what Winograd's transforms cost, a row and channel
+WORK = 8  # multiply-adds that take as long as an element of other kernels, which launch.run counts
 
 
 class Plan(NamedTuple):
     """A geometry, worked out once."""
 
     geometry: tuple[int, ...]  # GEOMETRY's numbers
-    taps: int  # of a sum: C·KH·KW, or C in squares
-    bands: int  # of output rows, whose windows are made at a time
+    taps: int  # of a sum: C·KH·KW, or C for Winograd's components
+    bands: int  # into which the output's rows are divided; windows are made for one at a time
     size: int  # of the windows of a band
     behind: int  # elements of scratch that a convolution needs behind them
     offsets: Array  # of the taps; in the direct form, of the ones behind the windows too
-    tiled: Array  # of the taps, and zeros to fill the last tile of the weight gradient
-    rows: Array  # (bands, R, 3) and
-    columns: Array  # (KW, 3): where windows meet the image, for _fill
+    tiled: Array  # offsets of the taps, and zeros to fill the weight gradient's last register tile
+    rows: Array  # (bands, R, 3): where the windows' rows meet the image, for _fill
+    columns: Array  # (KW, 3): and their columns
 
 
 def _met(first: int, step: int, count: int, size: int) -> tuple[int, int, int]:
-    """The k in k0..k1-1 for which first + k·step lies in 0..size-1: where k0 does, k0 and k1."""
+    """first + k0·step, k0 and k1, where first + k·step lies in 0..size-1 for those k of 0..count-1
+    that are in k0..k1-1."""
     k0 = min(count, max(0, -(first // step)))
     k1 = max(k0, min(count, (size - 1 - first) // step + 1))
     return first + k0 * step, k0, k1
 
 
-def _bands(steps: int, pixels: int, images: int, lanes: int, fit: int) -> int:
-    """Of how many steps each, when `fit` steps fit into the scratch."""
-    bands = max(-(-steps // max(1, fit)), -(-TASKS // max(1, images)))
-    return min(bands, max(1, steps // -(-VECS * lanes // pixels)))  # none below a wide tile
+def _bands(rows: int, pixels: int, images: int, lanes: int, fit: int) -> int:
+    """Into how many bands to divide `rows` of so many pixels. At most `fit` rows have room in the
+    scratch; a band should not be smaller than a wide register tile."""
+    bands = max(-(-rows // max(1, fit)), -(-TASKS // max(1, images)))
+    return min(bands, max(1, rows // -(-VECS * lanes // pixels)))
 
 
 @lru_cache(256)
@@ -131,37 +134,38 @@ def _direct(
 
 
 @lru_cache(256)
-def _squares(images: int, C: int, O: int, size: Pair, out: Pair, padding: Pair) -> Plan:
-    """For 3 x 3, stride 1, in float32: squares of 2 x 2 outputs, see conv_windows."""
-    lanes, steps, Q = VECTOR_BYTES // 4, -(-out[0] // 2), -(-out[1] // 2)
+def _winograd(images: int, C: int, O: int, size: Pair, out: Pair, padding: Pair) -> Plan:
+    """For 3 x 3 at stride 1 in float32: output tiles of 2 x 2, Q in a row; see conv_windows."""
+    lanes, tile_rows, Q = VECTOR_BYTES // 4, -(-out[0] // 2), -(-out[1] // 2)
     S = 2 * Q + 2
-    row = 2 * C * S + 16 * (C + O) * Q  # of scratch for a row of squares
-    bands = _bands(steps, Q, images, lanes, SCRATCH // 4 // row)
-    most = -(-steps // bands)
+    row = 2 * C * S + 16 * (C + O) * Q  # elements of scratch for a row of tiles
+    bands = _bands(tile_rows, Q, images, lanes, SCRATCH // 4 // row)
+    most = -(-tile_rows // bands)
     M, windows = 2 * most + 2, C * (2 * most + 2) * S + 3 * lanes
     behind = 8 * (M // 2 * Q + lanes) + 16 * ((C + O) * most * Q + lanes) + 2 * Q + 4 * lanes
     offsets = np.arange(C, dtype=np.int64) * (most * Q)
-    tops = [2 * (i * steps // bands) - padding[0] for i in range(bands)]
+    tops = [2 * (i * tile_rows // bands) - padding[0] for i in range(bands)]
     rows = np.array([[_met(top, 1, M, size[0])] for top in tops], np.int64)
     columns = np.array([_met(-padding[1], 1, S, size[1])], np.int64)
     geometry = (
-        C, *size, *out, 1, M, S, Q, 1, 1, 1, lanes, steps, bands, windows, rows.ctypes.data,
+        C, *size, *out, 1, M, S, Q, 1, 1, 1, lanes, tile_rows, bands, windows, rows.ctypes.data,
         columns.ctypes.data,
     )  # fmt: skip
     return Plan(geometry, C, bands, windows, behind, offsets, offsets, rows, columns)
 
 
-def _squares_pay(C: int, O: int, out: Pair, settings: tuple[Pair, ...], dtype: Any) -> bool:
-    """Multiply-adds saved against rows to be made; a term's squares come in whole vectors.
+def _winograd_pays(C: int, O: int, out: Pair, settings: tuple[Pair, ...], dtype: Any) -> bool:
+    """Whether Winograd's form saves more multiply-adds than its transforms cost.
 
-    Never in float64, which is asked for by those to whom rounding matters more than time.
+    A component's tiles are computed in whole vectors. Never in float64, which is asked for by those
+    to whom rounding matters more than time.
     """
     if settings != ((3, 3), (1, 1), (1, 1)) or dtype != np.float32:
         return False
     lanes = VECTOR_BYTES // 4
-    squares = -(-out[0] // 2) * -(-out[1] // 2)
-    saved = 9 * out[0] * out[1] - 16 * -(-squares // lanes) * lanes
-    return squares >= lanes and C * O * saved > ROW * lanes * (C + O) * out[0]
+    tiles = -(-out[0] // 2) * -(-out[1] // 2)
+    saved = 9 * out[0] * out[1] - 16 * -(-tiles // lanes) * lanes
+    return tiles >= lanes and C * O * saved > TRANSFORM * lanes * (C + O) * out[0]
 
 
 def _start(
@@ -169,7 +173,8 @@ def _start(
 ) -> None:
     """Hand out a job; `arrays` are what it uses, under the names of their places in CALL."""
     dtype, workers = result.dtype, sizes["workers"]
-    # small scratch would be fresh memory every time, see memory.FROM
+    # The scratch is at least as large as what memory.empty hands out again. Less would be fresh
+    # pages in every call.
     if "room" in sizes:
         sizes["room"] = max(sizes["room"], -(-FROM // (dtype.itemsize * workers)))
         arrays["scratch"] = empty((workers, sizes["room"]), dtype)
@@ -198,8 +203,8 @@ def _convolve(
     """x (N, G·C, H, W) and w (G, O, C, KH, KW) to (N, G·O, *out); None if that is too small."""
     (N, _, H, W), (G, O, C, KH, KW), dtype = x.shape, w.shape, x.dtype
     plan: Plan | None
-    if squares := not exact and _squares_pay(C, O, out, ((KH, KW), stride, dilation), dtype):
-        plan = _squares(N * G, C, O, (H, W), out, padding)
+    if winograd := not exact and _winograd_pays(C, O, out, ((KH, KW), stride, dilation), dtype):
+        plan = _winograd(N * G, C, O, (H, W), out, padding)
     else:
         settings = ((H, W), out, (KH, KW), stride, padding, dilation, dtype.itemsize)
         plan = _direct(N * G, C, *settings)
@@ -208,12 +213,12 @@ def _convolve(
     workers = max(1, min(get_num_threads(), N * G * plan.bands))
     y, bad = empty((N, G * O, *out), dtype), np.zeros((N, G), np.int64)
     arrays = {"images": ready(x, dtype), "offsets": plan.offsets, "bad": bad}
-    if squares:
+    if winograd:
         packed = _packed(w.reshape(G, O, 9 * C))
-        terms, taps, most = empty((16, packed.size // 9), dtype), C, get_num_threads()
+        filters, taps, most = empty((16, packed.size // 9), dtype), C, get_num_threads()
         first = {"weights": packed}
-        _start(transform_weights, plan, terms, terms.size, first, G=G, O=O, workers=most)
-        arrays["weights"] = terms
+        _start(transform_filters, plan, filters, filters.size, first, G=G, O=O, workers=most)
+        arrays["weights"] = filters
         arrays["bias"] = np.zeros(G * O, dtype) if bias is None else ready(bias, dtype)
     else:
         flat = w.reshape(G, O, plan.taps)
@@ -221,10 +226,10 @@ def _convolve(
             flat = np.concatenate([flat, bias.reshape(G, O, 1)], 2)
         arrays["weights"], taps = _packed(flat), flat.shape[2]
     _start(
-        convolve_squares if squares else convolve, plan, y, y.size * C * KH * KW // WORK, arrays,
+        convolve_winograd if winograd else convolve, plan, y, y.size * C * KH * KW // WORK, arrays,
         N=N, G=G, O=O, taps=taps, room=plan.size + plan.behind, workers=workers,
     )  # fmt: skip
-    if bad.any():  # perhaps by inf - inf where the direct form has none
+    if bad.any():  # The transforms may have made inf - inf where the direct form has a number.
         odd = bad.any(1)
         y[odd] = _convolve(x[odd], w, bias, out, stride, padding, dilation, exact=True)
     return y
@@ -296,7 +301,9 @@ def conv2d_weight_grad(
     plan = _direct(TASKS, C, (H, W), (OH, OW), (KH, KW), *settings)
     if plan is None:
         return conv_im2col.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
-    at_once = 1  # images under one tile; many small ones, so that it is worth setting it up
+    # How many images a register tile runs over before its sums are stored: of small images as many
+    # as have room in the scratch.
+    at_once = 1
     if plan.bands == 1:
         at_once = max(1, min(SCRATCH // (plan.size * dtype.itemsize), -(-N // shares)))
     partial = empty((shares, G, parts, -(-O // DOT_ROWS) * DOT_ROWS, plan.tiled.size), dtype)

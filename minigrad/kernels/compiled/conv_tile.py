@@ -1,4 +1,4 @@
-"""What convolution needs in vector instructions: two register tiles, copies, Winograd's sums.
+"""What convolution needs in vector instructions: two register tiles, copies, Winograd's transforms.
 
 A tile is a small piece of a result that stays in vector registers while a long sum runs over it.
 LLVM's loop vectoriser keeps such sums in memory and reaches a third of the machine's speed, so the
@@ -271,8 +271,9 @@ def move(typingctx, target, source):
     return types.void(target, target), codegen
 
 
-# ---------------------------------------------------------------------------- squares
-# Winograd's sums, see conv_windows, of LANES squares at a time.
+# ---------------------------------------------------------------------------- Winograd
+# Those of conv_windows, for as many neighbouring tiles of the image as a vector has lanes. In two
+# dimensions, columns are transformed first and then rows.
 
 
 def _vectors_at(v: _Vectors, start: Any, apart: Any) -> list[Any]:
@@ -280,20 +281,22 @@ def _vectors_at(v: _Vectors, start: Any, apart: Any) -> list[Any]:
     return [v.load(start, v.b.mul(apart, _constant(k))) for k in range(4)]
 
 
-def _store_terms(v: _Vectors, d: list[Any], target: Any, apart: Any) -> None:
+def _input_transform(v: _Vectors, d: list[Any], target: Any, apart: Any) -> None:
+    """Bᵀ d: the factors of m0 to m3 that the inputs give, to `target`, `apart` from each other."""
     b, (d0, d1, d2, d3) = v.b, d
     for k, sum_ in enumerate([b.fsub(d0, d2), b.fadd(d1, d2), b.fsub(d2, d1), b.fsub(d1, d3)]):
         v.store(sum_, target, b.mul(apart, _constant(k)))
 
 
-def _outputs(v: _Vectors, m: list[Any]) -> tuple[Any, Any]:
+def _output_transform(v: _Vectors, m: list[Any]) -> tuple[Any, Any]:
+    """Aᵀ m: y0 and y1."""
     b, (m0, m1, m2, m3) = v.b, m
     return b.fadd(b.fadd(m0, m1), m2), b.fsub(b.fsub(m1, m2), m3)
 
 
 @intrinsic
-def input_columns(typingctx, source, target, apart):
-    """The four sums of columns; d0 to d3 of square q are source[2q] to source[2q + 3]."""
+def input_transform_columns(typingctx, source, target, apart):
+    """Of tiles in one row of an image: d0 to d3 of tile q are source[2q] to source[2q + 3]."""
 
     def codegen(context, b, signature, args):
         source, target, apart = args
@@ -302,57 +305,57 @@ def input_columns(typingctx, source, target, apart):
         for start in (0, 2):
             a, c = (v.load(source, _constant(start + i * v.lanes)) for i in (0, 1))
             d += [v.shuffle(a, c, range(i, 2 * v.lanes, 2)) for i in (0, 1)]
-        _store_terms(v, d, target, apart)
+        _input_transform(v, d, target, apart)
         return context.get_dummy_value()
 
     return types.void(source, source, types.intp), codegen
 
 
 @intrinsic
-def input_rows(typingctx, even, odd, next_row, target, apart):
-    """The four sums of rows: d0 and d2 are at `even` and next_row on, d1 and d3 at `odd`."""
+def input_transform_rows(typingctx, even, odd, next_row, target, apart):
+    """Of tiles below one another: d0 and d2 are at `even` and next_row on, d1 and d3 at `odd`."""
 
     def codegen(context, b, signature, args):
         even, odd, next_row, target, apart = args
         v = _Vectors(b, signature.args[0].dtype)
         d = [v.load(row, start) for start in (_constant(0), next_row) for row in (even, odd)]
-        _store_terms(v, d, target, apart)
+        _input_transform(v, d, target, apart)
         return context.get_dummy_value()
 
     return types.void(even, even, types.intp, even, types.intp), codegen
 
 
 @intrinsic
-def weight_terms(typingctx, source, target, apart):
-    """The terms of ROWS kernels, packed (3, 3, ROWS): 16 vectors, which lie `apart`."""
+def filter_transform(typingctx, source, target, apart):
+    """G w Gᵀ of ROWS filters, packed (3, 3, ROWS): 16 vectors, which lie `apart`."""
 
     def codegen(context, b, signature, args):
         source, target, apart = args
         v = _Vectors(b, signature.args[0].dtype, ROWS)
         half = ir.Constant(v.type, [0.5] * ROWS)
 
-        def terms(w0, w1, w2):
+        def transform(w0, w1, w2):
             outer, middle = b.fmul(b.fadd(w0, w2), half), b.fmul(w1, half)
             return w0, b.fadd(outer, middle), b.fsub(outer, middle), w2
 
         w = [v.load(source, _constant(i * ROWS)) for i in range(9)]
-        rows = [terms(*w[i : i + 3]) for i in (0, 3, 6)]
+        rows = [transform(*w[i : i + 3]) for i in (0, 3, 6)]
         for k, column in enumerate(zip(*rows, strict=True)):
-            for i, term in enumerate(terms(*column)):
-                v.store(term, target, b.mul(apart, _constant(4 * i + k)))
+            for i, component in enumerate(transform(*column)):
+                v.store(component, target, b.mul(apart, _constant(4 * i + k)))
         return context.get_dummy_value()
 
     return types.void(source, source, types.intp), codegen
 
 
 @intrinsic
-def output_rows(typingctx, products, apart, even, odd):
-    """y0 to `even` and y1 to `odd`."""
+def output_transform_rows(typingctx, products, apart, even, odd):
+    """Of products below one another: y0 to `even` and y1 to `odd`."""
 
     def codegen(context, b, signature, args):
         products, apart, even, odd = args
         v = _Vectors(b, signature.args[0].dtype)
-        y0, y1 = _outputs(v, _vectors_at(v, products, apart))
+        y0, y1 = _output_transform(v, _vectors_at(v, products, apart))
         v.store(y0, even, _constant(0))
         v.store(y1, odd, _constant(0))
         return context.get_dummy_value()
@@ -361,17 +364,18 @@ def output_rows(typingctx, products, apart, even, odd):
 
 
 @intrinsic
-def output_columns(typingctx, m, apart, bias, target, first, second):
-    """y0, y1, and so on for the next square, to `target`: is any of them not finite?
+def output_transform_columns(typingctx, m, apart, bias, target, first, second):
+    """y0 and y1 of one tile after the other, with the bias, to `target`. Is any not finite?
 
-    Of the y0 only the `first` ones count, and the `second` ones of the y1.
+    What lies beyond the image does not count: the answer is that of the first `first` of the y0 and
+    the first `second` of the y1.
     """
 
     def codegen(context, b, signature, args):
         m, apart, bias, target, *counts = args
         v = _Vectors(b, signature.args[0].dtype)
         bias = v.broadcast(bias)
-        y0, y1 = (b.fadd(y, bias) for y in _outputs(v, _vectors_at(v, m, apart)))
+        y0, y1 = (b.fadd(y, bias) for y in _output_transform(v, _vectors_at(v, m, apart)))
         lanes = [i // 2 + i % 2 * v.lanes for i in range(2 * v.lanes)]
         v.store(v.shuffle(y0, y1, lanes[: v.lanes]), target, _constant(0))
         v.store(v.shuffle(y0, y1, lanes[v.lanes :]), target, _constant(v.lanes))

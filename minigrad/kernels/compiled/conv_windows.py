@@ -1,18 +1,23 @@
 """The loops of convolution: windows of a band of rows, and register tiles that sum over them.
 
-They run in one of two forms. The direct one sums over all taps of the kernel (conv derives
-it). The other, for kernels of 3 x 3, makes the four outputs of a square of 2 x 2 with 16 products
-for 36: Winograd's F(2 x 2, 3 x 3) (Lavin and Gray, 2015). In one dimension, with four inputs d and
-a kernel w,
+They run in one of two forms. The direct one sums over all taps of the kernel (conv derives it). The
+other is Winograd's F(2 x 2, 3 x 3): an output tile of 2 x 2 takes 16 products in place of 36 (Lavin
+and Gray, Fast algorithms for convolutional neural networks, 2015). In one dimension, with an input
+tile d of four and a filter w of three,
 
     y0 = m0 + m1 + m2      m0 = w0·(d0 - d2)                  m1 = (w0 + w1 + w2)/2·(d1 + d2)
     y1 = m1 - m2 - m3      m3 = w2·(d1 - d3)                  m2 = (w0 - w1 + w2)/2·(d2 - d1)
 
-are w0·d0 + w1·d1 + w2·d2 and w0·d1 + w1·d2 + w2·d3. In two, the sums of d are taken of columns and
-then of rows, as are those of w and of m. The sums over the channels come between: they are those of
-a convolution with one tap, for each of the 16 terms. What is done besides, once per pixel and
-channel, is small beside them. Rounding errors are of the size of the largest pixel under the
-kernel, even if its weight is zero; an image with results that are not finite takes the direct form.
+are w0·d0 + w1·d1 + w2·d2 and w0·d1 + w1·d2 + w2·d3. The sums of w are the filter transform G w,
+those of d the input transform Bᵀ d, those of m the output transform Aᵀ m. In two dimensions each is
+taken of columns and then of rows, so that a tile has 16 components:
+
+    Y = Aᵀ [Σ_c (G w_c Gᵀ) ⊙ (Bᵀ d_c B)] A
+
+The sum over channels c is, for each of the components, a convolution with one tap; the transforms,
+made once per tile and channel, are little work beside it. Rounding errors are of the size of the
+largest pixel under the kernel, even if its weight is zero; an image with results that are not
+finite takes the direct form.
 """
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
@@ -35,22 +40,22 @@ from minigrad.kernels.compiled.conv_tile import (
     clear,
     copy,
     dot_tile,
+    filter_transform,
     flat,
     flat_end,
-    input_columns,
-    input_rows,
+    input_transform_columns,
+    input_transform_rows,
     move,
     on,
-    output_columns,
-    output_rows,
-    weight_terms,
+    output_transform_columns,
+    output_transform_rows,
     wide,
     wide_end,
 )
 from minigrad.kernels.machinery.launch import exact, seldom
 
 # What a worker is told: sizes, and where the arrays lie.
-GEOMETRY = ["C", "H", "W", "OH", "OW", "KW", "M", "S", "Q", "R", "sh", "sw", "lanes", "steps"]
+GEOMETRY = ["C", "H", "W", "OH", "OW", "KW", "M", "S", "Q", "R", "sh", "sw", "lanes", "tile_rows"]
 GEOMETRY += ["bands", "size", "rows", "columns"]
 CALL = ["N", "G", "O", "taps", "parts", "shares", "at_once", "workers", "room"]
 CALL += ["images", "g", "weights", "bias", "offsets", "scratch", "bad"]
@@ -66,7 +71,8 @@ JOB = np.dtype(
 
 @exact
 def _copy(target, source, n, lanes, room):
-    """n elements; in whole vectors if so much may be read and written, to be written over later."""
+    """n elements. Whole vectors are moved if so much may be read, and the last of them may write
+    beyond the n elements: what belongs there is written later."""
     if n + lanes <= room:
         for j in range(0, n, lanes):
             move(on(target, j), on(source, j))
@@ -109,57 +115,61 @@ def _fill(image, room, band, job, out):
                 out = on(out, M * S)
 
 
-# ---------------------------------------------------------------------------- squares
+# ---------------------------------------------------------------------------- Winograd
 
 
 @exact
-def _input_terms(windows, job, columns, out):
-    """The sums of d in 16 terms: (16, C, pixels), from windows (C, M, S) that begin with a square.
+def _input_transform(windows, job, columns, out):
+    """The components (16, C, tiles) of windows (C, M, S), which begin with an input tile.
 
-    columns takes the sums of columns: four of the even rows, four of the odd ones. Whatever is
-    written here has a vector of room behind it.
+    columns takes the transforms of columns: four of the even rows, four of the odd ones. Whatever
+    is written here has a vector of room behind it.
     """
     C, M, S, Q, lanes = job.C, job.M, job.S, job.Q, job.lanes
-    pixels, size = (M // 2 - 1) * Q, M // 2 * Q + lanes
-    term = C * pixels + lanes
+    tiles, size = (M // 2 - 1) * Q, M // 2 * Q + lanes
+    component = C * tiles + lanes
     for _ in range(C):
         for m in range(M):
             row, target = on(windows, m * S), on(columns, m % 2 * 4 * size + m // 2 * Q)
             for q in range(0, Q, lanes):
-                input_columns(on(row, 2 * q), on(target, q), size)
+                input_transform_columns(on(row, 2 * q), on(target, q), size)
         for k in range(4):
             even, odd = on(columns, k * size), on(columns, (4 + k) * size)
-            target = on(out, k * term)
-            for j in range(0, pixels, lanes):
-                input_rows(on(even, j), on(odd, j), Q, on(target, j), 4 * term)
-        windows, out = on(windows, M * S), on(out, pixels)
+            target = on(out, k * component)
+            for j in range(0, tiles, lanes):
+                input_transform_rows(on(even, j), on(odd, j), Q, on(target, j), 4 * component)
+        windows, out = on(windows, M * S), on(out, tiles)
 
 
 @exact
-def _output(products, bias, job, row0, rows, columns, spare, y):
-    """Rows row0..row0+rows-1 of y (O, OH·OW) from products (16, O, pixels): is any not finite?
+def _output_transform(products, bias, job, row0, rows, columns, spare, y):
+    """Rows row0..row0+rows-1 of y (O, OH·OW) from products (16, O, tiles). Is any not finite?
 
-    columns takes the sums of rows, four for the even rows of y and four for the odd ones.
+    columns takes the transforms of rows, four for the even rows of y and four for the odd ones.
     """
     O, OH, OW, Q, lanes = job.O, job.OH, job.OW, job.Q, job.lanes
-    pixels, size = (rows + 1) // 2 * Q, job.M // 2 * Q + lanes
-    n = O * pixels
+    tiles, size = (rows + 1) // 2 * Q, job.M // 2 * Q + lanes
+    n = O * tiles
     bad = False
     for o in range(O):
         for k in range(4):
             even, odd = on(columns, k * size), on(columns, (4 + k) * size)
-            for j in range(0, pixels, lanes):
-                output_rows(on(products, k * n + j), 4 * n, on(even, j), on(odd, j))
+            for j in range(0, tiles, lanes):
+                output_transform_rows(on(products, k * n + j), 4 * n, on(even, j), on(odd, j))
         for r in range(rows):
             sums, target = on(columns, r % 2 * 4 * size + r // 2 * Q), on(y, (row0 + r) * OW)
-            within = OW + 2 * lanes <= (rows - r) * OW  # else a vector would reach another band
+            # The last vector of a row may reach into the rows below, but not into another band,
+            # which another worker writes.
+            within = OW + 2 * lanes <= (rows - r) * OW
             row = target if within else spare
             for q in range(0, Q, lanes):
                 count, target_q = (OW + 1) // 2 - q, on(row, 2 * q)
-                bad |= output_columns(on(sums, q), size, bias[o], target_q, count, OW // 2 - q)
+                bad |= output_transform_columns(
+                    on(sums, q), size, bias[o], target_q, count, OW // 2 - q
+                )
             if not within:
                 copy(target, spare, OW)
-        products, y = on(products, pixels), on(y, OH * OW)
+        products, y = on(products, tiles), on(y, OH * OW)
     return bad
 
 
@@ -205,16 +215,16 @@ def _tiles(windows, offsets, taps, weights, pixels, O, lanes, y, row):
         j += span
 
 
-def transform_weights(s, jobs, out):
-    """Worker s's share of the weights of 16 terms: (16, blocks, C, ROWS).
+def transform_filters(s, jobs, out):
+    """Worker s's share of the filters' components (16, blocks, C, ROWS).
 
-    weights (blocks, C, 3, 3, ROWS) are packed kernels.
+    weights (blocks, C, 3, 3, ROWS) are packed filters.
     """
     job = carray(jobs, 1)[0]
     n = job.G * _blocks(job.O) // ROWS * job.C
     weights = at(job.weights, out)
     for i in range(s * n // job.workers, (s + 1) * n // job.workers):
-        weight_terms(on(weights, i * 9 * ROWS), on(out, i * ROWS), n * ROWS)
+        filter_transform(on(weights, i * 9 * ROWS), on(out, i * ROWS), n * ROWS)
 
 
 def convolve(s, jobs, y):
@@ -239,35 +249,35 @@ def convolve(s, jobs, y):
         _tiles(windows, offsets, taps, weights, (row1 - row0) * OW, O, job.lanes, result, L)
 
 
-def convolve_squares(s, jobs, y):
-    """As convolve, with weights (16, G, O/ROWS, C, ROWS), and bands of rows of squares.
+def convolve_winograd(s, jobs, y):
+    """As convolve, with the filters' components (16, G, O/ROWS, C, ROWS); a band is rows of tiles.
 
-    Behind the windows are the sums of columns, the 16 terms, their products and a row. bad (N·G)
-    says in which images y is not all finite.
+    Behind the windows lie the transforms of columns, the input's components, the products and a
+    row. bad (N·G) says in which images y is not all finite.
     """
     job = carray(jobs, 1)[0]
     C, O, Q, bands, lanes = job.C, job.O, job.Q, job.bands, job.lanes
     offsets, images = at(job.offsets, 0), at(job.images, y)
     windows, most = on(at(job.scratch, y), s * job.room), (job.M // 2 - 1) * Q
     columns = on(windows, job.size)
-    terms = on(columns, 8 * (job.M // 2 * Q + lanes))
-    products = on(terms, 16 * (C * most + lanes))
+    components = on(columns, 8 * (job.M // 2 * Q + lanes))
+    products = on(components, 16 * (C * most + lanes))
     spare = on(products, 16 * O * most + lanes)
     bad = carray(at(job.bad, 0), job.N * job.G)
     elements, tasks = job.N * job.G * C * job.H * job.W, job.N * job.G * bands
     for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
         i, band = t // bands, t % bands
-        step0, step1 = band * job.steps // bands, (band + 1) * job.steps // bands
-        pixels, skip, g = (step1 - step0) * Q, i * C * job.H * job.W, i % job.G
+        row0, row1 = band * job.tile_rows // bands, (band + 1) * job.tile_rows // bands
+        tiles, skip, g = (row1 - row0) * Q, i * C * job.H * job.W, i % job.G
         _fill(on(images, skip), elements - skip, band, job, windows)
-        _input_terms(windows, job, columns, terms)
+        _input_transform(windows, job, columns, components)
         for k in range(16):
-            x, d = on(terms, k * (C * most + lanes)), on(products, k * O * pixels)
+            x, d = on(components, k * (C * most + lanes)), on(products, k * O * tiles)
             weights = on(at(job.weights, y), (k * job.G + g) * _blocks(O) * C)
-            _tiles(x, offsets, C, weights, pixels, O, lanes, d, pixels)
+            _tiles(x, offsets, C, weights, tiles, O, lanes, d, tiles)
         bias = carray(on(at(job.bias, y), g * O), O)
-        rows, result = min(2 * step1, job.OH) - 2 * step0, on(y, i * O * job.OH * job.OW)
-        if _output(products, bias, job, 2 * step0, rows, columns, spare, result):
+        rows, result = min(2 * row1, job.OH) - 2 * row0, on(y, i * O * job.OH * job.OW)
+        if _output_transform(products, bias, job, 2 * row0, rows, columns, spare, result):
             bad[i] = 1
 
 
