@@ -516,6 +516,22 @@ def everything() -> bytes:
 
 
 @needs_numba
+def test_no_kernel_is_compiled_without_nan_and_inf() -> None:
+    """With LLVM's flags nnan and ninf, as in fastmath=True, checks for NaN and inf are deleted."""
+    from numba.core.dispatcher import Dispatcher
+
+    found = 0
+    for name, module in list(sys.modules.items()):
+        if name.startswith("minigrad.kernels."):
+            for function in vars(module).values():
+                if isinstance(function, Dispatcher):
+                    flags = function.targetoptions.get("fastmath") or set()
+                    assert flags <= {"reassoc", "contract", "nsz", "arcp"}, (name, function)
+                    found += 1
+    assert found > 50
+
+
+@needs_numba
 def test_same_bits_for_any_number_of_threads() -> None:
     from minigrad.kernels.machinery import launch
 
@@ -523,17 +539,17 @@ def test_same_bits_for_any_number_of_threads() -> None:
     one = everything()
     kernels.set_num_threads(2)
     calls = []
-    twin = launch.get_num_threads
+    asked = launch.get_num_threads
 
     def counting() -> int:
         calls.append(1)
-        return twin()
+        return asked()
 
     launch.get_num_threads = counting
     try:
         two = everything()
     finally:
-        launch.get_num_threads = twin
+        launch.get_num_threads = asked
     if launch._MOST > 1:
         assert calls  # or the comparison says nothing
     assert one == two

@@ -52,7 +52,7 @@ from minigrad.kernels.compiled.conv_tile import (
     wide,
     wide_end,
 )
-from minigrad.kernels.machinery.launch import exact, seldom
+from minigrad.kernels.machinery.launch import cold, exact
 
 # What a worker is told: sizes, and where the arrays lie.
 GEOMETRY = ["C", "H", "W", "OH", "OW", "KW", "M", "S", "Q", "R", "sh", "sw", "lanes", "tile_rows"]
@@ -80,7 +80,7 @@ def _copy(target, source, n, lanes, room):
         copy(target, source, n)
 
 
-@seldom
+@cold
 def _fill(image, room, band, job, out):
     """The windows (R, KW, C, M, S) of image (C, H, W) for a band; conv says what they are.
 
@@ -182,7 +182,7 @@ def _blocks(O):
     return (O + ROWS - 1) // ROWS * ROWS
 
 
-@seldom
+@cold
 def _tiles(windows, offsets, taps, weights, pixels, O, lanes, y, row):
     """y[o·row + j] = Σ_k weights[o, k]·windows[offsets[k] + j] for o < O and j < pixels."""
     blocks = _blocks(O) // ROWS

@@ -53,8 +53,8 @@ def batch_norm(
         (y, mean, var, inv_std),
     )
     if a.ndim == 2:
-        kernel, twin = columns.batch_norm_c, columns.batch_norm_c_p
-        run(kernel, twin, _tasks(*a.shape), x.size, a, *affine, *results)
+        serial, parallel = columns.batch_norm_c, columns.batch_norm_c_p
+        run(serial, parallel, _tasks(*a.shape), x.size, a, *affine, *results)
         y = relu.relu(y) if then_relu else y
     else:
         run(planes.batch_norm_s, planes.batch_norm_s_p, C, x.size, a, *affine, then_relu, *results)
@@ -139,6 +139,6 @@ def group_norm_backward(
     rows = (ready(a, x.dtype).reshape(1, N * C, S) for a in (g, x))
     given = ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype)
     results = dx.reshape(1, N * C, S), dgamma, dbeta
-    kernel, twin = planes.group_backward_s, planes.group_backward_s_p
-    run(kernel, twin, N * groups, x.size, *rows, C, *given, *results)
+    serial, parallel = planes.group_backward_s, planes.group_backward_s_p
+    run(serial, parallel, N * groups, x.size, *rows, C, *given, *results)
     return dx, dgamma.reshape(N, C).sum(0), dbeta.reshape(N, C).sum(0)

@@ -12,14 +12,14 @@ import numpy as np
 from numba import prange
 
 from minigrad.kernels.machinery.launch import (
-    borrowed,
+    cold,
     contracted_part,
     exact,
     fast,
     kernel,
     part,
-    seldom,
     threaded,
+    uncounted,
 )
 
 PANEL = 1024  # at most so many columns in one task
@@ -44,7 +44,7 @@ def _ordinary(v):
     return v == 0.0 or 1e-25 < abs(v) < 1e25
 
 
-@seldom
+@cold
 def _statistics(x, j):
     """Mean and biased variance of x[:, j] by the definition, all in float64: slow but sure."""
     x0, m = np.float64(x[0, j]), len(x)
@@ -59,7 +59,7 @@ def _statistics(x, j):
     return x0 + shift, q / m
 
 
-@seldom
+@cold
 def _gradient_sums(g, x, j, mean):
     """Σ g and Σ g·(x - mean) of column j, all in float64."""
     s = 0.0
@@ -134,7 +134,7 @@ def _flush(part, total):
 @part
 def _sums_c(lo, hi, x, guess, sums):
     """Σ d and Σ d² of d = x - guess, per block of rows: sums (blocks, 2, C)."""
-    x, guess, sums = borrowed(x), borrowed(guess), borrowed(sums)
+    x, guess, sums = uncounted(x), uncounted(guess), uncounted(sums)
     for t in range(lo, hi):
         begin, end, j0, j1 = _place(t, x.shape)
         block, c = sums[begin // rows_of_block(x.shape[0])], guess[j0:j1]
@@ -202,7 +202,7 @@ def _coefficients(x, mean, inv_std, gamma, beta):
 
 @contracted_part
 def _affine_c(lo, hi, x, table, wide, odd, y):
-    x, table, y = borrowed(x), borrowed(table), borrowed(y)
+    x, table, y = uncounted(x), uncounted(table), uncounted(y)
     for t in range(lo, hi):
         n0, n1, j0, j1 = _place(t, x.shape)
         centre, scale = table[0, j0:j1], table[1, j0:j1]
@@ -250,7 +250,7 @@ def _add_rows_g(g0, g1, r0, r1, c, s, q):
 @part
 def _sums_g_c(lo, hi, g, x, centre, sums):
     """Σ g and Σ g·(x - centre), per block of rows: sums (blocks, 2, C)."""
-    g, x, centre, sums = borrowed(g), borrowed(x), borrowed(centre), borrowed(sums)
+    g, x, centre, sums = uncounted(g), uncounted(x), uncounted(centre), uncounted(sums)
     for t in range(lo, hi):
         begin, end, j0, j1 = _place(t, x.shape)
         block, c = sums[begin // rows_of_block(x.shape[0])], centre[j0:j1]
@@ -291,7 +291,7 @@ def _gradient_coefficients(g, x, centre, sums, mean, inv_std, gamma, batch, dgam
 
 @contracted_part
 def _three_terms_c(lo, hi, g, x, table, wide, odd, batch, dx):
-    g, x, table, dx = borrowed(g), borrowed(x), borrowed(table), borrowed(dx)
+    g, x, table, dx = uncounted(g), uncounted(x), uncounted(table), uncounted(dx)
     for t in range(lo, hi):
         n0, n1, j0, j1 = _place(t, x.shape)
         centre, a, b, k = table[0, j0:j1], table[1, j0:j1], table[2, j0:j1], table[3, j0:j1]
@@ -322,7 +322,7 @@ def backward_c(lo, hi, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
     _three_terms_c(lo, hi, g, x, table, wide, odd, batch, dx)
 
 
-# The parallel twins.
+# The parallel forms.
 
 
 @threaded

@@ -16,13 +16,13 @@ import numpy as np
 from numba import prange
 
 from minigrad.kernels.machinery.launch import (
-    borrowed,
+    cold,
     contracted,
     exact,
     fast,
     kernel,
-    seldom,
     threaded,
+    uncounted,
 )
 
 STRETCH = 4096  # elements of one float32 partial sum
@@ -73,7 +73,7 @@ def _sum_g(g, row, c):
     return s, q
 
 
-@seldom
+@cold
 def _statistics(x, c):
     """Mean and biased variance of x[:, c] by the definition, all in float64: slow but sure."""
     N, _, S = x.shape
@@ -124,7 +124,7 @@ def _feature_moments(x, c):
 
 @kernel
 def moments_s(lo, hi, x, mean, var):
-    x = borrowed(x)
+    x = uncounted(x)
     for c in range(lo, hi):
         mean[c], var[c] = _feature_moments(x, c)
 
@@ -172,7 +172,7 @@ def _at(parameter, c, without):
 
 @kernel
 def normalize_s(lo, hi, x, mean, inv_std, gamma, beta, y):
-    x, y = borrowed(x), borrowed(y)
+    x, y = uncounted(x), uncounted(y)
     for c in range(lo, hi):
         _normalize_feature(x, y, c, mean[c], inv_std[c], _at(gamma, c, 1.0), _at(beta, c, 0.0))
 
@@ -187,7 +187,7 @@ def _relu(y, c):
 
 @kernel
 def batch_norm_s(lo, hi, x, gamma, beta, eps, relu, y, mean, var, inv_std):
-    x, y = borrowed(x), borrowed(y)
+    x, y = uncounted(x), uncounted(y)
     for c in range(lo, hi):
         mean[c], var[c] = _feature_moments(x, c)
         inv_std[c] = 1 / np.sqrt(var[c] + eps)
@@ -199,7 +199,7 @@ def batch_norm_s(lo, hi, x, gamma, beta, eps, relu, y, mean, var, inv_std):
 @kernel
 def group_norm_s(lo, hi, x, groups, channels, gamma, beta, eps, y, mean, var, inv_std):
     """Statistics of `groups` (1, N·G, C/G·S); x and y are (1, N·C, S). A task is a group."""
-    x, groups, y = borrowed(x), borrowed(groups), borrowed(y)
+    x, groups, y = uncounted(x), uncounted(groups), uncounted(y)
     spread = x.shape[1] // groups.shape[1]
     for t in range(lo, hi):
         mean[t], var[t] = _feature_moments(groups, t)
@@ -209,7 +209,7 @@ def group_norm_s(lo, hi, x, groups, channels, gamma, beta, eps, y, mean, var, in
             _normalize_feature(x, y, i, mean[t], inv_std[t], _at(gamma, c, 1.0), _at(beta, c, 0.0))
 
 
-@seldom
+@cold
 def _exact_gradient_sums(g, x, c, mean):
     """Σ g and Σ g·(x - mean) of feature c, all in float64."""
     s = 0.0
@@ -246,16 +246,16 @@ def _three_terms(g, row, dx, centre, a, b, k):
 
 
 @contracted
-def _three_terms_there(dx, row, centre, a, b, k):
+def _three_terms_in_place(dx, row, centre, a, b, k):
     """As _three_terms, with g in dx."""
     for i in range(row.size):
         dx[i] = a * dx[i] + (b * (row[i] - centre) + k)
 
 
 @fast
-def _gradient_of_feature(g, x, dx, c, mean, a, b, k, batch, there):
-    """(8) as a·g + b·(x - mean) + k, in the dtype of x if the coefficients fit it. `there`: g and
-    dx are the same array."""
+def _gradient_of_feature(g, x, dx, c, mean, a, b, k, batch, in_place):
+    """(8) as a·g + b·(x - mean) + k, in the dtype of x if the coefficients fit it. With `in_place`
+    g and dx are the same array."""
     if not batch:  # constant statistics: x plays no part, not even where it is not finite
         for n in range(x.shape[0]):
             g_row, out = g[n, c], dx[n, c]
@@ -267,8 +267,8 @@ def _gradient_of_feature(g, x, dx, c, mean, a, b, k, batch, there):
     if _ordinary(a) and _ordinary(b) and _ordinary(k_x) and _ordinary(mean):
         a_x, b_x, k_x = x.dtype.type(a), x.dtype.type(b), x.dtype.type(k_x)
         for n in range(x.shape[0]):
-            if there:
-                _three_terms_there(dx[n, c], x[n, c], centre, a_x, b_x, k_x)
+            if in_place:
+                _three_terms_in_place(dx[n, c], x[n, c], centre, a_x, b_x, k_x)
             else:
                 _three_terms(g[n, c], x[n, c], dx[n, c], centre, a_x, b_x, k_x)
     else:
@@ -288,7 +288,7 @@ def _relu_backward(g, y, c, out):
 @kernel
 def backward_s(lo, hi, g, y, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
     """If relu followed, y is its result; else y has no elements."""
-    g, y, x, dx = borrowed(g), borrowed(y), borrowed(x), borrowed(dx)
+    g, y, x, dx = uncounted(g), uncounted(y), uncounted(x), uncounted(dx)
     m = x.shape[0] * x.shape[2]
     for c in range(lo, hi):
         if y.size:
@@ -307,7 +307,7 @@ def backward_s(lo, hi, g, y, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
 def group_backward_s(lo, hi, g, x, channels, mean, inv_std, gamma, dx, dgamma, dbeta):
     """g, x and dx are (1, N·C, S), dgamma and dbeta (N·C,). What (8) subtracts is summed over the
     group, of g·gamma in place of g."""
-    g, x, dx = borrowed(g), borrowed(x), borrowed(dx)
+    g, x, dx = uncounted(g), uncounted(x), uncounted(dx)
     spread = x.shape[1] // mean.size
     m = spread * x.shape[2]
     for t in range(lo, hi):
@@ -325,7 +325,7 @@ def group_backward_s(lo, hi, g, x, channels, mean, inv_std, gamma, dx, dgamma, d
             _gradient_of_feature(g, x, dx, i, mean[t], a, b, k, True, False)
 
 
-# The parallel twins.
+# The parallel forms.
 
 
 @threaded

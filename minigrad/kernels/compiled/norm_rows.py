@@ -12,15 +12,15 @@ from minigrad.kernels import reference
 from minigrad.kernels.machinery.arrays import Array
 from minigrad.kernels.machinery.launch import (
     PARALLEL_FROM,
-    borrowed,
+    cold,
     contracted,
     exact,
     fast,
     kernel,
     ready,
     run,
-    seldom,
     threaded,
+    uncounted,
     vector,
 )
 from minigrad.kernels.machinery.memory import empty
@@ -60,7 +60,7 @@ def _sum2(row, c):
     return s, q
 
 
-@seldom
+@cold
 def _statistics(row):
     """Mean and biased variance by the definition, all in float64: slow but sure."""
     x0, D = np.float64(row[0]), row.size
@@ -112,7 +112,7 @@ def _affine(row, out, centre, scale, rest, gamma, beta):
 
 @kernel
 def _layer_norm(lo, hi, x, gamma, beta, eps, y, mean, inv_std):
-    x, gamma, beta, y = borrowed(x), borrowed(gamma), borrowed(beta), borrowed(y)
+    x, gamma, beta, y = uncounted(x), uncounted(gamma), uncounted(beta), uncounted(y)
     for n in range(lo, hi):
         row, kind = x[n], x.dtype.type
         mean[n], var = _row_moments(row)
@@ -177,8 +177,8 @@ def _flush(part, total):
 @kernel
 def _layer_norm_backward(lo, hi, g, x, mean, inv_std, gamma, dx, dgamma, dbeta):
     """mean has no elements for rms norm, which subtracts none (11)."""
-    g, x, gamma, dx = borrowed(g), borrowed(x), borrowed(gamma), borrowed(dx)
-    dgamma, dbeta = borrowed(dgamma), borrowed(dbeta)
+    g, x, gamma, dx = uncounted(g), uncounted(x), uncounted(gamma), uncounted(dx)
+    dgamma, dbeta = uncounted(dgamma), uncounted(dbeta)
     N, D = x.shape
     kind, wide = x.dtype.type, gamma.astype(np.float64)
     part_g, part_b = np.zeros(D, x.dtype), np.zeros(D, x.dtype)
@@ -206,7 +206,7 @@ def _layer_norm_backward(lo, hi, g, x, mean, inv_std, gamma, dx, dgamma, dbeta):
 
 @kernel
 def _rms_norm(lo, hi, x, gamma, eps, y, inv_rms):
-    x, y, D = borrowed(x), borrowed(y), x.shape[1]
+    x, y, D = uncounted(x), uncounted(y), x.shape[1]
     for n in range(lo, hi):
         row, out = x[n], y[n]
         q = 0.0

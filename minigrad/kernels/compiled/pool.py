@@ -9,13 +9,13 @@ from numba import prange, types
 
 from minigrad.kernels.machinery.arrays import Array, Pair, pairs_array
 from minigrad.kernels.machinery.launch import (
-    borrowed,
     exact,
     exact_kernel,
     intrinsic,
     ready,
     run,
     threaded,
+    uncounted,
 )
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.reference.pool import divisors
@@ -87,7 +87,7 @@ def _compare(typingctx, top, bottom, y, index, q, first, width):
 @exact_kernel
 def _max_of_four(lo, hi, x, y, index):
     """The usual windows: 2 x 2, side by side."""
-    x, y, index = borrowed(x), borrowed(y), borrowed(index)
+    x, y, index = uncounted(x), uncounted(y), uncounted(index)
     W, n = x.shape[2], y.shape[2]
     for t in range(lo, hi):
         for p in range(y.shape[1]):
@@ -150,7 +150,7 @@ def _max_pool_backward(lo, hi, g, index, dx):
 @exact_kernel
 def _avg_pool(lo, hi, x, where, divisor, y):
     kernel, stride, padding = where[0], where[1], where[2]
-    x, y = borrowed(x), borrowed(y)
+    x, y = uncounted(x), uncounted(y)
     _, H, W = x.shape
     _, OH, OW = y.shape
     sums, step = np.empty(OW), np.uint64(stride[1])
@@ -177,7 +177,7 @@ def _avg_pool(lo, hi, x, where, divisor, y):
 @exact_kernel
 def _avg_pool_backward(lo, hi, g, where, divisor, dx):
     kernel, stride, padding = where[0], where[1], where[2]
-    g, dx = borrowed(g), borrowed(dx)
+    g, dx = uncounted(g), uncounted(dx)
     _, H, W = dx.shape
     _, OH, OW = g.shape
     shares, step = np.empty(OW), np.uint64(stride[1])

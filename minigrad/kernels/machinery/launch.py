@@ -1,8 +1,15 @@
 """How compiled kernels are made and started: compiler flags, threads, arrays as they want them.
 
-A kernel is a serial loop over tasks lo <= t < hi (features, rows, planes). Its twin, named _p,
-hands the same tasks to several threads. No sum crosses a task, and the tasks do not depend on the
-number of threads, so neither do the bits of the result.
+A kernel has two forms. The serial one is a loop over tasks lo <= t < hi (features, rows, planes).
+The parallel one, named _p, hands the same tasks to several threads, and `run` chooses. No sum
+crosses a task, and the tasks do not depend on the number of threads, so neither do the bits of the
+result.
+
+Two things that look as if they could be shared are written out, because of numba's cache on disk,
+without which every process would compile for seconds. It does not notice changes in other files, so
+functions that are compiled into one another stand in one file, and small ones in each that needs
+them. And it never hits for functions that another function makes, so there is no factory for the
+parallel forms.
 """
 
 from __future__ import annotations
@@ -21,33 +28,48 @@ from minigrad.kernels.machinery.threads import get_num_threads, hold_blas
 
 intrinsic: Any = extending.intrinsic
 
-# Sums may be reordered into vector lanes. Not among the flags: nnan and ninf, with which LLVM would
-# delete the checks for NaN and inf.
-FLAGS = {"reassoc", "contract", "nsz", "arcp"}
 PARALLEL_FROM = 1 << 18  # elements; below, waking threads costs about what they save
 
-# What does not say fastmath=False inherits the flags of its first caller.
-# nogil: threads of the user may run while a kernel does. Nothing compiles before it is called.
-# What only kernels call has no wrapper for Python, which would have to be compiled and loaded.
-# Small functions are inlined, because every call would count references to its arrays. Kernels, and
-# parts that a kernel shares with its twin, are not: compiled a second time, their sums might be
-# reordered in another way, and the bits would depend on the number of threads.
-_options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
-_inner = {**_options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-kernel = njit(**_options, fastmath=FLAGS)
-exact_kernel = njit(**_options, fastmath=False)
-part = njit(**_inner, fastmath=FLAGS)
-contracted_part = njit(**_inner, fastmath={"contract"})
-fast = njit(**_inner, fastmath=FLAGS, forceinline=True)
-contracted = njit(**_inner, fastmath={"contract"}, forceinline=True)
-exact = njit(**_inner, fastmath=False, forceinline=True)
-seldom = njit(**_inner, fastmath=False)  # exact, and left out of line
-threaded = njit(**_options, parallel=True)
+# What LLVM may do with floats. REORDERED: sums run in vector lanes. CONTRACTED: a product and a sum
+# are one instruction. EXACT: nothing. nnan and ninf are nowhere among the flags: with them LLVM
+# would delete the checks for NaN and inf.
+REORDERED = {"reassoc", "contract", "nsz", "arcp"}
+CONTRACTED = {"contract"}
+EXACT = False  # has to be said: without a word, a function inherits the flags of its first caller
+
+
+def _njit(floats: Any, inlined: bool, from_python: bool) -> Any:
+    """Compiled when it is first called, kept on disk, and run without holding Python's lock."""
+    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+    if inlined:  # a call would count references to its arrays
+        options["forceinline"] = True
+    if not from_python:  # a wrapper for Python would have to be compiled and loaded, too
+        options.update(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return njit(**options, fastmath=floats)
+
+
+# fmt: off
+#                       floats      inlined  called from Python    what for
+kernel          = _njit(REORDERED,  False,   True)   # the serial form of a kernel with sums
+exact_kernel    = _njit(EXACT,      False,   True)   # of one whose floats are the formula's
+part            = _njit(REORDERED,  False,   False)  # what both forms of a kernel share
+contracted_part = _njit(CONTRACTED, False,   False)  # the same, where nothing is summed
+fast            = _njit(REORDERED,  True,    False)  # a small function with sums
+contracted      = _njit(CONTRACTED, True,    False)  # a small function without
+exact           = _njit(EXACT,      True,    False)  # x - c and comparisons, to stay as written
+cold            = _njit(EXACT,      False,   False)  # what rarely runs, kept out of its callers
+# fmt: on
+threaded = njit(cache=True, nogil=True, error_model="numpy", parallel=True)  # a parallel form
+# Serial forms and parts are not inlined: compiled a second time, within the parallel form, their
+# sums might be reordered in another way, and the bits would depend on the number of threads.
 
 
 @intrinsic
-def borrowed(typingctx: Any, array: Any) -> Any:
-    """The array, whose slices from now on count no references: its caller holds it long enough."""
+def uncounted(typingctx: Any, array: Any) -> Any:
+    """The array, whose slices from now on count no references: its caller holds it long enough.
+
+    Without it, every slice that a loop takes costs two atomic counts.
+    """
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         view = context.make_array(signature.return_type)(context, builder, args[0])
@@ -73,7 +95,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def run(kernel: Any, twin: Any, tasks: int, elements: int, *args: Any) -> None:
+def run(serial: Any, parallel: Any, tasks: int, elements: int, *args: Any) -> None:
     """Run tasks 0..tasks-1: in parallel if that pays and nobody else is doing so, else serially."""
     if elements >= PARALLEL_FROM and tasks > 1 and not _forked:
         n = min(get_num_threads(), _MOST)
@@ -83,14 +105,14 @@ def run(kernel: Any, twin: Any, tasks: int, elements: int, *args: Any) -> None:
                 if before != n:  # setting takes longer than asking
                     numba.set_num_threads(n)
                 try:
-                    twin(tasks, *args)
+                    parallel(tasks, *args)
                 finally:
                     if before != n:
                         numba.set_num_threads(before)
             finally:
                 _lock.release()
             return
-    kernel(0, tasks, *args)
+    serial(0, tasks, *args)
 
 
 def ready(a: Array, dtype: np.dtype[Any]) -> Array:
