@@ -151,7 +151,7 @@ class set_grad_enabled(_Grad):
         return (enable_grad if self.mode else no_grad)()
 
     def _wrap(self, function: F) -> F:
-        grad_enabled.reset(self._tokens.pop())  # as a decorator it must change nothing yet
+        grad_enabled.reset(self._tokens.pop())  # a decorator changes nothing before the call
         return super()._wrap(function)
 
 

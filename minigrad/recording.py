@@ -63,7 +63,7 @@ def _same_dtype(name: str, x: Any, y: Any) -> tuple[Any, Any] | None:
 
 def _number(name: str, y: float, dtype: np.dtype[Any]) -> Any:
     """y as a 0-d array, with which numpy computes faster than with a plain number."""
-    if -60000 < y < 60000:  # nothing overflows, in float16 neither, so numpy need not be silenced
+    if -60000 < y < 60000:  # overflows in no dtype, not in float16, and errstate takes long
         return np.array(y, dtype)
     try:
         with np.errstate(over="ignore"):
@@ -75,6 +75,7 @@ def _number(name: str, y: float, dtype: np.dtype[Any]) -> Any:
 
 
 def check_broadcast(name: str, arrays: Sequence[Array]) -> None:
+    """Raise, naming the op, unless the arrays' shapes broadcast."""
     try:
         np.broadcast_shapes(*(a.shape for a in arrays))
     except ValueError:
@@ -119,8 +120,9 @@ def floating_operand(name: str, x: Any) -> Array:
 def record_each(name: str, out: Any, *pairs: Pair) -> Tensor:
     """Record an operation whose inputs have a map of their own each: from g to that gradient.
 
-    Un-broadcasting happens here and nowhere else: where the output's shape or dtype is not that of
-    an input, its map may return any that the forward's broadcasting and promotion made of it.
+    Un-broadcasting is done for them: where the output's shape or dtype is not that of an input, its
+    map may return any that the forward's broadcasting and promotion made of it, and `fit` takes it
+    back. (An op that uses `record` calls `fit` itself.)
     """
     if not modes.grad_enabled.get():
         return _unrecorded(name, out)
@@ -271,10 +273,11 @@ def needs_grad(x: Any) -> bool:
 
 
 def _unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:
+    """The result of an operation through which no gradient passes."""
     if type(out) is not ndarray:
         out = np.asarray(out)
     if out.dtype.kind == "c" and modes.probing.get() and not modes.grad_enabled.get():
-        out = out.real  # under no_grad a derivative stops, and so must the part that stands for it
+        out = out.real  # Under no_grad derivatives stop: here, those in the imaginary part.
     if modes.anomaly_users and out.dtype.kind in "fc":
         modes.watch_forward(Node(name, (), out.shape, out.dtype, None), out)
     return wrap(out, None, base)

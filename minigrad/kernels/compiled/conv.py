@@ -124,7 +124,7 @@ def _direct(
         np.array([_met(left, stride[1], OW, size[1]) for left in lefts], np.int64),
     )
     tiled = np.array([*offsets, *[0] * (-taps % DOT_TAPS)], np.int64)
-    windows = row * M + lanes  # with a vector more, which may be written
+    windows = row * M + lanes  # and a vector more, which _fill may write
     geometry = (
         C, *size, OH, OW, KW, M, OW, OW, len(rs), *stride, lanes, OH, bands, windows,
         *(table.ctypes.data for table in tables),

@@ -93,7 +93,8 @@ def _fill(image, room, band, job, out):
         top, m0, m1 = rows[band, r, 0], rows[band, r, 1], rows[band, r, 2]
         for b in range(KW):
             left, q0, q1 = columns[b, 0], columns[b, 1], columns[b, 2]
-            # If plane and window have equal rows: one long copy, then the columns beside it.
+            # Where rows of the plane and of the window are equally long, all of them are one long
+            # copy, after which the columns beside the image are cleared.
             long = sh == 1 and sw == 1 and S == W and m0 < m1 and q0 < q1
             n = (m1 - m0 - 1) * S + q1 - q0 if long else q1 - q0
             for c in range(job.C):

@@ -92,7 +92,8 @@ def _max_of_four(lo, hi, x, y, index):
     for t in range(lo, hi):
         for p in range(y.shape[1]):
             top, bottom = x[t, 2 * p], x[t, 2 * p + 1]
-            for q in range(0, n if n >= LANES else 0, LANES):  # the last may repeat some
+            # The last LANES windows end with the row, so some of them may be done twice.
+            for q in range(0, n if n >= LANES else 0, LANES):
                 _compare(top, bottom, y[t, p], index[t, p], min(q, n - LANES), 2 * p * W, W)
             for q in range(0 if n >= LANES else n):
                 best, at = top[2 * q], 0
@@ -125,8 +126,10 @@ def _max_pool(lo, hi, x, where, y, index):
                     first = (h0 + a * dilation[0]) * W + w0
                     for b in range(b0, b1):
                         i = first + b * dilation[1]
-                        v = plane[np.uint64(i)]  # unsigned: not checked for wrapping around
-                        take = (v > best) | (v != v)  # without a branch, which would be a guess
+                        # An unsigned index is not tested for being negative, and a selection is
+                        # no branch, which the processor would have to guess.
+                        v = plane[np.uint64(i)]
+                        take = (v > best) | (v != v)
                         best = v if take else best
                         at = i if take else at
                 y[t, p, q] = best
@@ -164,7 +167,7 @@ def _avg_pool(lo, hi, x, where, divisor, y):
                     if q0 < q1:
                         row = x[t, h, q0 * stride[1] - padding[1] + b :]
                         some = sums[q0:q1]
-                        if step == 2:  # known when compiling: vectors
+                        if step == 2:  # a step that the compiler knows gives vectors
                             for q in range(q1 - q0):
                                 some[q] += row[np.uint64(q) * np.uint64(2)]
                         else:
