@@ -1,4 +1,13 @@
-"""Convolution (cross-correlation, as in every neural network) and its transpose."""
+"""Convolution (cross-correlation, as in every neural network) and its transpose.
+
+With cols (N, C·KH·KW, L) holding every window of x as a column, L = OH·OW, it is a matrix product:
+
+    forward     y = w @ cols                                                            (CONV 1)
+    backward    dcols = wᵀ @ g,   dx = dcols added back window by window                (CONV 2)
+                dw = Σ_n g @ colsᵀ                                                      (CONV 3)
+
+Channels fall into groups that do not mix.
+"""
 
 from __future__ import annotations
 

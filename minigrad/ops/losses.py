@@ -320,7 +320,8 @@ def cross_entropy(
 
 
 def _fused_cross_entropy(x: Tensor, t: Any, ignore_index: int, reduction: str) -> Tensor:
-    # dL/dx = g·(softmax(x) - one-hot(t))/(number of targets for the mean)
+    # one row: loss = -log softmax(x)_t = log Σ_c exp(x_c) - x_t                          (CE 1)
+    #          dx = g·(softmax(x) - one-hot(t)), g/(number of targets) for the mean       (CE 2)
     a, t, w = _classes("cross_entropy", x, t, None, ignore_index)
     backend, kept = kernels.backend_for(a), w != 0
     rows = np.ascontiguousarray(t if kept.all() else np.where(kept, t, 0), np.int64)

@@ -1,32 +1,49 @@
 """Normalisation. All of it is one pair of kernels, on x seen as (N, C, S).
 
-The derivation, numbered as the kernels cite it. One feature has m = N·S values x_i; sums run over
-them; eps is added to the variance, inside the root.
+The equations, which the kernels cite by these numbers. One feature has m = N·S values x_i; sums run
+over them; eps is added to the variance, inside the root.
 
-    forward     mean = Σ x_i / m                                                             (1)
-                var = Σ (x_i - mean)² / m                 biased, as in Algorithm 1          (2)
-                inv_std = 1/√(var + eps),   x_hat_i = (x_i - mean)·inv_std                   (3)
-                y_i = gamma·x_hat_i + beta                                                   (4)
+    forward     mean = Σ x_i / m                                                          (BN 1)
+                var = Σ (x_i - mean)² / m                 biased, as in Algorithm 1       (BN 2)
+                inv_std = 1/√(var + eps),   x_hat_i = (x_i - mean)·inv_std                (BN 3)
+                y_i = gamma·x_hat_i + beta                                                (BN 4)
 
-    backward    dbeta = Σ g_i                                                                (5)
-                dgamma = Σ g_i·x_hat_i                                                       (6)
-                dx_hat_i = g_i·gamma                                                         (7)
+    backward    dbeta = Σ g_i                                                             (BN 5)
+                dgamma = Σ g_i·x_hat_i                                                    (BN 6)
+                dx_hat_i = g_i·gamma                                                      (BN 7)
 
 `mean` and `var` depend on every x_i, so x_i acts in three ways: by itself, through the variance and
 through the mean (Ioffe & Szegedy 2015, section 3):
 
-                dvar = Σ dx_hat_i·(x_i - mean)·(-½)·inv_std³ = -½·inv_std²·Σ dx_hat_i·x_hat_i  (8)
-                dmean = -inv_std·Σ dx_hat_i              (through var: Σ (x_i - mean) = 0)   (9)
-                dx_i = dx_hat_i·inv_std + dvar·2·(x_i - mean)/m + dmean/m                   (10)
+                dvar = Σ dx_hat_i·(x_i - mean)·(-½)·inv_std³
+                     = -½·inv_std²·Σ dx_hat_i·x_hat_i                                     (BN 8)
+                dmean = -inv_std·Σ dx_hat_i           (through var: Σ (x_i - mean) = 0)   (BN 9)
+                dx_i = dx_hat_i·inv_std + dvar·2·(x_i - mean)/m + dmean/m                (BN 10)
 
-Put (7) to (9) into (10), and use (5) and (6):
+Put (BN 7) to (BN 9) into (BN 10), and use (BN 5) and (BN 6):
 
-                dx_i = gamma·inv_std·(g_i - dbeta/m - x_hat_i·dgamma/m)                     (11)
+                dx_i = gamma·inv_std·(g_i - dbeta/m - x_hat_i·dgamma/m)                  (BN 11)
 
 Three terms: the gradient itself, less its mean, less its part along x_hat. Hence Σ dx = 0 and
 Σ dx·x_hat = 0 (for eps = 0): the loss cannot tell a shifted or scaled x from x, and the gradient of
 sum(batch_norm(x)) is zero. In eval mode the statistics are constants, and only the first term is
-left:           dx_i = gamma·inv_std·g_i                                                    (12)
+left:           dx_i = gamma·inv_std·g_i                                                 (BN 12)
+
+Instance normalisation is all this on x seen as (1, N·C, S). In layer normalisation a row of D
+values shares its statistics, (BN 1) to (BN 3), and gamma and beta differ along it; x_i and g_i are
+those of one row, and for dgamma and dbeta there is a sum over rows n:
+
+                y_i = gamma_i·x_hat_i + beta_i,   dx_hat_i = g_i·gamma_i                  (LN 1)
+                dx_i = inv_std·(dx_hat_i - Σ dx_hat/D - x_hat_i·Σ dx_hat·x_hat/D)         (LN 2)
+                dgamma_i = Σ_n g_ni·x_hat_ni,   dbeta_i = Σ_n g_ni                        (LN 3)
+
+(LN 2) is (BN 11) with gamma inside the sums. Group normalisation is (LN 1) and (LN 2) for a group
+of a sample, D = C/G·S, and (BN 5) and (BN 6) for a channel. RMS normalisation subtracts no mean:
+
+                inv_rms = 1/√(Σ x_i²/D + eps),   x_hat_i = x_i·inv_rms                   (RMS 1)
+                y_i = gamma_i·x_hat_i,   dx_hat_i = g_i·gamma_i                          (RMS 2)
+                dx_i = inv_rms·(dx_hat_i - x_hat_i·Σ dx_hat·x_hat/D)                     (RMS 3)
+                dgamma_i = Σ_n g_ni·x_hat_ni                                             (RMS 4)
 
 Digits: sums run over x_i - x_0, in float64 or merged in it. So a float32 output is within 1e-6 of
 the float64 one whatever constant up to 1e6 standard deviations is added to x, constant features
@@ -139,7 +156,7 @@ def batch_norm(
 def batch_norm_train(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, relu: bool = False
 ) -> tuple[Tensor, Any, Any]:
-    """(y, mean, biased variance) by the batch's statistics; equations (1) to (11).
+    """(y, mean, biased variance) by the batch's statistics; equations (BN 1) to (BN 11).
 
     With `relu`, y is its result: one pass less over the data each way.
     """
@@ -172,7 +189,7 @@ def batch_norm_eval(
     x: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
     weight: Tensor | None, bias: Tensor | None, eps: float,
 ) -> Tensor:  # fmt: skip
-    """Normalise by given statistics, which are constants here; equations (3), (4) and (12)."""
+    """Normalise by given statistics, which are constants here; (BN 3), (BN 4) and (BN 12)."""
     if running_mean is None or running_var is None:
         raise RuntimeError("batch_norm: evaluation needs running_mean and running_var")
     a, gamma, beta = _arrays("batch_norm", x, weight, bias)
@@ -185,7 +202,7 @@ def batch_norm_eval(
     x3 = a.reshape(view)
     shape = a.shape
     needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
-    if not any(needs[1:]):  # (12) needs no x: keep nothing but the scale
+    if not any(needs[1:]):  # (BN 12) needs no x: keep nothing but the scale
         return _eval_of_x(x, backend, x3, mean, inv_std, gamma, beta)
 
     def vjp(g: Any) -> Any:
@@ -276,8 +293,7 @@ def _groups(
 ) -> tuple[Tensor, Any, Any]:
     """Statistics per (sample, group), gamma and beta per channel.
 
-    Equations (1) to (4) and (11) hold within a group with dx_hat = g·gamma in place of g; the sums
-    (5) and (6) run over samples and positions of a channel.
+    (LN 1) and (LN 2) hold within a group; (BN 5) and (BN 6) are sums over samples and positions.
     """
     a, gamma, beta = _arrays(name, x, weight, bias)
     view, shape = as_features(name, x), a.shape
@@ -299,7 +315,7 @@ def layer_norm(
     eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Normalise each sample over its last axes (Ba et al. 2016); gamma and beta per element."""
-    # (11) within a row with dx_hat = g·gamma in place of g; (5) and (6) run over the rows
+    # (LN 1) to (LN 3) on x seen as (N, D)
     x = input
     view = as_rows("layer_norm", x, normalized_shape, weight=weight, bias=bias)
     a, gamma, beta = _arrays("layer_norm", x, weight, bias)
@@ -328,7 +344,7 @@ def rms_norm(
 ) -> Tensor:
     """Divide each sample by the root of its mean square (Zhang & Sennrich 2019); eps defaults to
     the dtype's machine epsilon."""
-    # x_hat = x·r, r = 1/√(Σ x²/D + eps)        dx = r·(dx_hat - x_hat·Σ dx_hat·x_hat/D)
+    # (RMS 1) to (RMS 4) on x seen as (N, D)
     x = input
     view = as_rows("rms_norm", x, normalized_shape, weight=weight)
     a, gamma = _arrays("rms_norm", x, weight)

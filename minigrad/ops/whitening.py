@@ -3,19 +3,20 @@ normalization), with a backward by hand.
 
 One group has d channels and m values of each, x (d, m):
 
-    forward     mean = Σ_j x_j / m,   c = x - mean                                           (1)
-                Σ = c·cᵀ/m + eps·I = D·Λ·Dᵀ                                                  (2)
-                W = Σ^(-½) = D·Λ^(-½)·Dᵀ,   y = W·c                                          (3)
+    forward     mean = Σ_j x_j / m,   c = x - mean                                   (DBN 1)
+                Σ = c·cᵀ/m + eps·I = D·Λ·Dᵀ                                          (DBN 2)
+                W = Σ^(-½) = D·Λ^(-½)·Dᵀ,   y = W·c                                  (DBN 3)
 
-    backward    dW = g·cᵀ                                                                    (4)
+    backward    dW = g·cᵀ                                                            (DBN 4)
                 W·W·Σ = I, so a change of Σ by E changes W, seen in the basis D, by
                 K ∘ (Dᵀ·E·D),   K_ij = (λ_i^(-½) - λ_j^(-½))/(λ_i - λ_j)
-                                     = -1/(√λ_i·√λ_j·(√λ_i + √λ_j))                          (5)
-                dΣ = D·(K ∘ (Dᵀ·dW·D))·Dᵀ                        (the adjoint: K = Kᵀ)        (6)
-                dc = W·g + (dΣ + dΣᵀ)·c/m,   dx = dc - Σ_j dc_j / m                          (7)
+                                     = -1/(√λ_i·√λ_j·(√λ_i + √λ_j))                  (DBN 5)
+                dΣ = D·(K ∘ (Dᵀ·dW·D))·Dᵀ                     (the adjoint: K = Kᵀ)  (DBN 6)
+                dc = W·g + (dΣ + dΣᵀ)·c/m,   dx = dc - Σ_j dc_j / m                  (DBN 7)
 
-PCA whitening, y = Λ^(-½)·Dᵀ·c, differs by a rotation, and so would have 1/(λ_i - λ_j) in (5): it
-explodes where two eigenvalues meet, and the axes swap places from batch to batch. ZCA has neither.
+PCA whitening, y = Λ^(-½)·Dᵀ·c, differs by a rotation, and so would have 1/(λ_i - λ_j) in (DBN 5),
+which explodes where two eigenvalues meet; and the axes swap places from batch to batch. ZCA has
+neither.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def covariance(x: Array) -> tuple[Array, Array, Array]:
 
 
 def inverse_root(cov: Array, eps: float) -> tuple[Array, Array, Array]:
-    """W, √λ and D of (2) and (3) for each group; NaN in groups that are not finite."""
+    """W, √λ and D of (DBN 2) and (DBN 3) for each group; NaN in groups that are not finite."""
     sigma = cov + eps * np.eye(cov.shape[1])
     finite = np.isfinite(sigma).all(axis=(1, 2)).reshape(-1, 1, 1)
     values, d = np.linalg.eigh(np.where(finite, sigma, np.eye(cov.shape[1])))
@@ -76,7 +77,7 @@ def whiten(x: Tensor, groups: int, eps: float) -> tuple[Tensor, Array, Array]:
 
     def vjp(g: Any) -> Any:
         wide = grouped(g, groups)
-        dsigma = sigma_gradient(wide @ c.swapaxes(1, 2))  # (4), (6)
+        dsigma = sigma_gradient(wide @ c.swapaxes(1, 2))  # (DBN 4), (DBN 6)
         dc = w @ wide + (dsigma + dsigma.swapaxes(1, 2)) @ c / c.shape[2]
         return (_ungrouped(dc - dc.mean(axis=2, keepdims=True), shape).astype(g.dtype),)
 

@@ -244,7 +244,7 @@ def conv2d(
     groups: int,
     bias: Array | None = None,
 ) -> Array:
-    """Cross-correlate x (N, C, H, W) with w (O, C/groups, KH, KW): (N, O, OH, OW), (12).
+    """Cross-correlate x (N, C, H, W) with w (O, C/groups, KH, KW): (N, O, OH, OW), (CONV 1).
 
     A bias (O,) is added.
     """
@@ -269,7 +269,7 @@ def conv2d_input_grad(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """Equation (13): dx of shape x_shape from g (N, O, OH, OW)."""
+    """Equation (CONV 2): dx of shape x_shape from g (N, O, OH, OW)."""
     (_, _, H, W), (O, Cg, KH, KW) = x_shape, w.shape
     if stride == (1, 1):
         turned = w.reshape(groups, O // groups, Cg, KH, KW).swapaxes(1, 2)[..., ::-1, ::-1]
@@ -289,7 +289,7 @@ def conv2d_weight_grad(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """Equation (14): dw of shape w_shape from g (N, O, OH, OW) and x (N, C, H, W)."""
+    """Equation (CONV 3): dw of shape w_shape from g (N, O, OH, OW) and x (N, C, H, W)."""
     (N, _, OH, OW), (_, _, H, W), dtype, G = g.shape, x.shape, g.dtype, groups
     O, C, KH, KW = w_shape[0] // G, *w_shape[1:]
     # Each share of the images has a partial dw. Large weights get few shares, and so that there

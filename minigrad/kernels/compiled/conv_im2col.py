@@ -1,6 +1,6 @@
 """Compiled convolution by im2col: what conv has no tile for.
 
-Equation numbers are those of reference.conv. A task is one plane: an image's channel. Its KH·KW
+Equations are those of ops/conv.py. A task is one plane: an image's channel. Its KH·KW
 rows of cols are copies of shifted windows.
 """
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
@@ -101,7 +101,7 @@ def _columns(
 
 
 def conv2d(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
-    """Cross-correlate x (N, C, H, W) with w (O, C/groups, KH, KW): (N, O, OH, OW), (12)."""
+    """Cross-correlate x (N, C, H, W) with w (O, C/groups, KH, KW): (N, O, OH, OW), (CONV 1)."""
     (N, C, H, W), (O, Cg, KH, KW) = x.shape, w.shape
     OH = output_size(H, KH, stride[0], padding[0], dilation[0])
     OW = output_size(W, KW, stride[1], padding[1], dilation[1])
@@ -119,7 +119,7 @@ def conv2d_input_grad(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """Equation (13): dx of shape x_shape from g (N, O, OH, OW)."""
+    """Equation (CONV 2): dx of shape x_shape from g (N, O, OH, OW)."""
     (N, C, H, W), (O, Cg, KH, KW), (OH, OW) = x_shape, w.shape, g.shape[2:]
     wt = w.reshape(groups, O // groups, Cg * KH * KW).swapaxes(1, 2)
     cols = wt @ g.reshape(N, groups, O // groups, OH * OW)
@@ -141,7 +141,7 @@ def conv2d_weight_grad(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """Equation (14): dw of shape w_shape from g (N, O, OH, OW) and x (N, C, H, W)."""
+    """Equation (CONV 3): dw of shape w_shape from g (N, O, OH, OW) and x (N, C, H, W)."""
     (N, O, OH, OW), (_, Cg, KH, KW) = g.shape, w_shape
     cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW))
     cols = cols.reshape(N, groups, Cg * KH * KW, OH * OW)

@@ -1,4 +1,4 @@
-"""Compiled cross-entropy."""
+"""Compiled cross-entropy. Equations are those of ops/losses.py."""
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _cross_entropy_backward_p(tasks, *args):
 
 
 def cross_entropy(x: Array, target: Array) -> tuple[Array, Array]:
-    """(15) per row of x (N, C), target (N,): loss and log Σ exp, both (N,) float64."""
+    """(CE 1) per row of x (N, C), target (N,): loss and log Σ exp, both (N,) float64."""
     N, C = x.shape
     target = checked(target, C, "target")
     loss, log_sum_exp = np.empty(N), np.empty(N)
@@ -61,7 +61,7 @@ def cross_entropy(x: Array, target: Array) -> tuple[Array, Array]:
 
 
 def cross_entropy_backward(g: Array, x: Array, log_sum_exp: Array, target: Array) -> Array:
-    """Equation (16), g (N,) one number a row: dx (N, C)."""
+    """Equation (CE 2), g (N,) one number a row: dx (N, C)."""
     target = checked(target, x.shape[1], "target")
     dx = np.empty(x.shape, x.dtype)
     args = (ready(g, F64), ready(x, x.dtype), ready(log_sum_exp, F64), target, dx)

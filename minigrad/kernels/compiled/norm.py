@@ -1,4 +1,7 @@
-"""Compiled batch normalisation: arrays made ready for norm_planes and norm_columns."""
+"""Compiled batch normalisation: arrays made ready for norm_planes and norm_columns.
+
+Equations are those of ops/norm.py.
+"""
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ def moments(x: Array) -> tuple[Array, Array]:
 def batch_norm(
     x: Array, gamma: Array | None, beta: Array | None, eps: float, then_relu: bool = False
 ) -> tuple[Array, Array, Array, Array]:
-    """Normalise x (N, C, S) per feature, (1) to (5), then relu: y and mean, var, inv_std (C,)."""
+    """(BN 1) to (BN 4) for x (N, C, S), then relu: y and, per feature, mean, var, inv_std (C,)."""
     if not x.size:
         return reference.batch_norm(x, gamma, beta, eps)
     C, a = x.shape[1], _flat(x)
@@ -64,7 +67,7 @@ def batch_norm(
 def normalize(
     x: Array, mean: Array, inv_std: Array, gamma: Array | None, beta: Array | None
 ) -> Array:
-    """Equations (4) and (5) for x (N, C, S) with statistics (C,) that are given."""
+    """Equations (BN 3) and (BN 4) for x (N, C, S) with statistics (C,) that are given."""
     C, a = x.shape[1], _flat(x)
     y = empty(a.shape, x.dtype)
     args = (ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype), vector(beta, x.dtype))
@@ -100,14 +103,14 @@ def _norm_backward(
 def batch_norm_backward(
     g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None, y: Array | None = None
 ) -> tuple[Array, Array, Array]:
-    """Equations (6) to (8): dx (N, C, S), dgamma (C,), dbeta (C,). y is the result after relu."""
+    """dx (N, C, S) by (BN 11), dgamma (C,), dbeta (C,). y is the result after relu."""
     return _norm_backward(g, x, mean, inv_std, gamma, True, y)
 
 
 def normalize_backward(
     g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None
 ) -> tuple[Array, Array, Array]:
-    """(6), (7) and dx = gamma·inv_std·g: constant statistics pass no gradient back to x."""
+    """dx by (BN 12): constant statistics pass no gradient back to x; dgamma (C,), dbeta (C,)."""
     return _norm_backward(g, x, mean, inv_std, gamma, False)
 
 

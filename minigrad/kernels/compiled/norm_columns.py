@@ -184,7 +184,7 @@ def moments_c(lo, hi, x, mean, var):
 def _coefficients(x, mean, inv_std, gamma, beta):
     """_affine's coefficients per feature, those of _affine_wide, and the features that need them.
 
-    One table: with fewer arrays, fewer might overlap.
+    One array for all four: LLVM must check each pair of arrays for overlap before it vectorises.
     """
     C = x.shape[1]
     table, wide, odd = np.empty((4, C), x.dtype), np.empty((3, C)), np.zeros(C, np.bool_)
@@ -280,8 +280,8 @@ def _gradient_coefficients(g, x, centre, sums, mean, inv_std, gamma, batch, dgam
             s[j], q[j] = _gradient_sums(g, x, j, mu)
         dbeta[j], dgamma[j] = s[j], q[j] * r
         a = r * gamma[j] if gamma.size else r
-        b = -a * r * r * q[j] / N if batch else 0.0
-        k = -a * s[j] / N if batch else 0.0
+        b = -a * r * r * q[j] / N if batch else 0.0  # the part of g along x_hat
+        k = -a * s[j] / N if batch else 0.0  # the mean of g
         k_x = k - b * _sub(mu, centre[j])
         table[0, j], table[1, j], table[2, j], table[3, j] = centre[j], a, b, k_x
         wide[0, j], wide[1, j], wide[2, j], wide[3, j] = mu, a, b, k
@@ -291,6 +291,7 @@ def _gradient_coefficients(g, x, centre, sums, mean, inv_std, gamma, batch, dgam
 
 @contracted_part
 def _three_terms_c(lo, hi, g, x, table, wide, odd, batch, dx):
+    """(BN 11) as a·g + (b·(x - mean) + k)."""
     g, x, table, dx = uncounted(g), uncounted(x), uncounted(table), uncounted(dx)
     for t in range(lo, hi):
         n0, n1, j0, j1 = _place(t, x.shape)
@@ -300,7 +301,7 @@ def _three_terms_c(lo, hi, g, x, table, wide, odd, batch, dx):
             if batch:
                 for j in range(row.size):
                     out[j] = a[j] * g_row[j] + (b[j] * (row[j] - centre[j]) + k[j])
-            else:  # constant statistics: x plays no part, not even where it is not finite
+            else:  # (BN 12): x plays no part, not even where it is not finite
                 for j in range(row.size):
                     out[j] = a[j] * g_row[j]
         for j in odd:

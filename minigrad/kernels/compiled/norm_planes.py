@@ -1,7 +1,7 @@
 """The loops of compiled batch normalisation for x (N, C, S): values of a feature contiguous.
 
-Equation numbers are those of reference. What differs is that the values are read once for the
-statistics and once for the result. In float32, sums run in float32 over short stretches that are
+Equations are those of ops/norm.py. What differs from reference is that the values are read once for
+the statistics and once for the result. In float32, sums run in float32 over short stretches that are
 merged in float64. What is summed is x - c with c close to the mean, in a subtraction (_sub) that
 the compiler may not reorder. A sum that is not finite is done again in float64.
 
@@ -137,7 +137,7 @@ def _ordinary(v):
 
 @contracted
 def _affine(row, y, centre, scale, rest, shift):
-    """(5) with scale + rest = gamma·inv_std and centre ~ mean, split so that float32 will do."""
+    """(BN 4) with scale + rest = gamma·inv_std and centre ~ mean, split so that float32 will do."""
     for i in range(row.size):
         d = row[i] - centre
         y[i] = d * scale + (d * rest + shift)
@@ -151,7 +151,7 @@ def _affine_wide(row, y, mean, scale, shift):
 
 @fast
 def _normalize_feature(x, y, c, mean, inv_std, gamma, beta):
-    """(4) and (5) for x[:, c]."""
+    """(BN 3) and (BN 4) for x[:, c]."""
     scale = inv_std * gamma
     if _ordinary(scale) and _ordinary(inv_std) and _ordinary(mean):
         centre, scale_x = x.dtype.type(mean), x.dtype.type(scale)
@@ -254,9 +254,9 @@ def _three_terms_in_place(dx, row, centre, a, b, k):
 
 @fast
 def _gradient_of_feature(g, x, dx, c, mean, a, b, k, batch, in_place):
-    """(8) as a·g + b·(x - mean) + k, in the dtype of x if the coefficients fit it. With `in_place`
-    g and dx are the same array."""
-    if not batch:  # constant statistics: x plays no part, not even where it is not finite
+    """(BN 11) as a·g + (b·(x - mean) + k), in the dtype of x if the coefficients fit it. With
+    `in_place` g and dx are the same array."""
+    if not batch:  # (BN 12): x plays no part, not even where it is not finite
         for n in range(x.shape[0]):
             g_row, out = g[n, c], dx[n, c]
             for i in range(out.size):
@@ -298,15 +298,14 @@ def backward_s(lo, hi, g, y, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
         r = inv_std[c]
         dbeta[c], dgamma[c] = s, q * r
         a = r * _at(gamma, c, 1.0)
-        b = -a * r * r * q / m if batch else 0.0
-        k = -a * s / m if batch else 0.0
+        b = -a * r * r * q / m if batch else 0.0  # the part of g along x_hat
+        k = -a * s / m if batch else 0.0  # the mean of g
         _gradient_of_feature(source, x, dx, c, mean[c], a, b, k, batch, y.size > 0)
 
 
 @kernel
 def group_backward_s(lo, hi, g, x, channels, mean, inv_std, gamma, dx, dgamma, dbeta):
-    """g, x and dx are (1, N·C, S), dgamma and dbeta (N·C,). What (8) subtracts is summed over the
-    group, of g·gamma in place of g."""
+    """(LN 2) in each group. g, x and dx are (1, N·C, S), dgamma and dbeta (N·C,)."""
     g, x, dx = uncounted(g), uncounted(x), uncounted(dx)
     spread = x.shape[1] // mean.size
     m = spread * x.shape[2]
@@ -319,7 +318,8 @@ def group_backward_s(lo, hi, g, x, channels, mean, inv_std, gamma, dx, dgamma, d
             dbeta[i], dgamma[i] = s, q * r
             total += s * _at(gamma, i % channels, 1.0)
             along += q * _at(gamma, i % channels, 1.0)
-        b, k = -r * r * r * along / m, -r * total / m
+        b = -r * r * r * along / m  # the part of dx_hat along x_hat
+        k = -r * total / m  # the mean of dx_hat
         for i in range(t * spread, (t + 1) * spread):
             a = r * _at(gamma, i % channels, 1.0)
             _gradient_of_feature(g, x, dx, i, mean[t], a, b, k, True, False)

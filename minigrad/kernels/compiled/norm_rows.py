@@ -1,4 +1,4 @@
-"""Compiled layer norm, rms norm and cross-entropy; equation numbers as in reference."""
+"""Compiled layer norm and rms norm. Equations are those of ops/norm.py."""
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _gradient_sums(g, row, centre, scale, rest, gamma):
 
 @contracted
 def _gradients(g, row, dx, centre, scale, rest, gamma, b, k, dgamma, dbeta):
-    """dgamma += g·x_hat, dbeta += g and dx, (11), in one loop, which reads g and x once."""
+    """(LN 2), and (LN 3) as dgamma += g·x_hat, dbeta += g, in one loop, which reads g and x once."""
     if gamma.size:
         for j in range(row.size):
             d = row[j] - centre
@@ -176,7 +176,7 @@ def _flush(part, total):
 
 @kernel
 def _layer_norm_backward(lo, hi, g, x, mean, inv_std, gamma, dx, dgamma, dbeta):
-    """mean has no elements for rms norm, which subtracts none (11)."""
+    """(LN 2) and (LN 3); for rms norm, (RMS 3) and (RMS 4), mean has no elements."""
     g, x, gamma, dx = uncounted(g), uncounted(x), uncounted(gamma), uncounted(dx)
     dgamma, dbeta = uncounted(dgamma), uncounted(dbeta)
     N, D = x.shape
@@ -192,7 +192,8 @@ def _layer_norm_backward(lo, hi, g, x, mean, inv_std, gamma, dx, dgamma, dbeta):
             ordinary = D > 1 and _ordinary(r) and _ordinary(mu) and abs(s) < np.inf > abs(q)
             if not ordinary:
                 s, q = _gradient_sums(g[n], row, mu, r, 0.0, wide)
-            b, k = -r * r * q / D, -r * s / D if mean.size else 0.0
+            b = -r * r * q / D  # the part of dx_hat along x_hat
+            k = -r * s / D if mean.size else 0.0  # the mean of dx_hat
             k_x = k - b * _sub(mu, centre)
             if ordinary and _ordinary(b) and _ordinary(k_x):
                 b_x, k_x = kind(b), kind(k_x)
@@ -240,7 +241,7 @@ def _rms_norm_p(tasks, *args):
 def layer_norm(
     x: Array, gamma: Array | None, beta: Array | None, eps: float
 ) -> tuple[Array, Array, Array]:
-    """Normalise each row of x (N, D), gamma and beta (D,): y, mean (N,), inv_std (N,)."""
+    """(LN 1) for each row of x (N, D), gamma and beta (D,): y, mean (N,), inv_std (N,)."""
     if not x.size:
         return reference.layer_norm(x, gamma, beta, eps)
     N, a = len(x), ready(x, x.dtype)
@@ -253,7 +254,7 @@ def layer_norm(
 def layer_norm_backward(
     g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None
 ) -> tuple[Array, Array, Array]:
-    """Equations (9) and (10): dx (N, D), dgamma (D,), dbeta (D,)."""
+    """Equations (LN 2) and (LN 3): dx (N, D), dgamma (D,), dbeta (D,)."""
     N, D = x.shape
     tasks = 1 if x.size < PARALLEL_FROM else max(1, min(BLOCKS, N // 16))
     dx, (dgamma, dbeta) = empty((N, D), x.dtype), np.zeros((2, tasks, D))
@@ -264,7 +265,7 @@ def layer_norm_backward(
 
 
 def rms_norm(x: Array, gamma: Array | None, eps: float) -> tuple[Array, Array]:
-    """Divide each row of x (N, D) by its root mean square, gamma (D,): y and inv_rms (N,)."""
+    """(RMS 1) and (RMS 2) for each row of x (N, D), gamma (D,): y and inv_rms (N,)."""
     if not x.size:
         return reference.rms_norm(x, gamma, eps)
     N, a = len(x), ready(x, x.dtype)
@@ -277,6 +278,6 @@ def rms_norm(x: Array, gamma: Array | None, eps: float) -> tuple[Array, Array]:
 def rms_norm_backward(
     g: Array, x: Array, inv_rms: Array, gamma: Array | None
 ) -> tuple[Array, Array]:
-    """Equation (11): dx (N, D) and dgamma (D,)."""
+    """Equations (RMS 3) and (RMS 4): dx (N, D) and dgamma (D,)."""
     dx, dgamma, _ = layer_norm_backward(g, x, np.empty(0), inv_rms, gamma)
     return dx, dgamma

@@ -9,10 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from minigrad.kernels.machinery.arrays import Array, Pair
 
-# With cols (N, C·KH·KW, L) holding every window of x as a column, L = OH·OW:
-#   (12) y = w @ cols      (13) dcols = wᵀ @ g, added back window by window
-#   (14) dw = Σ_n g @ colsᵀ
-# Channels fall into groups that do not mix, an axis G right after N.
+# Equations are those of ops/conv.py. Groups of channels are an axis G right after N.
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
@@ -56,7 +53,7 @@ def conv2d(
     groups: int,
     bias: Array | None = None,
 ) -> Array:
-    """Cross-correlate x (N, C, H, W) with w (O, C/groups, KH, KW): (N, O, OH, OW), (12).
+    """Cross-correlate x (N, C, H, W) with w (O, C/groups, KH, KW): (N, O, OH, OW), (CONV 1).
 
     A bias (O,) is added.
     """
@@ -80,7 +77,7 @@ def conv2d_input_grad(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """Equation (13): dx of shape x_shape from g (N, O, OH, OW)."""
+    """Equation (CONV 2): dx of shape x_shape from g (N, O, OH, OW)."""
     (N, C, H, W), (O, Cg, KH, KW), (OH, OW) = x_shape, w.shape, g.shape[2:]
     wt = w.reshape(groups, O // groups, Cg * KH * KW).swapaxes(1, 2)
     dcols = wt @ g.reshape(N, groups, O // groups, OH * OW)
@@ -102,7 +99,7 @@ def conv2d_weight_grad(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """Equation (14): dw of shape w_shape from g (N, O, OH, OW) and x (N, C, H, W)."""
+    """Equation (CONV 3): dw of shape w_shape from g (N, O, OH, OW) and x (N, C, H, W)."""
     N, O, OH, OW = g.shape
     # The forward stride drops rows that no window reaches; cols and g agree on OH, OW.
     cols = _columns(x, (w_shape[2], w_shape[3]), stride, padding, dilation, groups)

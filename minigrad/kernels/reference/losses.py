@@ -1,4 +1,4 @@
-"""Cross-entropy."""
+"""Cross-entropy. Equations are those of ops/losses.py."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import numpy as np
 
 from minigrad.kernels.machinery.arrays import Array, accumulator, like
 
-#   (15) loss = -log softmax(x)[t] = log Σ_c exp(x_c) - x_t       (16) dx = g·(softmax(x) - 1_t)
-
 
 def cross_entropy(x: Array, target: Array) -> tuple[Array, Array]:
-    """(15) per row of x (N, C), target (N,): loss and log Σ exp, both (N,) accumulators."""
+    """(CE 1) per row of x (N, C), target (N,): loss and log Σ exp, both (N,) accumulators."""
     top = x.real.max(1, initial=-np.inf)  # exp of what is left cannot overflow
     with np.errstate(all="ignore"):
         z = np.subtract(x, top[:, None], dtype=accumulator(x))
@@ -20,7 +18,7 @@ def cross_entropy(x: Array, target: Array) -> tuple[Array, Array]:
 
 
 def cross_entropy_backward(g: Array, x: Array, log_sum_exp: Array, target: Array) -> Array:
-    """Equation (16), g (N,) one number a row: dx (N, C)."""
+    """Equation (CE 2), g (N,) one number a row: dx (N, C)."""
     with np.errstate(all="ignore"):
         dx: Array = np.exp(x - log_sum_exp[:, None])
         dx[np.arange(len(x)), target] -= 1

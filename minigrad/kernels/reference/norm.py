@@ -13,14 +13,10 @@ from minigrad.kernels.reference.relu import relu, relu_backward
 BLOCK = 1 << 16  # elements of one temporary: 512 KiB of float64 stay in the second-level cache
 
 # x is (N, C, S): N samples, C features, S positions; m = N·S values share one mean and variance.
+# Equations are those of ops/norm.py.
 #
-#   (1) mean = Σx / m            (2) var = Σ(x - mean)² / m       (biased)
-#   (3) inv_std = 1/√(var+eps)   (4) x_hat = (x - mean)·inv_std   (5) y = gamma·x_hat + beta
-#   (6) dbeta = Σg               (7) dgamma = Σ g·x_hat
-#   (8) dx = gamma·inv_std/m · (m·g - dbeta - x_hat·dgamma)
-#
-# Sums are taken of x - x0, x0 a feature's first value. Then a large common offset costs no
-# digits, and a constant feature has exactly mean x0 and variance 0, so (5) gives exactly beta.
+# Sums are taken of x - x0, x0 a feature's first value. Then a large common offset costs no digits,
+# and a constant feature has exactly mean x0 and variance 0, so (BN 4) gives exactly beta.
 
 
 def _feature_blocks(x: Array) -> Iterator[slice]:
@@ -31,7 +27,7 @@ def _feature_blocks(x: Array) -> Iterator[slice]:
 
 
 def _centred(x: Array, acc: np.dtype[Any]) -> tuple[Array, Array, Array]:
-    """x - mean (N, C, S) with mean and biased variance (C,): equations (1) and (2)."""
+    """x - mean (N, C, S) with mean and biased variance (C,): equations (BN 1) and (BN 2)."""
     m = x.shape[0] * x.shape[2]
     x0 = x[0, :, 0].astype(acc)
     d = np.subtract(x, x0[:, None], dtype=acc)
@@ -54,7 +50,7 @@ def moments(x: Array) -> tuple[Array, Array]:
 def batch_norm(
     x: Array, gamma: Array | None, beta: Array | None, eps: float, then_relu: bool = False
 ) -> tuple[Array, Array, Array, Array]:
-    """Normalise x (N, C, S) per feature, (1) to (5), then relu: y and mean, var, inv_std (C,)."""
+    """(BN 1) to (BN 4) for x (N, C, S), then relu: y and, per feature, mean, var, inv_std (C,)."""
     acc, C = accumulator(x), x.shape[1]
     y = np.empty(x.shape, like(x, gamma, beta))
     mean, var = np.full(C, np.nan, acc), np.full(C, np.nan, acc)
@@ -74,7 +70,7 @@ def batch_norm(
 def normalize(
     x: Array, mean: Array, inv_std: Array, gamma: Array | None, beta: Array | None
 ) -> Array:
-    """Equations (4) and (5) for x (N, C, S) with statistics (C,) that are given."""
+    """Equations (BN 3) and (BN 4) for x (N, C, S) with statistics (C,) that are given."""
     acc = accumulator(x, mean)
     y = np.empty(x.shape, like(x, mean, inv_std, gamma, beta))
     with np.errstate(all="ignore"):
@@ -89,7 +85,7 @@ def normalize(
 def _norm_backward(
     g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None, batch: bool
 ) -> tuple[Array, Array, Array]:
-    """(6) and (7), then (8) if the statistics came from this batch, else dx = gamma·inv_std·g."""
+    """(BN 5), (BN 6) and, if the statistics came from this batch, (BN 11), else (BN 12)."""
     acc, C = accumulator(g, x, mean, inv_std), x.shape[1]
     m = x.shape[0] * x.shape[2]
     dx = np.empty(x.shape, like(x, g, mean, inv_std, gamma))
@@ -104,9 +100,9 @@ def _norm_backward(
             dbeta[c] = np.einsum("ncs->c", gc)
             dgamma[c] = np.einsum("ncs,ncs->c", gc, x_hat)
             if batch:
+                gc -= (dbeta[c] / m)[:, None]  # the mean of g
                 x_hat *= (dgamma[c] / m)[:, None]
-                gc -= (dbeta[c] / m)[:, None]
-                gc -= x_hat
+                gc -= x_hat  # its part along x_hat
             scale = inv_std[c] if gamma is None else inv_std[c] * gamma[c]
             dx[:, c] = gc * scale[:, None]
     return dx, dgamma, dbeta
@@ -115,7 +111,7 @@ def _norm_backward(
 def batch_norm_backward(
     g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None, y: Array | None = None
 ) -> tuple[Array, Array, Array]:
-    """Equations (6) to (8): dx (N, C, S), dgamma (C,), dbeta (C,). y is the result after relu."""
+    """dx (N, C, S) by (BN 11), dgamma (C,), dbeta (C,). y is the result after relu."""
     g = g if y is None else relu_backward(g, y)
     return _norm_backward(g, x, mean, inv_std, gamma, batch=True)
 
@@ -123,7 +119,7 @@ def batch_norm_backward(
 def normalize_backward(
     g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None
 ) -> tuple[Array, Array, Array]:
-    """(6), (7) and dx = gamma·inv_std·g: constant statistics pass no gradient back to x."""
+    """dx by (BN 12): constant statistics pass no gradient back to x; dgamma (C,), dbeta (C,)."""
     return _norm_backward(g, x, mean, inv_std, gamma, batch=False)
 
 
@@ -152,26 +148,21 @@ def group_norm_backward(
     statistics = np.repeat(mean, C // groups), np.repeat(inv_std, C // groups)
     gamma_c = None if gamma is None else np.tile(gamma, N)
     dx, dgamma, dbeta = normalize_backward(g.reshape(each), x.reshape(each), *statistics, gamma_c)
-    # (8) holds within a group, with g·gamma in place of g: its sums, from those per (n, c)
+    # (LN 2) in each group; its two sums from dbeta and dgamma of each (n, c)
     weight, m = 1 if gamma_c is None else gamma_c, max(1, rows[2])
     with np.errstate(all="ignore"):
-        total = (weight * dbeta).reshape(N * groups, C // groups).sum(1) / m
-        along = (weight * dgamma).reshape(N * groups, C // groups).sum(1) / m
-        slope = inv_std * inv_std * along  # inv_std·(total + x_hat·along), as an affine map of x
-        minus = x.reshape(rows) * slope[:, None] + (inv_std * total - slope * mean)[:, None]
+        mean_g = (weight * dbeta).reshape(N * groups, C // groups).sum(1) / m
+        along = (weight * dgamma).reshape(N * groups, C // groups).sum(1) / m  # x_hat
+        slope = inv_std * inv_std * along  # inv_std·(mean_g + x_hat·along), as an affine map of x
+        minus = x.reshape(rows) * slope[:, None] + (inv_std * mean_g - slope * mean)[:, None]
         dx = (dx.reshape(rows) - minus).astype(dx.dtype, copy=False).reshape(x.shape)
     return dx, dgamma.reshape(N, C).sum(0), dbeta.reshape(N, C).sum(0)
-
-
-# Layer normalisation is (1) to (5) per row, but gamma and beta lie along the reduced axis:
-#   (9)  gh = g·gamma;   dx = inv_std/D · (D·gh - Σ_d gh - x_hat·Σ_d gh·x_hat)
-#   (10) dgamma = Σ_n g·x_hat,   dbeta = Σ_n g
 
 
 def layer_norm(
     x: Array, gamma: Array | None, beta: Array | None, eps: float
 ) -> tuple[Array, Array, Array]:
-    """Normalise each row of x (N, D), gamma and beta (D,): y, mean (N,), inv_std (N,)."""
+    """(LN 1) for each row of x (N, D), gamma and beta (D,): y, mean (N,), inv_std (N,)."""
     acc, (N, D) = accumulator(x), x.shape
     if not x.size:
         nothing = np.full(N, np.nan, acc)
@@ -191,24 +182,20 @@ def layer_norm(
 def layer_norm_backward(
     g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None
 ) -> tuple[Array, Array, Array]:
-    """Equations (9) and (10): dx (N, D), dgamma (D,), dbeta (D,)."""
+    """Equations (LN 2) and (LN 3): dx (N, D), dgamma (D,), dbeta (D,)."""
     acc, D = accumulator(g, x, mean), max(1, x.shape[1])
     with np.errstate(all="ignore"):
         x_hat = (x - mean[:, None]) * inv_std[:, None]
         gh = g.astype(acc) if gamma is None else g * gamma.astype(accumulator(gamma))
-        sum_g = np.einsum("nd->n", gh)[:, None]
-        sum_gx = np.einsum("nd,nd->n", gh, x_hat)[:, None]
-        dx = inv_std[:, None] * (gh - sum_g / D - x_hat * (sum_gx / D))
+        mean_g = np.einsum("nd->n", gh)[:, None] / D
+        along = np.einsum("nd,nd->n", gh, x_hat)[:, None] / D  # x_hat
+        dx = inv_std[:, None] * (gh - mean_g - x_hat * along)
         dgamma, dbeta = np.einsum("nd,nd->d", g, x_hat), g.sum(0, dtype=accumulator(g))
     return dx.astype(like(x, g, mean, gamma), copy=False), dgamma, dbeta
 
 
-# Root mean square: r = 1/√(Σ_d x²/D + eps), x_hat = x·r, y = gamma·x_hat;
-#   (11) gh = g·gamma;   dx = r/D · (D·gh - x_hat·Σ_d gh·x_hat);   dgamma = Σ_n g·x_hat
-
-
 def rms_norm(x: Array, gamma: Array | None, eps: float) -> tuple[Array, Array]:
-    """Divide each row of x (N, D) by its root mean square, gamma (D,): y and inv_rms (N,)."""
+    """(RMS 1) and (RMS 2) for each row of x (N, D), gamma (D,): y and inv_rms (N,)."""
     acc, D = accumulator(x), max(1, x.shape[1])
     with np.errstate(all="ignore"):
         d = x.astype(acc)
@@ -221,12 +208,12 @@ def rms_norm(x: Array, gamma: Array | None, eps: float) -> tuple[Array, Array]:
 def rms_norm_backward(
     g: Array, x: Array, inv_rms: Array, gamma: Array | None
 ) -> tuple[Array, Array]:
-    """Equation (11): dx (N, D) and dgamma (D,)."""
+    """Equations (RMS 3) and (RMS 4): dx (N, D) and dgamma (D,)."""
     acc, D = accumulator(g, x, inv_rms), max(1, x.shape[1])
     with np.errstate(all="ignore"):
         x_hat = x * inv_rms[:, None]
         gh = g.astype(acc) if gamma is None else g * gamma.astype(accumulator(gamma))
-        sum_gx = np.einsum("nd,nd->n", gh, x_hat)[:, None]
-        dx = inv_rms[:, None] * (gh - x_hat * (sum_gx / D))
+        along = np.einsum("nd,nd->n", gh, x_hat)[:, None] / D  # x_hat
+        dx = inv_rms[:, None] * (gh - x_hat * along)
         dgamma = np.einsum("nd,nd->d", g, x_hat)
     return dx.astype(like(x, g, inv_rms, gamma), copy=False), dgamma
