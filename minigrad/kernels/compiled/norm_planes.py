@@ -1,9 +1,9 @@
 """The loops of compiled batch normalisation for x (N, C, S): values of a feature contiguous.
 
 Equations are those of ops/norm.py. What differs from reference is that the values are read once for
-the statistics and once for the result. In float32, sums run in float32 over short stretches that are
-merged in float64. What is summed is x - c with c close to the mean, in a subtraction (_sub) that
-the compiler may not reorder. A sum that is not finite is done again in float64.
+the statistics and once for the result. In float32, sums run in float32 over short stretches, which
+are merged in float64. What is summed is x - c with c close to the mean, in a subtraction (_sub)
+that the compiler may not reorder. A sum that is not finite is done again in float64.
 
 Functions that call each other must stay in one file, small ones stand in both: numba's cache on
 disk does not notice changes in other files.

@@ -152,7 +152,7 @@ def _gradient_sums(g, row, centre, scale, rest, gamma):
 
 @contracted
 def _gradients(g, row, dx, centre, scale, rest, gamma, b, k, dgamma, dbeta):
-    """(LN 2), and (LN 3) as dgamma += g·x_hat, dbeta += g, in one loop, which reads g and x once."""
+    """(LN 2), and (LN 3) as dgamma += g·x_hat, dbeta += g: one loop, which reads g and x once."""
     if gamma.size:
         for j in range(row.size):
             d = row[j] - centre
