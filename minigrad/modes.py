@@ -1,16 +1,16 @@
 """The ambient state: what a computation depends on beside its arguments.
 
 A ContextVar belongs to a thread or async task, which does not see the settings of others. There are
-five. Three are kept here:
+five. Four are kept here:
 
     grad_enabled              whether operations are recorded; no_grad, enable_grad
     probing                   whether gradcheck or hvp sends complex numbers through a function
+    frozen_layers             the layers whose running statistics stay; nn.utils.frozen_stats
     anomaly                   what detect_anomaly refuses; anomaly_users counts its blocks anywhere
 
-and two where they are asked about:
+and one where it is asked about:
 
     kernels                   the backend of a block, and that of the process; use_kernels
-    nn.norm.base              the layers whose running statistics stay; nn.utils.frozen_stats
 
 The process has the rest to itself:
 
@@ -173,6 +173,31 @@ def probe() -> Iterator[None]:
         yield
     finally:
         probing.reset(token)
+
+
+# The layers, by their ids, whose running statistics stay as they are.
+frozen_layers: ContextVar[frozenset[int]] = ContextVar("frozen_layers", default=frozenset())
+
+
+@contextmanager
+def frozen_stats(model: Any) -> Iterator[None]:
+    """Run `model` without moving the running statistics of its layers, or their counters.
+
+    In training mode the layers still normalise by the batch. For this thread or task only. To
+    normalise by the running statistics instead, use `BatchNorm1d.freeze`.
+    """
+    if not hasattr(model, "modules"):
+        raise TypeError(f"frozen_stats: expected a Module, got {type(model).__name__}")
+    token = frozen_layers.set(frozen_layers.get() | {id(module) for module in model.modules()})
+    try:
+        yield
+    finally:
+        frozen_layers.reset(token)
+
+
+def stats_may_move(layer: Any) -> bool:
+    """Whether a forward pass in training mode may move this layer's running statistics."""
+    return not probing.get() and id(layer) not in frozen_layers.get()
 
 
 # Anomaly detection is asked about at every operation, so a plain counter answers "nobody, anywhere"

@@ -6,7 +6,7 @@ layers; those of `per_sample.py` need no batch and keep no statistics. `variants
 network anew, `fold.py` folds them into the layer before.
 """
 
-from minigrad.nn.norm.base import frozen_stats
+from minigrad.modes import frozen_stats
 from minigrad.nn.norm.batch import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from minigrad.nn.norm.instance import InstanceNorm1d, InstanceNorm2d
 from minigrad.nn.norm.per_sample import GroupNorm, LayerNorm, RMSNorm

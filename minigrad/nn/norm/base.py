@@ -7,9 +7,7 @@ leaves them, and the counter, as they were.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,29 +18,6 @@ from minigrad.nn.module import Module, Parameter
 from minigrad.ops.norm_checks import some_of, warn_or_undo
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
-
-_held: ContextVar[frozenset[int]] = ContextVar("held_statistics", default=frozenset())
-
-
-@contextmanager
-def frozen_stats(model: Module) -> Iterator[None]:
-    """Run `model` without moving the running statistics of its layers, or their counters.
-
-    In training mode the layers still normalise by the batch. For this thread or task only. To
-    normalise by the running statistics instead, use `BatchNorm1d.freeze`.
-    """
-    if not isinstance(model, Module):
-        raise TypeError(f"frozen_stats: expected a Module, got {type(model).__name__}")
-    token = _held.set(_held.get() | {id(module) for module in model.modules()})
-    try:
-        yield
-    finally:
-        _held.reset(token)
-
-
-def stats_move(layer: Module) -> bool:
-    """Whether a forward pass in training mode may move this layer's running statistics."""
-    return not modes.probing.get() and id(layer) not in _held.get()
 
 
 def _vector(n: int, value: float, dtype: Any) -> Tensor:

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import kernels
-from minigrad.nn.norm.base import NormBase, stats_move
+from minigrad.modes import stats_may_move
+from minigrad.nn.norm.base import NormBase
 from minigrad.ops import norm as ops
 from minigrad.ops.activations import relu as relu_op
 from minigrad.tape import Array
@@ -115,7 +116,12 @@ class BatchNormBase(NormBase):
         if m == 1:
             raise ValueError(self._one_value(input))
         y, mean, spread = self._by_batch_relu(input) if relu else self._by_batch(input)
-        if m and self.running_mean is not None and self.track_running_stats and stats_move(self):
+        if (
+            m
+            and self.running_mean is not None
+            and self.track_running_stats
+            and stats_may_move(self)
+        ):
             self._count(mean, spread, m)
         return y
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from minigrad.nn.norm.base import NormBase, stats_move
+from minigrad.modes import stats_may_move
+from minigrad.nn.norm.base import NormBase
 from minigrad.ops import norm as ops
 from minigrad.ops.shape import squeeze, unsqueeze
 from minigrad.tensor import Tensor
@@ -60,7 +61,7 @@ class _InstanceNorm(NormBase):
             return ops.batch_norm_eval(x, self.running_mean, self.running_var, *affine, self.eps)
         y, mean, var = ops.instance_norm_train(x, *affine, self.eps)
         tracked = self.training and self.running_mean is not None and self.momentum is not None
-        if tracked and x.array.size and stats_move(self):
+        if tracked and x.array.size and stats_may_move(self):
             size = x.array.size // (x.shape[0] * x.shape[1])
             self.move(mean, var, self.momentum or 0.0, size / (size - 1))
         return y

@@ -12,7 +12,6 @@ import numpy as np
 from minigrad import modes
 from minigrad.changes import note_change
 from minigrad.nn.module import Module
-from minigrad.nn.norm.base import frozen_stats
 from minigrad.nn.norm.batch import BatchNormBase
 from minigrad.tape import Array
 from minigrad.tensor import Tensor
@@ -161,7 +160,7 @@ def _measure(
     def look(layer: Any, args: tuple[Any, ...]) -> None:
         pools.setdefault(layer, _Pool(merge)).add(layer, _input_of(layer, args))
 
-    with _hooked(layers, look), frozen_stats(model):
+    with _hooked(layers, look), modes.frozen_stats(model):
         count = 0
         for count, batch in enumerate(batches, 1):  # noqa: B007
             model(batch[0] if isinstance(batch, tuple | list) else batch)
@@ -218,7 +217,7 @@ def explain_batchnorm(model: Module, x: Any) -> str:
     layers = tracked(model)
     if not layers:
         return "no batch normalisation with running statistics"
-    with _put_back(model), modes.no_grad(), frozen_stats(model):
+    with _put_back(model), modes.no_grad(), modes.frozen_stats(model):
         model.eval()
         for layer in layers:
             layer.unfreeze().train()

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad.changes import note_change
+from minigrad.modes import stats_may_move
 from minigrad.nn.module import Parameter
-from minigrad.nn.norm.base import fill, stats_move
+from minigrad.nn.norm.base import fill
 from minigrad.nn.norm.batch import MOMENTUM, BatchNorm1d, BatchNorm2d, BatchNormBase
 from minigrad.nn.norm.decorrelated import (
     DecorrelatedBatchNorm1d,
@@ -95,7 +96,7 @@ class BatchInstanceNorm2d(BatchNormBase):
 
     def _project(self) -> None:
         gate = self.gate  # in the place of a Parameter, functional_call puts a tensor of the user's
-        if self.training and isinstance(gate, Parameter) and stats_move(self):
+        if self.training and isinstance(gate, Parameter) and stats_may_move(self):
             limited = np.clip(gate.array, 0, 1)
             if (limited != gate.array).any():
                 gate.array[...] = limited
