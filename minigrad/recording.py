@@ -189,7 +189,10 @@ def record(
     Returns:
         The result as a Tensor; recorded only if gradients are enabled and some input needs one.
     """
-    nodes = tuple([node_of(x) if isinstance(x, Tensor) else None for x in inputs])
+    nodes: tuple[Node | None, ...] = ()
+    for x in inputs:
+        node = (x.node if x.base is None else node_of(x)) if isinstance(x, Tensor) else None
+        nodes += (node,)
     if not modes.grad_enabled.get() or not any(nodes):
         return _unrecorded(name, out, base)
     if type(out) is not ndarray:
@@ -269,7 +272,7 @@ def _check_recordable(name: str, x: Tensor) -> None:
 
 def needs_grad(x: Any) -> bool:
     """Whether a vjp must return a gradient for this input."""
-    return isinstance(x, Tensor) and node_of(x) is not None
+    return isinstance(x, Tensor) and (x.node if x.base is None else node_of(x)) is not None
 
 
 def _unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:

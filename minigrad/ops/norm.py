@@ -29,6 +29,10 @@ Three terms: the gradient itself, less its mean, less its part along x_hat. Henc
 sum(batch_norm(x)) is zero. In eval mode the statistics are constants, and only the first term is
 left:           dx_i = gamma·inv_std·g_i                                                 (BN 12)
 
+Those statistics are running averages over batches (`running_stats.py`), of the unbiased variance:
+
+                running ← (1 - momentum)·running + momentum·(mean, var·m/(m - 1))        (BN 13)
+
 Instance normalisation is all this on x seen as (1, N·C, S). In layer normalisation a row of D
 values shares its statistics, (BN 1) to (BN 3), and gamma and beta differ along it; x_i and g_i are
 those of one row, and for dgamma and dbeta there is a sum over rows n:
@@ -54,67 +58,110 @@ of float32 numbers is 0.06.)
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from minigrad import changes, kernels, modes
-from minigrad.ops.norm_checks import (
-    as_features,
-    as_rows,
-    check_floating,
-    check_shape,
-    check_statistics,
-    some_of,
-    warn_or_undo,
-)
+from minigrad import kernels, modes
+from minigrad.checks import integer, integers, number
+from minigrad.ops.running_stats import check_running_stats, update_running_stats
 from minigrad.recording import needs_grad, record
 from minigrad.tensor import Tensor
 
+# ---------------------------------------------------------------------------- what is refused
+# The functions of F check their arguments with these; layers know theirs, and look at the input.
 
-def _arrays(name: str, *values: Tensor | None) -> tuple[Any, ...]:
-    """The arrays of x and its parameters; one carrying a derivative makes all of them complex."""
-    x = values[0]
-    check_floating(name, x)
-    arrays = [None if v is None else v.array for v in values]
-    dtype = arrays[0].dtype  # type: ignore[union-attr]
-    if dtype.kind == "f" and all(a is None or a.dtype is dtype for a in arrays):
-        return tuple(arrays)
-    if any(a is not None and a.dtype.kind == "c" for a in arrays):
-        return tuple(None if a is None else a.astype(np.complex128, copy=False) for a in arrays)
-    for a in arrays:
-        if a is not None and a.dtype != dtype:
+
+def _check_floating(name: str, x: Any) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: input must be a Tensor, got {type(x).__name__}")
+    if x.array.dtype.kind not in "fc":
+        raise TypeError(f"{name}: expected a floating input, got dtype {x.dtype}: use .float()")
+
+
+def _check_fit(name: str, x: Tensor, shape: tuple[int, ...], whose: str, **tensors: Any) -> None:
+    """Refuse parameters and statistics that are no tensors, or not of this shape and x's dtype."""
+    for argument, v in tensors.items():
+        if v is None:
+            continue
+        if not isinstance(v, Tensor):
+            raise TypeError(f"{name}: {argument} must be a Tensor or None, got {type(v).__name__}")
+        if v.array.shape != shape:
             raise RuntimeError(
-                f"{name}: expected weight and bias of the input's dtype {dtype}, got {a.dtype}"
+                f"{name}: {argument} has shape {v.shape}, expected {shape}, one for each {whose}"
             )
-    return tuple(arrays)
-
-
-def _move(
-    name: str, running_mean: Tensor | None, running_var: Tensor | None, momentum: float,
-    mean: Any, var: Any, correction: float,
-) -> None:  # fmt: skip
-    """Move both running statistics towards a batch's, at the very end."""
-    if running_mean is None or running_var is None or modes.probing.get():
-        return
-    watched = changes.held_elsewhere(running_mean) or changes.held_elsewhere(running_var)
-    a, b = running_mean.array, running_var.array
-    for argument, array in (("running_mean", a), ("running_var", b)):
-        if not array.flags.writeable:
+        # while a function is probed, one of the two may be complex
+        if v.dtype != x.dtype and "c" not in (v.dtype.kind, x.dtype.kind):
             raise RuntimeError(
-                f"{name}: {argument} cannot be written to (several elements share memory, or it "
-                "was given as read-only): pass its clone()"
+                f"{name}: {argument} has dtype {v.dtype}, expected the input's, {x.dtype}"
             )
-    before = a.copy(), b.copy()
-    stay = kernels.backend_for(a).move_stats_(a, b, mean, var, momentum, correction)
-    for array in (a, b) if watched else ():
-        changes.note_change(array)
-    if len(stay):
-        message = (
-            f"{name}: the input has NaN, infinite or too large values in channel {some_of(stay)}: "
-            "the output shows them, running_mean and running_var keep their last finite values"
+
+
+def _check_features(name: str, x: Any, **tensors: Any) -> tuple[int, int, int]:
+    """Refuse what is no floating x of (N, C, …), and tensors that are not (C,): N, C and S."""
+    _check_floating(name, x)
+    shape = x.array.shape
+    if len(shape) < 2 and shape != (0,):  # which PyTorch takes: no samples, no channels
+        raise RuntimeError(f"{name}: expected an input (N, C, …), got shape {shape}")
+    view = _features(shape)
+    _check_fit(name, x, (view[1],), "channel (axis 1) of the input", **tensors)
+    return view
+
+
+def _check_rows(name: str, x: Any, normalized_shape: Any, **params: Any) -> tuple[int, int]:
+    """Refuse what is no floating x of (…, *normalized_shape): x seen as (N, D)."""
+    _check_floating(name, x)
+    shape, full = integers(name, "normalized_shape", normalized_shape, None, None), x.array.shape
+    rank = len(full) - len(shape)
+    if not shape or rank < 0 or full[rank:] != shape:
+        raise RuntimeError(
+            f"{name}: normalized_shape={list(shape)}, expected an input of shape [*, "
+            f"{', '.join(map(str, shape))}], got {full}"
         )
-        warn_or_undo(message, (a, b), before, 4)
+    _check_fit(name, x, shape, "element of normalized_shape", **params)
+    return math.prod(full[:rank]), math.prod(shape)
+
+
+def one_value(
+    name: str, each: str, shape: tuple[int, ...], ways_out: str, cause: str = ""
+) -> ValueError:
+    """The error for statistics of one value."""
+    return ValueError(
+        f"{name}: one value per {each}, input shape {shape}{cause}. Its variance is 0 and the "
+        f"output would be beta, whatever comes in. Ways out: {ways_out}"
+    )
+
+
+# ---------------------------------------------------------------------------- what ops share
+
+
+def _features(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """N, C and S of x (N, C, …)."""
+    return (0, 0, 1) if len(shape) < 2 else (shape[0], shape[1], math.prod(shape[2:]))
+
+
+def _arrays(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> tuple[Any, Any, Any]:
+    """Their arrays; while a function is probed, if one is complex all are."""
+    a: Any = x.array
+    gamma = None if weight is None else weight.array
+    beta = None if bias is None else bias.array
+    if modes.probing.get() and any(v is not None and v.dtype.kind == "c" for v in (a, gamma, beta)):
+        a, gamma, beta = (
+            None if v is None else v.astype(np.complex128, copy=False) for v in (a, gamma, beta)
+        )
+    return a, gamma, beta
+
+
+def _deliver(needs: Any, dx: Any, dgamma: Any, dbeta: Any) -> tuple[Any, Any, Any]:
+    return (
+        dx if needs[0] else None,
+        dgamma.astype(dx.dtype) if needs[1] else None,
+        dbeta.astype(dx.dtype) if needs[2] else None,
+    )
+
+
+# ---------------------------------------------------------------------------- by channel
 
 
 def batch_norm(
@@ -127,29 +174,32 @@ def batch_norm(
     In training by the batch's own mean and biased variance; running_mean and running_var, if given,
     then move in place to (1 - momentum)·running + momentum·batch (of the unbiased variance). In
     evaluation by running_mean and running_var. An error, an empty batch or a gradient check moves
-    nothing; a channel that is not finite keeps its last finite statistics, with a RuntimeWarning.
+    nothing; a channel that is not finite keeps its last finite statistics, with a RuntimeWarning
+    each time (a layer gives it once).
 
     Raises:
         ValueError: one value per channel in training; one of running_mean and running_var alone.
-        RuntimeError: a shape or dtype that does not fit; no statistics in evaluation.
+        RuntimeError: a shape or dtype that does not fit; no statistics in evaluation; statistics
+            that cannot be written to in training.
         TypeError: an input that is not floating, a parameter that is not a tensor.
     """
-    samples, _, size = check_statistics(
-        "batch_norm", input, weight, bias, running_mean, running_var, momentum, eps
+    name = "batch_norm"
+    samples, _, size = _check_features(
+        name, input, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var
     )
-    if eps < 0:
-        raise ValueError(f"batch_norm: eps must not be negative, got {eps}")
+    check_running_stats(name, running_mean, running_var)
+    number(name, "momentum", momentum)
+    number(name, "eps", eps, at_least=0)
     if not training:
         return batch_norm_eval(input, running_mean, running_var, weight, bias, eps)
     m = samples * size
     if m == 1:
-        raise ValueError(
-            f"batch_norm: one value per channel in training (input shape {input.shape}): its "
-            "variance is 0 and the output would be beta whatever comes in"
-        )
+        ways = "more samples or larger maps, or training=False to use given statistics"
+        raise one_value(name, "channel in training", input.shape, ways)
     y, mean, var = batch_norm_train(input, weight, bias, eps)
-    if input.array.size:
-        _move("batch_norm", running_mean, running_var, momentum, mean, var, m / (m - 1))
+    if input.array.size and running_mean is not None and running_var is not None:
+        running = {"running_mean": running_mean, "running_var": running_var}
+        update_running_stats(name, running, mean, var, momentum, m / (m - 1))
     return y
 
 
@@ -160,12 +210,12 @@ def batch_norm_train(
 
     With `relu`, y is its result: one pass less over the data each way.
     """
-    a, gamma, beta = _arrays("batch_norm", x, weight, bias)
-    view = as_features("batch_norm", x)
+    a, gamma, beta = _arrays(x, weight, bias)
     backend = kernels.backend_for(a, gamma, beta)
+    shape, view = a.shape, _features(a.shape)
     x3 = a.reshape(view)
     y, mean, var, inv_std = backend.batch_norm(x3, gamma, beta, eps, relu)
-    shape, kept = a.shape, y if relu else None
+    kept = y if relu else None
     needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
 
     def vjp(g: Any) -> Any:
@@ -177,14 +227,6 @@ def batch_norm_train(
     return record(name, y.reshape(shape), (x, weight, bias), vjp), mean, var
 
 
-def _deliver(needs: Any, dx: Any, dgamma: Any, dbeta: Any) -> tuple[Any, Any, Any]:
-    return (
-        dx if needs[0] else None,
-        dgamma.astype(dx.dtype) if needs[1] else None,
-        dbeta.astype(dx.dtype) if needs[2] else None,
-    )
-
-
 def batch_norm_eval(
     x: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
     weight: Tensor | None, bias: Tensor | None, eps: float,
@@ -192,38 +234,27 @@ def batch_norm_eval(
     """Normalise by given statistics, which are constants here; (BN 3), (BN 4) and (BN 12)."""
     if running_mean is None or running_var is None:
         raise RuntimeError("batch_norm: evaluation needs running_mean and running_var")
-    a, gamma, beta = _arrays("batch_norm", x, weight, bias)
-    view = as_features("batch_norm", x)
+    a, gamma, beta = _arrays(x, weight, bias)
     acc = np.result_type(a.dtype, np.float64)
     mean = running_mean.array.astype(acc)
     with np.errstate(all="ignore"):
         inv_std = 1 / np.sqrt(running_var.array.astype(acc) + eps)
+        scale = (inv_std if gamma is None else inv_std * gamma)[:, None]
     backend = kernels.backend_for(a, gamma, beta)
+    shape, view, dtype = a.shape, _features(a.shape), a.dtype
     x3 = a.reshape(view)
-    shape = a.shape
+    y = backend.normalize(x3, mean, inv_std, gamma, beta)
     needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
-    if not any(needs[1:]):  # (BN 12) needs no x: keep nothing but the scale
-        return _eval_of_x(x, backend, x3, mean, inv_std, gamma, beta)
 
     def vjp(g: Any) -> Any:
         dx, dgamma, dbeta = backend.normalize_backward(g.reshape(view), x3, mean, inv_std, gamma)
         return _deliver(needs, dx.reshape(shape), dgamma, dbeta)
 
-    y = backend.normalize(x3, mean, inv_std, gamma, beta)
-    return record("batch_norm", y.reshape(shape), (x, weight, bias), vjp)
+    def vjp_of_x(g: Any) -> Any:  # (BN 12) needs no x: keep nothing but the scale
+        return (g.reshape(view) * scale).astype(dtype).reshape(shape), None, None
 
-
-def _eval_of_x(
-    x: Tensor, backend: Any, x3: Any, mean: Any, inv_std: Any, gamma: Any, beta: Any
-) -> Tensor:
-    y = backend.normalize(x3, mean, inv_std, gamma, beta)
-    scale = (inv_std if gamma is None else inv_std * gamma)[:, None]
-    shape, view, dtype = x.shape, x3.shape, x3.dtype
-
-    def vjp(g: Any) -> Any:
-        return ((g.reshape(view) * scale).astype(dtype).reshape(shape),)
-
-    return record("batch_norm", y.reshape(shape), (x,), vjp)
+    y = y.reshape(shape)
+    return record("batch_norm", y, (x, weight, bias), vjp if needs[1] or needs[2] else vjp_of_x)
 
 
 def instance_norm(
@@ -235,27 +266,30 @@ def instance_norm(
     (Ulyanov et al. 2016). Running statistics, if given, move to the samples' mean as batch_norm's.
     """
     name = "instance_norm"
-    size = check_statistics(name, input, weight, bias, running_mean, running_var, momentum, eps)[2]
+    *_, size = _check_features(
+        name, input, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var
+    )
+    check_running_stats(name, running_mean, running_var)
+    number(name, "momentum", momentum)
+    number(name, "eps", eps)
     if not use_input_stats:
         return batch_norm_eval(input, running_mean, running_var, weight, bias, eps)
-    y, means, variances = instance_norm_train(input, weight, bias, eps)
-    if input.array.size:
-        _move(name, running_mean, running_var, momentum, means, variances, size / (size - 1))
+    y, mean, var = instance_norm_train(name, input, weight, bias, eps)
+    if input.array.size and running_mean is not None and running_var is not None:
+        running = {"running_mean": running_mean, "running_var": running_var}
+        update_running_stats(name, running, mean, var, momentum, size / (size - 1))
     return y
 
 
 def instance_norm_train(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    name: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Any, Any]:
     """(y, mean, biased variance) by each sample's own statistics, which are then averaged."""
-    name = "instance_norm"
-    samples, channels, size = as_features(name, x)
+    samples, channels, size = _features(x.shape)
     if size == 1:
-        raise ValueError(
-            f"{name}: one value per channel and sample (input shape {x.shape}): its variance is 0 "
-            "and the output would be beta whatever comes in"
-        )
-    y, mean, var = _groups(name, x, max(channels, 1), weight, bias, eps)
+        ways = "larger maps, or BatchNorm, which takes its statistics from the batch"
+        raise one_value(name, "channel and sample", x.shape, ways)
+    y, mean, var = _groups("instance_norm", x, max(channels, 1), weight, bias, eps)
     with np.errstate(all="ignore"):
         means, variances = (
             v[: samples * channels].reshape(samples, channels).sum(axis=0) / max(samples, 1)
@@ -271,21 +305,22 @@ def group_norm(
     """Normalise groups of C/num_groups channels of each sample (Wu & He 2018): batch_norm on
     (1, N·G, C/G·S), then gamma and beta per channel."""
     name = "group_norm"
-    samples, channels, size = as_features(name, input)
-    if isinstance(num_groups, bool) or not isinstance(num_groups, int | np.integer):
-        raise TypeError(f"{name}: num_groups must be an integer, got {num_groups!r}")
-    if num_groups < 1 or channels % num_groups:
+    samples, channels, size = _check_features(name, input, weight=weight, bias=bias)
+    groups = integer(name, "num_groups", num_groups)
+    number(name, "eps", eps)
+    if channels % groups:
         raise ValueError(
-            f"{name}: the {channels} channels of shape {input.shape} do not divide into "
-            f"{num_groups} groups"
+            f"{name}: the {channels} channels of shape {input.shape} do not divide into {groups} "
+            "groups"
         )
-    check_shape(name, (channels,), "channel (axis 1) of the input", weight=weight, bias=bias)
-    if samples == 1 and channels // num_groups * size == 1:  # PyTorch's rule; the layer is stricter
-        raise ValueError(
-            f"{name}: one value per group (input shape {input.shape}, num_groups={num_groups}): "
-            "its variance is 0 and the output would be beta whatever comes in"
-        )
-    return _groups(name, input, num_groups, weight, bias, eps)[0]
+    if samples == 1 and channels // groups * size == 1:  # PyTorch's rule; the layer is stricter
+        raise one_value(name, f"group, num_groups={groups}", input.shape, GROUP_WAYS_OUT)
+    return _groups(name, input, groups, weight, bias, eps)[0]
+
+
+GROUP_WAYS_OUT = (
+    "fewer groups or larger maps, or BatchNorm, which takes its statistics from the batch"
+)
 
 
 def _groups(
@@ -295,9 +330,9 @@ def _groups(
 
     (LN 1) and (LN 2) hold within a group; (BN 5) and (BN 6) are sums over samples and positions.
     """
-    a, gamma, beta = _arrays(name, x, weight, bias)
-    view, shape = as_features(name, x), a.shape
+    a, gamma, beta = _arrays(x, weight, bias)
     backend = kernels.backend_for(a, gamma, beta)
+    shape, view = a.shape, _features(a.shape)
     x3 = a.reshape(view)
     y, mean, var, inv_std = backend.group_norm(x3, gamma, beta, groups, eps)
     needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
@@ -310,33 +345,33 @@ def _groups(
     return record(name, y.reshape(shape), (x, weight, bias), vjp), mean, var
 
 
+# ---------------------------------------------------------------------------- by sample
+
+
 def layer_norm(
     input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Normalise each sample over its last axes (Ba et al. 2016); gamma and beta per element."""
     # (LN 1) to (LN 3) on x seen as (N, D)
-    x = input
-    view = as_rows("layer_norm", x, normalized_shape, weight=weight, bias=bias)
-    a, gamma, beta = _arrays("layer_norm", x, weight, bias)
-    shape, affine_shape = a.shape, None if weight is None else weight.shape
-    if bias is not None:
-        affine_shape = bias.shape
+    name, x = "layer_norm", input
+    view = _check_rows(name, x, normalized_shape, weight=weight, bias=bias)
+    number(name, "eps", eps)
+    a, gamma, beta = _arrays(x, weight, bias)
     backend = kernels.backend_for(a, gamma, beta)
-    rows = a.reshape(view)
-    several = affine_shape is not None and len(affine_shape) > 1  # axes to normalise over
-    if several:
-        gamma, beta = (None if p is None else p.reshape(-1) for p in (gamma, beta))
+    shape, rows = a.shape, a.reshape(view)
+    affine = weight if bias is None else bias
+    affine_shape = view[1:] if affine is None else affine.array.shape
+    gamma, beta = (None if p is None else p.reshape(-1) for p in (gamma, beta))
     y, mean, inv_std = backend.layer_norm(rows, gamma, beta, eps)
     needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
 
     def vjp(g: Any) -> Any:
         dx, dgamma, dbeta = backend.layer_norm_backward(g.reshape(view), rows, mean, inv_std, gamma)
-        if several:
-            dgamma, dbeta = dgamma.reshape(affine_shape), dbeta.reshape(affine_shape)
+        dgamma, dbeta = dgamma.reshape(affine_shape), dbeta.reshape(affine_shape)
         return _deliver(needs, dx.reshape(shape), dgamma, dbeta)
 
-    return record("layer_norm", y.reshape(shape), (x, weight, bias), vjp)
+    return record(name, y.reshape(shape), (x, weight, bias), vjp)
 
 
 def rms_norm(
@@ -345,14 +380,13 @@ def rms_norm(
     """Divide each sample by the root of its mean square (Zhang & Sennrich 2019); eps defaults to
     the dtype's machine epsilon."""
     # (RMS 1) to (RMS 4) on x seen as (N, D)
-    x = input
-    view = as_rows("rms_norm", x, normalized_shape, weight=weight)
-    a, gamma = _arrays("rms_norm", x, weight)
-    if eps is None:
-        eps = float(np.finfo(a.dtype).eps)
-    shape, gamma_shape = a.shape, () if weight is None else weight.shape
+    name, x = "rms_norm", input
+    view = _check_rows(name, x, normalized_shape, weight=weight)
+    eps = float(np.finfo(x.dtype).eps) if eps is None else number(name, "eps", eps)
+    a, gamma, _ = _arrays(x, weight, None)
     backend = kernels.backend_for(a, gamma)
-    rows = a.reshape(view)
+    shape, rows = a.shape, a.reshape(view)
+    gamma_shape = () if weight is None else weight.shape
     gamma = None if gamma is None else gamma.reshape(-1)
     y, inv_rms = backend.rms_norm(rows, gamma, eps)
     needs = needs_grad(x), needs_grad(weight)
@@ -362,4 +396,4 @@ def rms_norm(
         dw = dgamma.reshape(gamma_shape).astype(dx.dtype) if needs[1] else None
         return dx.reshape(shape) if needs[0] else None, dw
 
-    return record("rms_norm", y.reshape(shape), (x, weight), vjp)
+    return record(name, y.reshape(shape), (x, weight), vjp)

@@ -22,7 +22,8 @@ F64 = np.dtype(np.float64)
 def _flat(x: Array) -> Array:
     """x (N, C, S) as the kernels take it: (N, C) if S is 1."""
     N, C, S = x.shape
-    return ready(x.reshape(N, C) if S == 1 else x, x.dtype)
+    a = x.reshape(N, C) if S == 1 else x
+    return a if a.flags.carray else ready(a, a.dtype)
 
 
 def _tasks(N: int, C: int) -> int:

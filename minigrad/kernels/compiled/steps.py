@@ -17,14 +17,15 @@ from minigrad.kernels.machinery.launch import checked, exact_kernel, ready
 @exact_kernel
 def _move(mean, var, batch_mean, batch_var, factor, correction):
     """Whether all came out finite; nothing has changed if not."""
+    keep = 1 - factor
     for c in range(mean.size):
-        new_mean = mean.dtype.type((1 - factor) * mean[c] + factor * batch_mean[c])
-        new_var = var.dtype.type((1 - factor) * var[c] + factor * (batch_var[c] * correction))
+        new_mean = mean.dtype.type(keep * mean[c] + factor * batch_mean[c])
+        new_var = var.dtype.type(keep * var[c] + factor * (batch_var[c] * correction))
         if not (np.isfinite(new_mean) and np.isfinite(new_var)):
             return False
     for c in range(mean.size):
-        mean[c] = (1 - factor) * mean[c] + factor * batch_mean[c]
-        var[c] = (1 - factor) * var[c] + factor * (batch_var[c] * correction)
+        mean[c] = keep * mean[c] + factor * batch_mean[c]
+        var[c] = keep * var[c] + factor * (batch_var[c] * correction)
     return True
 
 
@@ -34,9 +35,10 @@ _NONE = np.empty(0, np.int64)
 def move_stats_(
     mean: Array, var: Array, batch_mean: Array, batch_var: Array, factor: float, correction: float
 ) -> Array:
-    """Move running statistics (C,) in place: (1 - factor)·running + factor·batch, the batch's
-    variance times `correction`. Channels where that is not finite stay; returns which."""
-    fits = mean.flags.carray and var.flags.carray
+    """(BN 13) for running statistics in place, `correction` being m/(m - 1): mean (C,), var (C,) or
+    a covariance (G, d, d) of each of G groups of channels. Groups in which not all comes out finite
+    stay; returns their channels. With factor 1 nothing of what was there is left."""
+    fits = var.ndim == 1 and mean.flags.carray and var.flags.carray
     if fits and _move(mean, var, batch_mean, batch_var, factor, correction):
         return _NONE
     return reference.move_stats_(mean, var, batch_mean, batch_var, factor, correction)

@@ -12,16 +12,23 @@ from minigrad.kernels.machinery.arrays import Array
 def move_stats_(
     mean: Array, var: Array, batch_mean: Array, batch_var: Array, factor: float, correction: float
 ) -> Array:
-    """Move running statistics (C,) in place: (1 - factor)·running + factor·batch, the batch's
-    variance times `correction`. Channels where that is not finite stay; returns which."""
+    """(BN 13) for running statistics in place, `correction` being m/(m - 1): mean (C,), var (C,) or
+    a covariance (G, d, d) of each of G groups of channels. Groups in which not all comes out finite
+    stay; returns their channels. With factor 1 nothing of what was there is left."""
+
+    def moved(old: Array, new: Array) -> Array:
+        rest = (1 - factor) * old.astype(np.float64) if factor != 1 else 0.0
+        return np.asarray(rest + factor * new).astype(old.dtype)
+
     with np.errstate(all="ignore"):
-        new_mean = ((1 - factor) * mean.astype(np.float64) + factor * batch_mean).astype(mean.dtype)
-        new_var = (1 - factor) * var.astype(np.float64) + factor * (batch_var * correction)
-        new_var = new_var.astype(var.dtype)
-    stay = ~(np.isfinite(new_mean) & np.isfinite(new_var))
-    np.copyto(mean, new_mean, where=~stay)
-    np.copyto(var, new_var, where=~stay)
-    return np.flatnonzero(stay)
+        new_mean, new_var = moved(mean, batch_mean), moved(var, batch_var * correction)
+    groups = len(var)
+    fits = np.isfinite(new_mean).reshape(groups, -1).all(1)
+    fits &= np.isfinite(new_var).reshape(groups, -1).all(1)
+    channels = np.repeat(fits, len(mean) // groups)
+    np.copyto(mean, new_mean, where=channels)
+    np.copyto(var, new_var, where=fits.reshape(-1, *[1] * (var.ndim - 1)))
+    return np.flatnonzero(~channels)
 
 
 def sgd_step_(

@@ -12,6 +12,7 @@ from minigrad.modes import stats_may_move
 from minigrad.nn.norm.base import NormBase
 from minigrad.ops import norm as ops
 from minigrad.ops.activations import relu as relu_op
+from minigrad.ops.running_stats import update_running_stats
 from minigrad.tape import Array
 from minigrad.tensor import Tensor
 
@@ -111,40 +112,31 @@ class BatchNormBase(NormBase):
         relu of the result, in training in one op."""
         self.check_input(input)
         if self.running_mean is not None and (self.frozen or not self.training):
-            return relu_op(self._by_running(input)) if relu else self._by_running(input)
+            return relu_op(self._eval_forward(input)) if relu else self._eval_forward(input)
         m = input.array.size // self.num_features
         if m == 1:
-            raise ValueError(self._one_value(input))
-        y, mean, spread = self._by_batch_relu(input) if relu else self._by_batch(input)
-        if (
-            m
-            and self.running_mean is not None
-            and self.track_running_stats
-            and stats_may_move(self)
-        ):
-            self._count(mean, spread, m)
+            raise self._one_value(input)
+        y, mean, var = self._train_forward_relu(input) if relu else self._train_forward(input)
+        tracked = self.running_mean is not None and self.track_running_stats
+        if m and tracked and stats_may_move(self):
+            self._update_running_stats(mean, var, m)
         return y
 
-    def check_input(self, x: Tensor) -> None:
-        """Refuse what is no floating tensor of the layer's rank, channels and dtype."""
-        self.check_rank(x)
-        self.check_channels(x, 1)
-        self.check_dtype(x)
+    # What the relatives in variants.py do in their own ways. Where it says variance, some have a
+    # covariance or a scale.
 
-    # What the relatives in variants.py do in their own ways.
-
-    def _by_batch(self, x: Tensor) -> tuple[Tensor, Array, Array]:
+    def _train_forward(self, x: Tensor) -> tuple[Tensor, Array, Array]:
         """The output in training, and the batch's mean and biased variance (float64)."""
         return ops.batch_norm_train(x, self.weight, self.bias, self.eps)
 
-    def _by_batch_relu(self, x: Tensor) -> tuple[Tensor, Array, Array]:
+    def _train_forward_relu(self, x: Tensor) -> tuple[Tensor, Array, Array]:
         """The same with relu of the output; relatives run two ops."""
-        if type(self)._by_batch is BatchNormBase._by_batch:
+        if type(self)._train_forward is BatchNormBase._train_forward:
             return ops.batch_norm_train(x, self.weight, self.bias, self.eps, relu=True)
-        y, mean, spread = self._by_batch(x)
-        return relu_op(y), mean, spread
+        y, mean, var = self._train_forward(x)
+        return relu_op(y), mean, var
 
-    def _by_running(self, x: Tensor) -> Tensor:
+    def _eval_forward(self, x: Tensor) -> Tensor:
         """The output by the running statistics."""
         return ops.batch_norm_eval(
             x, self.running_mean, self.running_var, self.weight, self.bias, self.eps
@@ -155,7 +147,7 @@ class BatchNormBase(NormBase):
     def eval_statistics(self) -> tuple[Array, Array]:
         """mean and inv_std (float64) of the layer's evaluation: gamma·(x - mean)·inv_std + beta."""
         if self.running_mean is None or self.running_var is None:
-            raise ValueError(f"{type(self).__name__}({self.num_features}): no running statistics")
+            raise ValueError(f"{self._title()}: no running statistics")
         var = self.running_var.array.astype(np.float64)
         return self.running_mean.array.astype(np.float64), 1 / np.sqrt(var + self.eps)
 
@@ -165,46 +157,45 @@ class BatchNormBase(NormBase):
         mean, var = kernels.backend_for(a).moments(a)
         return mean, var
 
-    def correction(self, m: int) -> float:
+    def bessel_correction(self, m: int) -> float:
         """From the biased variance of m values to the unbiased one."""
         return m / (m - 1)
 
-    def between(self, shift: Array) -> Array:
+    def between_batch_variance(self, shift: Array) -> Array:
         """The variance that a shift of the mean stands for, in the law of total variance."""
         return shift * shift
 
-    def deviation(self, spread: Array) -> Array:
+    def standard_deviation(self, var: Array) -> Array:
         """The standard deviation of each channel."""
-        return np.sqrt(spread)
+        return np.sqrt(var)
 
-    def _count(self, mean: Array, spread: Array, m: int) -> None:
-        """Move the running statistics towards those of a batch, and count it."""
+    def _update_running_stats(self, mean: Array, var: Array, m: int) -> None:
+        """Move the running statistics towards those of a batch of m values a channel."""
         count, factor = self.num_batches_tracked, self.momentum
+        running = self.running_stats()
         if count is None:
             raise RuntimeError(
-                f"{type(self).__name__}({self.num_features}): the running statistics and "
-                "num_batches_tracked belong together, but num_batches_tracked was set to None"
+                f"{self._title()}: the running statistics and num_batches_tracked belong together, "
+                "but num_batches_tracked was set to None"
             )
         if factor is None:  # mean of k + 1 values = mean of k + (new - mean of k)/(k + 1)
             factor = 1 / (int(count.array) + 1)
-        self.move(mean, spread, factor, self.correction(m))
-        count.array += 1  # an integer: no graph can have saved it
+        running["num_batches_tracked"] = count
+        name = f"{type(self).__name__}({self.num_features})"
+        correction = self.bessel_correction(m)
+        update_running_stats(name, running, mean, var, factor, correction, self._warn_once)
 
-    def _one_value(self, x: Tensor) -> str:
-        cause = "the batch has one sample (N=1)"
+    def _one_value(self, x: Tensor) -> ValueError:
+        cause = ": the batch has one sample (N=1)"
+        ways = "batches of more samples (drop_last=True in the DataLoader)"
         if x.ndim > 2:
             sizes = "x".join(map(str, x.shape[2:]))
             cause += f" and the map after the layers before has one position ({sizes})"
-        ways = "batches of more samples (drop_last=True in the DataLoader)"
-        if x.ndim > 2:
             ways += " or larger maps"
         if self.track_running_stats:
             ways += ", eval() or freeze() to use the running statistics"
-        return (
-            f"{type(self).__name__}({self.num_features}): one value per channel in training, input "
-            f"shape {x.shape}: {cause}. Its variance is 0 and the output would be beta, whatever "
-            f"comes in. Ways out: {ways}, or LayerNorm or GroupNorm, which do not need a batch"
-        )
+        ways += ", or LayerNorm or GroupNorm, which do not need a batch"
+        return ops.one_value(self._title(), "channel in training", x.shape, ways, cause)
 
     def extra_repr(self) -> str:
         """The arguments as PyTorch prints them, then the rule of the running statistics."""

@@ -46,7 +46,7 @@ class _DecorrelatedBatchNorm(BatchNormBase):
     """
 
     per_channel = False
-    spread_name = "running_cov"
+    variance_name = "running_cov"
     running_cov: Tensor | None
 
     def __init__(
@@ -79,46 +79,22 @@ class _DecorrelatedBatchNorm(BatchNormBase):
         """Without the covariance, which is none."""
         return self.weight, self.bias, self.running_mean
 
-    def check_dtype(self, x: Tensor) -> None:
+    def check_input(self, x: Tensor, axis: int = 1) -> None:
         """The covariance's shape, too."""
-        super().check_dtype(x)
+        super().check_input(x, axis)
         shape = self._identity().shape
         if self.running_cov is not None and self.running_cov.shape != shape:
             raise RuntimeError(
-                f"{type(self).__name__}({self.num_features}): running_cov has shape "
-                f"{self.running_cov.shape}, expected {shape}"
+                f"{self._title()}: running_cov has shape {self.running_cov.shape}, expected {shape}"
             )
 
-    def _mix(
-        self, a: Array, b: Array, mean: Array, spread: Array, factor: float, correction: float
-    ) -> Array:
-        with np.errstate(all="ignore"):
-            new_mean = (a + factor * (mean - a)).astype(a.dtype)
-            new_cov = (b + factor * (spread * correction - b)).astype(b.dtype)
-        (a[...], b[...]), stay = self.finite_or_old((a, b), (new_mean, new_cov))
-        return stay
-
-    def finite_or_old(
-        self, old: tuple[Array, Array], new: tuple[Array, Array]
-    ) -> tuple[tuple[Array, Array], Array]:
-        """As elsewhere, but whole groups."""
-        groups = self.num_groups
-        finite = np.isfinite(new[0]).reshape(groups, -1).all(1)
-        finite = finite & np.isfinite(new[1]).all(axis=(1, 2))
-        channels = np.repeat(finite, self.num_features // groups)
-        kept = (
-            np.where(channels, new[0], old[0]),
-            np.where(np.reshape(finite, (-1, 1, 1)), new[1], old[1]),
-        )
-        return kept, np.flatnonzero(~channels)
-
-    def _by_batch(self, x: Tensor) -> tuple[Tensor, Array, Array]:
+    def _train_forward(self, x: Tensor) -> tuple[Tensor, Array, Array]:
         if not x.array.size:
-            return super()._by_batch(x)
+            return super()._train_forward(x)
         y, mean, cov = whiten(x, self.num_groups, self.eps)
         return apply_affine(y, self.weight, self.bias), mean, cov
 
-    def _by_running(self, x: Tensor) -> Tensor:
+    def _eval_forward(self, x: Tensor) -> Tensor:
         if self.running_mean is None or self.running_cov is None:
             raise RuntimeError(f"{type(self).__name__}: one of the running statistics is None")
         kind = self.running_mean.dtype
@@ -133,14 +109,14 @@ class _DecorrelatedBatchNorm(BatchNormBase):
         _, mean, cov = covariance(grouped(x.array, self.num_groups))
         return mean.reshape(-1), cov
 
-    def between(self, shift: Array) -> Array:
+    def between_batch_variance(self, shift: Array) -> Array:
         """The covariance that a shift of the mean stands for."""
         parts = shift.reshape(self.num_groups, -1, 1)
         return parts * parts.swapaxes(1, 2)
 
-    def deviation(self, spread: Array) -> Array:
-        """The standard deviation of each channel, from the diagonals."""
-        variances = np.diagonal(spread, axis1=1, axis2=2)
+    def standard_deviation(self, var: Array) -> Array:
+        """The standard deviation of each channel, from the covariances' diagonals."""
+        variances = np.diagonal(var, axis1=1, axis2=2)
         return np.asarray(np.sqrt(variances).reshape(-1))
 
     def extra_repr(self) -> str:

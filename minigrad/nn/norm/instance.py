@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from minigrad.modes import stats_may_move
 from minigrad.nn.norm.base import NormBase
 from minigrad.ops import norm as ops
+from minigrad.ops.running_stats import update_running_stats
 from minigrad.ops.shape import squeeze, unsqueeze
 from minigrad.tensor import Tensor
 
@@ -48,10 +49,8 @@ class _InstanceNorm(NormBase):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise x (N, C, …) or (C, …)."""
-        self.check_rank(input)
-        single = input.ndim == min(self.ranks)
-        self.check_channels(input, 0 if single else 1)
-        self.check_dtype(input)
+        single = isinstance(input, Tensor) and input.ndim == min(self.ranks)
+        self.check_input(input, 0 if single else 1)
         y = self._normalise(unsqueeze(input, 0) if single else input)
         return squeeze(y, 0) if single else y
 
@@ -59,11 +58,14 @@ class _InstanceNorm(NormBase):
         affine = self.weight, self.bias
         if not self.training and self.running_mean is not None:
             return ops.batch_norm_eval(x, self.running_mean, self.running_var, *affine, self.eps)
-        y, mean, var = ops.instance_norm_train(x, *affine, self.eps)
+        y, mean, var = ops.instance_norm_train(self._title(), x, *affine, self.eps)
         tracked = self.training and self.running_mean is not None and self.momentum is not None
         if tracked and x.array.size and stats_may_move(self):
             size = x.array.size // (x.shape[0] * x.shape[1])
-            self.move(mean, var, self.momentum or 0.0, size / (size - 1))
+            factor, correction = self.momentum or 0.0, size / (size - 1)
+            update_running_stats(
+                self._title(), self.running_stats(), mean, var, factor, correction, self._warn_once
+            )
         return y
 
 

@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.checks import integer
+from minigrad.checks import integer, number
 from minigrad.nn.module import Module
-from minigrad.nn.norm.base import affine_parameters, check_eps, fill, sizes_of
+from minigrad.nn.norm.base import affine_parameters, fill, sizes_of
 from minigrad.ops import norm as ops
 from minigrad.tensor import Tensor
 
@@ -49,16 +49,15 @@ class GroupNorm(Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        for argument, n in (("num_groups", num_groups), ("num_channels", num_channels)):
-            integer("GroupNorm", argument, n)
+        num_groups = integer("GroupNorm", "num_groups", num_groups)
+        num_channels = integer("GroupNorm", "num_channels", num_channels)
         if num_channels % num_groups:
             raise ValueError(
                 f"GroupNorm: num_channels={num_channels} does not divide into "
                 f"num_groups={num_groups}"
             )
-        check_eps("GroupNorm", eps)
-        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
-        self.affine = affine
+        self.num_groups, self.num_channels = num_groups, num_channels
+        self.eps, self.affine = number("GroupNorm", "eps", eps, at_least=0), affine
         self.weight, self.bias = affine_parameters(
             "GroupNorm", (num_channels,), affine, bias, dtype
         )
@@ -76,12 +75,8 @@ class GroupNorm(Module):
                 f"(N, {self.num_channels}, …), got shape {input.shape}"
             )
         if isinstance(input, Tensor) and math.prod(input.shape[1:]) == self.num_groups:
-            raise ValueError(
-                f"GroupNorm({self.num_groups}, {self.num_channels}): one value per group (input "
-                f"shape {input.shape}). Its variance is 0 and the output would be beta, whatever "
-                "comes in. Ways out: fewer groups or larger maps, or BatchNorm, which takes its "
-                "statistics from the batch"
-            )
+            title = f"GroupNorm({self.num_groups}, {self.num_channels})"
+            raise ops.one_value(title, "group", input.shape, ops.GROUP_WAYS_OUT)
         return ops.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
@@ -117,9 +112,9 @@ class LayerNorm(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        check_eps("LayerNorm", eps)
         self.normalized_shape = sizes_of("LayerNorm", normalized_shape)
-        self.eps, self.elementwise_affine = eps, elementwise_affine
+        self.eps = number("LayerNorm", "eps", eps, at_least=0)
+        self.elementwise_affine = elementwise_affine
         self.weight, self.bias = affine_parameters(
             "LayerNorm", self.normalized_shape, elementwise_affine, bias, dtype
         )
@@ -163,10 +158,9 @@ class RMSNorm(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        if eps is not None:
-            check_eps("RMSNorm", eps)
         self.normalized_shape = sizes_of("RMSNorm", normalized_shape)
-        self.eps, self.elementwise_affine = eps, elementwise_affine
+        self.eps = None if eps is None else number("RMSNorm", "eps", eps, at_least=0)
+        self.elementwise_affine = elementwise_affine
         self.weight, _ = affine_parameters(
             "RMSNorm", self.normalized_shape, elementwise_affine, False, dtype
         )

@@ -13,6 +13,7 @@ from minigrad import modes
 from minigrad.changes import note_change
 from minigrad.nn.module import Module
 from minigrad.nn.norm.batch import BatchNormBase
+from minigrad.ops.running_stats import update_running_stats
 from minigrad.tape import Array
 from minigrad.tensor import Tensor
 
@@ -88,7 +89,7 @@ def _put_back(model: Module) -> Iterator[None]:
     statistics = [
         (tensor, tensor.array.copy())
         for layer in layers
-        for tensor in (layer.running_mean, layer.running_spread, layer.num_batches_tracked)
+        for tensor in (layer.running_mean, layer.running_variance, layer.num_batches_tracked)
         if tensor is not None
     ]
     try:
@@ -115,7 +116,7 @@ class _Pool:
         self.merge = merge
         self.values = self.batches = 0
         self.mean: Array = np.zeros(())
-        self.spread: Array = np.zeros(())
+        self.var: Array = np.zeros(())
 
     def add(self, layer: BatchNormBase, x: Tensor) -> None:
         """Take in what the layer is about to normalise."""
@@ -123,20 +124,20 @@ class _Pool:
         m = x.array.size // layer.num_features
         if m == 0 or (m == 1 and not self.merge):  # which the layer refuses
             return
-        mean, spread = layer.statistics(x)
+        mean, var = layer.statistics(x)
         with np.errstate(all="ignore"):
             if not self.merge:
-                spread = spread * layer.correction(m)
+                var = var * layer.bessel_correction(m)
             # the part of this batch in the whole: by its values, or one of so many batches
             part = m / (self.values + m) if self.merge else 1 / (self.batches + 1)
             shift = mean - self.mean
             if self.batches == 0:
-                self.mean, self.spread = mean, spread
+                self.mean, self.var = mean, var
             else:
                 self.mean = self.mean + part * shift
-                self.spread = (1 - part) * self.spread + part * spread
+                self.var = (1 - part) * self.var + part * var
                 if self.merge:  # total variance: the mean of variances and the variance of means
-                    self.spread = self.spread + part * (1 - part) * layer.between(shift)
+                    self.var = self.var + part * (1 - part) * layer.between_batch_variance(shift)
         self.values += m
         self.batches += 1
 
@@ -145,8 +146,10 @@ class _Pool:
         if self.values < 2:
             what = "one value per channel" if self.values else "only empty batches"
             raise ValueError(f"recalibrate: {layer!r} received {what}; nothing was changed")
-        spread = self.spread * layer.correction(self.values) if self.merge else self.spread
-        layer.replace(self.mean, spread)
+        name, running = repr(layer), layer.running_stats()
+        correction = layer.bessel_correction(self.values) if self.merge else 1.0
+        warn = layer._warn_once
+        update_running_stats(name, running, self.mean, self.var, 1.0, correction, warn)
         if layer.num_batches_tracked is not None:
             layer.num_batches_tracked.array[...] = self.batches
 
@@ -254,15 +257,15 @@ def _calls(model: Module, layers: Iterable[Module], x: Any) -> tuple[list[Any], 
 
 def _compared(layer: BatchNormBase, x: Tensor) -> tuple[str, str]:
     """The columns mean and std."""
-    running_mean, running_spread = layer.running_mean, layer.running_spread
-    if running_mean is None or running_spread is None or not x.array.size:
+    running_mean, running_variance = layer.running_mean, layer.running_variance
+    if running_mean is None or running_variance is None or not x.array.size:
         return "", ""
-    mean, spread = layer.statistics(x)
+    mean, var = layer.statistics(x)
     m = x.array.size // layer.num_features
     with np.errstate(all="ignore"):
-        running = layer.deviation(running_spread.array.astype(np.float64))
+        running = layer.standard_deviation(running_variance.array.astype(np.float64))
         shift = np.abs(mean - running_mean.array) / running
-        ratio = layer.deviation(spread * layer.correction(m)) / running
+        ratio = layer.standard_deviation(var * layer.bessel_correction(m)) / running
     return f"{shift.max():.3g}", f"{ratio.min():.3g} to {ratio.max():.3g}"
 
 

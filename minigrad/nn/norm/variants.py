@@ -89,7 +89,7 @@ class BatchInstanceNorm2d(BatchNormBase):
         return *super().vectors(), self.gate
 
     def _mixed(self, x: Tensor, by_batch: Tensor) -> Tensor:
-        by_instance = ops.instance_norm_train(x, None, None, self.eps)[0]
+        by_instance = ops.instance_norm_train(self._title(), x, None, None, self.eps)[0]
         self._project()
         rho = along_channels(x, clamp(self.gate, 0, 1))
         return apply_affine(rho * by_batch + (1 - rho) * by_instance, self.weight, self.bias)
@@ -102,11 +102,11 @@ class BatchInstanceNorm2d(BatchNormBase):
                 gate.array[...] = limited
                 note_change(gate.array)
 
-    def _by_batch(self, x: Tensor) -> tuple[Tensor, Array, Array]:
+    def _train_forward(self, x: Tensor) -> tuple[Tensor, Array, Array]:
         y, mean, var = ops.batch_norm_train(x, None, None, self.eps)
         return self._mixed(x, y), mean, var
 
-    def _by_running(self, x: Tensor) -> Tensor:
+    def _eval_forward(self, x: Tensor) -> Tensor:
         mean, var = self.running_mean, self.running_var
         return self._mixed(x, ops.batch_norm_eval(x, mean, var, None, None, self.eps))
 
@@ -155,7 +155,7 @@ class _BatchRenorm(BatchNormBase):
         dmax = 5 * min(max(n - 5000, 0) / 20000, 1) if self.dmax is None else self.dmax
         return rmax, dmax
 
-    def _by_batch(self, x: Tensor) -> tuple[Tensor, Array, Array]:
+    def _train_forward(self, x: Tensor) -> tuple[Tensor, Array, Array]:
         x_hat, mean, var = ops.batch_norm_train(x, None, None, self.eps)
         if self.running_mean is None or not x.array.size:
             return apply_affine(x_hat, self.weight, self.bias), mean, var
@@ -201,7 +201,7 @@ class _LpBatchNorm(BatchNormBase):
     2018, section 3.3.
     """
 
-    spread_name = "running_scale"
+    variance_name = "running_scale"
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = MOMENTUM,
@@ -219,9 +219,9 @@ class _LpBatchNorm(BatchNormBase):
         """With the scale in the variance's place."""
         return self.weight, self.bias, self.running_mean, self.running_scale
 
-    def _by_batch(self, x: Tensor) -> tuple[Tensor, Array, Array]:
+    def _train_forward(self, x: Tensor) -> tuple[Tensor, Array, Array]:
         if not x.array.size:
-            return super()._by_batch(x)
+            return super()._train_forward(x)
         axes = (0, *range(2, x.ndim))
         # x - x0, x0 the channel's first value: a large common offset costs no digits
         x0 = x.array[(slice(0, 1), slice(None), *[slice(0, 1)] * (x.ndim - 2))].real
@@ -238,30 +238,30 @@ class _LpBatchNorm(BatchNormBase):
     def eval_statistics(self) -> tuple[Array, Array]:
         """mean and 1/(scale + eps), float64."""
         if self.running_mean is None or self.running_scale is None:
-            raise ValueError(f"{type(self).__name__}({self.num_features}): no running statistics")
+            raise ValueError(f"{self._title()}: no running statistics")
         scale = self.running_scale.array.astype(np.float64)
         return self.running_mean.array.astype(np.float64), 1 / (scale + self.eps)
 
-    def _by_running(self, x: Tensor) -> Tensor:
+    def _eval_forward(self, x: Tensor) -> Tensor:
         mean, inv_scale = self.eval_statistics()
         var = wrap(1 / inv_scale**2)
         return ops.batch_norm_eval(x, wrap(mean), var, self.weight, self.bias, 0.0)
 
     def statistics(self, x: Tensor) -> tuple[Array, Array]:
         """The mean and the scale of a batch (float64)."""
-        return self._by_batch(wrap(x.array.astype(np.float64)))[1:]
+        return self._train_forward(wrap(x.array.astype(np.float64)))[1:]
 
-    def correction(self, m: int) -> float:
+    def bessel_correction(self, m: int) -> float:
         """None: a scale is no variance."""
         return 1.0
 
-    def between(self, shift: Array) -> Array:
+    def between_batch_variance(self, shift: Array) -> Array:
         """None: batches keep the mean of their scales."""
         return np.zeros_like(shift)
 
-    def deviation(self, spread: Array) -> Array:
+    def standard_deviation(self, var: Array) -> Array:
         """The scale itself."""
-        return spread
+        return var
 
     def extra_repr(self) -> str:
         """BatchNorm's, and p."""

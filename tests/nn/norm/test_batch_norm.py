@@ -431,7 +431,7 @@ class TestArguments:
             (lambda: nn.BatchNorm1d(4, eps=-1), ValueError, "eps"),
             (lambda: nn.BatchNorm1d(4, momentum=1.5), ValueError, "momentum"),
             (lambda: nn.BatchNorm1d(4, decay=1.5), ValueError, "decay"),
-            (lambda: nn.BatchNorm1d(4, dtype=int), TypeError, "floating dtype"),
+            (lambda: nn.BatchNorm1d(4, dtype=int), TypeError, "dtype must be a floating one"),
             (
                 lambda: nn.BatchNorm1d(4, track_running_stats=False, decay=0.9),
                 ValueError,

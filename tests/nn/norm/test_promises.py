@@ -61,7 +61,7 @@ class TestStatisticsOfEveryLayer:
         before = state(layer)
         layer(batch(shape, 9))
         assert not np.array_equal(layer.running_mean.array, before["running_mean"])
-        assert not np.array_equal(layer.running_spread.array, before[layer.spread_name])
+        assert not np.array_equal(layer.running_variance.array, before[layer.variance_name])
         before = state(layer)
         layer.eval()(batch(shape, 10))
         assert unchanged(layer, before)
@@ -147,7 +147,7 @@ class TestStatisticsOfEveryLayer:
         new, theirs = layer.running_mean.array, twin.running_mean.array
         np.testing.assert_array_equal(new[fine], theirs[fine])
         np.testing.assert_array_equal(new[group], before["running_mean"][group])
-        assert np.isfinite(layer.running_spread.array).all()
+        assert np.isfinite(layer.running_variance.array).all()
         layer(x)  # said once
 
     @pytest.mark.parametrize("name", BATCHED)
@@ -172,10 +172,10 @@ class TestStatisticsOfEveryLayer:
             x = batch((shape[0] + seed, *shape[1:]), seed, "f8")
             mean, spread = layer.statistics(x)
             means.append(mean)
-            spreads.append(spread * layer.correction(x.numel() // 4))
+            spreads.append(spread * layer.bessel_correction(x.numel() // 4))
             layer(x)
         np.testing.assert_allclose(layer.running_mean.array, np.mean(means, 0), 1e-12)
-        np.testing.assert_allclose(layer.running_spread.array, np.mean(spreads, 0), 1e-12, 1e-14)
+        np.testing.assert_allclose(layer.running_variance.array, np.mean(spreads, 0), 1e-12, 1e-14)
         assert layer.num_batches_tracked.item() == 5
 
     @pytest.mark.parametrize("name", BATCHED)

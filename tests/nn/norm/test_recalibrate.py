@@ -259,8 +259,8 @@ class TestRecalibrate:
         other(x)
         np.testing.assert_allclose(layer.running_mean.array, other.running_mean.array, rtol=1e-5)
         slack = 0.06 if method != "cumulative" else 1e-5  # 60/59 against 20/19
-        spread = layer.running_spread.array
-        np.testing.assert_allclose(spread, other.running_spread.array, slack)
+        spread = layer.running_variance.array
+        np.testing.assert_allclose(spread, other.running_variance.array, slack)
 
     def test_total_covariance(self):
         layer = nn.DecorrelatedBatchNorm1d(4, 2, dtype=np.float64)
