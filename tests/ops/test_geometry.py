@@ -104,9 +104,7 @@ def run(m: Any, name: str, arrays: list[Any], options: dict[str, Any], rng: Rng)
         out = getattr(m.nn.functional, name)(*xs, **options)
     y, *rest = out if isinstance(out, tuple) else (out,)
     if np.isinf(y.detach().numpy()).any():
-        return [
-            y.detach().numpy()
-        ]  # of a window without elements PyTorch's backward writes astray
+        return [y.detach().numpy()]  # of a window without elements PyTorch's backward writes astray
     cotangent = np.asarray(rng.standard_normal(tuple(y.shape)), arrays[0].dtype)
     y.backward(m.from_numpy(cotangent))
     return [v.detach().numpy() for v in (y, *rest)] + [x.grad.numpy() for x in xs]
