@@ -326,12 +326,9 @@ def _extremum(name: str, x: Any, y: Any, a: Any, b: Any, first: Any) -> Tensor:
     def half(g: Any, taken: Any, lost: Any) -> Any:
         return np.where(taken | nan, g, np.where(lost, 0, g * 0.5))
 
-    return record_each(
-        name,
-        out,
-        (x, lambda g: half(g, first, second)),
-        (y, lambda g: half(g, second & ~nan, first)),
-    )
+    lost = second & ~nan
+    maps = (x, lambda g: half(g, first, second)), (y, lambda g: half(g, lost, first))
+    return record_each(name, out, *maps)
 
 
 def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
@@ -375,12 +372,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     dtype = np.result_type(a, b) if not (np.isscalar(a) and np.isscalar(b)) else None
     out = np.where(mask, a, b)
     out = out if dtype is None else out.astype(dtype, copy=False)
-    return record_each(
-        "where",
-        out,
-        (input, lambda g: np.where(mask, g, 0)),
-        (other, lambda g: np.where(mask, 0, g)),
-    )
+    maps = (input, lambda g: np.where(mask, g, 0)), (other, lambda g: np.where(mask, 0, g))
+    return record_each("where", out, *maps)
 
 
 @quiet
