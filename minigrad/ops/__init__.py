@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minigrad.device import device
 from minigrad.ops import (
     activations,
@@ -60,17 +62,16 @@ ALIASES = {
 }  # fmt: skip
 
 
-def reflected(op: Any) -> Any:
-    """`other op x` as `op(other, x)`."""
-    return lambda x, other: op(other, x)
-
-
+# name of Python's method: its sign and the op
 OPERATORS = {
-    "add": arithmetic.add, "sub": arithmetic.sub, "mul": arithmetic.mul, "pow": arithmetic.pow,
-    "truediv": arithmetic.div, "floordiv": arithmetic.floor_divide, "mod": arithmetic.remainder,
-    "matmul": linear.matmul, "and": compare.bitwise_and, "or": compare.bitwise_or,
-    "xor": compare.bitwise_xor,
+    "add": ("+", arithmetic.add), "sub": ("-", arithmetic.sub), "mul": ("*", arithmetic.mul),
+    "truediv": ("/", arithmetic.div), "floordiv": ("//", arithmetic.floor_divide),
+    "mod": ("%", arithmetic.remainder), "pow": ("**", arithmetic.pow),
+    "matmul": ("@", linear.matmul), "and": ("&", compare.bitwise_and),
+    "or": ("|", compare.bitwise_or), "xor": ("^", compare.bitwise_xor),
 }  # fmt: skip
+COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "gt": ">", "le": "<=", "ge": ">="}
+MIRRORED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
 UNARY = {
     "neg": arithmetic.neg, "pos": arithmetic.positive, "abs": arithmetic.abs,
     "invert": compare.bitwise_not, "getitem": indexing.getitem, "setitem": indexing.setitem,
@@ -81,6 +82,43 @@ IN_PLACE = {
 }  # fmt: skip
 
 
+KNOWN = (Tensor, float, int, np.ndarray, np.generic, complex)
+
+
+def operator(op: Any, sign: str, other_side: str) -> Any:
+    """`x sign other`. Of what no op knows, the other side is asked, as Python has it."""
+
+    def method(x: Tensor, other: Any) -> Any:
+        return op(x, other) if isinstance(other, KNOWN) else _ask(op, sign, x, other, other_side)
+
+    method.__name__, method.__doc__ = op.__name__, op.__doc__
+    return method
+
+
+def reflected(op: Any, sign: str, other_side: str) -> Any:
+    """`other sign x`, after other's own method did not know x."""
+
+    def method(x: Tensor, other: Any) -> Any:
+        return op(other, x) if isinstance(other, KNOWN) else _ask(op, sign, other, x, other_side)
+
+    method.__name__, method.__doc__ = op.__name__, op.__doc__
+    return method
+
+
+def _ask(op: Any, sign: str, left: Any, right: Any, other_side: str) -> Any:
+    """NotImplemented if the type that is no tensor has a method of its own for this: Python calls
+    it, or has. If not, an error in Python's words and ours."""
+    kinds = type(left), type(right)
+    foreign = kinds[0] if isinstance(right, Tensor) else kinds[1]
+    if sign in ("==", "!=") or any(other_side in vars(k) for k in foreign.__mro__[:-1]):
+        return NotImplemented
+    names = " and ".join(f"'{kind.__name__}'" for kind in kinds)
+    said = f"unsupported operand type(s) for {sign}: {names}"
+    if sign in COMPARISONS.values():
+        said = f"'{sign}' not supported between instances of {names}"
+    raise TypeError(f"{op.__name__}: {said}: expected a tensor, an array or a number")
+
+
 def _install() -> None:
     op: Any
     for chapter, names in METHODS.items():
@@ -88,15 +126,18 @@ def _install() -> None:
             setattr(Tensor, name, getattr(chapter, name))
     for name, op in ALIASES.items():
         setattr(Tensor, name, op)
-    for name, op in OPERATORS.items():
-        setattr(Tensor, f"__{name}__", op)
-        setattr(Tensor, f"__r{name}__", reflected(op))
+    for name, (sign, op) in OPERATORS.items():
+        setattr(Tensor, f"__{name}__", operator(op, sign, f"__r{name}__"))
+        setattr(Tensor, f"__r{name}__", reflected(op, sign, f"__{name}__"))
     for name, op in inplace.METHODS.items():
         setattr(Tensor, name, op)
     for name, method in IN_PLACE.items():
-        setattr(Tensor, f"__i{name}__", inplace.METHODS[method])
-    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
-        setattr(Tensor, f"__{name}__", getattr(compare, name))
+        sign = OPERATORS[name][0] + "="
+        op = operator(inplace.METHODS[method], sign, f"__r{name}__")
+        setattr(Tensor, f"__i{name}__", op)
+    for name, sign in COMPARISONS.items():
+        op = operator(getattr(compare, name), sign, f"__{MIRRORED.get(name, name)}__")
+        setattr(Tensor, f"__{name}__", op)
     for name, op in UNARY.items():
         setattr(Tensor, f"__{name}__", op)
     Tensor.device = property(lambda x: device())  # type: ignore[attr-defined]

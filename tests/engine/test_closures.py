@@ -13,7 +13,7 @@ from cases import SAMPLES
 import minigrad
 from minigrad import Tensor, closures, nn
 from minigrad.autograd import record
-from minigrad.closures import arrays_in, tensor_in
+from minigrad.closures import tensor_in
 
 
 def leaf(*values: float) -> Tensor:
