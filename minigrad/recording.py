@@ -12,6 +12,7 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad import changes, modes
+from minigrad.checks import asked
 from minigrad.closures import look_at
 from minigrad.dtypes import CATEGORY, float32, result_dtype
 from minigrad.tape import Array, Node
@@ -32,7 +33,7 @@ def operands(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]
     try:
         dtype = result_dtype(*values)
     except TypeError as error:
-        raise TypeError(f"{name}: {error}") from None
+        raise TypeError(f"{asked(name)}: {error}") from None
     if floating and CATEGORY[dtype.kind] < 2:
         dtype = float32
     arrays = tuple(
@@ -85,6 +86,16 @@ def check_broadcast(name: str, arrays: Sequence[Array]) -> None:
             f"{name}: shapes {shapes} do not broadcast: counted from the last axis, sizes must be "
             "equal or 1"
         ) from None
+
+
+TENSORS = (Tensor, np.ndarray)
+
+
+def require(name: str, **inputs: Any) -> None:
+    """Raise unless these are tensors or arrays, for an op that looks at their shapes first."""
+    for argument, value in inputs.items():
+        if not isinstance(value, TENSORS):
+            raise TypeError(f"{name}: {argument} must be a tensor, got {type(value).__name__}")
 
 
 def refuse_numbers(name: str, *values: Any, hint: str) -> None:

@@ -18,7 +18,14 @@ from minigrad.checks import axis_of, number, one_of
 from minigrad.ops.arithmetic import quiet
 from minigrad.ops.linear import matrices
 from minigrad.ops.shape import reshape
-from minigrad.recording import floating_operand, numpy_names, operand, record, record_each
+from minigrad.recording import (
+    floating_operand,
+    numpy_names,
+    operand,
+    record,
+    record_each,
+    require,
+)
 from minigrad.tensor import Tensor, wrap
 
 
@@ -267,8 +274,9 @@ def softsign(input: Any) -> Tensor:
 def prelu(input: Any, weight: Tensor) -> Tensor:
     """x where positive, weight·x elsewhere; weight has one element or one per channel (axis 1)."""
     # dL/dx = g·(1 or w)        dL/dw = Σ g·x over x <= 0
+    require("prelu", input=input, weight=weight)
     channels = input.shape[1] if input.ndim > 1 else 1
-    if weight.ndim > 1 or weight.numel() not in (1, channels):
+    if weight.ndim > 1 or math.prod(weight.shape) not in (1, channels):
         raise ValueError(
             f"prelu: expected one weight or one for each of the {channels} channels of an input of "
             f"shape {input.shape}, got weight of shape {weight.shape}"
@@ -320,6 +328,7 @@ def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Ten
 
 
 def _softmax_input(name: str, x: Any, dim: int | None, dtype: Any) -> tuple[Any, int]:
+    require(name, input=x)
     a = floating_operand(name, x if dtype is None else wrap(operand(name, x).astype(dtype)))
     if dim is None:
         dim = 0 if a.ndim in (0, 1, 3) else 1

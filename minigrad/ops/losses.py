@@ -3,6 +3,7 @@ prediction (N, 1) against a target (N,) would silently compare all pairs."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,14 @@ from minigrad.ops.arithmetic import mul, quiet, where
 from minigrad.ops.linear import matrices
 from minigrad.ops.reductions import mean
 from minigrad.ops.reductions import sum as total
-from minigrad.recording import floating_operand, operand_arrays, record, record_each
+from minigrad.recording import (
+    check_broadcast,
+    floating_operand,
+    operand_arrays,
+    record,
+    record_each,
+    require,
+)
 from minigrad.tensor import Tensor, as_array, wrap
 
 
@@ -135,7 +143,7 @@ def binary_cross_entropy(
     # dL/dt = g·(log(1-x) - log x)
     name = "binary_cross_entropy"
     _same_shape(name, input, target, reduction)
-    matrices(name, wrap(floating_operand(name, input)), target)  # must have one dtype
+    matrices(name, wrap(floating_operand(name, input)), target, names=("input", "target"))
     p, t = operand_arrays(name, input, target)
     logits = f": use {name}_with_logits for raw scores"
     for what, v, hint in (("input", p, logits), ("target", t, "")):
@@ -157,7 +165,7 @@ def binary_cross_entropy(
         (input, lambda g: g * (p - t) / denominator),
         (target, lambda g: g * (log_q - log_p)),
     )
-    return _reduced(out if weight is None else out * weight, reduction)
+    return _reduced(out if weight is None else mul(out, weight), reduction)
 
 
 @quiet
@@ -172,6 +180,8 @@ def binary_cross_entropy_with_logits(
     a, t = operand_arrays(name, wrap(floating_operand(name, input)), target)
     floating_operand(f"{name}: target", target)
     pos = None if pos_weight is None else as_array(pos_weight).astype(a.dtype, copy=False)
+    if pos is not None:
+        check_broadcast(name, (pos, a))
     negative = a.real < 0
     e = np.exp(np.where(negative, a, -a))  # e^-|x|, which cannot overflow
     soft = (np.log1p(e) + np.where(negative, -a, 0)).astype(a.dtype, copy=False)
@@ -298,6 +308,7 @@ def cross_entropy(
     name = "cross_entropy"
     _check_reduction(name, reduction)
     label_smoothing = probability(name, "label_smoothing", label_smoothing)
+    require(name, input=input)
     t = as_array(target)
     if input.shape == t.shape and t.dtype.kind in "fc":
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
@@ -356,5 +367,5 @@ def _soft_cross_entropy(
         scores = scores * wrap(as_array(weight).reshape(-1, *[1] * (x.ndim - axis - 1)))
     loss = -total(scores * t, axis)
     if reduction == "mean":
-        return total(loss) / max(x.numel() // max(classes, 1), 1)
+        return total(loss) / max(math.prod(x.shape) // max(classes, 1), 1)
     return _reduced(loss, reduction)

@@ -10,7 +10,7 @@ from minigrad import kernels
 from minigrad.checks import integer, integers
 from minigrad.ops.reductions import mean
 from minigrad.ops.shape import squeeze, unsqueeze
-from minigrad.recording import floating_operand, needs_grad, record
+from minigrad.recording import floating_operand, needs_grad, operand, record, require
 from minigrad.tensor import Tensor, wrap
 
 
@@ -36,6 +36,7 @@ def _output_size(
 
 
 def _check(name: str, x: Tensor) -> None:
+    require(name, input=x)
     if x.dtype.kind == "b":
         raise RuntimeError(f"{name}: bool tensors are not supported: convert with .float()")
     if x.ndim not in (3, 4) or 0 in x.shape[-3:]:
@@ -71,7 +72,7 @@ def _max_pool(
     step, padding = _steps(name, stride, size), integers(name, "padding", padding, 2, 0)
     dilation = integers(name, "dilation", dilation, 2)
     out_size = _output_size(name, x.shape[2:], size, step, padding, dilation, ceil_mode)
-    a = x.array
+    a = operand(name, x)
     backend, shape = kernels.backend_for(a), a.shape
     peaks, index = backend.max_pool2d(a, size, step, padding, dilation, out_size)
     kept = index if needs_grad(x) else None
@@ -103,7 +104,7 @@ def _avg_pool(
     size = integers(name, "kernel_size", kernel_size, 2)
     step, padding = _steps(name, stride, size), integers(name, "padding", padding, 2, 0)
     out_size = _output_size(name, x.shape[2:], size, step, padding, (1, 1), ceil_mode)
-    a = x.array
+    a = operand(name, x)
     backend, shape = kernels.backend_for(a), a.shape
     settings = (size, step, padding, out_size, count_include_pad, divisor)
     y = backend.avg_pool2d(a, *settings)
@@ -139,6 +140,7 @@ def avg_pool1d(
 
 
 def _check_row(name: str, x: Tensor) -> None:
+    require(name, input=x)
     if x.ndim not in (2, 3):
         raise RuntimeError(f"{name}: expected (N, C, L) or (C, L), got shape {x.shape}")
 
@@ -164,8 +166,8 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     # y = the sum over a cell's rows and columns, divided by their number
     # dL/dx = Σ g/number over the cells that an element is in: those are neighbours, too
     name = "adaptive_avg_pool2d"
-    a = floating_operand(name, input)
     height, width = _cells(name, input, output_size, 0)
+    a = floating_operand(name, input)
     h, w = shape = a.shape[-2:]
     if height == width == 1:
         return mean(input, (-2, -1), keepdim=True)
@@ -209,7 +211,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
     see adaptive_avg_pool2d."""
     name = "adaptive_max_pool2d"
     height, width = _cells(name, input, output_size, 1)
-    a = input.array
+    a = operand(name, input)
     h, w = a.shape[-2:]
     if h % height == 0 and w % width == 0:
         return max_pool2d(input, (h // height, w // width), return_indices=return_indices)
