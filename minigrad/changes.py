@@ -15,11 +15,12 @@ from __future__ import annotations
 import itertools
 import sys
 import weakref
-from collections.abc import Callable, Iterator
-from types import FunctionType
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from minigrad.closures import arrays_in
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -47,22 +48,6 @@ def note_change(array: Array) -> None:
 def changed_since(time: int, vjp: Callable[[Any], Any]) -> bool:
     """Whether memory that this vjp closes over was changed in place after `time`."""
     return any(_changed_at.get(id(owner(a)), 0) > time for a in arrays_in(vjp))
-
-
-def arrays_in(value: Any) -> Iterator[Array]:
-    """The arrays that a vjp keeps alive: those its closure names, however nested."""
-    if isinstance(value, np.ndarray):
-        yield value
-    elif isinstance(value, FunctionType):
-        for cell in value.__closure__ or ():
-            try:
-                inner = cell.cell_contents
-            except ValueError:  # a name that was never assigned
-                continue
-            yield from arrays_in(inner)
-    elif isinstance(value, tuple | list | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from arrays_in(item)
 
 
 # Who else holds an array is asked of Python's count of references to it. Each reference that the

@@ -8,7 +8,9 @@ out of range a ValueError.
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -121,3 +123,16 @@ def axis_of(name: str, dim: Any, ndim: int) -> int:
             f"{-max(ndim, 1)} to {max(ndim, 1) - 1}"
         )
     return axis % max(ndim, 1)
+
+
+def asked(name: str) -> str:
+    """The op that was called from outside, as errors should call it: `name` is what an op that it
+    is made of was told. Only looked for once something is wrong, on the stack."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        function, known = frame.f_code.co_name, frame.f_globals
+        room = known.get("__name__", "").startswith("minigrad.ops.")
+        if room and function in known and not function.startswith("_"):
+            name = function
+        frame = frame.f_back
+    return name

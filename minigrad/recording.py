@@ -12,6 +12,8 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad import changes, modes
+from minigrad.checks import asked
+from minigrad.closures import look_at
 from minigrad.dtypes import CATEGORY, float32, result_dtype
 from minigrad.tape import Array, Node
 from minigrad.tensor import Tensor, node_of, wrap
@@ -31,7 +33,7 @@ def operands(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]
     try:
         dtype = result_dtype(*values)
     except TypeError as error:
-        raise TypeError(f"{name}: {error}") from None
+        raise TypeError(f"{asked(name)}: {error}") from None
     if floating and CATEGORY[dtype.kind] < 2:
         dtype = float32
     arrays = tuple(
@@ -84,6 +86,16 @@ def check_broadcast(name: str, arrays: Sequence[Array]) -> None:
             f"{name}: shapes {shapes} do not broadcast: counted from the last axis, sizes must be "
             "equal or 1"
         ) from None
+
+
+TENSORS = (Tensor, np.ndarray)
+
+
+def require(name: str, **inputs: Any) -> None:
+    """Raise unless these are tensors or arrays, for an op that looks at their shapes first."""
+    for argument, value in inputs.items():
+        if not isinstance(value, TENSORS):
+            raise TypeError(f"{name}: {argument} must be a tensor, got {type(value).__name__}")
 
 
 def refuse_numbers(name: str, *values: Any, hint: str) -> None:
@@ -189,6 +201,11 @@ def record(
     Returns:
         The result as a Tensor; recorded only if gradients are enabled and some input needs one.
     """
+    if not isinstance(inputs, tuple | list):
+        raise TypeError(
+            f"record: the inputs of {name!r} must be a tuple of tensors, got "
+            f"{type(inputs).__name__}: an only one is written (x,)"
+        )
     nodes: tuple[Node | None, ...] = ()
     for x in inputs:
         node = (x.node if x.base is None else node_of(x)) if isinstance(x, Tensor) else None
@@ -196,9 +213,10 @@ def record(
     if not modes.grad_enabled.get() or not any(nodes):
         return _unrecorded(name, out, base)
     if type(out) is not ndarray:
-        out = np.asarray(out)
+        out = _array(name, out)
     if out.dtype.kind not in "fc":  # integers and bools carry no gradient
         return wrap(out, None, base)
+    look_at(name, vjp)
     node = Node(name, nodes, out.shape, out.dtype, vjp)
     if modes.anomaly_users:
         modes.watch_forward(node, out)
@@ -278,12 +296,21 @@ def needs_grad(x: Any) -> bool:
 def _unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:
     """The result of an operation through which no gradient passes."""
     if type(out) is not ndarray:
-        out = np.asarray(out)
+        out = _array(name, out)
     if out.dtype.kind == "c" and modes.probing.get() and not modes.grad_enabled.get():
         out = out.real  # Under no_grad derivatives stop: here, those in the imaginary part.
     if modes.anomaly_users and out.dtype.kind in "fc":
         modes.watch_forward(Node(name, (), out.shape, out.dtype, None), out)
     return wrap(out, None, base)
+
+
+def _array(name: str, out: Any) -> Array:
+    """The result of an op's formula as an array: it is numpy's scalar where all axes are summed."""
+    if isinstance(out, Tensor):
+        raise TypeError(
+            f"record: the result of {name!r} must be an array, got a Tensor: use .array"
+        )
+    return np.asarray(out)
 
 
 def numpy_names(op: Callable[..., R]) -> Callable[..., R]:

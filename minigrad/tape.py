@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import changes
+from minigrad import changes, closures
 
 Array = changes.Array
 Vjp = Callable[[Any], Any]
 Inspect = Callable[["Node", Sequence[Any]], None]  # sees the gradients a node produced
 ARRAYS = (np.ndarray, np.generic)
+SEVERAL = (tuple, list, type(None))
 
 
 class Node:
@@ -149,8 +150,12 @@ def gradients_of_inputs(node: Node, grad: Any) -> Any:
             f"backward of {node.name!r} needs a tensor that was changed in place after "
             f"{node.name!r} had saved it: change a copy (clone()), or change it before"
         )
-    parts = node.vjp(grad)
-    if isinstance(parts, ARRAYS):
+    try:
+        parts = node.vjp(grad)
+    except Exception as error:
+        closures.explain(error, node.name, node.vjp)
+        raise
+    if not isinstance(parts, SEVERAL):
         parts = (parts,)  # the gradient of an only input may come alone
     n, m = len(parts or ()), len(node.parents)  # None is what a forgotten return gives
     if n != m:
@@ -165,7 +170,7 @@ def used_up(_: Any) -> Any:
 def checked(grad: Any, node: Node, who: str, name: str) -> Any:
     """Return `grad` if its shape and dtype are those of `node`, else say which vjp is wrong."""
     if not isinstance(grad, ARRAYS):
-        raise TypeError(f"{who} {name!r} returned {type(grad).__name__}, expected an array")
+        raise TypeError(f"{who} {name!r} returned {closures.kind(grad)}, expected an array")
     if grad.shape == node.shape and grad.dtype == node.dtype:
         return grad
     if grad.dtype.kind == "c" and node.dtype.kind == "f":

@@ -14,7 +14,7 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad import modes, tape
-from minigrad.checks import axis_of
+from minigrad.checks import asked, axis_of
 from minigrad.dtypes import CATEGORY, PYTHON_DTYPE, WEAK_DTYPE, float32
 from minigrad.tape import Array, Leaf, Node
 from minigrad.views import Window
@@ -415,9 +415,8 @@ def as_array(data: Any, dtype: Any = None) -> Array:
         if dtype is None and array.dtype.kind in CATEGORY:
             array = array.astype(WEAK_DTYPE[array.dtype.kind])
     if array.dtype.kind not in CATEGORY:
-        raise TypeError(
-            f"tensor: cannot hold {type(data).__name__} of dtype {array.dtype}, expected numbers"
-        )
+        got = type(data).__name__
+        raise TypeError(f"{asked('tensor')}: expected a tensor, an array or numbers, got {got}")
     return array if dtype is None else array.astype(np.dtype(dtype), copy=False)
 
 

@@ -22,15 +22,16 @@ PACKAGE = ROOT / "minigrad"
 # way. A new room says here where it stands.
 ROOMS = {
     "kernels": "",  # arrays in, arrays out
-    "changes": "",
+    "changes": "closures",
+    "closures": "",
     "device": "",
     "dtypes": "",
     "modes": "",
     "views": "",
     "checks": "device dtypes",
-    "tape": "changes",
+    "tape": "changes closures",
     "tensor": "changes checks dtypes modes tape views",
-    "recording": "changes checks dtypes modes tape tensor views",
+    "recording": "changes checks closures dtypes modes tape tensor views",
     "ops": "changes checks device dtypes kernels modes recording tape tensor views",
     "autograd": "checks modes ops recording tape tensor",
     "optim": "changes checks dtypes kernels modes tape tensor",

@@ -6,10 +6,12 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
+from minigrad.nn import functional as F
 from minigrad.nn.activation import ReLU
 from minigrad.nn.errors import described
 from minigrad.nn.module import Module
-from minigrad.nn.norm.batch import BatchNormBase
+from minigrad.nn.norm.batch import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from minigrad.ops.activations import relu as relu_op
 from minigrad.tensor import Tensor
 
 
@@ -95,7 +97,8 @@ class Sequential(_Numbered):
     """Modules applied one after another: `Sequential(a, b)` or, named, `Sequential({"one": a})`.
 
     Indexing and slicing give its modules; a slice is a Sequential that shares them. A batch
-    normalisation and the ReLU after it run as one op, unless hooks want to see what is between.
+    normalisation and the ReLU after it run as one op, where nobody can notice: without hooks, and
+    with nothing put in the place of what they do.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -119,17 +122,25 @@ class Sequential(_Numbered):
             if fused:  # this is the ReLU
                 fused = False
                 continue
-            fused = (
-                type(after) is ReLU and isinstance(module, BatchNormBase) and fusable(module, after)
-            )
+            fused = type(after) is ReLU and fusable(module, after)
             input = module(input, relu=True) if fused else module(input)
         return input
 
 
-def fusable(norm: BatchNormBase, relu: ReLU) -> bool:
-    """Whether nobody looks between the two, and norm's forward is our own."""
-    hooks = norm._forward_hooks or relu._forward_hooks or relu._forward_pre_hooks
-    return not hooks and getattr(norm.forward, "__func__", None) is BatchNormBase.forward
+# What Python runs when one of these layers is called, as long as nobody has replaced it.
+OURS = {k: (k.__call__, k.forward) for k in (ReLU, BatchNorm1d, BatchNorm2d, BatchNorm3d)}
+
+
+def fusable(norm: Module, relu: ReLU) -> bool:
+    """Whether nobody can notice that the two run as one op: no hooks, no subclass, and no forward,
+    __call__ or F.relu that somebody has put in the place of ours."""
+    for module in (norm, relu):
+        kind = type(module)
+        if kind not in OURS or OURS[kind] != (kind.__call__, kind.forward):
+            return False
+        if module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__:
+            return False
+    return F.relu is relu_op
 
 
 class ModuleList(_Numbered):

@@ -41,3 +41,17 @@ def note_path(error: Exception, module: Any) -> None:
         note = f"in {joined(type(module).__name__, path)}" + (f" ({text})" if text else "")
     error._raised_in = (module, path, text, note)  # type: ignore[attr-defined]
     error.add_note(note)
+
+
+def name_own_init(cls: Any) -> None:
+    """Give a layer that shares the __init__ of its base a copy by its own name, by which Python's
+    errors about missing arguments will call it."""
+    if "__init__" in vars(cls):
+        return
+    f = cls.__init__
+    own = FunctionType(f.__code__, f.__globals__, f.__name__, f.__defaults__, f.__closure__)
+    own.__kwdefaults__, own.__annotations__, own.__doc__ = (
+        f.__kwdefaults__, f.__annotations__, f.__doc__,
+    )  # fmt: skip
+    own.__qualname__ = f"{cls.__qualname__}.__init__"
+    cls.__init__ = own

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from minigrad.nn import state
-from minigrad.nn.errors import described, joined, note_path
+from minigrad.nn.errors import described, joined, name_own_init, note_path
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.state import IncompatibleKeys
 from minigrad.tensor import RemovableHandle, Tensor, wrap
@@ -29,6 +29,11 @@ class Module:
     """
 
     training: bool
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.__module__.startswith("minigrad."):
+            name_own_init(cls)
 
     def __init__(self) -> None:
         self.training = True
@@ -93,9 +98,8 @@ class Module:
         if hasattr(type(self), name):  # a property whose own code raised AttributeError
             raise AttributeError(f"computing the property {kind}.{name} raised AttributeError")
         if "_parameter_names" not in self.__dict__:
-            raise AttributeError(
-                f"{kind} has no attribute {name!r}: its __init__ must call super().__init__() first"
-            )
+            what = "" if name.startswith("_") else f" has no attribute {name!r}"
+            raise AttributeError(f"{kind}{what}: its __init__ must call super().__init__() first")
         own = [n for n in self.__dict__ if not n.startswith("_") and n != "training"]
         message = f"{kind} has no attribute {name!r}; it has {', '.join(own) or 'none of its own'}"
         raise AttributeError(message, name=name, obj=self)
@@ -105,8 +109,8 @@ class Module:
             return self.__dict__[registry]  # type: ignore[no-any-return]
         except KeyError:
             raise AttributeError(
-                f"{type(self).__name__}: __init__ must call super().__init__() before it assigns "
-                "parameters and modules"
+                f"{type(self).__name__}: its __init__ must call super().__init__() first, before "
+                "it assigns parameters and modules"
             ) from None
 
     def _may_become(self, name: str, value: Any) -> bool:
@@ -217,7 +221,7 @@ class Module:
             else [(prefix, self)]
         )
         for path, module in modules:
-            for name in module.__dict__[registry]:
+            for name in module._names(registry):
                 tensor = module.__dict__[name]
                 if tensor is None or tensor in seen:
                     continue
@@ -259,7 +263,7 @@ class Module:
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
         value = getattr(module, name)
-        if name not in module.__dict__[registry]:
+        if name not in module._names(registry):
             raise AttributeError(f"{type(module).__name__}: {name!r} is not a {what}")
         return value
 

@@ -9,6 +9,7 @@ import numpy as np
 from minigrad.checks import number
 from minigrad.nn.module import Module
 from minigrad.ops.random import generator
+from minigrad.recording import operand, require
 from minigrad.tensor import Tensor, wrap
 
 
@@ -56,6 +57,7 @@ class NoiseInjection(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x disturbed; x itself in eval mode."""
+        require("NoiseInjection", input=x)
         if x.ndim < 2:
             raise ValueError(
                 f"NoiseInjection: expected an input (N, C) or (N, C, ...), got shape {x.shape}"
@@ -66,7 +68,9 @@ class NoiseInjection(Module):
         channels = (1, x.shape[1]) + (1,) * (x.ndim - 2)
         mu = rng.uniform(-self.mean, self.mean, channels)
         sigma = rng.uniform(1, self.scale, channels)
-        exact = x.array.real.dtype  # a probe's complex numbers are disturbed by real ones
+        exact = operand(
+            "NoiseInjection", x
+        ).real.dtype  # a probe's complex numbers are disturbed by real ones
         kind: Any = np.float32 if exact == np.float32 else np.float64  # what rng can draw
         m = mu + self.mean_spread * (2 * rng.random(x.shape, kind) - 1)
         s = sigma + self.scale_spread * rng.standard_normal(x.shape, kind)

@@ -27,6 +27,7 @@ from minigrad.ops import (
     search,
     shape,
 )
+from minigrad.ops.foreign import operator, reflected
 from minigrad.tensor import Tensor
 
 # Methods: Tensor.name is the chapter's function of that name.
@@ -60,17 +61,16 @@ ALIASES = {
 }  # fmt: skip
 
 
-def reflected(op: Any) -> Any:
-    """`other op x` as `op(other, x)`."""
-    return lambda x, other: op(other, x)
-
-
+# name of Python's method: its sign and the op
 OPERATORS = {
-    "add": arithmetic.add, "sub": arithmetic.sub, "mul": arithmetic.mul, "pow": arithmetic.pow,
-    "truediv": arithmetic.div, "floordiv": arithmetic.floor_divide, "mod": arithmetic.remainder,
-    "matmul": linear.matmul, "and": compare.bitwise_and, "or": compare.bitwise_or,
-    "xor": compare.bitwise_xor,
+    "add": ("+", arithmetic.add), "sub": ("-", arithmetic.sub), "mul": ("*", arithmetic.mul),
+    "truediv": ("/", arithmetic.div), "floordiv": ("//", arithmetic.floor_divide),
+    "mod": ("%", arithmetic.remainder), "pow": ("**", arithmetic.pow),
+    "matmul": ("@", linear.matmul), "and": ("&", compare.bitwise_and),
+    "or": ("|", compare.bitwise_or), "xor": ("^", compare.bitwise_xor),
 }  # fmt: skip
+COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "gt": ">", "le": "<=", "ge": ">="}
+MIRRORED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
 UNARY = {
     "neg": arithmetic.neg, "pos": arithmetic.positive, "abs": arithmetic.abs,
     "invert": compare.bitwise_not, "getitem": indexing.getitem, "setitem": indexing.setitem,
@@ -88,15 +88,18 @@ def _install() -> None:
             setattr(Tensor, name, getattr(chapter, name))
     for name, op in ALIASES.items():
         setattr(Tensor, name, op)
-    for name, op in OPERATORS.items():
-        setattr(Tensor, f"__{name}__", op)
-        setattr(Tensor, f"__r{name}__", reflected(op))
+    for name, (sign, op) in OPERATORS.items():
+        setattr(Tensor, f"__{name}__", operator(op, sign, f"__r{name}__"))
+        setattr(Tensor, f"__r{name}__", reflected(op, sign, f"__{name}__"))
     for name, op in inplace.METHODS.items():
         setattr(Tensor, name, op)
     for name, method in IN_PLACE.items():
-        setattr(Tensor, f"__i{name}__", inplace.METHODS[method])
-    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
-        setattr(Tensor, f"__{name}__", getattr(compare, name))
+        sign = OPERATORS[name][0] + "="
+        op = operator(inplace.METHODS[method], sign, f"__r{name}__")
+        setattr(Tensor, f"__i{name}__", op)
+    for name, sign in COMPARISONS.items():
+        op = operator(getattr(compare, name), sign, f"__{MIRRORED.get(name, name)}__")
+        setattr(Tensor, f"__{name}__", op)
     for name, op in UNARY.items():
         setattr(Tensor, f"__{name}__", op)
     Tensor.device = property(lambda x: device())  # type: ignore[attr-defined]

@@ -1,7 +1,8 @@
 """Activations, and softmax.
 
 Kinks as in PyTorch: relu'(0) = 0, leaky_relu'(0) = the slope, elu'(0) = alpha, and hardtanh' is 0
-at its bounds.
+at its bounds. At NaN hardtanh' is 0 and elu' is NaN: so PyTorch's vector instructions have it, from
+which the loop over the last few elements of its arrays differs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from minigrad.checks import axis_of, number, one_of
 from minigrad.ops.arithmetic import quiet
 from minigrad.ops.linear import matrices
 from minigrad.ops.shape import reshape
-from minigrad.recording import floating_operand, numpy_names, operand, record, record_each
+from minigrad.recording import (
+    floating_operand,
+    numpy_names,
+    operand,
+    record,
+    record_each,
+    require,
+)
 from minigrad.tensor import Tensor, wrap
 
 
@@ -63,7 +71,7 @@ def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha·(e^(x/alpha) - 1) elsewhere."""
     # dL/dx = g where x > 0, g·e^(x/alpha) elsewhere
     a, alpha = floating_operand("celu", input), number("celu", "alpha", alpha)
-    positive = ~(a.real <= 0)
+    positive = a.real > 0
     low = np.where(positive, 0, a) / alpha
     slope = np.where(positive, 1, np.exp(low)).astype(a.dtype, copy=False)
     out = np.where(positive, a, alpha * np.expm1(low)).astype(a.dtype, copy=False)
@@ -71,7 +79,7 @@ def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 
 def _elu(name: str, x: Any, a: Any, alpha: float, scale: float) -> Tensor:
-    positive = ~(a.real <= 0)
+    positive = a.real > 0
     low = np.where(positive, 0, a)  # keeps the exponential of large x from overflowing
     slope = np.where(positive, scale, (scale * alpha) * np.exp(low)).astype(a.dtype, copy=False)
     out = np.where(positive, scale * a, (scale * alpha) * np.expm1(low)).astype(a.dtype, copy=False)
@@ -222,7 +230,7 @@ def hardtanh(
     a = operand("hardtanh", input)
     if a.dtype.kind == "b":
         raise RuntimeError("hardtanh: bool tensors are not supported: convert with .float()")
-    inside = ~((a.real <= low) | (a.real >= high))  # a NaN passes
+    inside = (a.real > low) & (a.real < high)
     out = np.where(inside, a, np.clip(a.real, low, high)).astype(a.dtype)
     return record_each("hardtanh", out, (input, lambda g: np.where(inside, g, 0)))
 
@@ -246,25 +254,29 @@ def hardswish(input: Any, inplace: bool = False) -> Tensor:
     """x·relu6(x + 3)/6."""
     # dL/dx = g·(0 up to -3, x/3 + 1/2 up to 3, then 1)
     a = floating_operand("hardswish", input)
-    gate = np.where(a.real <= -3, 0, np.where(a.real >= 3, 1, (a + 3) / 6)).astype(a.dtype)
-    slope = np.where(a.real <= -3, 0, np.where(a.real < 3, a / 3 + 0.5, 1)).astype(a.dtype)
-    return record_each("hardswish", a * gate, (input, lambda g: g * slope))
+    off = a.real <= -3
+    gate = np.where(off, 0, np.where(a.real >= 3, 1, (a + 3) / 6)).astype(a.dtype)
+    slope = np.where(a.real >= 3, 1, a / 3 + 0.5).astype(a.dtype)
+    return record_each("hardswish", a * gate, (input, lambda g: np.where(off, 0, g * slope)))
 
 
 @quiet
 def softsign(input: Any) -> Tensor:
     """x/(1 + |x|)."""
-    # dL/dx = g/(1 + |x|)²
+    # dL/dx = g/(1 + |x|)²        (NaN where y is, so at ±inf)
     a = operand("softsign", input, floating=True)
     d = 1 + a * np.sign(a.real)
-    return record_each("softsign", a / d, (input, lambda g: g / (d * d)))
+    y = a / d
+    slope = np.where(np.isnan(y.real), y, 1 / (d * d))
+    return record_each("softsign", y, (input, lambda g: g * slope))
 
 
 def prelu(input: Any, weight: Tensor) -> Tensor:
     """x where positive, weight·x elsewhere; weight has one element or one per channel (axis 1)."""
     # dL/dx = g·(1 or w)        dL/dw = Σ g·x over x <= 0
+    require("prelu", input=input, weight=weight)
     channels = input.shape[1] if input.ndim > 1 else 1
-    if weight.ndim > 1 or weight.numel() not in (1, channels):
+    if weight.ndim > 1 or math.prod(weight.shape) not in (1, channels):
         raise ValueError(
             f"prelu: expected one weight or one for each of the {channels} channels of an input of "
             f"shape {input.shape}, got weight of shape {weight.shape}"
@@ -316,6 +328,7 @@ def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Ten
 
 
 def _softmax_input(name: str, x: Any, dim: int | None, dtype: Any) -> tuple[Any, int]:
+    require(name, input=x)
     a = floating_operand(name, x if dtype is None else wrap(operand(name, x).astype(dtype)))
     if dim is None:
         dim = 0 if a.ndim in (0, 1, 3) else 1

@@ -135,11 +135,11 @@ def pow(input: Any, exponent: Any) -> Tensor:
     if constant == 2:
         return record_each("pow", a * a, (input, lambda g: g * (2 * a)))
     with np.errstate(all="ignore"):
-        out = np.power(a, b)
+        out = np.power(a, b) if constant is None else _power(a, constant, b)
     if constant is not None:
         if constant == 0:
             return record_each("pow", out, (input, np.zeros_like))
-        return record_each("pow", out, (input, lambda g: g * (b * np.power(a, b - 1))))
+        return record_each("pow", out, (input, lambda g: g * (b * _power(a, constant - 1, b - 1))))
 
     def da(g: Any) -> Any:
         return np.where(b.real == 0, 0, g * (b * np.power(a, b - 1)))
@@ -149,6 +149,13 @@ def pow(input: Any, exponent: Any) -> Tensor:
         return g * (out * log_a)
 
     return record_each("pow", out, (input, da), (exponent, db))
+
+
+def _power(a: Any, constant: float, b: Any) -> Any:
+    """a^b for a plain number b: the roots are sqrt's, as in PyTorch, so NaN at -inf."""
+    if constant in (0.5, -0.5) and a.dtype.kind in "fc":
+        return np.sqrt(a) if constant > 0 else 1 / np.sqrt(a)
+    return np.power(a, b)
 
 
 def square(input: Any) -> Tensor:
@@ -319,39 +326,35 @@ def _extremum(name: str, x: Any, y: Any, a: Any, b: Any, first: Any) -> Tensor:
     def half(g: Any, taken: Any, lost: Any) -> Any:
         return np.where(taken | nan, g, np.where(lost, 0, g * 0.5))
 
-    return record_each(
-        name,
-        out,
-        (x, lambda g: half(g, first, second)),
-        (y, lambda g: half(g, second & ~nan, first)),
-    )
+    lost = second & ~nan
+    maps = (x, lambda g: half(g, first, second)), (y, lambda g: half(g, lost, first))
+    return record_each(name, out, *maps)
 
 
 def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
-    """Limit x to [min, max], numbers, tensors or None; derivative 1 at both bounds."""
+    """Limit x to [min, max], numbers, tensors or None; derivative 1 at both bounds, 0 at NaN."""
     if min is None and max is None:
         raise ValueError("clamp: at least one of min and max is needed")
     values = [v for v in (input, min, max) if v is not None]
-    arrays = operand_arrays("clamp", *values)
-    a = arrays[0]
-    low = None if min is None else arrays[1]
-    high = None if max is None else arrays[-1]
-    below = np.zeros((), bool) if low is None else np.asarray(a.real < low.real)
-    above = np.zeros((), bool) if high is None else np.asarray(a.real > high.real)
-    if low is not None and high is not None:
-        above = above | (np.where(below, low.real, a.real) > high.real)  # min > max: max wins
-        below = below & ~above
-    out = a if low is None else np.where(below, low, a)
-    out = out if high is None else np.where(above, high, out)
-    out = np.array(out) if out is a else out
-    inside = ~(below | above)
-    return record_each(
-        "clamp",
-        out,
-        (input, lambda g: np.where(inside, g, 0)),
-        (min, lambda g: np.where(below, g, 0)),
-        (max, lambda g: np.where(above, g, 0)),
-    )
+    a, *bounds = operand_arrays("clamp", *values)
+    low, high = None if min is None else bounds[0], None if max is None else bounds[-1]
+    out = a if low is None else _choose(a.real < low.real, low, a)
+    out = out if high is None else _choose(out.real > high.real, high, out)  # max wins over min
+    inside = True if low is None else a.real >= low.real
+    inside = inside if high is None else inside & (a.real <= high.real)
+    pairs = [(input, lambda g: np.where(inside, g, 0))]
+    if low is not None:
+        below = a.real < low.real if high is None else (a.real < low.real) & (low.real < high.real)
+        pairs.append((min, lambda g: np.where(below, g, 0)))
+    if high is not None:
+        above = a.real > high.real if low is None else (a.real > high.real) | (high.real < low.real)
+        pairs.append((max, lambda g: np.where(above, g, 0)))
+    return record_each("clamp", out, *pairs)
+
+
+def _choose(bounded: Any, bound: Any, a: Any) -> Any:
+    """The bound where `bounded` holds, or where it is NaN; else a."""
+    return np.where(bounded | np.isnan(bound.real), bound, a)
 
 
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
@@ -369,12 +372,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     dtype = np.result_type(a, b) if not (np.isscalar(a) and np.isscalar(b)) else None
     out = np.where(mask, a, b)
     out = out if dtype is None else out.astype(dtype, copy=False)
-    return record_each(
-        "where",
-        out,
-        (input, lambda g: np.where(mask, g, 0)),
-        (other, lambda g: np.where(mask, 0, g)),
-    )
+    maps = (input, lambda g: np.where(mask, g, 0)), (other, lambda g: np.where(mask, 0, g))
+    return record_each("where", out, *maps)
 
 
 @quiet
@@ -384,7 +383,15 @@ def lerp(input: Any, end: Any, weight: Any) -> Tensor:
     if len({d for d in dtypes if d.kind != "c"}) > 1 or any(d.kind in "iub" for d in dtypes):
         found = ", ".join(sorted(map(str, dtypes)))
         raise RuntimeError(f"lerp: expected one floating dtype, got {found}")
-    return add(input, mul(weight, sub(end, input)))
+    # computed from the nearer end, and so exact at both
+    # dL/dx = g·(1 - w)        dL/dend = g·w        dL/dw = g·(end - x)
+    a, b, w = operand_arrays("lerp", input, end, weight)
+    d = b - a
+    out = np.where(np.abs(w.real) < 0.5, a + w * d, b - d * (1 - w))
+    return record_each(
+        "lerp", out,
+        (input, lambda g: g * (1 - w)), (end, lambda g: g * w), (weight, lambda g: g * d),
+    )  # fmt: skip
 
 
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:

@@ -20,7 +20,7 @@ from minigrad.checks import integer, integers
 from minigrad.ops.joining import pad as pad_op
 from minigrad.ops.linear import matrices
 from minigrad.ops.shape import squeeze, unsqueeze
-from minigrad.recording import needs_grad, record
+from minigrad.recording import needs_grad, record, require
 from minigrad.tensor import Tensor
 
 Ints = Any  # an int or a sequence of ints
@@ -44,7 +44,7 @@ def conv1d(
     dilation: Ints = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """1-d convolution of x (N, C, L) or (C, L) with weight (O, C/groups, K): conv2d on one row."""
-    _check_ranks("conv1d", input, weight, 1)
+    _check_ranks("conv1d", input, weight, bias, 1)
     if not isinstance(padding, str):
         padding = (0, *integers("conv1d", "padding", padding, 1, 0))
     out = _conv(
@@ -55,7 +55,8 @@ def conv1d(
     return squeeze(out, -2)
 
 
-def _check_ranks(name: str, x: Tensor, weight: Tensor, spatial: int) -> None:
+def _check_ranks(name: str, x: Tensor, weight: Tensor, bias: Any, spatial: int) -> None:
+    require(name, input=x, weight=weight, **({} if bias is None else {"bias": bias}))
     if weight.ndim != spatial + 2 or x.ndim not in (spatial + 1, spatial + 2):
         raise RuntimeError(
             f"{name}: expected an input of {spatial + 1} or {spatial + 2} axes and a weight of "
@@ -68,7 +69,7 @@ def _conv(
     dilation: Ints, groups: int,
 ) -> Tensor:  # fmt: skip
     # y = x * W + b        dL/dx = g * Wᵀ        dL/dW = x * g        dL/db = Σ g over N, H, W
-    _check_ranks(name, x, weight, 2)
+    _check_ranks(name, x, weight, bias, 2)
     if x.ndim == 3:
         out = _conv(name, unsqueeze(x, 0), weight, bias, stride, padding, dilation, groups)
         return squeeze(out, 0)
@@ -152,7 +153,7 @@ def conv_transpose2d(
     """
     # y = x * Wᵀ + b, so dL/dx is the convolution itself, and dL/dW has x and g exchanged
     name = "conv_transpose2d"
-    _check_ranks(name, input, weight, 2)
+    _check_ranks(name, input, weight, bias, 2)
     if input.ndim == 3:
         out = conv_transpose2d(
             unsqueeze(input, 0), weight, bias, stride, padding, output_padding, groups, dilation

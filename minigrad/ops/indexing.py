@@ -279,6 +279,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
 def masked_select(input: Any, mask: Any) -> Tensor:
     """The elements of x where the mask is true, as a vector."""
     a, m = operand("masked_select", input), as_array(mask)
+    check_broadcast("masked_select", [m, a])
     shape = np.broadcast_shapes(a.shape, m.shape)
     return getitem(broadcast_to(input, shape), wrap(np.broadcast_to(m, shape)))
 

@@ -20,7 +20,7 @@ from minigrad.ops.shape import (
     transpose,
     unsqueeze,
 )
-from minigrad.recording import numpy_names, operand, record, record_each
+from minigrad.recording import numpy_names, operand, record, record_each, require
 from minigrad.tensor import Tensor, as_array, wrap
 
 
@@ -90,8 +90,11 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
 @numpy_names
 def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces of one size (the last may be smaller) or of the listed sizes along `dim`."""
+    require("split", tensor=tensor)
     a = operand("split", tensor)
     axis = axis_of("split", dim, a.ndim)
+    if not a.ndim:
+        raise RuntimeError("split: a 0-d tensor has no axis to take apart")
     n = a.shape[axis]
     if not isinstance(split_size_or_sections, tuple | list):
         size = integer("split", "split_size", split_size_or_sections, None)
@@ -110,6 +113,8 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tenso
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size (the last may be smaller)."""
     a, chunks = operand("chunk", input), integer("chunk", "chunks", chunks, None)
+    if not a.ndim:
+        raise RuntimeError("chunk: a 0-d tensor has no axis to take apart")
     if chunks < 1:
         raise RuntimeError(f"chunk: chunks must be positive, got {chunks}")
     n = a.shape[axis_of("chunk", dim, a.ndim)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,13 @@ from minigrad.ops.arithmetic import add, clamp, div, mul
 from minigrad.ops.reductions import norm
 from minigrad.ops.reductions import sum as total
 from minigrad.ops.shape import broadcast_tensors, reshape
-from minigrad.recording import fit, needs_grad, record
+from minigrad.recording import fit, needs_grad, record, require
 from minigrad.tensor import Tensor, as_array
 
+LAYER = ("input", "weight", "bias")
 
-def matrices(name: str, *tensors: Any) -> tuple[Any, ...]:
+
+def matrices(name: str, *tensors: Any, names: Sequence[str] = LAYER) -> tuple[Any, ...]:
     """The arrays of the inputs, of one floating or integer dtype (complex probes mix freely)."""
     arrays = tuple([x.array if isinstance(x, Tensor) else as_array(x) for x in tensors])
     first = arrays[0].dtype
@@ -22,9 +26,21 @@ def matrices(name: str, *tensors: Any) -> tuple[Any, ...]:
         raise RuntimeError(f"{name}: bool tensors are not supported: convert them")
     for a in arrays[1:]:
         if a.dtype is not first and a.dtype != first and "c" not in (a.dtype.kind, first.kind):
-            found = ", ".join(str(b.dtype) for b in arrays)
-            raise RuntimeError(f"{name}: expected one dtype, got {found}: convert with .to(dtype)")
+            raise RuntimeError(_mixed(name, names, [b.dtype for b in arrays]))
     return arrays
+
+
+def _mixed(name: str, names: Sequence[str], dtypes: list[Any]) -> str:
+    """Which argument has which dtype, and how to convert the first that is not as the second (as
+    the weight of a layer), or as the first floating one."""
+    found = ", ".join(f"{n} {d}" for n, d in zip(names, dtypes, strict=False))
+    floating = [d for d in (dtypes[1], *dtypes) if d.kind == "f"]
+    wanted = floating[0] if floating else dtypes[1]
+    odd = next(n for n, d in zip(names, dtypes, strict=False) if d != wanted)
+    hint = f"{odd}.to(minigrad.{wanted})"
+    if odd == "input" and names is LAYER and dtypes[0].kind == "f":
+        hint += f", or the layer with .to(minigrad.{dtypes[0]})"
+    return f"{name}: expected one dtype, got {found}: convert with {hint}"
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -69,7 +85,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def matmul(input: Any, other: Any) -> Tensor:
     """The matrix product in all ranks: vectors, matrices, and stacks of matrices that broadcast."""
     # Y = A·B        dL/dA = g·Bᵀ        dL/dB = Aᵀ·g        (a vector: row left, column right)
-    a, b = matrices("matmul", input, other)
+    a, b = matrices("matmul", input, other, names=("input", "other"))
     if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise RuntimeError(f"matmul: shapes {a.shape} and {b.shape} cannot be multiplied")
     try:
@@ -98,8 +114,11 @@ def matmul(input: Any, other: Any) -> Tensor:
     return record("matmul", out, (input, other), vjp)
 
 
-def _ranked(name: str, x: Any, y: Any, rank: int) -> tuple[Any, Any]:
+def _ranked(name: str, x: Any, y: Any, rank: int, second: str | None = None) -> tuple[Any, Any]:
+    """The arrays of two inputs of `rank` axes each; of one dtype if the second's name is given."""
     a, b = as_array(x), as_array(y)
+    if second is not None:
+        matrices(name, a, b, names=("input", second))
     if a.ndim != rank or b.ndim != rank:
         raise RuntimeError(f"{name}: expected {rank} axes each, got shapes {a.shape} and {b.shape}")
     return a, b
@@ -107,13 +126,13 @@ def _ranked(name: str, x: Any, y: Any, rank: int) -> tuple[Any, Any]:
 
 def mm(input: Any, mat2: Any) -> Tensor:
     """The product of two matrices."""
-    _ranked("mm", input, mat2, 2)
+    _ranked("mm", input, mat2, 2, "mat2")
     return matmul(input, mat2)
 
 
 def bmm(input: Any, mat2: Any) -> Tensor:
     """The products of two stacks (B, n, k) and (B, k, m) of the same length."""
-    a, b = _ranked("bmm", input, mat2, 3)
+    a, b = _ranked("bmm", input, mat2, 3, "mat2")
     if a.shape[0] != b.shape[0]:
         raise RuntimeError(f"bmm: stacks of {a.shape[0]} and {b.shape[0]} matrices")
     return matmul(input, mat2)
@@ -121,7 +140,7 @@ def bmm(input: Any, mat2: Any) -> Tensor:
 
 def mv(input: Any, vec: Any) -> Tensor:
     """A matrix times a vector."""
-    a, b = as_array(input), as_array(vec)
+    a, b = matrices("mv", input, vec, names=("input", "vec"))
     if a.ndim != 2 or b.ndim != 1:
         raise RuntimeError(f"mv: expected a matrix and a vector, got shapes {a.shape}, {b.shape}")
     return matmul(input, vec)
@@ -129,7 +148,7 @@ def mv(input: Any, vec: Any) -> Tensor:
 
 def dot(input: Any, tensor: Any) -> Tensor:
     """The inner product of two vectors."""
-    a, b = _ranked("dot", input, tensor, 1)
+    a, b = _ranked("dot", input, tensor, 1, "tensor")
     if a.shape != b.shape:
         raise RuntimeError(f"dot: vectors of {a.shape[0]} and {b.shape[0]} elements")
     return matmul(input, tensor)
@@ -143,19 +162,18 @@ def outer(input: Any, vec2: Any) -> Tensor:
 
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta·x + alpha·(mat1 @ mat2)."""
-    matrices("addmm", input, mat1, mat2)
+    a, *_ = matrices("addmm", input, mat1, mat2, names=("input", "mat1", "mat2"))
+    _ranked("addmm", mat1, mat2, 2)
     product = mm(mat1, mat2)
     scaled = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
         return scaled
     try:
-        fits = np.broadcast_shapes(input.shape, product.shape) == product.shape
+        fits = np.broadcast_shapes(a.shape, product.shape) == product.shape
     except ValueError:
         fits = False
     if not fits:
-        raise RuntimeError(
-            f"addmm: input of shape {input.shape} does not expand to {product.shape}"
-        )
+        raise RuntimeError(f"addmm: input of shape {a.shape} does not expand to {product.shape}")
     return add(scaled, input if beta == 1 else mul(input, beta))
 
 
@@ -164,11 +182,19 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     # dL/dA_k = einsum of g with all other inputs, to the letters of A_k
     if len(operands) == 1 and isinstance(operands[0], list | tuple):
         operands = tuple(operands[0])
-    arrays = matrices("einsum", *operands)
+    if not isinstance(equation, str) or not operands:
+        raise TypeError('einsum: expected an equation such as "ij,jk->ik", then its tensors')
+    names = [f"operand {i}" for i in range(len(operands))]
+    arrays = matrices("einsum", *operands, names=names)
     subscripts, result = _letters(equation, arrays)
     sizes: dict[str, int] = {}
     for letters, a in zip(subscripts, arrays, strict=True):
+        seen = dict(zip(letters, a.shape, strict=True))
         for letter, n in zip(letters, a.shape, strict=True):
+            if n != seen[letter]:
+                raise RuntimeError(
+                    f"einsum: letter {letter!r} has sizes {n} and {seen[letter]} in shape {a.shape}"
+                )
             if sizes.get(letter, 1) not in (1, n) and n != 1:
                 raise RuntimeError(f"einsum: letter {letter!r} has sizes {sizes[letter]} and {n}")
             sizes[letter] = max(sizes.get(letter, 1), n) if n else 0
@@ -214,7 +240,13 @@ def _contract(subscripts: list[str], arrays: Any, result: str, sizes: dict[str, 
 
 def _letters(equation: str, arrays: Any) -> tuple[list[str], str]:
     """Explicit letters for every axis, with ... replaced and the result spelt out."""
-    left, arrow, right = equation.replace(" ", "").partition("->")
+    left, arrow, right = equation.partition("->")
+    for term in (*left.split(","), right):
+        if not re.fullmatch(r"[A-Za-z ]*(\.\.\.)?[A-Za-z ]*", term):
+            raise RuntimeError(
+                f"einsum: {term.strip()!r} in {equation!r} must be letters with at most one '...'"
+            )
+    left, right = left.replace(" ", ""), right.replace(" ", "")
     terms = left.split(",")
     if len(terms) != len(arrays):
         raise RuntimeError(f"einsum: {equation!r} has {len(terms)} terms for {len(arrays)} tensors")
@@ -245,6 +277,7 @@ def _letters(equation: str, arrays: Any) -> tuple[list[str], str]:
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x·y/(|x|·|y|) along `dim`, each norm at least eps."""
+    require("cosine_similarity", x1=x1, x2=x2)
     x1, x2 = broadcast_tensors(x1, x2)
     lengths = clamp(norm(x1, 2, dim), min=eps) * clamp(norm(x2, 2, dim), min=eps)
     return div(total(x1 * x2, dim), lengths)

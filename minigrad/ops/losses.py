@@ -3,6 +3,7 @@ prediction (N, 1) against a target (N,) would silently compare all pairs."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,18 @@ import numpy as np
 from minigrad import kernels
 from minigrad.checks import integer, number, one_of, probability
 from minigrad.ops.activations import log_softmax
-from minigrad.ops.arithmetic import mul, quiet
+from minigrad.ops.arithmetic import mul, quiet, where
 from minigrad.ops.linear import matrices
 from minigrad.ops.reductions import mean
 from minigrad.ops.reductions import sum as total
-from minigrad.recording import floating_operand, operand_arrays, record, record_each
+from minigrad.recording import (
+    check_broadcast,
+    floating_operand,
+    operand_arrays,
+    record,
+    record_each,
+    require,
+)
 from minigrad.tensor import Tensor, as_array, wrap
 
 
@@ -60,7 +68,8 @@ def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = N
     a, t = operand_arrays("l1_loss", input, target)
     d = a - t
     sign = np.sign(d.real).astype(a.dtype)
-    return _of_difference("l1_loss", input, target, d * sign, lambda: sign, reduction)
+    slope = np.where(np.isnan(sign), 0, sign).astype(a.dtype)  # as that of abs
+    return _of_difference("l1_loss", input, target, d * sign, lambda: slope, reduction)
 
 
 def _weighted_mean(name: str, each: Tensor, weight: Any, reduction: str) -> Tensor:
@@ -134,13 +143,15 @@ def binary_cross_entropy(
     # dL/dt = g·(log(1-x) - log x)
     name = "binary_cross_entropy"
     _same_shape(name, input, target, reduction)
-    matrices(name, wrap(floating_operand(name, input)), target)  # must have one dtype
+    matrices(name, wrap(floating_operand(name, input)), target, names=("input", "target"))
     p, t = operand_arrays(name, input, target)
-    if p.size and not (p.real.min() >= 0 and p.real.max() <= 1):
-        raise RuntimeError(
-            f"{name}: the input must be probabilities in [0, 1], got {p.real.min()} to "
-            f"{p.real.max()}: use binary_cross_entropy_with_logits for raw scores"
-        )
+    logits = f": use {name}_with_logits for raw scores"
+    for what, v, hint in (("input", p, logits), ("target", t, "")):
+        if v.size and not (v.real.min() >= 0 and v.real.max() <= 1):
+            raise RuntimeError(
+                f"{name}: the {what} must be probabilities in [0, 1], got {v.real.min()} to "
+                f"{v.real.max()}{hint}"
+            )
     with np.errstate(all="ignore"):
         log_p, log_q = np.log(p), np.log1p(-p)
         log_p = np.where(log_p.real < -100, -100, log_p).astype(p.dtype)
@@ -154,7 +165,7 @@ def binary_cross_entropy(
         (input, lambda g: g * (p - t) / denominator),
         (target, lambda g: g * (log_q - log_p)),
     )
-    return _reduced(out if weight is None else out * weight, reduction)
+    return _reduced(out if weight is None else mul(out, weight), reduction)
 
 
 @quiet
@@ -169,6 +180,8 @@ def binary_cross_entropy_with_logits(
     a, t = operand_arrays(name, wrap(floating_operand(name, input)), target)
     floating_operand(f"{name}: target", target)
     pos = None if pos_weight is None else as_array(pos_weight).astype(a.dtype, copy=False)
+    if pos is not None:
+        check_broadcast(name, (pos, a))
     negative = a.real < 0
     e = np.exp(np.where(negative, a, -a))  # e^-|x|, which cannot overflow
     soft = (np.log1p(e) + np.where(negative, -a, 0)).astype(a.dtype, copy=False)
@@ -211,7 +224,7 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
         else:
             log_t = np.log(np.where(t.real == 0, 1, t))
             loss = t * log_t - t * a
-            slope = np.where(t.real == 0, 0, log_t + 1) - a
+            slope = np.where(t.real == 0, 0, log_t + t / t) - a  # t/t: 1, but NaN at infinity
             out = record_each(name, loss, (input, lambda g: -g * t), (target, lambda g: g * slope))
     if reduction == "batchmean":
         return total(out) / max(a.shape[0] if a.ndim else 1, 1)
@@ -229,15 +242,17 @@ def nll_loss(
     _check_reduction(name, reduction)
     a, t, w = _classes(name, input, target, weight, ignore_index)
     axis = 1 if a.ndim > 1 else 0
-    index = np.expand_dims(np.where(t == ignore_index, 0, t), axis)
+    known = t != ignore_index
+    index = np.expand_dims(np.where(known, t, 0), axis)
     weights: Any = w.sum(dtype=np.float64) if reduction == "mean" else None
     picked = np.take_along_axis(a, index, axis).squeeze(axis)
-    loss = np.where(w == 0, 0, -picked * w).astype(a.dtype)
+    loss = np.where(known, -picked * w, 0).astype(a.dtype)
     shape, dtype = a.shape, a.dtype
 
     def scatter(rows: Any) -> Any:
         dx = np.zeros(shape, dtype)
-        np.put_along_axis(dx, index, np.expand_dims((-rows * w).astype(dtype), axis), axis)
+        each = np.where(known, -rows * w, 0).astype(dtype)  # an ignored row has no NaN either
+        np.put_along_axis(dx, index, np.expand_dims(each, axis), axis)
         return dx
 
     if reduction == "none":
@@ -245,7 +260,7 @@ def nll_loss(
     with np.errstate(all="ignore"):
         out = np.asarray(loss.sum(dtype=np.result_type(dtype, np.float64)))
         out = out / weights if reduction == "mean" else out
-        scale = 1 / weights if reduction == "mean" and w.any() else 1.0
+        scale = 1 / weights if reduction == "mean" else 1.0
     return record_each(name, np.asarray(out).astype(dtype), (input, lambda g: scatter(g * scale)))
 
 
@@ -293,6 +308,7 @@ def cross_entropy(
     name = "cross_entropy"
     _check_reduction(name, reduction)
     label_smoothing = probability(name, "label_smoothing", label_smoothing)
+    require(name, input=input)
     t = as_array(target)
     if input.shape == t.shape and t.dtype.kind in "fc":
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
@@ -307,11 +323,10 @@ def cross_entropy(
         return hard
     # the uniform part: -Σ_c weight_c·log p_c, for every target that is not ignored
     _, _, w = _classes(name, input, target, weight, ignore_index)
-    kept = wrap((t != ignore_index).astype(input.dtype))
     scores = logp
     if weight is not None:
         scores = logp * wrap(as_array(weight).reshape(-1, *[1] * (input.ndim - axis - 1)))
-    uniform = -total(scores, axis) * kept
+    uniform: Tensor = where(wrap(t != ignore_index), -total(scores, axis), 0.0)
     if reduction == "mean":
         uniform = total(uniform) / float(w.sum())
     elif reduction == "sum":
@@ -324,16 +339,17 @@ def _fused_cross_entropy(x: Tensor, t: Any, ignore_index: int, reduction: str) -
     #          dx = g·(softmax(x) - one-hot(t)), g/(number of targets) for the mean       (CE 2)
     a, t, w = _classes("cross_entropy", x, t, None, ignore_index)
     backend, kept = kernels.backend_for(a), w != 0
-    rows = np.ascontiguousarray(t if kept.all() else np.where(kept, t, 0), np.int64)
+    n = np.count_nonzero(kept)
+    whole = n == len(kept)
+    rows = np.ascontiguousarray(t if whole else np.where(kept, t, 0), np.int64)
     loss, log_sum_exp = backend.cross_entropy(a, rows)
-    whole = len(kept) == (n := np.count_nonzero(kept))
     out = (loss if whole else loss[kept]).sum()  # an ignored row may hold anything, NaN too
     if reduction == "mean":
         out, w = (out / n, w / max(n, 1)) if n else (np.nan, w)  # the mean of nothing
 
     def vjp(g: Any) -> Any:
-        dx = backend.cross_entropy_backward(g * w, a, log_sum_exp, rows)
-        return (dx if whole else np.where(kept[:, None], dx, 0),)
+        each = g * w if whole else np.where(kept, g * w, 0)  # not even NaN·0 of an ignored row
+        return (backend.cross_entropy_backward(each, a, log_sum_exp, rows),)
 
     return record("cross_entropy", np.asarray(out).astype(a.dtype), (x,), vjp)
 
@@ -351,5 +367,5 @@ def _soft_cross_entropy(
         scores = scores * wrap(as_array(weight).reshape(-1, *[1] * (x.ndim - axis - 1)))
     loss = -total(scores * t, axis)
     if reduction == "mean":
-        return total(loss) / max(x.numel() // max(classes, 1), 1)
+        return total(loss) / max(math.prod(x.shape) // max(classes, 1), 1)
     return _reduced(loss, reduction)

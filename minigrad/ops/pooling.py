@@ -8,11 +8,9 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.checks import integer, integers
-from minigrad.ops.joining import stack
-from minigrad.ops.linear import matmul
 from minigrad.ops.reductions import mean
-from minigrad.ops.shape import flatten, squeeze, transpose, unflatten, unsqueeze
-from minigrad.recording import floating_operand, needs_grad, record
+from minigrad.ops.shape import squeeze, unsqueeze
+from minigrad.recording import floating_operand, needs_grad, operand, record, require
 from minigrad.tensor import Tensor, wrap
 
 
@@ -38,6 +36,7 @@ def _output_size(
 
 
 def _check(name: str, x: Tensor) -> None:
+    require(name, input=x)
     if x.dtype.kind == "b":
         raise RuntimeError(f"{name}: bool tensors are not supported: convert with .float()")
     if x.ndim not in (3, 4) or 0 in x.shape[-3:]:
@@ -73,7 +72,7 @@ def _max_pool(
     step, padding = _steps(name, stride, size), integers(name, "padding", padding, 2, 0)
     dilation = integers(name, "dilation", dilation, 2)
     out_size = _output_size(name, x.shape[2:], size, step, padding, dilation, ceil_mode)
-    a = x.array
+    a = operand(name, x)
     backend, shape = kernels.backend_for(a), a.shape
     peaks, index = backend.max_pool2d(a, size, step, padding, dilation, out_size)
     kept = index if needs_grad(x) else None
@@ -105,7 +104,7 @@ def _avg_pool(
     size = integers(name, "kernel_size", kernel_size, 2)
     step, padding = _steps(name, stride, size), integers(name, "padding", padding, 2, 0)
     out_size = _output_size(name, x.shape[2:], size, step, padding, (1, 1), ceil_mode)
-    a = x.array
+    a = operand(name, x)
     backend, shape = kernels.backend_for(a), a.shape
     settings = (size, step, padding, out_size, count_include_pad, divisor)
     y = backend.avg_pool2d(a, *settings)
@@ -141,6 +140,7 @@ def avg_pool1d(
 
 
 def _check_row(name: str, x: Tensor) -> None:
+    require(name, input=x)
     if x.ndim not in (2, 3):
         raise RuntimeError(f"{name}: expected (N, C, L) or (C, L), got shape {x.shape}")
 
@@ -163,41 +163,76 @@ def _cells(name: str, x: Tensor, output_size: Any, least: int) -> tuple[int, ...
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Means over a grid of output_size cells; cell i covers floor(i·H/OH) to ceil((i+1)·H/OH)."""
-    floating_operand("adaptive_avg_pool2d", input)
-    height, width = _cells("adaptive_avg_pool2d", input, output_size, 0)
-    h, w = input.shape[-2:]
+    # y = the sum over a cell's rows and columns, divided by their number
+    # dL/dx = Σ g/number over the cells that an element is in: those are neighbours, too
+    name = "adaptive_avg_pool2d"
+    height, width = _cells(name, input, output_size, 0)
+    a = floating_operand(name, input)
+    h, w = shape = a.shape[-2:]
     if height == width == 1:
         return mean(input, (-2, -1), keepdim=True)
-    if height and width and h % height == 0 and w % width == 0:
+    dtype, acc, whole = a.dtype, np.result_type(a.dtype, np.float64), a.shape
+    if not (height and width):
+        none = np.zeros((*whole[:-2], height, width), dtype)
+        return record(name, none, (input,), lambda g: (np.zeros(whole, dtype),))
+    if h % height == 0 and w % width == 0:
         return avg_pool2d(input, (h // height, w // width))
-    # y = R·x·Cᵀ, where the rows of R and C average the cells of their axis
-    rows, columns = _averages(h, height, input.dtype), _averages(w, width, input.dtype)
-    return transpose(matmul(columns, transpose(matmul(rows, input), -1, -2)), -1, -2)
+    cells = [_cell_ranges(n, k) for n, k in zip(shape, (height, width), strict=True)]
+    sizes = np.outer(*(end - start for start, end in cells))
+    y = _sums(_sums(a, -2, *cells[0], acc), -1, *cells[1], acc) / sizes
+
+    def vjp(g: Any) -> Any:
+        each = g / sizes
+        for axis, n, (start, end) in zip((-2, -1), shape, cells, strict=True):
+            at = np.arange(n)
+            first, behind = (np.searchsorted(bound, at, "right") for bound in (end, start))
+            each = _sums(each, axis, first, behind, acc)
+        return (each.astype(dtype),)
+
+    return record(name, y.astype(dtype), (input,), vjp)
 
 
-def _averages(n: int, cells: int, dtype: Any) -> Tensor:
-    out = np.zeros((cells, n), dtype)
-    for i in range(cells):
-        start, end = i * n // cells, -(-(i + 1) * n // cells)
-        out[i, start:end] = 1 / (end - start)
-    return wrap(out)
+def _cell_ranges(n: int, cells: int) -> tuple[Any, Any]:
+    """Where each of the cells along an axis of n elements starts, and ends."""
+    i = np.arange(cells)
+    return i * n // cells, -(-(i + 1) * n // cells)
+
+
+def _sums(a: Any, axis: int, start: Any, end: Any, acc: Any) -> Any:
+    """The sums of a[start[i]:end[i]] along the axis, which may overlap. (A product with a matrix of
+    zeros and ones would be shorter, and spread a NaN to all of them.)"""
+    more = np.concatenate((a, np.zeros_like(np.take(a, [0], axis))), axis)  # an end may be n
+    sums = np.add.reduceat(more, np.stack((start, end), 1).ravel(), axis, acc)
+    return np.take(sums, np.arange(0, 2 * len(start), 2), axis)  # without what is in between
 
 
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima over a grid of output_size cells, on request with their flat positions in the plane;
     see adaptive_avg_pool2d."""
-    height, width = _cells("adaptive_max_pool2d", input, output_size, 1)
-    h, w = input.shape[-2:]
+    name = "adaptive_max_pool2d"
+    height, width = _cells(name, input, output_size, 1)
+    a = operand(name, input)
+    h, w = a.shape[-2:]
     if h % height == 0 and w % width == 0:
         return max_pool2d(input, (h // height, w // width), return_indices=return_indices)
-    peaks, places = [], []
-    for i, j in np.ndindex(height, width):
-        top, bottom = i * h // height, -(-(i + 1) * h // height)
-        left, right = j * w // width, -(-(j + 1) * w // width)
-        cell = flatten(input[..., top:bottom, left:right], -2)
-        peak, place = cell.max(-1)
-        peaks.append(peak)
-        row, column = np.divmod(place.array, right - left)
-        places.append(wrap((top + row) * w + left + column))
-    y = unflatten(stack(peaks, -1), -1, (height, width))
-    return (y, unflatten(stack(places, -1), -1, (height, width))) if return_indices else y
+    rows, columns = _cell_ranges(h, height), _cell_ranges(w, width)
+    index = np.empty((*a.shape[:-2], height, width), np.int64)
+    for i, top, bottom in zip(range(height), *rows, strict=True):
+        for j, left, right in zip(range(width), *columns, strict=True):
+            cell = a.real[..., top:bottom, left:right]
+            cell = cell.reshape(*a.shape[:-2], (bottom - top) * (right - left))
+            nan = np.isnan(cell)  # the last one wins, as in max_pool2d
+            place = np.where(nan.any(-1), nan.shape[-1] - 1 - nan[..., ::-1].argmax(-1),
+                             cell.argmax(-1))  # fmt: skip
+            row, column = np.divmod(place, right - left)
+            index[..., i, j] = (top + row) * w + left + column
+    flat = index.reshape(*a.shape[:-2], height * width)
+    y = np.take_along_axis(a.reshape(*a.shape[:-2], h * w), flat, -1).reshape(index.shape)
+    backend, shape, planes = kernels.backend_for(a), a.shape, flat.size // flat.shape[-1]
+
+    def vjp(g: Any) -> Any:
+        each, places = (v.reshape(planes, 1, height, width) for v in (g, index))
+        return (backend.max_pool2d_backward(each, places, (planes, 1, h, w)).reshape(shape),)
+
+    out = record(name, y, (input,), vjp)
+    return (out, wrap(index)) if return_indices else out

@@ -185,17 +185,23 @@ def std_mean(
     return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
-def _extreme(name: str, x: Any, dim: Dim, keepdim: bool) -> Tensor:
-    """amax or amin: elements that tie share the gradient evenly."""
+def extreme(name: str, pick: Any, x: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
+    """The extreme that `pick` finds; elements that tie share the gradient evenly.
+
+    Where it is NaN the NaNs share the gradient, but in amax and amin, as in PyTorch, all elements
+    receive NaN: g divided by the number of elements that are equal to NaN, which is 0.
+    """
     # dL/dx = g/k for each of the k elements equal to the extreme
     a = operand(name, x)
     axes = axes_of(name, dim, a.ndim)
     if not a.size and builtins.any(a.shape[i] == 0 for i in axes):
         raise RuntimeError(f"{name}: an empty axis has no extreme, got shape {a.shape}")
-    pick = np.maximum if name.endswith("max") else np.minimum
     peak = pick.reduce(a.real, axis=axes, keepdims=True)
-    taken = (a.real == peak) | (np.isnan(a.real) & np.isnan(peak))
-    share = taken / np.maximum(taken.sum(axis=axes, keepdims=True), 1)
+    taken = a.real == peak
+    if name not in ("amax", "amin"):
+        taken |= np.isnan(a.real) & np.isnan(peak)
+    with np.errstate(all="ignore"):
+        share = taken / taken.sum(axis=axes, keepdims=True)
     if a.dtype.kind == "c":
         out = (a * share).sum(axis=axes, keepdims=True)
     else:
@@ -203,25 +209,30 @@ def _extreme(name: str, x: Any, dim: Dim, keepdim: bool) -> Tensor:
     dtype, kept = a.dtype, _kept(a.shape, axes)
     if not keepdim:
         out = out.reshape([n for i, n in enumerate(a.shape) if i not in axes])
-    return record_each(name, out, (x, lambda g: (g.reshape(kept) * share).astype(dtype)))
+
+    def dx(g: Any) -> Any:
+        each = g.reshape(kept) * share
+        return (np.where(taken, each, 0) if name in ("max", "min") else each).astype(dtype)
+
+    return record_each(name, out, (x, dx))
 
 
 @numpy_names
 def amax(input: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """The largest value over `dim`; ties share the gradient evenly."""
-    return _extreme("amax", input, dim, keepdim)
+    return extreme("amax", np.maximum, input, dim, keepdim)
 
 
 @numpy_names
 def amin(input: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """The smallest value over `dim`; ties share the gradient evenly."""
-    return _extreme("amin", input, dim, keepdim)
+    return extreme("amin", np.minimum, input, dim, keepdim)
 
 
 @numpy_names
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The product over `dim`."""
-    # dL/dx_i = g·Π_{j≠i} x_j, from products of all before and all after: exact where some x are 0
+    # dL/dx_i = g·y/x_i; where some x are 0, g·Π_{j≠i} x_j from products of all before and all after
     a = _summed("prod", input, dtype)
     if dim is None:
         flat, position = a.reshape(-1), 0
@@ -231,10 +242,17 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: An
         flat = a if a.ndim else a.reshape(1)
         kept = _kept(flat.shape, (position,))
     out = np.asarray(flat.prod(axis=position, keepdims=keepdim and dim is not None))
-    out = out.astype(a.dtype).reshape(() if not a.ndim else out.shape)
+    out = out.astype(a.dtype).reshape(out.shape if a.ndim else ())
     shape = a.shape
+    if not a.ndim:
+        return record_each("prod", out, (input, lambda g: g))
 
     def dx(g: Any) -> Any:
+        zeros = flat.size - np.count_nonzero(flat.real)
+        if not zeros:
+            return (g.reshape(kept) * out.reshape(kept) / flat).reshape(shape)
+        if dim is None and zeros > 1:
+            return np.zeros(shape, g.dtype)
         moved = np.moveaxis(flat, position, 0)
         before, after = np.ones_like(moved), np.ones_like(moved)
         np.cumprod(moved[:-1], axis=0, out=before[1:])
@@ -265,28 +283,36 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
 @numpy_names
 def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """The running product along `dim`."""
-    # dL/dx_i = Σ_{j≥i} g_j·Π_{k≤j, k≠i} x_k, by a product with position i set to 1
+    # up to the first 0 of a row   dL/dx_i = (Σ_{j≥i} g_j·y_j)/x_i
+    # at the first 0, place z      dL/dx_z = y_{z-1}·Σ_{j≥z} g_j·Π_{z<k≤j} x_k      beyond it 0
     a = _summed("cumprod", input, dtype)
     position = axis_of("cumprod", dim, a.ndim)
-    if not a.ndim:
+    if not a.ndim or a.shape[position] == 1:
         return record_each("cumprod", a.copy(), (input, lambda g: g))
+    out, acc = np.cumprod(a, axis=position, dtype=a.dtype), _accumulator(a.dtype)
 
     def dx(g: Any) -> Any:
-        rows, gs = np.moveaxis(a, position, -1), np.moveaxis(g, position, -1)
-        n = rows.shape[-1]
-        grid = np.repeat(rows[..., None, :], n, axis=-2)
-        grid[..., np.arange(n), np.arange(n)] = 1
-        partial = np.triu(np.cumprod(grid, axis=-1))
-        return np.moveaxis((partial * gs[..., None, :]).sum(-1), -1, position)
+        x, y, g = (np.moveaxis(v, position, -1) for v in (a, out, g))
+        is_zero = x.real == 0
+        zeros = np.cumsum(is_zero, -1)  # how many up to each place
+        terms = np.flip(np.where(zeros == 0, g * y, 0), -1)
+        each = np.flip(np.cumsum(terms, -1, dtype=acc), -1) / x
+        if is_zero.any():
+            first = is_zero & (zeros == 1)
+            after = np.cumprod(np.where((zeros == 1) & ~first, x, 1), -1, dtype=acc)
+            total = (after * np.where(zeros == 1, g, 0)).sum(-1, keepdims=True)
+            before = np.concatenate((np.ones_like(y[..., :1]), y[..., :-1]), -1)
+            each = np.where(first, total * before, np.where(zeros == 0, each, 0))
+        return np.moveaxis(each, -1, position).astype(g.dtype)
 
-    return record_each("cumprod", np.cumprod(a, axis=position, dtype=a.dtype), (input, dx))
+    return record_each("cumprod", out, (input, dx))
 
 
 @numpy_names
 @quiet
 def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
     """log Σ e^x over `dim`, safe from overflow."""
-    # dL/dx = g·e^(x - y)
+    # dL/dx = g·e^(x - y)        (NaN where both are infinite)
     a = operand("logsumexp", input, floating=True)
     axes = axes_of("logsumexp", dim, a.ndim)
     kept = _kept(a.shape, axes)
@@ -297,7 +323,7 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
     out = y if keepdim else y.reshape([n for i, n in enumerate(a.shape) if i not in axes])
 
     def dx(g: Any) -> Any:
-        return g.reshape(kept) * np.exp(a - np.where(np.isfinite(y.real), y, 0))
+        return g.reshape(kept) * np.exp(a - y)
 
     return record_each("logsumexp", out, (input, dx))
 
@@ -311,22 +337,22 @@ def norm(input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tens
     p = 2 if p in ("fro", None) else number("norm", "p", p)
     a = floating_operand("norm", input)
     if p in (math.inf, -math.inf):
-        return (amax if p > 0 else amin)(absolute(input), () if dim is None else dim, keepdim)
+        pick = np.maximum if p > 0 else np.minimum
+        return extreme("norm", pick, absolute(input), dim, keepdim)
     axes = axes_of("norm", dim, a.ndim)
     if p == 0:
         count = np.asarray((a.real != 0).sum(axis=axes, keepdims=keepdim), a.dtype)
         return record("norm", count, (input,), lambda g: (None,))
     sign = np.sign(a.real)
-    size = a * sign
+    size, sign = a * sign, np.where(np.isnan(sign), 0, sign)
     with np.errstate(all="ignore"):
         y = (size**p).sum(axis=axes, keepdims=True, dtype=_accumulator(a.dtype)) ** (1 / p)
         zero = y.real == 0
     dtype, kept = a.dtype, y.shape
 
     def dx(g: Any) -> Any:
-        slope = sign * np.where(
-            size.real == 0, float(p == 1), (size / np.where(zero, 1, y)) ** (p - 1)
-        )
+        none = 1.0 if p == 1 else 0 / y  # where x is 0; NaN only where y is
+        slope = sign * np.where(size.real == 0, none, (size / np.where(zero, 1, y)) ** (p - 1))
         return np.where(zero, 0, g.reshape(kept) * slope).astype(dtype)
 
     out = y if keepdim else y.reshape([n for i, n in enumerate(a.shape) if i not in axes])

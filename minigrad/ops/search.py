@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.checks import axis_of, integer
 from minigrad.dtypes import float32, int64
 from minigrad.ops.arithmetic import maximum, minimum
-from minigrad.ops.reductions import amax, amin
+from minigrad.ops.reductions import extreme
 from minigrad.recording import numpy_names, operand, record_each
 from minigrad.tensor import Tensor, as_array, wrap
 
@@ -38,7 +38,7 @@ def _max_or_min(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
     if isinstance(dim, Tensor):
         return (maximum if name == "max" else minimum)(x, dim)
     if dim is None:
-        return (amax if name == "max" else amin)(x)
+        return extreme(name, np.maximum if name == "max" else np.minimum, x)
     a = operand(name, x)
     index = _arg(name, a, dim)
     return ValuesIndices(*_take(name, x, a, index, axis_of(name, dim, a.ndim), keepdim))
@@ -144,7 +144,7 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         value = np.take_along_axis(a.reshape(-1), _middle(a.reshape(-1), 0), 0).reshape(())
         same = (a.real == value.real) | (np.isnan(a.real) & np.isnan(value.real))
         share = same.astype(a.dtype) / a.dtype.type(same.sum())
-        return record_each("median", value, (input, lambda g: g * share))
+        return record_each("median", value, (input, lambda g: np.where(same, g * share, 0)))
     axis = axis_of("median", dim, a.ndim)
     if a.ndim and not a.shape[axis]:
         raise IndexError(f"median: axis {axis} of shape {a.shape} is empty")

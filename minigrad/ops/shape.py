@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad.changes import owner
 from minigrad.checks import axis_of, integer, integers
-from minigrad.recording import fit, numpy_names, operand, record, record_each
+from minigrad.recording import fit, numpy_names, operand, record, record_each, require
 from minigrad.tensor import Tensor, as_array, origin, wrap
 
 
@@ -205,6 +205,7 @@ def _broadcast(name: str, x: Any, shape: tuple[int, ...]) -> Tensor:
 
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """All tensors broadcast to their common shape."""
+    require("broadcast_tensors", **{f"tensor {i}": x for i, x in enumerate(tensors)})
     try:
         shape = np.broadcast_shapes(*(x.shape for x in tensors))
     except ValueError:

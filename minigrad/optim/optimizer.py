@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import Any, ClassVar
 
@@ -41,11 +41,12 @@ class Optimizer:
         self.check(defaults)
         if isinstance(params, Tensor):
             raise TypeError(f"{name}: expected an iterable of parameters, got one Tensor: use [p]")
-        groups = list(params)
+        groups = _listed(name, params)
         if not groups:
             raise ValueError(
-                f"{name}: got an empty parameter list; if it came from a generator such as "
-                "model.parameters(), that may have been used up already: call it again"
+                f"{name}: got an empty parameter list. A generator such as model.parameters() may "
+                "have been used up already: call it again. A model has no parameters if its layers "
+                "are in a plain list or dict: use nn.ModuleList or nn.ModuleDict"
             )
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
@@ -76,10 +77,11 @@ class Optimizer:
         params = param_group["params"]
         if isinstance(params, set | frozenset):
             raise TypeError(f"{name}: params is a set, whose order varies between runs: use a list")
-        params = [params] if isinstance(params, Tensor) else list(params)
+        params = [params] if isinstance(params, Tensor) else _listed(name, params)
         if not params:
             raise ValueError(
-                f"{name}: a parameter group has no parameters; a generator may have been used up"
+                f"{name}: a parameter group has no parameters: a generator may have been used up, "
+                "or layers are in a plain list (use nn.ModuleList)"
             )
         group = {**self.defaults, **param_group}
         if any(isinstance(p, tuple) for p in params):
@@ -97,7 +99,9 @@ class Optimizer:
         name, params = type(self).__name__, group["params"]
         for i, p in enumerate(params):
             if not isinstance(p, Tensor):
-                raise TypeError(f"{name}: parameter {i} is a {type(p).__name__}, expected a Tensor")
+                kind = type(p).__name__
+                hint = ": use its parameters()" if hasattr(p, "parameters") else ""
+                raise TypeError(f"{name}: parameter {i} is a {kind}, expected a Tensor{hint}")
             if not (p.is_leaf or (p.node is not None and p.node.keep_grad)):
                 raise ValueError(
                     f"{name}: parameter {i} of shape {p.shape} is the result of "
@@ -268,3 +272,21 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _listed(name: str, params: Any) -> list[Any]:
+    """Parameters, or groups of them, as a list."""
+    kind, hint = type(params).__name__, None
+    if isinstance(params, type):
+        kind, hint = f"class {params.__name__}", ""
+    elif hasattr(params, "parameters"):
+        hint = ": use its parameters()"
+    elif isinstance(params, Mapping):
+        hint = ": a group is put in a list, [group]"
+    elif callable(params):
+        kind, hint = f"{kind} {getattr(params, '__name__', '')}".rstrip(), ": call it, with ()"
+    elif isinstance(params, str | bytes) or not isinstance(params, Iterable):
+        hint = ""
+    if hint is not None:
+        raise TypeError(f"{name}: expected an iterable of parameters, got a {kind}{hint}")
+    return list(params)

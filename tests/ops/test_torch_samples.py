@@ -16,7 +16,7 @@ import pytest
 
 import minigrad
 from minigrad import Tensor
-from minigrad.changes import arrays_in
+from minigrad.closures import arrays_in
 from minigrad.nn import functional as F
 
 torch = pytest.importorskip("torch")

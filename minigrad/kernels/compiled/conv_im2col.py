@@ -87,11 +87,16 @@ def _columns_to_image_p(tasks, *args):
         _columns_to_image(np.int64(t), np.int64(t) + 1, *args)
 
 
+def _same_pixels(kernel: Pair, stride: Pair, padding: Pair, size: Pair, out: Pair) -> bool:
+    """Whether columns and image are the same. (Output padding may make an image larger.)"""
+    return kernel == (1, 1) and stride == (1, 1) and padding == (0, 0) and size == out
+
+
 def _columns(
     x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, size: Pair
 ) -> Array:
     N, C, H, W = x.shape
-    if kernel == (1, 1) and stride == (1, 1) and padding == (0, 0):
+    if _same_pixels(kernel, stride, padding, (H, W), size):
         return ready(x, x.dtype)
     cols = empty((N * C, kernel[0] * kernel[1], *size), x.dtype)
     where = pairs_array(kernel, stride, padding, dilation)
@@ -123,7 +128,7 @@ def conv2d_input_grad(
     (N, C, H, W), (O, Cg, KH, KW), (OH, OW) = x_shape, w.shape, g.shape[2:]
     wt = w.reshape(groups, O // groups, Cg * KH * KW).swapaxes(1, 2)
     cols = wt @ g.reshape(N, groups, O // groups, OH * OW)
-    if (KH, KW) == (1, 1) and stride == (1, 1) and padding == (0, 0):
+    if _same_pixels((KH, KW), stride, padding, (H, W), (OH, OW)):
         return cols.reshape(x_shape)
     dx = empty((N * C, H, W), cols.dtype)
     cols = cols.reshape(N * C, KH * KW, OH, OW)

@@ -33,14 +33,14 @@ def window(a: int, b: int, size: Pair, stride: Pair, dilation: Pair) -> tuple[An
 
 
 def _columns(
-    x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    x: Array, kernel: Pair, out: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
-    """Every window of x (N, C, H, W) as a column: (N, G, C/G·KH·KW, L)."""
-    (KH, KW), (dh, dw), (sh, sw) = kernel, dilation, stride
+    """The windows of `out` output pixels of x (N, C, H, W) as columns: (N, G, C/G·KH·KW, L)."""
+    (KH, KW), (OH, OW), (dh, dw), (sh, sw) = kernel, out, dilation, stride
     span = (dh * (KH - 1) + 1, dw * (KW - 1) + 1)
     v = sliding_window_view(pad(x, padding), span, axis=(2, 3))
-    v = v[:, :, ::sh, ::sw, ::dh, ::dw].transpose(0, 1, 4, 5, 2, 3)  # (N, C, KH, KW, OH, OW)
-    N, C, _, _, OH, OW = v.shape
+    v = v[:, :, ::sh, ::sw, ::dh, ::dw][:, :, :OH, :OW].transpose(0, 1, 4, 5, 2, 3)
+    N, C = v.shape[:2]  # of (N, C, KH, KW, OH, OW)
     return v.reshape(N, groups, C // groups * KH * KW, OH * OW)
 
 
@@ -60,7 +60,7 @@ def conv2d(
     (N, _, H, W), (O, _, KH, KW) = x.shape, w.shape
     OH = output_size(H, KH, stride[0], padding[0], dilation[0])
     OW = output_size(W, KW, stride[1], padding[1], dilation[1])
-    cols = _columns(x, (KH, KW), stride, padding, dilation, groups)
+    cols = _columns(x, (KH, KW), (OH, OW), stride, padding, dilation, groups)
     y: Array = (w.reshape(groups, O // groups, -1) @ cols).reshape(N, O, OH, OW)
     if bias is None:
         return y
@@ -101,8 +101,10 @@ def conv2d_weight_grad(
 ) -> Array:
     """Equation (CONV 3): dw of shape w_shape from g (N, O, OH, OW) and x (N, C, H, W)."""
     N, O, OH, OW = g.shape
-    # The forward stride drops rows that no window reaches; cols and g agree on OH, OW.
-    cols = _columns(x, (w_shape[2], w_shape[3]), stride, padding, dilation, groups)
+    # x may have rows that no window reaches (the stride passes over them), or that windows beyond
+    # those of g would (the output padding of a transposed convolution).
+    kernel = w_shape[2], w_shape[3]
+    cols = _columns(x, kernel, (OH, OW), stride, padding, dilation, groups)
     gs = g.reshape(N, groups, O // groups, OH * OW)
     per_image: Array = gs @ cols.swapaxes(2, 3)  # (N, G, O/G, C/G·KH·KW)
     dw: Array = per_image.sum(0)

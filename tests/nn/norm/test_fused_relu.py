@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,94 @@ def test_layers_of_the_users() -> None:
     patched.forward = lambda input: input * 2  # type: ignore[method-assign, assignment]
     y = nn.Sequential(patched, nn.ReLU())(x)
     np.testing.assert_array_equal(y.array, np.maximum(x.array * 2, 0))
+
+
+class Tracer:
+    """What somebody puts in the place of a function: it counts, and calls the function."""
+
+    def __init__(self, function: Any) -> None:
+        self.calls, self.function = 0, function
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self if instance is None else partial(self, instance)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        self.calls += 1
+        return self.function(*args, **options)
+
+
+def replaced(patch: pytest.MonkeyPatch, owner: Any, name: str) -> Tracer:
+    tracer = Tracer(getattr(owner, name))
+    patch.setattr(owner, name, tracer, raising=False)
+    return tracer
+
+
+class Doubled(nn.ReLU):
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) * 2
+
+
+class Shifted(nn.BatchNorm1d):
+    def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(input) + 1
+
+
+# Each way takes the network and a monkeypatch, and returns the tracer that must be called, if any.
+WAYS: dict[str, Any] = {
+    "forward of the relu": lambda net, patch: replaced(patch, net[1], "forward"),
+    "forward of ReLU": lambda net, patch: replaced(patch, nn.ReLU, "forward"),
+    "call of ReLU": lambda net, patch: replaced(patch, nn.ReLU, "__call__"),
+    "call of Module": lambda net, patch: replaced(patch, nn.Module, "__call__"),
+    "F.relu": lambda net, patch: replaced(patch, F, "relu"),
+    "forward of the norm": lambda net, patch: replaced(patch, net[0], "forward"),
+    "forward of BatchNorm1d": lambda net, patch: replaced(patch, nn.BatchNorm1d, "forward"),
+    "forward of its base": lambda net, patch: replaced(patch, type(net[0]).__mro__[1], "forward"),
+    "call of BatchNorm1d": lambda net, patch: replaced(patch, nn.BatchNorm1d, "__call__"),
+    "class of the relu": lambda net, patch: setattr(net[1], "__class__", Doubled),
+    "class of the norm": lambda net, patch: setattr(net[0], "__class__", Shifted),
+    "subclass of ReLU": lambda net, patch: net.__setitem__(1, Doubled()),
+    "subclass of BatchNorm1d": lambda net, patch: net.__setitem__(0, Shifted(3)),
+    "another result": lambda net, patch: setattr(net[1], "forward", lambda x: x * 0 + 5),
+    "hook of the norm": lambda net, patch: net[0].register_forward_hook(lambda m, a, y: y - 1),
+    "hook of the relu": lambda net, patch: net[1].register_forward_hook(lambda m, a, y: y + 1),
+    "pre-hook of the relu": lambda net, patch: net[1].register_forward_pre_hook(
+        lambda m, a: (a[0] - 1,)
+    ),
+    "pre-hook of the norm that hooks the relu": lambda net, patch: net[0].register_forward_pre_hook(
+        lambda m, a: net[1].register_forward_hook(lambda m, a, y: y + 1) and None
+    ),
+}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("way", WAYS)
+def test_nobody_notices(way: str, training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = RNG(0).standard_normal((5, 3)).astype("f4")
+    net, apart = (nn.Sequential(nn.BatchNorm1d(3), nn.ReLU()).train(training) for _ in range(2))
+    tracer = WAYS[way](net, monkeypatch)
+    if not isinstance(tracer, Tracer):
+        WAYS[way](apart, monkeypatch)
+    a, b = (Tensor(x, requires_grad=True) for _ in range(2))
+    found = net(a)
+    if isinstance(tracer, Tracer):
+        assert tracer.calls > 0
+    expected = apart[1](apart[0](b))
+    np.testing.assert_array_equal(found.array, expected.array)
+    g = RNG(1).standard_normal((5, 3)).astype("f4")
+    found.backward(g), expected.backward(g)
+    np.testing.assert_array_equal(a.grad.array, b.grad.array)  # type: ignore[union-attr]
+    for one, other in zip(net.buffers(), apart.buffers(), strict=True):
+        np.testing.assert_array_equal(one.array, other.array)
+
+
+@pytest.mark.parametrize("way", ["forward of ReLU", "F.relu", "call of Module"])
+def test_what_is_put_back_is_fused_again(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = nn.Sequential(nn.BatchNorm1d(3), nn.ReLU())
+    x = Tensor(RNG(0).standard_normal((5, 3)).astype("f4"), requires_grad=True)
+    with monkeypatch.context() as patch:
+        WAYS[way](net, patch)
+        assert net(x).grad_fn.name == "relu"
+    assert net(x).grad_fn.name == "batch_norm_relu"
 
 
 def test_errors_name_the_layer() -> None:

@@ -1,0 +1,50 @@
+"""Operators between a tensor and something that no op knows: the other side is asked.
+
+Where `x + y` is more than two numbers, Python asks `type(x).__add__`, and if that returns
+NotImplemented `type(y).__radd__`; `==` falls back on identity. So a tensor is unequal to None, and
+a class of somebody else can say what it is to add one of its objects to a tensor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.tensor import Tensor
+
+KNOWN = (Tensor, float, int, np.ndarray, np.generic, complex)
+
+
+def operator(op: Any, sign: str, other_side: str) -> Any:
+    """`x sign other`. Of what no op knows, the other side is asked, as Python has it."""
+
+    def method(x: Tensor, other: Any) -> Any:
+        return op(x, other) if isinstance(other, KNOWN) else _ask(op, sign, x, other, other_side)
+
+    method.__name__, method.__doc__ = op.__name__, op.__doc__
+    return method
+
+
+def reflected(op: Any, sign: str, other_side: str) -> Any:
+    """`other sign x`, after other's own method did not know x."""
+
+    def method(x: Tensor, other: Any) -> Any:
+        return op(other, x) if isinstance(other, KNOWN) else _ask(op, sign, other, x, other_side)
+
+    method.__name__, method.__doc__ = op.__name__, op.__doc__
+    return method
+
+
+def _ask(op: Any, sign: str, left: Any, right: Any, other_side: str) -> Any:
+    """NotImplemented if the type that is no tensor has a method of its own for this: Python calls
+    it, or has. If not, an error in Python's words and ours."""
+    kinds = type(left), type(right)
+    foreign = kinds[0] if isinstance(right, Tensor) else kinds[1]
+    if sign in ("==", "!=") or any(other_side in vars(k) for k in foreign.__mro__[:-1]):
+        return NotImplemented
+    names = " and ".join(f"'{kind.__name__}'" for kind in kinds)
+    said = f"unsupported operand type(s) for {sign}: {names}"
+    if sign in ("<", "<=", ">", ">="):
+        said = f"'{sign}' not supported between instances of {names}"
+    raise TypeError(f"{op.__name__}: {said}: expected a tensor, an array or a number")
