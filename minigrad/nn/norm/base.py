@@ -33,11 +33,8 @@ def frozen_stats(model: Module) -> Iterator[None]:
     """
     if not isinstance(model, Module):
         raise TypeError(f"frozen_stats: expected a Module, got {type(model).__name__}")
-    token = _held.set(_held.get() | {id(module) for module in model.modules()})
-    try:
+    with modes.setting(_held, _held.get() | {id(module) for module in model.modules()}):
         yield
-    finally:
-        _held.reset(token)
 
 
 def stats_move(layer: Module) -> bool:
