@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import changes, modes
+from minigrad.interrupts import deferred
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
@@ -139,6 +140,8 @@ class Optimizer:
         Raises:
             RuntimeError: a gradient does not have its parameter's shape and dtype, or the
                 parameter is read-only; nothing has been updated then.
+
+        An interrupt (Ctrl-C) during the update is raised when all parameters have been updated.
         """
         loss = None
         if closure is not None:
@@ -146,11 +149,12 @@ class Optimizer:
                 loss = closure()
         # All gradients are looked at before the first parameter changes.
         work = [(group, self._entries(group, i)) for i, group in enumerate(self.param_groups)]
-        with np.errstate(all="ignore"):  # a diverging run says inf and NaN, not where it overflowed
+        # A diverging run says inf and NaN, not where it overflowed.
+        with deferred(), np.errstate(all="ignore"):
             for group, entries in work:
                 if entries:
                     self.update(group, entries)
-        self.has_stepped = True
+            self.has_stepped = True
         return loss
 
     def _entries(self, group: Group, index: int) -> list[Entry]:
