@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import kernels
+from minigrad.interrupts import deferred
 from minigrad.nn.norm.base import NormBase, stats_move
 from minigrad.ops import norm as ops
 from minigrad.ops.activations import relu as relu_op
@@ -181,8 +182,9 @@ class BatchNormBase(NormBase):
             )
         if factor is None:  # mean of k + 1 values = mean of k + (new - mean of k)/(k + 1)
             factor = 1 / (int(count.array) + 1)
-        self.move(mean, spread, factor, self.correction(m))
-        count.array += 1  # an integer: no graph can have saved it
+        with deferred():
+            self.move(mean, spread, factor, self.correction(m))
+            count.array += 1  # an integer: no graph can have saved it
 
     def _one_value(self, x: Tensor) -> str:
         cause = "the batch has one sample (N=1)"

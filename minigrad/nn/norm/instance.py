@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from minigrad.interrupts import deferred
 from minigrad.nn.norm.base import NormBase, stats_move
 from minigrad.ops import norm as ops
 from minigrad.ops.shape import squeeze, unsqueeze
@@ -62,7 +63,8 @@ class _InstanceNorm(NormBase):
         tracked = self.training and self.running_mean is not None and self.momentum is not None
         if tracked and x.array.size and stats_move(self):
             size = x.array.size // (x.shape[0] * x.shape[1])
-            self.move(mean, var, self.momentum or 0.0, size / (size - 1))
+            with deferred():
+                self.move(mean, var, self.momentum or 0.0, size / (size - 1))
         return y
 
 
