@@ -15,6 +15,7 @@ and two where they are asked about:
 The process has the rest to itself:
 
     kernels.machinery.threads how many threads kernels may use, and whether BLAS is held at one
+    kernels.machinery.cache   whether it has said that compiled kernels cannot be kept
     kernels.machinery.launch  the lock that lets one parallel kernel run at a time
     kernels.machinery.memory  blocks of memory that wait to be used again, and how much may wait
     changes                   the clock, and when each array was last changed in place

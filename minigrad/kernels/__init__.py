@@ -90,11 +90,15 @@ def _load() -> ModuleType:
     global _compiled
     if _compiled is None:
         try:
+            import numba
+
+            if vars(numba.config)["DISABLE_JIT"]:
+                raise ImportError("NUMBA_DISABLE_JIT is set")
             _compiled = importlib.import_module(".compiled", __name__)
         except Exception as error:  # ImportError is usual, but broken installations raise others
             _compiled = reference
             warnings.warn(
-                f"numba cannot be imported ({error}); minigrad uses its numpy kernels",
+                f"numba cannot be used ({error}); minigrad uses its numpy kernels",
                 RuntimeWarning,
                 stacklevel=3,
             )
