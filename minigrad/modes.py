@@ -15,6 +15,7 @@ and one where it is asked about:
 The process has the rest to itself:
 
     kernels.machinery.threads how many threads kernels may use, and whether BLAS is held at one
+    kernels.machinery.cache   whether it has said that compiled kernels cannot be kept
     kernels.machinery.launch  the lock that lets one parallel kernel run at a time
     kernels.machinery.memory  blocks of memory that wait to be used again, and how much may wait
     changes                   the clock, and when each array was last changed in place
@@ -29,7 +30,7 @@ import os
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -38,6 +39,24 @@ import numpy as np
 _LIBRARIES = tuple(os.path.dirname(f) + os.sep for f in (__file__, np.__file__))
 
 F = TypeVar("F", bound=Callable[..., Any])
+V = TypeVar("V")
+
+
+@contextmanager
+def setting(variable: ContextVar[V], value: V) -> Iterator[None]:
+    """Give a variable this value in the block, and at its end the one that it had before.
+
+    Every block of the library ends so, and none by `variable.reset(token)`: a token is refused
+    anywhere but in the context that it is from, and a generator may be advanced in one thread or
+    task and closed in another. What is set there is what the block had found, as in PyTorch.
+    """
+    before = variable.get()
+    variable.set(value)
+    try:
+        yield
+    finally:
+        variable.set(before)
+
 
 grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 
@@ -52,14 +71,20 @@ class _Grad:
     mode: bool
 
     def __init__(self, function: Callable[..., Any] | None = None) -> None:
-        self._tokens: list[Token[bool]] = []
+        self._before: list[bool] = []
         self._function = function  # `@no_grad` without parentheses
         if function is not None:
             functools.update_wrapper(self, function)
 
     def __enter__(self) -> Self:
-        self._tokens.append(grad_enabled.set(self.mode))
-        return self
+        before = grad_enabled.get()
+        self._before.append(before)
+        try:  # an interrupt must find recording as it was, or this block entered
+            grad_enabled.set(self.mode)
+            return self
+        except BaseException:
+            grad_enabled.set(before)
+            raise
 
     def __exit__(
         self,
@@ -67,7 +92,8 @@ class _Grad:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        grad_enabled.reset(self._tokens.pop())
+        grad_enabled.set(self._before[-1])  # first of all, in case of an interrupt
+        del self._before[-1]
 
     def _again(self) -> _Grad:
         return type(self)()
@@ -142,7 +168,8 @@ class set_grad_enabled(_Grad):
     def __init__(self, mode: bool) -> None:
         super().__init__()
         self.mode = bool(mode)
-        self._tokens.append(grad_enabled.set(self.mode))
+        self._before.append(grad_enabled.get())
+        grad_enabled.set(self.mode)
 
     def __enter__(self) -> Self:
         return self
@@ -151,7 +178,7 @@ class set_grad_enabled(_Grad):
         return (enable_grad if self.mode else no_grad)()
 
     def _wrap(self, function: F) -> F:
-        grad_enabled.reset(self._tokens.pop())  # a decorator changes nothing before the call
+        grad_enabled.set(self._before.pop())  # a decorator changes nothing before the call
         return super()._wrap(function)
 
 
@@ -168,11 +195,8 @@ probing: ContextVar[bool] = ContextVar("probing", default=False)
 @contextmanager
 def probe() -> Iterator[None]:
     """Mark that the function being run is probed, not used."""
-    token = probing.set(True)
-    try:
+    with setting(probing, True):
         yield
-    finally:
-        probing.reset(token)
 
 
 # The layers, by their ids, whose running statistics stay as they are.
@@ -188,11 +212,8 @@ def frozen_stats(model: Any) -> Iterator[None]:
     """
     if not hasattr(model, "modules"):
         raise TypeError(f"frozen_stats: expected a Module, got {type(model).__name__}")
-    token = frozen_layers.set(frozen_layers.get() | {id(module) for module in model.modules()})
-    try:
+    with setting(frozen_layers, frozen_layers.get() | {id(module) for module in model.modules()}):
         yield
-    finally:
-        frozen_layers.reset(token)
 
 
 def stats_may_move(layer: Any) -> bool:
@@ -214,13 +235,12 @@ def detect_anomaly(check_nan: bool = True, *, check_inf: bool = False) -> Iterat
     Costs a pass over every result; free when off.
     """
     global anomaly_users
-    token = anomaly.set((bool(check_nan), bool(check_inf)))
     anomaly_users += 1
     try:
-        yield
+        with setting(anomaly, (bool(check_nan), bool(check_inf))):
+            yield
     finally:
         anomaly_users -= 1
-        anomaly.reset(token)
 
 
 def watch_forward(node: Any, out: Any) -> None:

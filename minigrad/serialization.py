@@ -11,13 +11,13 @@ import io
 import math
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from minigrad.dtypes import CATEGORY
+from minigrad.files import replacing
+from minigrad.interrupts import deferred
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
@@ -38,12 +38,13 @@ def save(obj: Any, f: File) -> None:
         obj: what to save. Kept: dtype, shape, requires_grad, the kinds of containers, keys that are
             numbers or tuples.
         f: a path, or a file opened for writing bytes. A file at that path is replaced only once all
-            has been written, so an interrupted save loses nothing.
+            has been written, so an interrupted save loses nothing; it keeps its mode.
 
     Raises:
         TypeError: something of another kind; the message says where. Nothing is written then.
         ValueError: a container that contains itself.
         RuntimeError: a tensor that was computed with gradients: detach() it.
+        OSError: the file cannot be written; what was there is as it was.
     """
     import json
 
@@ -53,13 +54,15 @@ def save(obj: Any, f: File) -> None:
         manifest = json.dumps({"format": FORMAT, "version": VERSION, "content": content})
     except RecursionError:
         raise ValueError("save: the object is nested too deeply") from None
-    if isinstance(f, str | os.PathLike):
-        with _replacing(os.fspath(f)) as file:
-            _write(file, manifest, arrays)
-    elif hasattr(f, "write"):
-        _write(f, manifest, arrays)
-    else:
-        raise TypeError(f"save: expected a path or a file, got {type(f).__name__}")
+    # zipfile does not bear an interrupt everywhere; _write says where it may come.
+    with deferred(insistent=True) as interrupt:
+        if isinstance(f, str | os.PathLike):
+            with replacing(os.fspath(f), "save") as file:
+                _write(file, manifest, arrays, interrupt)
+        elif hasattr(f, "write"):
+            _write(f, manifest, arrays, interrupt)
+        else:
+            raise TypeError(f"save: expected a path or a file, got {type(f).__name__}")
 
 
 def load(f: File) -> Any:
@@ -152,31 +155,26 @@ def _member(array: Array, where: str, arrays: list[Array]) -> str:
     return f"{len(arrays) - 1}.npy"
 
 
-def _write(file: Any, manifest: str, arrays: list[Array]) -> None:
+def _write(file: Any, manifest: str, arrays: list[Array], interrupt: deferred) -> None:
     from zipfile import ZIP_STORED, ZipFile
 
     with ZipFile(file, "w", ZIP_STORED) as archive:
         archive.writestr(MANIFEST, manifest)
         for i, array in enumerate(arrays):
             with archive.open(f"{i}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+                pieces: Any = _Pieces(member, interrupt)
+                np.lib.format.write_array(pieces, np.asanyarray(array), allow_pickle=False)
 
 
-@contextmanager
-def _replacing(path: str) -> Iterator[BinaryIO]:
-    """A new file in the same folder that takes the place of `path` once the block has succeeded."""
-    path = os.path.realpath(path)  # write through a symbolic link, not over it
-    temporary = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+class _Pieces:
+    """A file that may be interrupted before each piece that is written to it (16 MiB at most)."""
+
+    def __init__(self, member: Any, interrupt: deferred) -> None:
+        self._member, self._interrupt = member, interrupt
+
+    def write(self, piece: bytes) -> int:
+        self._interrupt.check()
+        return int(self._member.write(piece))
 
 
 # ---------------------------------------------------------------------------- reading

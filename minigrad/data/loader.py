@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextvars
 import math
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -128,7 +130,8 @@ class DataLoader:
         drop_last: leave out the last batch if it is smaller than the others.
         seed: the orders of all epochs follow from it; without it, from the library's generator
             (`manual_seed`). Epoch number k always has the same order: set `epoch` to continue.
-        sampler: numbers of the samples in the order wanted, instead of `shuffle`.
+        sampler: numbers of the samples in the order wanted, instead of `shuffle`; may be without
+            end, and is asked as the batches are made.
         collate_fn: from a list of samples to a batch, instead of `default_collate`.
         num_workers: threads that make batches ahead, two each, while the caller trains; with 0 the
             caller makes them itself. Worth it where a sample takes long to read or to compute.
@@ -195,42 +198,63 @@ class DataLoader:
         return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Any]:
-        order = self._order()
+        numbers = self._ordered() if self.sampler is None else self._sampled(iter(self.sampler))
         self.epoch += 1
-        return self._batches(order)
+        return self._ahead(numbers) if self.num_workers else map(self._batch, numbers)
 
-    def _order(self) -> Array:
-        if self.sampler is not None:
-            return np.fromiter((int(i) for i in self.sampler), np.int64)
+    def _ordered(self) -> Iterator[Array]:
+        """The numbers of each batch's samples; the order is drawn now."""
         n = len(self.dataset)
         if not self.shuffle:
-            return np.arange(n)
-        if self.seed is None:
-            return generator().permutation(n)
-        return np.random.default_rng([self.seed, self.epoch]).permutation(n)
-
-    def _batches(self, order: Array) -> Iterator[Any]:
+            order = np.arange(n)
+        elif self.seed is None:
+            order = generator().permutation(n)
+        else:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(n)
         size = self.batch_size
-        end = len(order) - len(order) % size if self.drop_last else len(order)
-        numbers = (order[start : min(start + size, end)] for start in range(0, end, size))
-        return self._ahead(numbers) if self.num_workers else map(self._batch, numbers)
+        end = n - n % size if self.drop_last else n
+        return (order[start : min(start + size, end)] for start in range(0, end, size))
+
+    def _sampled(self, sampler: Iterator[Any]) -> Iterator[Array]:
+        """The same of a sampler, which may be without end: it is asked for one batch at a time."""
+        size = self.batch_size
+        while these := [
+            integer("DataLoader", "a number from the sampler", i, None)
+            for i in islice(sampler, size)
+        ]:
+            if len(these) < size and self.drop_last:
+                break
+            yield np.array(these, np.int64)
 
     def _ahead(self, numbers: Iterator[Array]) -> Iterator[Any]:
         """The batches in their order, made by threads in the caller's context (no_grad, …)."""
         from concurrent.futures import Future, ThreadPoolExecutor  # 10 ms that few need
 
         waiting: deque[Future[Any]] = deque()
-        pool = ThreadPoolExecutor(self.num_workers, "DataLoader")
+        workers: set[int] = set()
+        pool = ThreadPoolExecutor(
+            self.num_workers, "DataLoader", lambda: workers.add(threading.get_ident())
+        )
         try:
-            for these in numbers:
-                run = contextvars.copy_context().run
-                waiting.append(pool.submit(run, self._batch, these))
-                if len(waiting) > 2 * self.num_workers:
+            more = True
+            while more or waiting:
+                if more and len(waiting) <= 2 * self.num_workers:
+                    try:
+                        these = next(numbers)
+                        run = contextvars.copy_context().run
+                        waiting.append(pool.submit(run, self._batch, these))
+                    except StopIteration:
+                        more = False
+                    except Exception as error:  # of the sampler: raised at its batch
+                        more = False
+                        waiting.append(Future())
+                        waiting[-1].set_exception(error)
+                else:
                     yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
         finally:  # also when the caller leaves its loop, which closes this generator
-            pool.shutdown(wait=True, cancel_futures=True)
+            # An abandoned one may be collected as garbage in a worker, which cannot await itself.
+            wait = threading.get_ident() not in workers
+            pool.shutdown(wait, cancel_futures=True)
 
     def _batch(self, numbers: Array) -> Any:
         if self.collate_fn is None:

@@ -36,6 +36,8 @@ TITANIC_URL = (
     "71e2436a092d714350de0fc409ca8a8714e7e78f/titanic.csv"
 )
 TITANIC_SHA256 = "81787d320d7f7b03df935e91de8bd19e11d45c5bbcab86ef4d4a76dc91b7d4f2"
+CLASSES = 10
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 IDX_BYTES = 0x08  # the type code of unsigned bytes
 
 
@@ -64,7 +66,7 @@ def mnist(path: Location | None = None) -> tuple[Pair, Pair]:
 
     Raises:
         FileNotFoundError: the folder or a file in it is missing.
-        ValueError: a file is truncated or corrupt.
+        ValueError: a file is truncated or corrupt, or a label is no digit.
 
     Source: LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document
     recognition, 1998.
@@ -127,6 +129,11 @@ def _images_and_labels(image_file: Path, label_file: Path) -> Pair:
             f"{label_file}: expected {len(images)} labels for the images of {image_file.name}, got "
             f"shape {labels.shape}"
         )
+    if len(labels) and labels.max() >= CLASSES:
+        at = int(np.argmax(labels >= CLASSES))
+        raise ValueError(
+            f"{label_file}: label {at} is {labels[at]}, expected digits, 0 to {CLASSES - 1}"
+        )
     return (images / np.float32(255))[:, None], labels.astype(np.int64)
 
 
@@ -136,30 +143,42 @@ def read_idx(file: Location) -> Array:
     Raises:
         ValueError: the file is truncated, corrupt or of another kind.
     """
-    with open(os.fspath(file), "rb") as stream:
-        data = stream.read()
-    if data[:2] == b"\x1f\x8b":  # what every gzip file starts with
-        import gzip
+    import gzip
 
+    with open(os.fspath(file), "rb") as raw:
+        compressed = raw.read(2) == b"\x1f\x8b"  # what every gzip file starts with
+        raw.seek(0)
         try:
-            data = gzip.decompress(data)
+            return _read_idx(file, gzip.open(raw) if compressed else raw)
         except (EOFError, OSError, zlib.error) as error:
+            if not compressed:
+                raise
             raise ValueError(f"{file}: truncated or corrupt gzip file ({error})") from None
+
+
+def _read_idx(file: Location, stream: Any) -> Array:
     # two zero bytes, the type code, the number of axes, the sizes (4 bytes each, big-endian), data
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != IDX_BYTES:
-        raise ValueError(f"{file}: not an IDX file of bytes, it starts with {data[:4].hex()!r}")
-    ndim = data[3]
-    start = 4 + 4 * ndim
-    if len(data) < start:
-        raise ValueError(f"{file}: truncated in its header, {len(data)} bytes")
-    shape = struct.unpack(f">{ndim}I", data[4:start])
-    expected = start + math.prod(shape)
+    start = stream.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0" or start[2] != IDX_BYTES:
+        raise ValueError(f"{file}: not an IDX file of bytes, it starts with {start.hex()!r}")
+    ndim = start[3]
+    sizes = stream.read(4 * ndim)
+    if len(sizes) < 4 * ndim:
+        raise ValueError(f"{file}: truncated in its header, {4 + len(sizes)} bytes")
+    shape = struct.unpack(f">{ndim}I", sizes)
+    expected, data = math.prod(shape), bytearray()
+    # No more is read than is there, nor than the header says: a small gzip file may hold a lot.
+    while len(data) <= expected and (piece := stream.read(min(expected + 1 - len(data), 1 << 20))):
+        data += piece
     if len(data) != expected:
-        problem = "truncated" if len(data) < expected else "corrupt"
+        problem, got = "truncated", str(4 + len(sizes) + len(data))
+        if len(data) > expected:
+            problem, got = "corrupt", "more"
         raise ValueError(
-            f"{file}: {problem}: expected {expected} bytes for shape {shape}, got {len(data)}"
+            f"{file}: {problem}: expected {4 + len(sizes) + expected} bytes for shape {shape}, got "
+            f"{got}"
         )
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def titanic(
@@ -179,36 +198,42 @@ def titanic(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a column is missing or not numerical, a line is cut off, or the file is empty.
+        ValueError: a column is missing or twice there, a value is not a finite number, a line is
+            cut off, or the file is empty.
     """
     import csv
 
     file = _titanic_file(path if path is not None else os.environ.get("MINIGRAD_DATA") or None)
     try:
         with open(file, newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.reader(stream, strict=True))
+            reader = csv.reader(stream, strict=True)
+            rows = [
+                (reader.line_num, row) for row in reader if row
+            ]  # as DictReader, without blanks
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"titanic: {file} is truncated or not a CSV file ({error})") from None
     if len(rows) < 2:
         raise ValueError(f"titanic: {file} has no passengers")
-    header = [name.strip().lower() for name in rows[0]]
+    header = [name.strip().lower() for name in rows[0][1]]
     wanted = []
     for name in ("Survived", *columns):
-        if name.lower() not in header:
-            raise ValueError(f"titanic: {file} has no column {name!r}, expected one of {rows[0]}")
+        found = header.count(name.lower())
+        if found != 1:
+            raise ValueError(
+                f"titanic: {file} has {found or 'no'} column{'s' * (found > 1)} {name!r}, expected "
+                f"one of {rows[0][1]}"
+            )
         wanted.append((name, header.index(name.lower())))
     table = np.empty((len(rows) - 1, len(wanted)))
-    for i, row in enumerate(rows[1:]):
+    for i, (line, row) in enumerate(rows[1:]):
+        where = f"titanic: {file}, line {line}, passenger {i + 1}"
         if len(row) != len(header):
-            raise ValueError(
-                f"titanic: {file}, passenger {i + 1}: expected {len(header)} fields, got {len(row)}"
-            )
+            raise ValueError(f"{where}: expected {len(header)} fields, got {len(row)}")
         for j, (name, column) in enumerate(wanted):
-            table[i, j] = _number(row[column], f"titanic: {file}, passenger {i + 1}, {name}")
-    survived = table[:, 0]
-    if not np.isin(survived, (0, 1)).all():
-        raise ValueError(f"titanic: {file}: Survived must be 0 or 1")
-    return table[:, 1:].astype(np.float32), survived.astype(np.int64)
+            table[i, j] = _number(row[column], f"{where}, {name}")
+        if table[i, 0] not in (0, 1):
+            raise ValueError(f"{where}: Survived must be 0 or 1, got {row[wanted[0][1]]!r}")
+    return table[:, 1:].astype(np.float32), table[:, 0].astype(np.int64)
 
 
 def _titanic_file(path: Location | None) -> Path:
@@ -233,8 +258,15 @@ def _titanic_file(path: Location | None) -> Path:
     return file
 
 
-def _number(text: str, where: str) -> Any:
+def _number(text: str, where: str) -> float:
+    """A finite float32, or NaN for nothing or "nan"."""
+    plain = text.strip()
     try:
-        return float(text) if text.strip() else math.nan
+        if not plain.isascii() or "_" in plain:  # which float() would take
+            raise ValueError
+        number = float(plain) if plain else math.nan
     except ValueError:
         raise ValueError(f"{where}: expected a number, got {text!r}") from None
+    if abs(number) > FLOAT32_MAX:
+        raise ValueError(f"{where}: expected a finite number, got {text!r}")
+    return number

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -67,17 +67,20 @@ class use_kernels:
         global _default
         self._name = _checked(name, "use_kernels")
         self._before: tuple[str | None] | None = (_default,)
-        self._tokens: list[Token[str | None]] = []
+        self._before_here: list[str | None] = []
         _default = self._name
 
     def __enter__(self) -> None:
         global _default
         if self._before is not None:  # it was not a plain call after all: take that back
             (_default,), self._before = self._before, None
-        self._tokens.append(_here.set(self._name))
+        self._before_here.append(_here.get())
+        _here.set(self._name)
 
     def __exit__(self, *error: object) -> None:
-        _here.reset(self._tokens.pop())
+        # as modes.setting does: a generator may be closed in another context
+        _here.set(self._before_here[-1])
+        del self._before_here[-1]
 
     def __repr__(self) -> str:
         return f"use_kernels({self._name!r})"
@@ -87,11 +90,15 @@ def _load() -> ModuleType:
     global _compiled
     if _compiled is None:
         try:
+            import numba
+
+            if vars(numba.config)["DISABLE_JIT"]:
+                raise ImportError("NUMBA_DISABLE_JIT is set")
             _compiled = importlib.import_module(".compiled", __name__)
         except Exception as error:  # ImportError is usual, but broken installations raise others
             _compiled = reference
             warnings.warn(
-                f"numba cannot be imported ({error}); minigrad uses its numpy kernels",
+                f"numba cannot be used ({error}); minigrad uses its numpy kernels",
                 RuntimeWarning,
                 stacklevel=3,
             )

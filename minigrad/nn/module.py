@@ -16,7 +16,7 @@ from minigrad.nn import state
 from minigrad.nn.errors import described, joined, name_own_init, note_path
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.state import IncompatibleKeys
-from minigrad.tensor import RemovableHandle, Tensor, wrap
+from minigrad.tensor import RemovableHandle, Tensor
 
 __all__ = ["Module", "Parameter"]
 
@@ -177,6 +177,10 @@ class Module:
 
     add_module = register_module
 
+    def __copy__(self) -> Self:
+        """A module with the same tensors and submodules, to which others may be added."""
+        return state.shallow_copy(self)
+
     # Walking the tree.
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
@@ -277,25 +281,18 @@ class Module:
 
     # Its state.
 
-    def _named_state(self, prefix: str) -> Iterator[tuple[str, Tensor]]:
-        """Everything a state dict holds, with what is shared under each of its names."""
-        own = self.__dict__
-        persistent = [name for name, kept in self._buffer_names.items() if kept]
-        for name in [*self._parameter_names, *persistent]:
-            if own[name] is not None:
-                yield prefix + name, own[name]
-        for name in self._module_names:
-            if own[name] is not None:
-                yield from own[name]._named_state(f"{prefix}{name}.")
+    def state_dict(self, *, prefix: str = "") -> OrderedDict[str, Any]:
+        """All parameters and persistent buffers by path; the tensors share the module's memory.
 
-    def state_dict(self, *, prefix: str = "") -> OrderedDict[str, Tensor]:
-        """All parameters and persistent buffers by path; the tensors share the module's memory."""
-        return OrderedDict((name, wrap(t.array)) for name, t in self._named_state(prefix))
+        A module that defines `get_extra_state()` adds what that returns as "_extra_state".
+        """
+        return state.collect(self, prefix)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True
     ) -> IncompatibleKeys:
-        """Copy a state dict's values into the parameters and buffers; all of it or nothing.
+        """Copy a state dict's values into the parameters and buffers, then give each module that
+        defines `set_extra_state(state)` its "_extra_state"; all of it or nothing.
 
         Args:
             state_dict: tensors or arrays by path, as `state_dict()` returns them.
@@ -304,8 +301,7 @@ class Module:
         Raises:
             RuntimeError: naming all missing, unexpected and unfit entries; nothing has changed.
         """
-        targets = dict(self._named_state(""))
-        return state.load(type(self).__name__, targets, state_dict, strict)
+        return state.load(self, state_dict, strict)
 
     # Changing all of it.
 
@@ -349,8 +345,7 @@ class Module:
         """Convert all floating parameters and buffers to a dtype; the CPU changes nothing."""
         dtype = state.floating_dtype(args, dtype, device)
         if dtype is not None:
-            for tensor in [*self.parameters(), *self.buffers()]:
-                state.convert(tensor, dtype)
+            state.convert([*self.parameters(), *self.buffers()], dtype)
         return self
 
     def float(self) -> Self:

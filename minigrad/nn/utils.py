@@ -4,7 +4,8 @@ measured anew, explained and folded away."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,15 @@ __all__ = [
 ]
 
 
-def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
+def _gradients(name: str, parameters: Tensor | Iterable[Tensor]) -> list[Array]:
     tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if not tensors and isinstance(parameters, Iterator):
+        warnings.warn(
+            f"{name}: the iterator of parameters is empty, so nothing is clipped; one such as "
+            "model.parameters() can be used once: call it again",
+            UserWarning,
+            stacklevel=3,
+        )
     return [t.grad.array for t in tensors if t.grad is not None]
 
 
@@ -62,7 +70,7 @@ def clip_grad_norm_(
     """
     norm_type = number("clip_grad_norm_", "norm_type", norm_type, above=0)
     max_norm = number("clip_grad_norm_", "max_norm", max_norm, at_least=0)
-    gradients = _gradients(parameters)
+    gradients = _gradients("clip_grad_norm_", parameters)
     with np.errstate(all="ignore"):
         total = _norm(gradients, float(norm_type))
         if error_if_nonfinite and not math.isfinite(total):
@@ -82,6 +90,6 @@ def clip_grad_norm_(
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: Any) -> None:
     """Limit every element of every gradient to [-clip_value, clip_value]."""
     clip_value = number("clip_grad_value_", "clip_value", clip_value, at_least=0)
-    for gradient in _gradients(parameters):
+    for gradient in _gradients("clip_grad_value_", parameters):
         np.clip(gradient, -clip_value, clip_value, out=gradient)
         note_change(gradient)

@@ -12,6 +12,7 @@ from typing import Any
 
 from minigrad import kernels, modes
 from minigrad.changes import held_elsewhere, note_change
+from minigrad.interrupts import deferred
 from minigrad.recording import needs_grad
 from minigrad.tape import Array
 from minigrad.tensor import Tensor
@@ -75,13 +76,14 @@ def update_running_stats(
             warnings.warn(f"{name}: {message}", RuntimeWarning, stacklevel=3)
         else:
             warn(message)
-    for tensor, new in ((first, new_mean), (second, new_variance)):
-        held = held_elsewhere(tensor)
-        tensor.array[...] = new
-        if held:
-            note_change(tensor.array)
-    for tensor in counter:
-        tensor.array += 1  # an integer: no graph can have saved it
+    with deferred():
+        for tensor, new in ((first, new_mean), (second, new_variance)):
+            held = held_elsewhere(tensor)
+            tensor.array[...] = new
+            if held:
+                note_change(tensor.array)
+        for tensor in counter:
+            tensor.array += 1  # an integer: no graph can have saved it
 
 
 def _check_writable(name: str, argument: str, tensor: Tensor) -> None:

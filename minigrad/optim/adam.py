@@ -72,6 +72,10 @@ class Adam(Optimizer):
         for i, beta in enumerate(betas):
             number(name, f"betas[{i}]", beta, at_least=0, below=1)
 
+    def entries(self, group: Group) -> dict[str, bool]:
+        """What is remembered about a parameter, and whether a step needs it."""
+        return {"step": True, "exp_avg": True, "exp_avg_sq": True, "max_exp_avg_sq": False}
+
     def update(self, group: Group, entries: list[Entry]) -> None:
         """Change the parameters of one group, in place."""
         lr, eps, decay = float(group["lr"]), float(group["eps"]), float(group["weight_decay"])
@@ -82,8 +86,10 @@ class Adam(Optimizer):
             known = self.state.setdefault(p, {})
             if not known:
                 known["step"] = wrap(np.zeros((), float32))
-                for key in ("exp_avg", "exp_avg_sq") + ("max_exp_avg_sq",) * amsgrad:
+                for key in ("exp_avg", "exp_avg_sq"):
                     known[key] = wrap(np.zeros_like(data, order="C"))
+            if amsgrad and "max_exp_avg_sq" not in known:  # it may be switched on later
+                known["max_exp_avg_sq"] = wrap(np.zeros_like(data, order="C"))
             count = known["step"].array
             count += 1
             t, m, v = int(count), known["exp_avg"].array, known["exp_avg_sq"].array

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigrad.checks import number, one_of
+from minigrad.interrupts import deferred
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.schedules import (
     ConstantLR,
@@ -22,6 +23,7 @@ from minigrad.optim.schedules import (
     MultiStepLR,
     StepLR,
     check_optimizer,
+    whole_step,
 )
 
 __all__ = [
@@ -101,14 +103,15 @@ class SequentialLR(LRScheduler):
 
     def step(self) -> None:
         """Set the rates of the next epoch."""
-        self.last_epoch += 1
-        index = bisect_right(self.milestones, self.last_epoch)
-        scheduler = self.schedulers[index]
-        if index and self.milestones[index - 1] == self.last_epoch:
-            scheduler.restart()
-        else:
-            scheduler.step()
-        self._last_lr = scheduler.get_last_lr()
+        with whole_step(self):
+            self.last_epoch += 1
+            index = bisect_right(self.milestones, self.last_epoch)
+            scheduler = self.schedulers[index]
+            if index and self.milestones[index - 1] == self.last_epoch:
+                scheduler.restart()
+            else:
+                scheduler.step()
+            self._last_lr = scheduler.get_last_lr()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimiser."""
@@ -127,9 +130,10 @@ class SequentialLR(LRScheduler):
             )
         for scheduler, state in zip(self.schedulers, states, strict=True):
             scheduler._check_state(state)
-        for scheduler, state in zip(self.schedulers, states, strict=True):
-            scheduler.load_state_dict(state)
-        vars(self).update({k: v for k, v in state_dict.items() if k != "schedulers"})
+        with deferred():
+            for scheduler, state in zip(self.schedulers, states, strict=True):
+                scheduler.load_state_dict(state)
+            vars(self).update({k: v for k, v in state_dict.items() if k != "schedulers"})
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -165,6 +169,10 @@ class ReduceLROnPlateau(LRScheduler):
         self.mode = one_of(name, "mode", mode, ("min", "max"))
         self.threshold_mode = one_of(name, "threshold_mode", threshold_mode, ("rel", "abs"))
         groups = len(optimizer.param_groups)
+        # for groups that are added later
+        self.default_min_lr = (
+            None if isinstance(min_lr, tuple | list) else number(name, "min_lr", min_lr)
+        )
         given = min_lr if isinstance(min_lr, tuple | list) else [min_lr] * groups
         self.min_lrs = [number(name, "min_lr", low) for low in given]
         if len(self.min_lrs) != groups:
@@ -184,18 +192,19 @@ class ReduceLROnPlateau(LRScheduler):
     def step(self, metrics: Any) -> None:  # type: ignore[override]
         """Look at this epoch's measurement (a number or a tensor of one element)."""
         current = float(metrics)
-        self.last_epoch += 1
-        if self._is_better(current):
-            self.best, self.num_bad_epochs = current, 0
-        else:
-            self.num_bad_epochs += 1
-        if self.cooldown_counter > 0:
-            self.cooldown_counter -= 1
-            self.num_bad_epochs = 0
-        if self.num_bad_epochs > self.patience:
-            self._reduce()
-            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
-        self._last_lr = self.rates()
+        with whole_step(self):
+            self.last_epoch += 1
+            if self._is_better(current):
+                self.best, self.num_bad_epochs = current, 0
+            else:
+                self.num_bad_epochs += 1
+            if self.cooldown_counter > 0:
+                self.cooldown_counter -= 1
+                self.num_bad_epochs = 0
+            if self.num_bad_epochs > self.patience:
+                self._reduce()
+                self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+            self._last_lr = self.rates()
 
     def _is_better(self, current: float) -> bool:
         sign = 1 if self.mode == "min" else -1
@@ -205,6 +214,8 @@ class ReduceLROnPlateau(LRScheduler):
 
     def _reduce(self) -> None:
         groups = self.optimizer.param_groups
+        if len(groups) != len(self.min_lrs) and self.default_min_lr is not None:
+            self.min_lrs = [self.default_min_lr] * len(groups)
         if len(groups) != len(self.min_lrs):
             raise RuntimeError(
                 f"ReduceLROnPlateau: the optimiser has {len(groups)} groups now, min_lrs is for "
@@ -214,3 +225,9 @@ class ReduceLROnPlateau(LRScheduler):
             rate = max(float(group["lr"]) * self.factor, low)
             if group["lr"] - rate > self.eps:
                 group["lr"] = rate
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned; load the optimiser's state, too."""
+        if isinstance(state_dict, dict):  # files from before default_min_lr do not have it
+            state_dict = {"default_min_lr": self.default_min_lr, **state_dict}
+        super().load_state_dict(state_dict)

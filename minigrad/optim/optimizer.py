@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
@@ -10,6 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import changes, modes
+from minigrad.checks import integer, number
+from minigrad.interrupts import deferred
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
@@ -121,6 +124,11 @@ class Optimizer:
         if any(("param_names" in group) != ("param_names" in other) for other in self.param_groups):
             raise ValueError(f"{name}: either all parameter groups have names or none has")
 
+    def entries(self, group: Group) -> dict[str, bool] | None:
+        """What is remembered about a parameter, by name: True for what a step cannot do without
+        once there is anything. None, for optimisers that do not say: tensors and plain values."""
+        return None
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients; with set_to_none=False, fill them with zeros instead."""
         for group in self.param_groups:
@@ -143,6 +151,8 @@ class Optimizer:
         Raises:
             RuntimeError: a gradient does not have its parameter's shape and dtype, or the
                 parameter is read-only; nothing has been updated then.
+
+        An interrupt (Ctrl-C) during the update is raised when all parameters have been updated.
         """
         loss = None
         if closure is not None:
@@ -150,11 +160,12 @@ class Optimizer:
                 loss = closure()
         # All gradients are looked at before the first parameter changes.
         work = [(group, self._entries(group, i)) for i, group in enumerate(self.param_groups)]
-        with np.errstate(all="ignore"):  # a diverging run says inf and NaN, not where it overflowed
+        # A diverging run says inf and NaN, not where it overflowed.
+        with deferred(), np.errstate(all="ignore"):
             for group, entries in work:
                 if entries:
                     self.update(group, entries)
-        self.has_stepped = True
+            self.has_stepped = True
         return loss
 
     def _entries(self, group: Group, index: int) -> list[Entry]:
@@ -223,15 +234,40 @@ class Optimizer:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned, for the same parameters in the same order.
 
-        Tensors are copied and take their parameter's dtype.
+        Tensors and what converts to an array are copied and take their parameter's dtype.
 
         Raises:
-            ValueError: the groups or shapes do not match; nothing has changed then.
+            ValueError, TypeError: the groups or shapes do not match, or an entry is missing,
+                unknown or of another kind; nothing has changed then.
         """
         name = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state_dict, dict) or {"state", "param_groups"} - set(state_dict):
             raise ValueError(f"{name}: expected a dict with 'state' and 'param_groups'")
-        saved = state_dict["param_groups"]
+        groups = self._loaded_groups(name, state_dict["param_groups"])
+        group_of: dict[int, tuple[Group, Tensor]] = {}
+        for group, other in zip(groups, state_dict["param_groups"], strict=True):
+            owners = ((group, p) for p in group["params"])
+            group_of.update(zip(other["params"], owners, strict=True))
+        entries = state_dict["state"]
+        if not isinstance(entries, dict):
+            raise TypeError(f"{name}: 'state' must be a dict, got {type(entries).__name__}")
+        state = {}
+        for key, entry in entries.items():
+            if key not in group_of:
+                raise ValueError(f"{name}: state for parameter {key!r}, which no group has")
+            if not isinstance(entry, dict):
+                kind = type(entry).__name__
+                raise TypeError(f"{name}: the state of parameter {key} must be a dict, got {kind}")
+            group, p = group_of[key]
+            state[p] = self._loaded_entry(f"{name}: parameter {key}", group, p, entry)
+        self.param_groups, self.state = groups, state
+
+    def _loaded_groups(self, name: str, saved: Any) -> list[Group]:
+        plain = isinstance(saved, list) and all(isinstance(group, dict) for group in saved)
+        if not plain or not all(isinstance(group.get("params"), list) for group in saved):
+            raise ValueError(
+                f"{name}: 'param_groups' must be a list of dicts with a list 'params' of numbers"
+            )
         ours = [len(group["params"]) for group in self.param_groups]
         theirs = [len(group["params"]) for group in saved]
         if ours != theirs:
@@ -239,32 +275,57 @@ class Optimizer:
                 f"{name}: expected groups of {ours} parameters as this optimiser has, got {theirs}"
             )
         groups: list[Group] = []
-        by_number: dict[Any, Tensor] = {}
         for group, other in zip(self.param_groups, saved, strict=True):
-            by_number.update(zip(other["params"], group["params"], strict=True))
+            for k in other["params"]:
+                integer(name, "a parameter's number", k, 0)
             merged = {**self.defaults, **deepcopy(other), "params": group["params"]}
             if "param_names" in group:
                 merged.setdefault("param_names", group["param_names"])
-            self.check(merged)
+            if "initial_lr" in merged:  # a schedule may set any rate, but it starts at a good one
+                rate = merged["lr"]
+                if not (isinstance(rate, float) and math.isnan(rate)):
+                    number(name, "lr", rate)
+                self.check({**merged, "lr": merged["initial_lr"]})
+            else:
+                self.check(merged)
             groups.append({"params": group["params"], **merged})
-        state = {}
-        for key, entry in state_dict["state"].items():
-            if key not in by_number:
-                raise ValueError(f"{name}: state for parameter {key!r}, which no group has")
-            p = by_number[key]
-            state[p] = {k: self._loaded(name, key, p, k, v) for k, v in entry.items()}
-        self.param_groups, self.state = groups, state
+        return groups
 
-    def _loaded(self, name: str, number: Any, p: Tensor, key: str, value: Any) -> Any:
-        if not isinstance(value, Tensor | np.ndarray):
-            return deepcopy(value)
-        data = value.array if isinstance(value, Tensor) else value
-        shape = () if key in self.state_dtypes else p.shape
+    def _loaded_entry(self, where: str, group: Group, p: Tensor, entry: dict[str, Any]) -> Any:
+        known = self.entries(group)
+        if known is None:
+            return {
+                key: self._loaded(where, p, key, value)
+                if isinstance(value, Tensor | np.ndarray)
+                else deepcopy(value)
+                for key, value in entry.items()
+            }
+        unknown = [key for key in entry if key not in known]
+        present = {key: value for key, value in entry.items() if value is not None}
+        missing = [key for key, needed in known.items() if needed and key not in present]
+        if unknown or (missing and present):
+            found = f"unknown: {unknown}" if unknown else f"missing: {missing}"
+            raise ValueError(f"{where} must have the state {list(known)}; {found}")
+        return {key: self._loaded(where, p, key, value) for key, value in present.items()}
+
+    def _loaded(self, where: str, p: Tensor, key: str, value: Any) -> Tensor:
+        try:
+            data = value.array if isinstance(value, Tensor) else np.asarray(value)
+            if data.dtype.kind not in "biuf":
+                raise TypeError(f"dtype {data.dtype}")
+        except Exception as error:  # another library's array may refuse to convert
+            raise TypeError(
+                f"{where}: {key!r} must be a tensor or an array of numbers, got "
+                f"{type(value).__name__} ({error})"
+            ) from None
+        count = key in self.state_dtypes
+        shape = () if count else p.shape
         if data.shape != shape:
-            raise ValueError(
-                f"{name}: {key!r} of parameter {number} has shape {data.shape}, expected {shape}"
-            )
-        return wrap(np.array(data, self.state_dtypes.get(key, p.dtype), order="C"))
+            raise ValueError(f"{where}: {key!r} has shape {data.shape}, expected {shape}")
+        if count and not (np.isfinite(data) and data >= 0):
+            raise ValueError(f"{where}: {key!r} must be a number of steps, got {data}")
+        with np.errstate(all="ignore"):
+            return wrap(np.array(data, self.state_dtypes.get(key, p.dtype), order="C"))
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import warnings
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from minigrad.checks import integer, number
+from minigrad.interrupts import deferred
 from minigrad.optim.optimizer import Optimizer
 
 
@@ -64,7 +66,13 @@ class LRScheduler:
         return self.get_lr()
 
     def _set(self, rates: list[float]) -> None:
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+        groups = self.optimizer.param_groups
+        if len(rates) != len(groups):
+            raise ValueError(
+                f"{type(self).__name__}: the schedule was made for {len(rates)} groups, the "
+                f"optimiser has {len(groups)} now: make a new schedule after add_param_group"
+            )
+        for group, rate in zip(groups, rates, strict=True):
             group["lr"] = rate
         self._last_lr = self.rates()
 
@@ -77,14 +85,16 @@ class LRScheduler:
                 UserWarning,
                 stacklevel=2,
             )
-        self._step_count += 1
-        self.last_epoch += 1
-        self._set(self.get_lr())
+        with whole_step(self):
+            self._step_count += 1
+            self.last_epoch += 1
+            self._set(self.get_lr())
 
     def restart(self) -> None:
         """Go to epoch 0 of the schedule, whatever the rates are now."""
-        self.last_epoch = 0
-        self._set(self._get_closed_form_lr())
+        with whole_step(self):
+            self.last_epoch = 0
+            self._set(self._get_closed_form_lr())
 
     def get_last_lr(self) -> list[float]:
         """The rates that were set last, one for each group."""
@@ -110,6 +120,21 @@ class LRScheduler:
             raise ValueError(
                 f"{type(self).__name__}.load_state_dict: expected {sorted(expected)}, got {got!r}"
             )
+
+
+@contextmanager
+def whole_step(scheduler: LRScheduler) -> Iterator[None]:
+    """A step is done as a whole, or after an error not at all.
+
+    An interrupt waits for its end, a second one does not: lr_lambda may take for ever.
+    """
+    before = dict(vars(scheduler))
+    with deferred(insistent=True):
+        try:
+            yield
+        except BaseException:
+            vars(scheduler).update(before)
+            raise
 
 
 def check_optimizer(name: str, optimizer: Any) -> Optimizer:
@@ -299,7 +324,8 @@ class LinearLR(LRScheduler):
             return self.rates()
         rise = self.end_factor - self.start_factor
         before = self.total_iters * self.start_factor + (self.last_epoch - 1) * rise
-        return [lr * (1 + rise / before) for lr in self.rates()]
+        factor = max(0.0, 1 + rise / before)  # on the way to 0, rounding may fall below it
+        return [lr * factor for lr in self.rates()]
 
     def _get_closed_form_lr(self) -> list[float]:
         rise = self.end_factor - self.start_factor
@@ -336,7 +362,7 @@ class CosineAnnealingLR(LRScheduler):
             rise = (1 - math.cos(math.pi / period)) / 2
             return [
                 lr + (base - low) * rise
-                for lr, base in zip(self.rates(), self.base_lrs, strict=True)
+                for lr, base in zip(self.rates(), self.base_lrs, strict=False)  # _set counts them
             ]
         ratio = (1 + math.cos(math.pi * epoch / period)) / (
             1 + math.cos(math.pi * (epoch - 1) / period)

@@ -65,6 +65,10 @@ class SGD(Optimizer):
                 f"{group['momentum']!r} and dampening={group['dampening']!r}"
             )
 
+    def entries(self, group: Group) -> dict[str, bool]:
+        """What is remembered about a parameter, and whether a step needs it."""
+        return {"momentum_buffer": False}
+
     def update(self, group: Group, entries: list[Entry]) -> None:
         """Change the parameters of one group, in place."""
         lr, momentum = float(group["lr"]), float(group["momentum"])

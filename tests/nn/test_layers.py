@@ -341,3 +341,18 @@ def test_clipping() -> None:
     for bad in ({"max_norm": -1}, {"max_norm": 1, "norm_type": 0}):
         with pytest.raises(ValueError, match="clip_grad_norm_"):
             nn.utils.clip_grad_norm_(p, **bad)
+
+
+@pytest.mark.parametrize("name", ["clip_grad_norm_", "clip_grad_value_"])
+def test_clipping_an_iterator_that_is_used_up_warns(name: str) -> None:
+    net = nn.Linear(2, 2)
+    net(minigrad.ones(1, 2)).sum().backward()
+    clip = getattr(nn.utils, name)
+    for iterator in (net.parameters(), iter(list(net.parameters()))):
+        list(iterator)
+        with pytest.warns(UserWarning, match=f"{name}: the iterator of parameters is empty"):
+            clip(iterator, 1e-3)
+    assert net.bias.grad.tolist() == [1, 1]
+    clip([], 1e-3)  # a list says what it is
+    clip(net.parameters(), 1e-3)
+    assert max(net.bias.grad.tolist()) < 0.01

@@ -16,6 +16,7 @@ import numpy as np
 from llvmlite import ir
 from numba import prange, types
 
+from minigrad.kernels.machinery.cache import cfunc
 from minigrad.kernels.machinery.launch import exact_kernel, intrinsic, threaded
 
 
@@ -51,5 +52,5 @@ def address(function: Any, job: np.dtype[Any], dtype: np.dtype[Any]) -> int:
     """
     pointers = [types.CPointer(numba.from_dtype(d)) for d in (job, dtype)]
     signature = types.void(types.intp, *pointers)
-    compiled: Any = numba.cfunc(signature, cache=True, error_model="numpy")(function)
+    compiled: Any = cfunc(signature, error_model="numpy")(function)
     return int(compiled.address)

@@ -24,6 +24,7 @@ from llvmlite import ir
 from numba import extending, njit
 
 from minigrad.kernels.machinery.arrays import Array
+from minigrad.kernels.machinery.cache import kept
 from minigrad.kernels.machinery.threads import get_num_threads, hold_blas
 
 intrinsic: Any = extending.intrinsic
@@ -40,12 +41,13 @@ EXACT = False  # has to be said: without a word, a function inherits the flags o
 
 def _njit(floats: Any, inlined: bool, from_python: bool) -> Any:
     """Compiled when it is first called, kept on disk, and run without holding Python's lock."""
-    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     if inlined:  # a call would count references to its arrays
         options["forceinline"] = True
     if not from_python:  # a wrapper for Python would have to be compiled and loaded, too
         options.update(no_cpython_wrapper=True, no_cfunc_wrapper=True)
-    return njit(**options, fastmath=floats)
+    made = njit(**options, fastmath=floats)
+    return lambda function: kept(made(function), function)
 
 
 # fmt: off
@@ -59,9 +61,13 @@ contracted      = _njit(CONTRACTED, True,    False)  # a small function without
 exact           = _njit(EXACT,      True,    False)  # x - c and comparisons, to stay as written
 cold            = _njit(EXACT,      False,   False)  # what rarely runs, kept out of its callers
 # fmt: on
-threaded = njit(cache=True, nogil=True, error_model="numpy", parallel=True)  # a parallel form
 # Serial forms and parts are not inlined: compiled a second time, within the parallel form, their
 # sums might be reordered in another way, and the bits would depend on the number of threads.
+
+
+def threaded(function: Any) -> Any:
+    """The parallel form of a kernel."""
+    return kept(njit(nogil=True, error_model="numpy", parallel=True)(function), function)
 
 
 @intrinsic

@@ -1,0 +1,102 @@
+"""numba's cache on a disk that is full, closed or damaged, and numba without its compiler."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("numba")
+
+# Runs a kernel twice (the first time it is compiled), and a C function; prints what was said.
+PROGRAM = """
+import resource, sys, warnings
+import numpy as np
+if "full" in sys.argv:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[-1]), resource.RLIM_INFINITY))
+import minigrad as mg
+from minigrad import kernels
+from minigrad.nn import functional as F
+x = mg.tensor(np.arange(-3, 5000, dtype=np.float32))
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        assert F.relu(x).sum().item() == 12497500
+    if "c" in sys.argv:
+        image, weight = mg.ones(4, 3, 16, 16), mg.ones(8, 3, 3, 3)
+        assert (F.conv2d(image, weight).array == 27).all()
+hits = 0
+if kernels.kernels_in_use() == "numba":
+    hits = sum(sys.modules["minigrad.kernels.compiled.relu"]._relu.stats.cache_hits.values())
+print(kernels.kernels_in_use(), hits, len(seen), *[str(w.message) for w in seen])
+"""
+
+
+def run(*flags: str, **env: str) -> tuple[str, int, int, str]:
+    """Which kernels, how often the cache had the first, how many warnings, and their text."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM, *flags],
+        env={**os.environ, "MINIGRAD_KERNELS": "numba", **env}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    kernels, hits, said, *text = done.stdout.strip().split(maxsplit=3)
+    return kernels, int(hits), int(said), "".join(text)
+
+
+@pytest.mark.parametrize("limit", [0, 8000])
+def test_a_full_disk(tmp_path: Path, limit: int) -> None:
+    for _ in range(2):  # the second time there are leftovers of the first
+        kernels, hits, said, text = run("c", "full", str(limit), NUMBA_CACHE_DIR=str(tmp_path))
+        assert (kernels, hits, said) == ("numba", 0, 1)
+        assert f"cannot be kept in {tmp_path}" in text and "File too large" in text
+        assert "NUMBA_CACHE_DIR" in text
+    assert run(NUMBA_CACHE_DIR=str(tmp_path)) == ("numba", 0, 0, "")  # there is room again
+    assert run(NUMBA_CACHE_DIR=str(tmp_path)) == ("numba", 1, 0, "")
+
+
+def test_a_full_disk_leaves_no_old_code_under_a_new_name(tmp_path: Path) -> None:
+    """numba writes the index first: without room for the code, it would name an old file."""
+    run(NUMBA_CACHE_DIR=str(tmp_path))
+    (code,) = tmp_path.rglob("*.nbc")
+    (index,) = tmp_path.rglob("*.nbi")
+    index.unlink()
+    code.write_bytes(b"old code")
+    run("full", "4000", NUMBA_CACHE_DIR=str(tmp_path))  # room for an index, not for code
+    assert not index.exists() and code.read_bytes() == b"old code"
+
+
+@pytest.mark.parametrize("folder", ["/proc/minigrad", "/dev/null/minigrad"])
+def test_a_folder_that_cannot_be_made(folder: str) -> None:
+    """numba then takes a place of its own choice, in silence."""
+    kernels, _, said, text = run("c", NUMBA_CACHE_DIR=folder)
+    assert kernels == "numba" and said == 0, text
+
+
+def test_no_folder_at_all() -> None:
+    # a locator for notebooks, which finds no place for a file
+    kernels, hits, said, text = run("c", NUMBA_CACHE_LOCATOR_CLASSES="IPythonCacheLocator")
+    assert (kernels, hits, said) == ("numba", 0, 1)
+    assert "NUMBA_CACHE_DIR" in text
+
+
+@pytest.mark.parametrize("what", ["*.nbi", "*.nbc"])
+@pytest.mark.parametrize("content", [b"junk", None], ids=["junk", "cut off"])
+def test_damaged_files_are_made_anew(tmp_path: Path, what: str, content: bytes | None) -> None:
+    run(NUMBA_CACHE_DIR=str(tmp_path))
+    files = list(tmp_path.rglob(what))
+    assert files
+    for file in files:
+        file.write_bytes(file.read_bytes()[:-20] if content is None else content)
+    assert run(NUMBA_CACHE_DIR=str(tmp_path)) == ("numba", 0, 0, "")
+    assert run(NUMBA_CACHE_DIR=str(tmp_path)) == ("numba", 1, 0, "")
+
+
+def test_without_the_compiler() -> None:
+    kernels, _, said, text = run("c", NUMBA_DISABLE_JIT="1")
+    assert (kernels, said) == ("numpy", 1)
+    assert text == (
+        "numba cannot be used (NUMBA_DISABLE_JIT is set); minigrad uses its numpy kernels"
+    )
