@@ -288,6 +288,14 @@ def _check_recordable(name: str, x: Tensor) -> None:
     )
 
 
+def need_grad(*inputs: Tensor | None) -> tuple[bool, ...]:
+    """`needs_grad` of several: tensors, or None."""
+    needs: tuple[bool, ...] = ()
+    for x in inputs:
+        needs += (x is not None and (x.node if x.base is None else node_of(x)) is not None,)
+    return needs
+
+
 def needs_grad(x: Any) -> bool:
     """Whether a vjp must return a gradient for this input."""
     return isinstance(x, Tensor) and (x.node if x.base is None else node_of(x)) is not None

@@ -107,7 +107,7 @@ def _load() -> ModuleType:
 
 def backend_for(*arrays: np.ndarray[Any, Any] | None) -> ModuleType:
     """The backend for these arrays: numpy's unless all are float32 or all are float64."""
-    if _chosen() == "numpy":
+    if (_here.get() or _default or _chosen()) == "numpy":
         return reference
     dtype = None
     for a in arrays:

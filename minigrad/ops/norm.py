@@ -66,7 +66,7 @@ import numpy as np
 from minigrad import kernels, modes
 from minigrad.checks import integer, integers, number
 from minigrad.ops.running_stats import check_running_stats, update_running_stats
-from minigrad.recording import needs_grad, record
+from minigrad.recording import need_grad, record
 from minigrad.tensor import Tensor
 
 # ---------------------------------------------------------------------------- what is refused
@@ -216,7 +216,7 @@ def batch_norm_train(
     x3 = a.reshape(view)
     y, mean, var, inv_std = backend.batch_norm(x3, gamma, beta, eps, relu)
     kept = y if relu else None
-    needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
+    needs = need_grad(x, weight, bias)
 
     def vjp(g: Any) -> Any:
         g = g.reshape(view)
@@ -244,7 +244,7 @@ def batch_norm_eval(
     shape, view, dtype = a.shape, _features(a.shape), a.dtype
     x3 = a.reshape(view)
     y = backend.normalize(x3, mean, inv_std, gamma, beta)
-    needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
+    needs = need_grad(x, weight, bias)
 
     def vjp(g: Any) -> Any:
         dx, dgamma, dbeta = backend.normalize_backward(g.reshape(view), x3, mean, inv_std, gamma)
@@ -335,7 +335,7 @@ def _groups(
     shape, view = a.shape, _features(a.shape)
     x3 = a.reshape(view)
     y, mean, var, inv_std = backend.group_norm(x3, gamma, beta, groups, eps)
-    needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
+    needs = need_grad(x, weight, bias)
 
     def vjp(g: Any) -> Any:
         g3 = g.reshape(view)
@@ -364,7 +364,7 @@ def layer_norm(
     affine_shape = view[1:] if affine is None else affine.array.shape
     gamma, beta = (None if p is None else p.reshape(-1) for p in (gamma, beta))
     y, mean, inv_std = backend.layer_norm(rows, gamma, beta, eps)
-    needs = needs_grad(x), needs_grad(weight), needs_grad(bias)
+    needs = need_grad(x, weight, bias)
 
     def vjp(g: Any) -> Any:
         dx, dgamma, dbeta = backend.layer_norm_backward(g.reshape(view), rows, mean, inv_std, gamma)
@@ -389,7 +389,7 @@ def rms_norm(
     gamma_shape = () if weight is None else weight.shape
     gamma = None if gamma is None else gamma.reshape(-1)
     y, inv_rms = backend.rms_norm(rows, gamma, eps)
-    needs = needs_grad(x), needs_grad(weight)
+    needs = need_grad(x, weight)
 
     def vjp(g: Any) -> Any:
         dx, dgamma = backend.rms_norm_backward(g.reshape(view), rows, inv_rms, gamma)

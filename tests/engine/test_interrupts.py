@@ -58,8 +58,10 @@ def test_interrupted_at_random_times_on_numpy(work: str) -> None:
     assert run(work, 100, kernels="numpy") == [100, 0]
 
 
-@pytest.mark.parametrize("work", ["sgd", "module", "statistics"])
+@pytest.mark.parametrize("work", ["sgd", "module"])
 def test_without_protection_this_search_finds_halves(work: str) -> None:
+    """Statistics are not among them: their block is three assignments, during which Python hands
+    over to no other thread, such as the one that interrupts here."""
     came, half = run(work, 150, "unprotected")
     assert came == 150 and half > 0
 

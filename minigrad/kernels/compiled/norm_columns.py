@@ -23,7 +23,7 @@ from minigrad.kernels.machinery.launch import (
 )
 
 PANEL = 1024  # at most so many columns in one task
-ROWS = 64  # rows of one float32 partial sum
+ROWS = 32  # rows of one float32 partial sum
 BLOCKS = 16  # at most so many blocks of rows
 
 

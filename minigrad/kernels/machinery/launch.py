@@ -130,7 +130,9 @@ def ready(a: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def vector(a: Array | None, dtype: np.dtype[Any]) -> Array:
-    """A parameter as an array; an empty one stands for None."""
+    """A parameter, made `ready`; an empty array stands for None."""
+    if a is not None and a.flags.carray and a.dtype == dtype:
+        return a
     return np.empty(0, dtype) if a is None else ready(a, dtype)
 
 

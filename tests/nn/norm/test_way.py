@@ -60,7 +60,8 @@ def test_x_is_looked_at_once():
     """One check of its dtype, rank and channels, and no other before the kernel is chosen."""
     with minigrad.use_kernels("numba"):
         forward, _ = second_step()
-    checks = [name for name in forward if "check" in name]
+    before = forward[: forward.index("kernels/machinery/launch.run")]
+    checks = [name for name in before if "check" in name]
     assert checks == ["nn/norm/base.NormBase.check_input"]
 
 
