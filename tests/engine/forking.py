@@ -3,7 +3,7 @@
     python forking.py WORK CHILDREN
 
 lets threads do one kind of work without end and forks CHILDREN times meanwhile. Every child does
-the same work, and some more, within seconds, or is ended by an alarm. Prints how the children ended.
+the same work, and some more, within seconds, or is ended by an alarm. Prints how they ended.
 """
 
 from __future__ import annotations
