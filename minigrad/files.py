@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-try:
+with suppress(ImportError):  # on Windows; see _lock
     import fcntl
-except ImportError:  # Windows; see _lock
-    pass
 
 WINDOWS = os.name == "nt"  # where an open file is not renamed or removed
 
