@@ -45,14 +45,14 @@ STYLE = {
 # Flags.
 
 
-def parse_flags(description: str | None, epochs: int) -> argparse.Namespace:
-    """The flags of an example that trains one network. ``epochs`` is the default of --epochs."""
+def parse_flags(description: str | None, epochs: int, quick_epochs: int) -> argparse.Namespace:
+    """The flags of an example that trains one network, for ``epochs`` epochs by default."""
     parser = _parser(description)
-    parser.add_argument(
-        "--epochs", type=_whole_number(1), default=epochs, help="default: %(default)s"
-    )
+    default = f"default: {epochs}; with --quick {quick_epochs}"
+    parser.add_argument("--epochs", type=_whole_number(1), metavar="N", help=default)
     parser.add_argument("--seed", type=_whole_number(0), default=0, help="default: %(default)s")
     flags = _parse(parser)
+    flags.epochs = flags.epochs or (quick_epochs if flags.quick else epochs)
     mg.manual_seed(flags.seed)
     return flags
 
@@ -66,10 +66,9 @@ def parse_experiment(
     """The flags of an experiment; ``add_flags(parser)`` may add some.
 
     ``flags.seeds`` is how often each run is repeated (by default ``seeds`` times, ``quick_seeds``
-    with --quick), ``flags.repeats`` the same in words; the files are called after ``flags.name``.
+    with --quick), ``flags.repeats`` the same in words.
     """
     parser = _parser(description)
-    parser.add_argument("--quick", action="store_true", help="a small version, in seconds")
     where = "folder with mnist/ and titanic.csv (default: MINIGRAD_DATA, or else downloaded)"
     parser.add_argument("--data", type=Path, metavar="PATH", help=where)
     repeats = f"repetitions of each run (default: {seeds}; with --quick {quick_seeds})"
@@ -78,11 +77,10 @@ def parse_experiment(
     if add_flags is not None:
         add_flags(parser)
     flags = _parse(parser)
-    flags.name = Path(sys.argv[0]).stem
     flags.seeds = flags.seeds or (quick_seeds if flags.quick else seeds)
     flags.repeats = f"{flags.seeds} seed{'s' * (flags.seeds > 1)}"
     if flags.fresh:
-        _results_file(flags).unlink(missing_ok=True)
+        place(flags, ".jsonl").unlink(missing_ok=True)
     matplotlib.rcParams.update(STYLE)
     return flags
 
@@ -95,6 +93,8 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="how normalisation and its like are computed (default: what minigrad starts with)",
     )
+    quick = "a small version, in seconds; its files are called NAME-quick"
+    parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--out", type=Path, default=Path("out"), help="default: %(default)s")
     return parser
 
@@ -110,6 +110,7 @@ def _parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
         parser.error(f"argument --out: cannot write to the folder {str(flags.out)!r}: {error}")
     if "kernels" in flags:
         mg.use_kernels(flags.kernels)
+    flags.name = Path(sys.argv[0]).stem
     return flags
 
 
@@ -156,7 +157,7 @@ def run_all(
     (which come back as lists). Every result is stored under its configuration when it is known, and
     taken from there by a later run. After a change of the code, --fresh computes it again.
     """
-    file = _results_file(flags)
+    file = place(flags, ".jsonl")
     known = _read_results(file)
     name = function.__name__
     same = {"function": name, "kernels": kernels_in_use(), "minigrad": mg.__version__}
@@ -170,10 +171,6 @@ def run_all(
             _append_line(file, json.dumps({"key": key, "result": result}))
             known[key] = result
     return [known[key] for _, key in work]
-
-
-def _results_file(flags: argparse.Namespace) -> Path:
-    return flags.out / f"{flags.name}{'-quick' if flags.quick else ''}.jsonl"
 
 
 def _read_results(file: Path) -> dict[str, Any]:
@@ -243,9 +240,32 @@ def summarise(values: Iterable[float]) -> Summary:
 # What an experiment leaves behind.
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write the picture beside its place, then move it there: a reader never sees half of it."""
+QUICK = "(quick version)"  # nobody is to take one for the full result
+
+
+def place(flags: argparse.Namespace, ending: str, suffix: str = "") -> Path:
+    """DIR/NAME.ending, or DIR/NAME-quick.ending, which leaves the results of a full run alone."""
+    return flags.out / f"{flags.name}{suffix}{'-quick' if flags.quick else ''}{ending}"
+
+
+def marked(flags: argparse.Namespace, text: str) -> str:
+    """A finding, which says so if it is that of a quick version."""
+    if not flags.quick:
+        return text
+    return f"{text.rstrip('.')} {QUICK}{'.' if text.endswith('.') else ''}"
+
+
+def save_figure(flags: argparse.Namespace, figure: Figure, suffix: str = "") -> Path:
+    """Write DIR/NAME.png beside its place, then move it there: a reader never sees half of it."""
+    title = figure.get_suptitle()
+    if flags.quick and title:
+        (text,) = (t for t in figure.texts if t.get_text() == title)
+        text.set_text(f"{title}\n{QUICK}")
+    elif flags.quick:
+        figure.suptitle(QUICK)
+    path = place(flags, ".png", suffix)
     _replace(path, lambda temporary: figure.savefig(temporary, dpi=110))
+    return path
 
 
 def finish(
@@ -255,8 +275,8 @@ def finish(
 
     ``content`` is what the record holds besides: ``settings`` and ``results``, numbers per seed.
     """
-    picture = flags.out / f"{flags.name}{suffix}.png"
-    save_figure(figure, picture)
+    finding = marked(flags, finding)
+    picture = save_figure(flags, figure, suffix)
     record = save_record(flags, finding, suffix, **content)
     print(f"wrote {picture} and {record}")
     print(finding)
@@ -281,7 +301,7 @@ def save_record(flags: argparse.Namespace, finding: str, suffix: str = "", **con
         f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
         for key, value in plain(record, finite=True).items()
     )
-    path, text = flags.out / f"{flags.name}{suffix}.json", "{\n" + ",\n".join(lines) + "\n}\n"
+    path, text = place(flags, ".json", suffix), "{\n" + ",\n".join(lines) + "\n}\n"
     _replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return path
 

@@ -4,14 +4,13 @@ The data are scikit-learn's 1,797 digits of 8 x 8 pixels; a fifth of them is hel
 sizes, the rate and the number of epochs were chosen by cross-validation on the other four
 fifths: the held-out images are classified for the learning curve, and choose nothing.
 
-    python examples/digits.py [--kernels numpy|numba] [--epochs N] [--seed N] [--out DIR]
+    python examples/digits.py [--quick] [--kernels numpy|numba] [--epochs N] [--seed N] [--out DIR]
 
 writes DIR/digits.png (learning curves, confusion matrix, the digits it got wrong) and
 DIR/digits.npz (the weights).
 """
 
 import time
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,7 +19,7 @@ from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
 import minigrad as mg
-from common import cosine, parse_flags, save_figure
+from common import cosine, marked, parse_flags, place, save_figure
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
@@ -116,14 +115,14 @@ def accuracy(logits: mg.Tensor, labels: np.ndarray) -> float:
     return 100 * float(np.mean(logits.argmax(dim=1).numpy() == labels))
 
 
-def draw(path: Path, curves: dict, logits: mg.Tensor, images: np.ndarray, labels: np.ndarray):
+def draw(curves: dict, logits: mg.Tensor, images: np.ndarray, labels: np.ndarray) -> Figure:
     figure = Figure(figsize=(12, 6.9), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=[2.1, 1])
     left, right = above.subfigures(1, 2, width_ratios=[1.1, 1])
     draw_curves(left, curves)
     draw_confusion(right, logits, labels)
     draw_hardest(below, logits, images, labels)
-    save_figure(figure, path)
+    return figure
 
 
 def draw_curves(figure, curves: dict) -> None:
@@ -208,7 +207,7 @@ def draw_hardest(figure, logits: mg.Tensor, images: np.ndarray, labels: np.ndarr
 
 
 def main() -> None:
-    flags = parse_flags(__doc__, epochs=30)
+    flags = parse_flags(__doc__, epochs=30, quick_epochs=3)
     x_train, x_test, y_train, y_test = load_data()
     model = build_model()
     print(
@@ -221,17 +220,16 @@ def main() -> None:
     print(f"trained for {flags.epochs} epochs in {time.perf_counter() - start:.1f} s")
 
     logits = predict(model, x_test)
-    weights = flags.out / "digits.npz"
+    weights = place(flags, ".npz")
     mg.save(model.state_dict(), weights)
     reloaded = build_model()
     reloaded.load_state_dict(mg.load(weights))
     if not np.array_equal(predict(reloaded, x_test).numpy(), logits.numpy()):
         raise RuntimeError(f"the weights reloaded from {weights} give other predictions")
 
-    picture = flags.out / "digits.png"
-    draw(picture, curves, logits, x_test, y_test)
+    picture = save_figure(flags, draw(curves, logits, x_test, y_test))
     print(f"wrote {picture} and {weights} (reloaded: identical predictions)")
-    print(f"held-out accuracy: {accuracy(logits, y_test):.2f} %")
+    print(marked(flags, f"held-out accuracy: {accuracy(logits, y_test):.2f} %"))
 
 
 if __name__ == "__main__":

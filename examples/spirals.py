@@ -1,19 +1,18 @@
 """Train a multilayer perceptron on two interleaved spirals and draw its decision boundary.
 
-    python examples/spirals.py [--kernels numpy|numba] [--epochs N] [--seed N] [--out DIR]
+    python examples/spirals.py [--quick] [--kernels numpy|numba] [--epochs N] [--seed N] [--out DIR]
 
 writes DIR/spirals.png.
 """
 
 import time
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import minigrad as mg
-from common import cosine, parse_flags, save_figure
+from common import cosine, marked, parse_flags, save_figure
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
@@ -84,7 +83,7 @@ def probability(model: nn.Module, points: np.ndarray) -> np.ndarray:
         return F.sigmoid(model(mg.from_numpy(points))).numpy()
 
 
-def draw(path: Path, model: nn.Module, losses: list[float], train_set, test_set, accuracy: float):
+def draw(model: nn.Module, losses: list[float], train_set, test_set, accuracy: float) -> Figure:
     side = np.linspace(-EDGE, EDGE, 300, dtype=np.float32)
     grid = np.stack(np.meshgrid(side, side), axis=-1)  # (300, 300, 2), rows from below
     surface = probability(model, grid.reshape(-1, 2)).reshape(300, 300)
@@ -112,11 +111,11 @@ def draw(path: Path, model: nn.Module, losses: list[float], train_set, test_set,
     right.set(title="Learning curve", xlabel="epoch", ylabel="binary cross-entropy (nats)")
     right.grid(alpha=0.3)
     right.spines[["top", "right"]].set_visible(False)
-    save_figure(figure, path)
+    return figure
 
 
 def main() -> None:
-    flags = parse_flags(__doc__, epochs=150)
+    flags = parse_flags(__doc__, epochs=150, quick_epochs=30)
     rng = np.random.default_rng(flags.seed)
     train_set, test_set = spirals(250, rng), spirals(100, rng)
 
@@ -127,10 +126,9 @@ def main() -> None:
 
     points, labels = test_set
     accuracy = 100 * float(np.mean((probability(model, points) > 0.5) == (labels > 0.5)))
-    picture = flags.out / "spirals.png"
-    draw(picture, model, losses, train_set, test_set, accuracy)
+    picture = save_figure(flags, draw(model, losses, train_set, test_set, accuracy))
     print(f"wrote {picture}")
-    print(f"held-out accuracy: {accuracy:.2f} %")
+    print(marked(flags, f"held-out accuracy: {accuracy:.2f} %"))
 
 
 if __name__ == "__main__":

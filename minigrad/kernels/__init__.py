@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+import threading
 import warnings
 from contextvars import ContextVar
 from types import ModuleType
@@ -39,6 +41,8 @@ NAMES = ("numba", "numpy")
 _default: str | None = None  # the process's choice; None until the environment has been read
 _here: ContextVar[str | None] = ContextVar("minigrad_kernels", default=None)
 _compiled: ModuleType | None = None  # compiled/, or reference/ where numba fails to import
+_loading = threading.RLock()
+_held: list[Any] = []  # numba's lock while the process forks
 
 
 def _checked(name: object, source: str) -> str:
@@ -88,21 +92,45 @@ class use_kernels:
 
 def _load() -> ModuleType:
     global _compiled
-    if _compiled is None:
-        try:
-            import numba
+    with _loading:
+        if _compiled is None:
+            try:
+                import numba
 
-            if vars(numba.config)["DISABLE_JIT"]:
-                raise ImportError("NUMBA_DISABLE_JIT is set")
-            _compiled = importlib.import_module(".compiled", __name__)
-        except Exception as error:  # ImportError is usual, but broken installations raise others
-            _compiled = reference
-            warnings.warn(
-                f"numba cannot be used ({error}); minigrad uses its numpy kernels",
-                RuntimeWarning,
-                stacklevel=3,
-            )
+                if vars(numba.config)["DISABLE_JIT"]:
+                    raise ImportError("NUMBA_DISABLE_JIT is set")
+                _compiled = importlib.import_module(".compiled", __name__)
+            except Exception as error:  # usually ImportError, but broken installations raise others
+                _compiled = reference
+                warnings.warn(
+                    f"numba cannot be used ({error}); minigrad uses its numpy kernels",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
     return _compiled
+
+
+def _before_fork() -> None:
+    """Let a fork wait while another thread imports numba or compiles with it: in the child, nobody
+    would release the locks. In this order, as importing may compile."""
+    _loading.acquire()
+    compiler = sys.modules.get("numba.core.compiler_lock")
+    lock = getattr(compiler, "global_compiler_lock", None)
+    if lock is not None:
+        lock.acquire()
+    _held.append(lock)
+
+
+def _after_fork() -> None:
+    if (lock := _held.pop()) is not None:
+        lock.release()
+    _loading.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+    )
 
 
 def backend_for(*arrays: np.ndarray[Any, Any] | None) -> ModuleType:

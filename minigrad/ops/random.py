@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
@@ -18,13 +19,26 @@ _generator: np.random.Generator | None = None  # made when first asked for: nump
 _making = threading.Lock()
 
 
+def _held_across_forks(lock: Any) -> None:
+    """Let a fork wait for other threads to release it: in the child, they would not be there."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+        )
+
+
+_held_across_forks(_making)
+
+
 def generator() -> np.random.Generator:
     """The generator that everything random in the library draws from."""
     global _generator
     if _generator is None:
         with _making:
             if _generator is None:
-                _generator = np.random.default_rng()
+                made = np.random.default_rng()
+                _held_across_forks(made.bit_generator.lock)  # numpy holds it as long as it draws
+                _generator = made
     return _generator
 
 

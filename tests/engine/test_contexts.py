@@ -15,7 +15,6 @@ import pytest
 import minigrad as mg
 from minigrad import kernels, modes, nn
 from minigrad.data import DataLoader
-from minigrad.modes import stats_may_move
 
 LAYER = nn.BatchNorm1d(2)
 
@@ -26,7 +25,11 @@ BLOCKS: dict[str, tuple[Callable[[], Any], Callable[[], Any], Any]] = {
     "set_grad_enabled": (lambda: mg.set_grad_enabled(False), mg.is_grad_enabled, False),
     "detect_anomaly": (mg.autograd.detect_anomaly, lambda: modes.inspector() is not None, True),
     "use_kernels": (lambda: mg.use_kernels("numpy"), kernels.kernels_in_use, "numpy"),
-    "frozen_stats": (lambda: nn.utils.frozen_stats(LAYER), lambda: stats_may_move(LAYER), False),
+    "frozen_stats": (
+        lambda: nn.utils.frozen_stats(LAYER),
+        lambda: modes.stats_may_move(LAYER),
+        False,
+    ),
     "probe": (modes.probe, modes.probing.get, True),
 }
 every_block = pytest.mark.parametrize("name", BLOCKS)

@@ -65,11 +65,13 @@ def run_quick(name: str, data: Path, out: Path, *more: str, suffix: str = "") ->
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    record = json.loads((out / f"{name}{suffix}.json").read_text("utf-8"))
+    quick = f"{name}{suffix}-quick"
+    record = json.loads((out / f"{quick}.json").read_text("utf-8"))
     assert done.stdout.splitlines()[-1] == record["finding"]
-    assert (out / f"{name}{suffix}.png").stat().st_size > 20_000
+    assert "(quick version)" in record["finding"]
+    assert (out / f"{quick}.png").stat().st_size > 20_000
     assert {p.name for p in out.iterdir()} == {
-        f"{name}{suffix}.json", f"{name}{suffix}.png", f"{name}-quick.jsonl",
+        f"{quick}.json", f"{quick}.png", f"{name}-quick.jsonl",
     }  # fmt: skip
     assert str(out) not in json.dumps(record)
     return record

@@ -19,6 +19,8 @@ pytest.importorskip("sklearn")
 from quick import ROOT
 
 sys.path.insert(0, str(ROOT / "examples"))
+from matplotlib.figure import Figure
+
 import common
 
 
@@ -74,6 +76,59 @@ class TestResults:
             common.save_record(flags, "not JSON", results=object())
         assert json.loads(file.read_text("utf-8")) == record
         assert [p.name for p in tmp_path.iterdir()] == ["test.json"]
+
+
+class TestQuick:
+    """A quick result says so in the file's name, the title and the finding."""
+
+    @pytest.mark.parametrize("title", ["Who survived?", None])
+    def test_it_takes_no_other_results_place(self, tmp_path, capsys, title):
+        def results(quick, finding):
+            flags = flags_for(tmp_path, quick=quick)
+            common.run_all(flags, lambda n: n, [{"n": int(quick)}])
+            figure = Figure()
+            if title:
+                figure.suptitle(title, fontsize=14)
+            common.finish(flags, figure, finding)
+            assert capsys.readouterr().out.splitlines()[-1] == (
+                f"{finding[:-1]} (quick version)." if quick else finding
+            )
+            return figure
+
+        full = results(False, "It gains 2 points.")
+        assert full.get_suptitle() == (title or "")
+        before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+        assert set(before) == {"test.json", "test.jsonl", "test.png"}
+        quick = results(True, "It gains 3 points.")
+        (text,) = quick.texts
+        assert text.get_text() == (f"{title}\n(quick version)" if title else "(quick version)")
+        assert not title or text.get_fontsize() == 14
+        after = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+        assert set(after) - set(before) == {
+            "test-quick.json", "test-quick.jsonl", "test-quick.png",
+        }  # fmt: skip
+        assert all(after[name] == content for name, content in before.items())
+        assert json.loads(after["test-quick.json"])["finding"] == (
+            "It gains 3 points (quick version)."
+        )
+
+    @pytest.mark.parametrize("name", ["digits", "spirals"])
+    def test_the_first_examples(self, tmp_path, name):
+        endings = {"digits": ("png", "npz"), "spirals": ("png",)}[name]
+        for ending in endings:
+            (tmp_path / f"{name}.{ending}").write_text("the full result")
+        done = subprocess.run(
+            [sys.executable, "-W", "error", ROOT / "examples" / f"{name}.py", "--quick",
+             "--epochs", "1", "--out", tmp_path],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        last = done.stdout.splitlines()[-1]
+        assert last.startswith("held-out accuracy: ") and last.endswith(" % (quick version)")
+        for ending in endings:
+            assert (tmp_path / f"{name}.{ending}").read_text() == "the full result"
+            assert (tmp_path / f"{name}-quick.{ending}").stat().st_size > 10_000
+        assert len(list(tmp_path.iterdir())) == 2 * len(endings)
 
 
 class TestStatistics:
