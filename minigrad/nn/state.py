@@ -39,13 +39,13 @@ def entries(module: Any, prefix: str, extra: str) -> Iterator[tuple[str, Any]]:
     """Everything a state dict holds, with what is shared under each of its names: tensors, and for
     extra state the modules that define the method `extra`."""
     own = module.__dict__
-    persistent = [name for name, kept in own["_buffer_names"].items() if kept]
-    for name in [*own["_parameter_names"], *persistent]:
+    persistent = [name for name, kept in module._buffer_names.items() if kept]
+    for name in [*module._parameter_names, *persistent]:
         if own[name] is not None:
             yield prefix + name, own[name]
     if hasattr(type(module), extra):
         yield f"{prefix}_extra_state", module
-    for name in own["_module_names"]:
+    for name in module._module_names:
         if own[name] is not None:
             yield from entries(own[name], f"{prefix}{name}.", extra)
 

@@ -302,6 +302,7 @@ def unique(
     """The distinct elements (or slices along `dim`), always in ascending order; on request also
     which of them each element is, and how often each occurs."""
     wanted: Any = {"return_inverse": return_inverse, "return_counts": return_counts}
+    wanted["equal_nan"] = False  # each NaN is an element of its own
     a = as_array(input)
     found = np.unique(a, axis=None if dim is None else axis_of("unique", dim, a.ndim), **wanted)
     return tuple(map(wrap, found)) if isinstance(found, tuple) else wrap(found)

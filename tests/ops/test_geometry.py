@@ -149,3 +149,11 @@ def test_random_geometries(name: str) -> None:
 def test_many_random_geometries(name: str) -> None:
     for seed in range(100, 1100):
         compare(name, seed)
+
+
+def test_output_padding_of_the_stride(kernels: str) -> None:
+    """As reported by users: the weight's gradient."""
+    x, w = minigrad.ones(1, 1, 3, 3), minigrad.ones(1, 1, 2, 2, requires_grad=True)
+    y = minigrad.nn.functional.conv_transpose2d(x, w, stride=2, dilation=3, output_padding=2)
+    y.sum().backward()
+    assert w.grad is not None and w.grad.tolist() == [[[[9.0, 9.0], [9.0, 9.0]]]]
