@@ -127,8 +127,11 @@ class Tensor:
         return int(self.item())
 
     def __index__(self) -> int:
-        if self.array.dtype.kind not in "iub":
-            raise TypeError(f"only integer tensors can be an index, got dtype {self.dtype}")
+        if self.array.dtype.kind not in "iub" or self.array.size != 1:
+            raise TypeError(
+                f"only integer tensors of one element can be an index, got {self.dtype} of shape "
+                f"{self.shape}"
+            )
         return int(self.item())
 
     def tolist(self) -> Any:
