@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks import integer, number, one_of
+from minigrad.incoming import as_array, check_numbers
 from minigrad.recording import (
     check_broadcast,
     operand,
@@ -19,7 +20,7 @@ from minigrad.recording import (
     record_each,
     refuse_numbers,
 )
-from minigrad.tensor import Tensor, as_array, wrap
+from minigrad.tensor import Tensor, wrap
 
 quiet = np.errstate(all="ignore")
 
@@ -127,6 +128,8 @@ def pow(input: Any, exponent: Any) -> Tensor:
     if kind == "b":
         raise RuntimeError("pow: bool tensors are not supported: convert them")
     constant = exponent if isinstance(exponent, int | float) else None
+    if kind in "iu":
+        check_numbers("pow", np.result_type(a, b), exponent)
     if kind in "iu" and np.any(np.less(b, 0)):
         if constant is not None:
             raise ValueError("pow: integers cannot take negative powers: use a floating dtype")
@@ -337,6 +340,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
         raise ValueError("clamp: at least one of min and max is needed")
     values = [v for v in (input, min, max) if v is not None]
     a, *bounds = operand_arrays("clamp", *values)
+    check_numbers("clamp", a.dtype, min, max)
     low, high = None if min is None else bounds[0], None if max is None else bounds[-1]
     out = a if low is None else _choose(a.real < low.real, low, a)
     out = out if high is None else _choose(out.real > high.real, high, out)  # max wins over min
@@ -370,6 +374,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     a, b = operands("where", input, other)
     check_broadcast("where", [mask, np.asarray(a), np.asarray(b)])
     dtype = np.result_type(a, b) if not (np.isscalar(a) and np.isscalar(b)) else None
+    if dtype is not None and dtype.kind in "iu":
+        check_numbers("where", dtype, input, other)
     out = np.where(mask, a, b)
     out = out if dtype is None else out.astype(dtype, copy=False)
     maps = (input, lambda g: np.where(mask, g, 0)), (other, lambda g: np.where(mask, 0, g))

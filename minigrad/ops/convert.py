@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.device import check_device
 from minigrad.device import device as device_type
+from minigrad.dtypes import native
 from minigrad.ops.shape import clone
 from minigrad.recording import record_each
 from minigrad.tensor import Tensor
@@ -23,7 +24,7 @@ def dtype_of(name: str, args: tuple[Any, ...], dtype: Any, device: Any) -> np.dt
             dtype = arg.dtype if isinstance(arg, Tensor) else arg
     check_device(name, device)
     try:
-        return None if dtype is None else np.dtype(dtype)
+        return None if dtype is None else native(dtype)
     except TypeError:
         raise TypeError(f"{name}: expected a dtype, a tensor or 'cpu', got {dtype!r}") from None
 
@@ -40,7 +41,9 @@ def to(
         return clone(x) if copy else x
     if x.dtype.kind == "c" and dtype.kind == "f":  # a probe keeps its derivative
         return clone(x)
-    return record_each("to", x.array.astype(dtype), (x, lambda g: g))
+    with np.errstate(over="ignore", invalid="ignore"):
+        out = x.array.astype(dtype)
+    return record_each("to", out, (x, lambda g: g))
 
 
 def float(x: Tensor) -> Tensor:

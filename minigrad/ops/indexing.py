@@ -9,15 +9,27 @@ import numpy as np
 from minigrad import kernels, modes
 from minigrad.checks import axis_of, integer, one_of
 from minigrad.dtypes import int32, int64
+from minigrad.incoming import as_array, fitting
 from minigrad.ops.places import Places, places_of
 from minigrad.ops.shape import broadcast_to, reshape
 from minigrad.recording import carry, check_broadcast, fit, operand, overwrite, record, record_each
-from minigrad.tensor import Tensor, as_array, origin, wrap
+from minigrad.tensor import Tensor, origin, wrap
 
 
 def carrying(a: Any, v: Any) -> Any:
     """The dtype of a, or complex if v carries a derivative into it."""
     return v.dtype if v.dtype.kind == "c" and modes.probing.get() else a.dtype
+
+
+def writable(name: str, value: Any, a: Any) -> Any:
+    """`value` as an array to be written to `a`: a number must fit its dtype, a list or an array as
+    well; the elements of a tensor are converted, as `to` does."""
+    if type(value) in (float, int, bool):
+        return fitting(name, value, a.dtype)
+    v = as_array(value, name=name)
+    if not v.ndim:
+        return fitting(name, value, carrying(a, v))
+    return v if isinstance(value, Tensor) else as_array(value, carrying(a, v), name)
 
 
 def _read(name: str, a: Any, index: Any) -> tuple[Places, Any]:
@@ -56,7 +68,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     # dL/dvalue = g at the written places, 0 for what was written over in the same breath
     a = input.array
     places, old = _read("setitem", a, index)
-    v = as_array(value)
+    v = writable("setitem", value, a)
     one = places.once and v.size == 1  # a mask takes one value of any dtype
     other = (
         isinstance(value, Tensor) and v.dtype != a.dtype and "c" not in (v.dtype.kind, a.dtype.kind)
@@ -164,10 +176,10 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any, add: bool) -> Te
     a = operand(name, x)
     axis, i = _along(name, a, dim, index, True)
     places = _grid(i.reshape(i.shape if a.ndim else ()), axis)
-    s = as_array(src)
+    s = as_array(src, name=name)
     if isinstance(src, Tensor) and s.dtype != a.dtype and "c" not in (s.dtype.kind, a.dtype.kind):
         raise RuntimeError(f"{name}: src has dtype {s.dtype}, expected the input's {a.dtype}")
-    s, src_shape = s.astype(carrying(a, s)), s.shape
+    s, src_shape = writable(name, src, a).astype(carrying(a, s)), s.shape
     part = tuple(slice(n) for n in i.shape)
     if s.ndim:
         if s.ndim != i.ndim or any(m < n for m, n in zip(s.shape, i.shape, strict=True)):
@@ -233,7 +245,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Tensor:
 def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
     """x with `value` (a number or 0-d tensor) where the mask is true."""
     # dL/dx = g where the mask is false        dL/dvalue = Σ g where it is true
-    a, m, v = operand("masked_fill", input), as_array(mask), as_array(value)
+    a, m, v = operand("masked_fill", input), as_array(mask), as_array(value, name="masked_fill")
     if m.dtype != bool:
         raise RuntimeError(f"masked_fill: the mask must be bool, got dtype {m.dtype}")
     check_broadcast("masked_fill", [m, a])
@@ -241,9 +253,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
         raise RuntimeError(
             f"masked_fill: value must be a number or 0-d tensor, got shape {v.shape}"
         )
-    if v.dtype.kind == "c" and carrying(a, v).kind != "c":
-        raise RuntimeError(f"masked_fill: the complex value {v} does not fit dtype {a.dtype}")
-    out = np.where(m, v.astype(carrying(a, v)), a).astype(carrying(a, v), copy=False)
+    out = np.where(m, fitting("masked_fill", value, carrying(a, v)), a)
     return record_each(
         "masked_fill",
         out,

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.dtypes import int32, int64
-from minigrad.tensor import Tensor, as_array
+from minigrad.incoming import as_array
+from minigrad.tensor import Tensor
 
 ALL = slice(None)
 BASIC = (int, slice, type(None))
