@@ -46,6 +46,16 @@ def to(
     return record_each("to", out, (x, lambda g: g))
 
 
+def in_float32(op: Any, x: Any, y: Any) -> Tensor | None:
+    """`op` of a float16 tensor and a number, or a 0-d tensor of another dtype, neither of which is
+    to be rounded to float16 first: computed in float32 and rounded once. None of other pairs."""
+    weak = [not isinstance(v, Tensor) or not (v.ndim or v.dtype == np.float16) for v in (x, y)]
+    if not any(weak) or isinstance(x, np.ndarray) or isinstance(y, np.ndarray):
+        return None
+    x, y = (v if w else to(v, np.float32) for v, w in zip((x, y), weak, strict=True))
+    return to(op(x, y), np.float16)
+
+
 def float(x: Tensor) -> Tensor:
     """As float32."""
     return to(x, np.float32)

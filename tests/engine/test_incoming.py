@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import operator
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -456,3 +457,49 @@ def test_a_tensor_with_a_gradient_leaves_only_by_force() -> None:
 def test_bytes_of_all_elements() -> None:
     assert mg.zeros(2, 3).nbytes == 24 and mg.zeros(2, dtype=mg.uint8)[:0].nbytes == 0
     assert mg.zeros(3).expand(4, 3).nbytes == 48
+
+
+# float16 and plain numbers.
+
+
+def test_a_number_is_not_rounded_to_float16_first() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    x = np.array([0, 1e-3, 1, -2, 30000, np.inf], np.float16)
+    g = np.linspace(1, 2, 6).astype(np.float16)
+    for number in (65536.0, 70000, -1e-6, 0.1, 3, 1e5, 1e-30):
+        for name in ("mul", "div"):
+            t, m = torch.from_numpy(x.copy()).requires_grad_(), mg.tensor(x, requires_grad=True)
+            for n, theirs, ours in ((number, t, m), (0.5, t, m)):
+                y, z = getattr(theirs, name)(n), getattr(ours, name)(n)
+                y.backward(torch.from_numpy(g))
+                z.backward(g)
+                assert z.dtype == "float16"
+                np.testing.assert_array_equal(z.detach().numpy(), y.detach().numpy())
+            np.testing.assert_array_equal(m.grad.numpy(), t.grad.numpy())
+    assert (mg.tensor(x)[2:3] * 65536.0).item() == float("inf")
+    assert (mg.tensor(x)[1:2] * 65536.0).item() == pytest.approx(65.6, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow"])
+def test_float16_and_numbers_are_rounded_once(name: str) -> None:
+    f = getattr(operator, name)
+    x = np.array([1e-3, 0.3, 1, 2, 300, 30000], np.float16)
+    wide = x.astype(np.float32)
+    for number in (65536.0, 70000, 0.1, 3, 1e-6):
+        n = np.float32(number)
+        with np.errstate(all="ignore"):
+            forward, backward = f(wide, n).astype(np.float16), f(n, wide).astype(np.float16)
+        for other in (number, mg.tensor(float(number))):
+            for y, expected in (
+                (f(mg.tensor(x), other), forward),
+                (f(other, mg.tensor(x)), backward),
+            ):
+                assert y.dtype == "float16"
+                np.testing.assert_array_equal(y.array, expected)
+
+
+def test_float16_in_place() -> None:
+    x = mg.tensor([1.0, 2.0], dtype=mg.float16)
+    x *= 0.1
+    x.div_(1e-3)
+    assert x.dtype == "float16" and x.tolist() == pytest.approx([100.0, 200.0], rel=1e-3)
