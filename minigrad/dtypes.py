@@ -51,7 +51,7 @@ def result_dtype(*values: Any) -> np.dtype[Any]:
 
 def native(dtype: Any) -> np.dtype[Any]:
     """A dtype in this machine's byte order, the same object every time."""
-    kind = np.dtype(dtype)
+    kind: np.dtype[Any] = np.dtype(dtype)
     return kind if kind.isnative else np.dtype(kind.type)
 
 
