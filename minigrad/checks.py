@@ -59,7 +59,7 @@ def _as_int(value: Any) -> int | None:
         return None
     try:
         return operator.index(value)
-    except (TypeError, RuntimeError):  # Tensor raises the second where it has several elements
+    except TypeError:
         return None
 
 

@@ -35,21 +35,27 @@ def result_dtype(*values: Any) -> np.dtype[Any]:
         if dtype is None or dtype.kind not in CATEGORY:
             raise TypeError(f"expected tensors or numbers, got {type(value).__name__}")
         known = best[rank]
-        best[rank] = dtype if known is None else _promote(known, dtype)
+        best[rank] = dtype if known is None else promote(known, dtype)
     result: np.dtype[Any] | None = None
     for candidate in best:
         if candidate is None:
             continue
         if result is None or CATEGORY[candidate.kind] > CATEGORY[result.kind]:
             if result is not None and candidate.kind == "c" and result.kind == "f":
-                candidate = _promote(candidate, result)
+                candidate = promote(candidate, result)
             result = candidate
     if result is None:
         raise TypeError("expected at least one tensor or number")
-    return result
+    return result if result.isnative else native(result)
 
 
-def _promote(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+def native(dtype: Any) -> np.dtype[Any]:
+    """A dtype in this machine's byte order, the same object every time."""
+    kind: np.dtype[Any] = np.dtype(dtype)
+    return kind if kind.isnative else np.dtype(kind.type)
+
+
+def promote(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     """Promote within a category by numpy's rule; across categories the higher one stays."""
     if CATEGORY[a.kind] == CATEGORY[b.kind] or "c" in (a.kind, b.kind):
         return np.promote_types(a, b)

@@ -15,6 +15,7 @@ from minigrad import changes, modes
 from minigrad.checks import asked
 from minigrad.closures import look_at
 from minigrad.dtypes import CATEGORY, float32, result_dtype
+from minigrad.incoming import taken
 from minigrad.tape import Array, Node
 from minigrad.tensor import Tensor, node_of, wrap
 from minigrad.views import Window, overlaps
@@ -36,10 +37,7 @@ def operands(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]
         raise TypeError(f"{asked(name)}: {error}") from None
     if floating and CATEGORY[dtype.kind] < 2:
         dtype = float32
-    arrays = tuple(
-        np.asarray(v.array if isinstance(v, Tensor) else v).astype(dtype, copy=False)
-        for v in values
-    )
+    arrays = tuple([_cast(name, v, dtype) for v in values])
     if len(arrays) > 1:
         check_broadcast(name, arrays)
     return arrays
@@ -71,9 +69,27 @@ def _number(name: str, y: float, dtype: np.dtype[Any]) -> Any:
         with np.errstate(over="ignore"):
             return np.array(y, dtype)
     except OverflowError:
-        raise ValueError(
-            f"{name}: the number of {len(str(abs(y)))} digits is too large for {dtype}"
-        ) from None
+        raise _too_large(name, y, dtype) from None
+
+
+def _cast(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
+    """The array of an operand in the common dtype. Integers wrap, as in all arithmetic."""
+    if type(value) in (float, int) and dtype.kind == "f":
+        return cast(Array, _number(name, value, dtype))
+    a = np.asarray(value.array if isinstance(value, Tensor) else value)
+    if a.ndim or a.dtype is dtype:
+        return a.astype(dtype, copy=False)
+    try:
+        with np.errstate(over="ignore"):  # a 0-d tensor counts as a number, which may be too large
+            return a.astype(dtype)
+    except OverflowError:
+        raise _too_large(name, value, dtype) from None
+
+
+def _too_large(name: str, value: Any, dtype: np.dtype[Any]) -> ValueError:
+    return ValueError(
+        f"{name}: the number of {len(str(abs(value)))} digits is too large for {dtype}"
+    )
 
 
 def check_broadcast(name: str, arrays: Sequence[Array]) -> None:
@@ -206,14 +222,14 @@ def record(
             f"record: the inputs of {name!r} must be a tuple of tensors, got "
             f"{type(inputs).__name__}: an only one is written (x,)"
         )
+    if type(out) is not ndarray or not out.dtype.isnative:
+        out = _array(name, out)
     nodes: tuple[Node | None, ...] = ()
     for x in inputs:
         node = (x.node if x.base is None else node_of(x)) if isinstance(x, Tensor) else None
         nodes += (node,)
     if not modes.grad_enabled.get() or not any(nodes):
         return _unrecorded(name, out, base)
-    if type(out) is not ndarray:
-        out = _array(name, out)
     if out.dtype.kind not in "fc":  # integers and bools carry no gradient
         return wrap(out, None, base)
     look_at(name, vjp)
@@ -318,7 +334,8 @@ def _array(name: str, out: Any) -> Array:
         raise TypeError(
             f"record: the result of {name!r} must be an array, got a Tensor: use .array"
         )
-    return np.asarray(out)
+    array = np.asarray(out)
+    return array if array.dtype.isnative else taken(name, array)
 
 
 def numpy_names(op: Callable[..., R]) -> Callable[..., R]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from minigrad.dtypes import CATEGORY
 from minigrad.files import replacing
+from minigrad.incoming import as_array
 from minigrad.interrupts import deferred
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
@@ -231,7 +232,7 @@ def _decode(value: Any, archive: ZipFile, members: dict[str, ZipInfo]) -> Any:
             return array[()]
         if array.dtype.kind not in CATEGORY:
             raise _CorruptError(f"{content} has dtype {array.dtype}, no tensor's")
-        return wrap(array).requires_grad_(bool(value.get("requires_grad")))
+        return wrap(as_array(array)).requires_grad_(bool(value.get("requires_grad")))
     if kind in ("list", "tuple"):
         items = [_decode(item, archive, members) for item in content]
         return items if kind == "list" else tuple(items)

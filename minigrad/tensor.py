@@ -14,8 +14,9 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad import modes, tape
-from minigrad.checks import asked, axis_of
-from minigrad.dtypes import CATEGORY, PYTHON_DTYPE, WEAK_DTYPE, float32
+from minigrad.checks import axis_of
+from minigrad.dtypes import PYTHON_DTYPE, float32
+from minigrad.incoming import Holder, as_array, made
 from minigrad.tape import Array, Leaf, Node
 from minigrad.views import Window
 
@@ -23,12 +24,14 @@ T = TypeVar("T", bound="Tensor")
 _new = object.__new__
 
 
-class Tensor:
+class Tensor(Holder):
     """An n-dimensional array that can be differentiated.
 
     Args:
-        data: a number, a nested list, an array or a Tensor; copied. Python numbers and lists become
-            float32 (or int64, bool); arrays keep their dtype.
+        data: sizes, whose memory is left as it comes (`Tensor(2, 3)`, and `Tensor(5)`, of 5
+            elements); or what is copied: a nested list, whose numbers become float32; an array or
+            tensor of any library, which keeps its dtype (of integers, too; PyTorch makes those of
+            an array float32). `minigrad.tensor` keeps integers, and takes a number.
         requires_grad: collect a gradient in `.grad` when something computed from it runs
             `backward()`. Floating dtypes only.
         dtype: convert to this dtype.
@@ -44,8 +47,8 @@ class Tensor:
     base: Tensor | None  # what it is a view of; a base has no base
     seen: Node | None  # of a view: base.node as it was when `node` was made
 
-    def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
-        self.array = np.array(as_array(data, dtype))
+    def __init__(self, *data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
+        self.array = made(data, dtype)
         self.node = self.leaf = self.base = None
         if requires_grad:
             self.requires_grad = True
@@ -84,6 +87,11 @@ class Tensor:
     def element_size(self) -> int:
         """Bytes per element."""
         return self.array.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.array.nbytes
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in memory in row-major order."""
@@ -127,8 +135,11 @@ class Tensor:
         return int(self.item())
 
     def __index__(self) -> int:
-        if self.array.dtype.kind not in "iub":
-            raise TypeError(f"only integer tensors can be an index, got dtype {self.dtype}")
+        if self.array.dtype.kind not in "iub" or self.array.size != 1:
+            raise TypeError(
+                f"only integer tensors of one element can be an index, got {self.dtype} of shape "
+                f"{self.shape}"
+            )
         return int(self.item())
 
     def tolist(self) -> Any:
@@ -164,14 +175,24 @@ class Tensor:
             self.leaf.become(array.shape, array.dtype)
         self.array, self.base = array, None
 
-    def numpy(self) -> Array:
-        """The array itself, sharing memory; refused while it requires a gradient."""
-        if self.requires_grad:
+    def numpy(self, *, force: bool = False) -> Array:
+        """The array itself, sharing memory; refused while it requires a gradient, unless forced."""
+        if self.requires_grad and not force:
             raise RuntimeError("numpy() of a tensor that requires grad: use .detach().numpy()")
         return self.array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """The memory for another library, as its `from_dlpack(x)` asks for it."""
+        if self.requires_grad:
+            raise BufferError("a tensor that requires grad cannot be exported: use .detach()")
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        """The CPU."""
+        return self.array.__dlpack_device__()
 
     def __repr__(self) -> str:
         text = np.array2string(self.array, separator=", ", prefix="tensor(", precision=4)
@@ -393,38 +414,10 @@ def node_of(x: Tensor) -> Node | None:
 def rebuild(kind: type[T], data: Array, requires_grad: bool) -> T:
     """Unpickle a leaf."""
     out = kind.__new__(kind)
-    out.array = data
+    out.array = as_array(data)
     out.node = out.leaf = out.base = None
     out.requires_grad = requires_grad
     return out
-
-
-def as_array(data: Any, dtype: Any = None) -> Array:
-    """The array of a number, list, array or Tensor, by the rules of `Tensor(data, dtype=...)`."""
-    if isinstance(data, Tensor):
-        array = data.array
-    elif isinstance(data, np.ndarray | np.generic):
-        array = np.asarray(data)
-    else:
-        if isinstance(data, list | tuple):
-            data = _plain(data)
-        try:
-            array = np.asarray(data)
-        except ValueError as error:
-            raise ValueError(f"tensor: the nested list is not rectangular ({error})") from None
-        if dtype is None and array.dtype.kind in CATEGORY:
-            array = array.astype(WEAK_DTYPE[array.dtype.kind])
-    if array.dtype.kind not in CATEGORY:
-        got = type(data).__name__
-        raise TypeError(f"{asked('tensor')}: expected a tensor, an array or numbers, got {got}")
-    return array if dtype is None else array.astype(np.dtype(dtype), copy=False)
-
-
-def _plain(items: Any) -> Any:
-    """Nested lists with tensors in them as nested lists of numbers and arrays."""
-    if isinstance(items, Tensor):
-        return items.array
-    return [_plain(item) for item in items] if isinstance(items, list | tuple) else items
 
 
 def seed(output: Tensor, gradient: Any, who: str) -> tuple[Node, Array]:
@@ -442,9 +435,7 @@ def seed(output: Tensor, gradient: Any, who: str) -> tuple[Node, Array]:
                 f"{output.shape}: reduce it to a loss, or pass the gradient with respect to it"
             )
         return node, np.ones(output.shape, output.dtype)
-    if isinstance(gradient, Tensor):
-        gradient = gradient.array
-    gradient = np.asarray(gradient)
+    gradient = as_array(gradient, name=who)
     if gradient.shape != output.shape:
         raise RuntimeError(
             f"{who}: got a gradient of shape {gradient.shape} for an output of shape {output.shape}"

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks import integer
+from minigrad.incoming import as_array, is_array
 from minigrad.ops.joining import stack
 from minigrad.ops.random import generator
 from minigrad.tape import Array
-from minigrad.tensor import Tensor, as_array, wrap
+from minigrad.tensor import Tensor, wrap
 
 # Batches of these are one index into the arrays; other datasets are asked sample by sample.
 Arrays = Tensor | np.ndarray
@@ -37,24 +38,27 @@ class TensorDataset(Dataset):
     """Samples that are rows of tensors or arrays: `dataset[i]` is `(x[i], y[i], …)`.
 
     Args:
-        tensors: tensors or arrays of the same length; their memory is shared.
+        tensors: tensors or arrays, of any library, of the same length; their memory is shared.
     """
 
-    def __init__(self, *tensors: Arrays) -> None:
+    def __init__(self, *tensors: Any) -> None:
         if not tensors:
             raise ValueError("TensorDataset: expected at least one tensor")
         for i, t in enumerate(tensors):
-            if not isinstance(t, Tensor | np.ndarray):
+            if not is_array(t):
                 raise TypeError(
                     f"TensorDataset: argument {i} is a {type(t).__name__}, expected a tensor or "
                     "an array"
                 )
+        self.tensors = tuple(
+            t if isinstance(t, Tensor) else wrap(as_array(t, name="TensorDataset")) for t in tensors
+        )
+        for i, t in enumerate(self.tensors):
             if not t.ndim:
                 raise ValueError(f"TensorDataset: argument {i} has no axis to take samples from")
-        lengths = [len(t) for t in tensors]
+        lengths = [len(t) for t in self.tensors]
         if len(set(lengths)) > 1:
             raise ValueError(f"TensorDataset: the tensors differ in length, got {lengths}")
-        self.tensors = tuple(t if isinstance(t, Tensor) else wrap(as_array(t)) for t in tensors)
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
         return tuple(_rows(t, index) for t in self.tensors)
@@ -67,7 +71,7 @@ class Subset(Dataset):
     """The samples of `dataset` with these numbers, in this order."""
 
     def __init__(self, dataset: Any, indices: Iterable[int] | Arrays) -> None:
-        numbers = as_array(indices if isinstance(indices, Arrays) else list(indices))
+        numbers = as_array(indices if is_array(indices) else list(indices))
         if numbers.size and numbers.dtype.kind not in "iu":
             raise TypeError(f"Subset: expected integer indices, got dtype {numbers.dtype}")
         n = len(dataset)
@@ -283,8 +287,8 @@ def gather(dataset: Any, numbers: Array) -> Any:
 def default_collate(samples: list[Any]) -> Any:
     """Stack samples into a batch, inside tuples, lists and dicts too.
 
-    Tensors, arrays and numbers become tensors with a first axis of samples (Python floats float64,
-    ints int64); tuples and lists become lists; strings and bytes are only listed.
+    Tensors, arrays (of any library) and numbers become tensors with a first axis of samples (Python
+    floats float64, ints int64); tuples and lists become lists; strings and bytes are only listed.
 
     Raises:
         TypeError, ValueError: samples differ in shape, length or keys, or are of another kind.
@@ -294,11 +298,12 @@ def default_collate(samples: list[Any]) -> Any:
     first = samples[0]
     if isinstance(first, Tensor):
         return _stack(samples)
-    if isinstance(first, np.ndarray | np.generic | bool | int | float | complex):
-        _check_alike(samples, np.shape)
-        return wrap(np.stack([np.asarray(s) for s in samples]))
     if isinstance(first, str | bytes):
         return samples
+    if isinstance(first, bool | int | float | complex) or is_array(first):
+        taken = [as_array(s, name="default_collate") if is_array(s) else s for s in samples]
+        _check_alike(taken, np.shape)
+        return wrap(np.stack([np.asarray(s) for s in taken]))
     if isinstance(first, Mapping):
         _check_alike(samples, lambda s: set(s))
         return {key: default_collate([s[key] for s in samples]) for key in first}

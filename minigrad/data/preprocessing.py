@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from minigrad.checks import number, one_of
+from minigrad.dtypes import native
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
@@ -80,7 +81,7 @@ class _Preprocessing:
             raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
         if array.ndim < 1:
             raise ValueError(f"{name}: expected samples (N, …), got a single number")
-        dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float32)
+        dtype = native(array.dtype) if array.dtype.kind == "f" else np.dtype(np.float32)
         return array.astype(np.float64), dtype
 
     def _learn(self, x: Array) -> None:

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.tensor import Tensor, as_array
+from minigrad.incoming import as_array
+from minigrad.tensor import Tensor
 
 
 class Parameter(Tensor):
     """A tensor that becomes a module's parameter when it is assigned to one.
 
     Args:
-        data: a Tensor, whose memory is shared, or what `Tensor(data)` takes, which is copied.
+        data: a Tensor, whose memory is shared, or what `minigrad.tensor` takes, which is copied.
         requires_grad: False makes a parameter that training leaves alone.
     """
 

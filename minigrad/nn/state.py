@@ -12,6 +12,7 @@ import numpy as np
 
 from minigrad.changes import note_change
 from minigrad.dtypes import CATEGORY
+from minigrad.incoming import as_array, is_array
 from minigrad.interrupts import deferred
 from minigrad.ops.convert import dtype_of
 from minigrad.tape import Array
@@ -84,7 +85,7 @@ def load(module: Any, state_dict: Any, strict: bool) -> IncompatibleKeys:
             for key, tensor in tensors.items():
                 if owners:
                     undo.append((partial(_write, tensor), tensor.array.copy()))
-                _write(tensor, _array(state_dict[key]))
+                _write(tensor, _array(key, state_dict[key]))
             for key, owner in owners.items():
                 if hasattr(owner, "get_extra_state"):
                     undo.append((owner.set_extra_state, deepcopy(owner.get_extra_state())))
@@ -110,17 +111,15 @@ def _may_be_missing(key: str) -> bool:
     return key.rpartition(".")[2] == "num_batches_tracked"
 
 
-def _array(value: Any) -> Any:
-    return value.array if isinstance(value, Tensor) else value
+def _array(key: str, value: Any) -> Any:
+    return as_array(value, name=f"load_state_dict: {key}")
 
 
 def _misfit(key: str, target: Tensor, value: Any) -> str | None:
     """Why a value cannot be copied into `target`, if so."""
-    array = _array(value)
-    if not isinstance(array, np.ndarray | np.generic):
-        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-        hint = ": convert it with .numpy()" if hasattr(value, "numpy") else ""
-        return f"wrong type for {key}: expected a tensor or array, got {kind}{hint}."
+    if not is_array(value):
+        return f"wrong type for {key}: expected a tensor or array, got {type(value).__name__}."
+    array = _array(key, value)
     if array.shape != target.shape:
         return (
             f"size mismatch for {key}: copying a param with shape {array.shape} from checkpoint, "

@@ -77,7 +77,8 @@ UNARY = {
 }  # fmt: skip
 IN_PLACE = {
     "add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "pow": "pow_",
-    "floordiv": "floor_divide_", "mod": "remainder_",
+    "floordiv": "floor_divide_", "mod": "remainder_", "and": "bitwise_and_", "or": "bitwise_or_",
+    "xor": "bitwise_xor_",
 }  # fmt: skip
 
 

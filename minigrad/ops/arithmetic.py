@@ -6,11 +6,15 @@ derivative through (see autograd.py). Division by zero and the like give inf and
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minigrad.checks import integer, number, one_of
+from minigrad.dtypes import float16
+from minigrad.incoming import as_array, check_numbers
+from minigrad.ops.convert import in_float32
 from minigrad.recording import (
     check_broadcast,
     operand,
@@ -19,7 +23,7 @@ from minigrad.recording import (
     record_each,
     refuse_numbers,
 )
-from minigrad.tensor import Tensor, as_array, wrap
+from minigrad.tensor import Tensor, wrap
 
 quiet = np.errstate(all="ignore")
 
@@ -30,6 +34,8 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     if alpha != 1:
         other = mul(other, number("add", "alpha", alpha))
     a, b = operands("add", input, other)
+    if a.dtype is float16 and (out := in_float32(add, input, other)) is not None:
+        return out
     return record_each("add", a + b, (input, lambda g: g), (other, lambda g: g))
 
 
@@ -39,6 +45,8 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     if alpha != 1:
         other = mul(other, number("sub", "alpha", alpha))
     a, b = operands("sub", input, other)
+    if a.dtype is float16 and (out := in_float32(sub, input, other)) is not None:
+        return out
     for v in (input, other):
         if isinstance(v, bool) or (isinstance(v, Tensor) and v.array.dtype.kind == "b"):
             raise RuntimeError(
@@ -51,6 +59,8 @@ def mul(input: Any, other: Any) -> Tensor:
     """x·y."""
     # y = a·b        dL/da = g·b        dL/db = g·a
     a, b = operands("mul", input, other)
+    if a.dtype is float16 and (out := in_float32(mul, input, other)) is not None:
+        return out
     return record_each("mul", a * b, (input, lambda g: g * b), (other, lambda g: g * a))
 
 
@@ -62,6 +72,9 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     if rounding_mode == "floor":
         return floor_divide(input, other)
     a, b = operands("div", input, other, floating=rounding_mode is None)
+    op = partial(div, rounding_mode=rounding_mode)
+    if a.dtype is float16 and (out := in_float32(op, input, other)) is not None:
+        return out
     if rounding_mode == "trunc":
         if np.result_type(a, b).kind in "iub":
             _refuse_zero("div", b)
@@ -84,6 +97,8 @@ def _refuse_zero(name: str, b: Any) -> None:
 def floor_divide(input: Any, other: Any) -> Tensor:
     """The quotient rounded down; its gradient is 0."""
     a, b = operands("floor_divide", input, other)
+    if a.dtype is float16 and (out := in_float32(floor_divide, input, other)) is not None:
+        return out
     if np.result_type(a, b).kind in "iub":
         _refuse_zero("floor_divide", b)
     with np.errstate(all="ignore"):
@@ -97,6 +112,8 @@ def remainder(input: Any, other: Any) -> Tensor:
     if not isinstance(other, Tensor):
         refuse_numbers("remainder", input, hint="one of the two must be a tensor")
     a, b = operands("remainder", input, other)
+    if a.dtype is float16 and (out := in_float32(remainder, input, other)) is not None:
+        return out
     if np.result_type(a, b).kind in "iub":
         _refuse_zero("remainder", b)
     with np.errstate(all="ignore"):
@@ -123,10 +140,14 @@ def pow(input: Any, exponent: Any) -> Tensor:
     if not isinstance(exponent, Tensor):
         refuse_numbers("pow", input, hint="one of the two must be a tensor")
     a, b = operands("pow", input, exponent)
+    if a.dtype is float16 and (out := in_float32(pow, input, exponent)) is not None:
+        return out
     kind = np.result_type(a, b).kind
     if kind == "b":
         raise RuntimeError("pow: bool tensors are not supported: convert them")
     constant = exponent if isinstance(exponent, int | float) else None
+    if kind in "iu":
+        check_numbers("pow", np.result_type(a, b), exponent)
     if kind in "iu" and np.any(np.less(b, 0)):
         if constant is not None:
             raise ValueError("pow: integers cannot take negative powers: use a floating dtype")
@@ -337,6 +358,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
         raise ValueError("clamp: at least one of min and max is needed")
     values = [v for v in (input, min, max) if v is not None]
     a, *bounds = operand_arrays("clamp", *values)
+    check_numbers("clamp", a.dtype, min, max)
     low, high = None if min is None else bounds[0], None if max is None else bounds[-1]
     out = a if low is None else _choose(a.real < low.real, low, a)
     out = out if high is None else _choose(out.real > high.real, high, out)  # max wins over min
@@ -370,6 +392,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     a, b = operands("where", input, other)
     check_broadcast("where", [mask, np.asarray(a), np.asarray(b)])
     dtype = np.result_type(a, b) if not (np.isscalar(a) and np.isscalar(b)) else None
+    if dtype is not None and dtype.kind in "iu":
+        check_numbers("where", dtype, input, other)
     out = np.where(mask, a, b)
     out = out if dtype is None else out.astype(dtype, copy=False)
     maps = (input, lambda g: np.where(mask, g, 0)), (other, lambda g: np.where(mask, 0, g))

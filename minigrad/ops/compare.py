@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks import number
+from minigrad.incoming import as_array
 from minigrad.recording import check_broadcast, operand, operands, refuse_numbers
-from minigrad.tensor import Tensor, as_array, wrap
+from minigrad.tensor import Tensor, wrap
 
 
 def _comparison(name: str, function: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.device import check_device
 from minigrad.device import device as device_type
+from minigrad.dtypes import native
 from minigrad.ops.shape import clone
 from minigrad.recording import record_each
 from minigrad.tensor import Tensor
@@ -23,7 +24,7 @@ def dtype_of(name: str, args: tuple[Any, ...], dtype: Any, device: Any) -> np.dt
             dtype = arg.dtype if isinstance(arg, Tensor) else arg
     check_device(name, device)
     try:
-        return None if dtype is None else np.dtype(dtype)
+        return None if dtype is None else native(dtype)
     except TypeError:
         raise TypeError(f"{name}: expected a dtype, a tensor or 'cpu', got {dtype!r}") from None
 
@@ -40,7 +41,19 @@ def to(
         return clone(x) if copy else x
     if x.dtype.kind == "c" and dtype.kind == "f":  # a probe keeps its derivative
         return clone(x)
-    return record_each("to", x.array.astype(dtype), (x, lambda g: g))
+    with np.errstate(over="ignore", invalid="ignore"):
+        out = x.array.astype(dtype)
+    return record_each("to", out, (x, lambda g: g))
+
+
+def in_float32(op: Any, x: Any, y: Any) -> Tensor | None:
+    """`op` of a float16 tensor and a number, or a 0-d tensor of another dtype, neither of which is
+    to be rounded to float16 first: computed in float32 and rounded once. None of other pairs."""
+    weak = [not isinstance(v, Tensor) or not (v.ndim or v.dtype == np.float16) for v in (x, y)]
+    if not any(weak) or isinstance(x, np.ndarray) or isinstance(y, np.ndarray):
+        return None
+    x, y = (v if w else to(v, np.float32) for v, w in zip((x, y), weak, strict=True))
+    return to(op(x, y), np.float16)
 
 
 def float(x: Tensor) -> Tensor:

@@ -10,31 +10,56 @@ import numpy as np
 from minigrad.checks import integer, number
 from minigrad.device import check_device
 from minigrad.dtypes import float32, int64
-from minigrad.ops.shape import sizes_of
-from minigrad.tensor import Tensor, as_array, wrap
+from minigrad.incoming import as_array, fitting, is_array, taken
+from minigrad.ops.convert import to
+from minigrad.ops.shape import clone, sizes_of
+from minigrad.tensor import Tensor, wrap
 
 
 def tensor(
     data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """A copy of numbers, nested lists or arrays as a tensor."""
+    """A copy of numbers, nested lists, or arrays and tensors of any library. Plain numbers become
+    float32 (int64, bool), others keep their dtype; a value that an integer dtype cannot hold is a
+    RuntimeError."""
     check_device("tensor", device)
-    return Tensor(data, requires_grad, dtype)
+    return wrap(np.array(as_array(data, dtype))).requires_grad_(requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """The tensor itself, or a tensor that shares an array's memory where it can."""
+    """The tensor itself, in another dtype if one is given; or a tensor that shares the memory of an
+    array or of another library's tensor where it can."""
     check_device("as_tensor", device)
-    if isinstance(data, Tensor) and (dtype is None or data.dtype == np.dtype(dtype)):
-        return data
-    return wrap(as_array(data, dtype))
+    if isinstance(data, Tensor):
+        return data if dtype is None else to(data, dtype)
+    return wrap(as_array(data, dtype, "as_tensor"))
+
+
+def asarray(
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`as_tensor`; with copy=True always a copy, with copy=False an error where one is needed."""
+    x = as_tensor(obj, dtype, device)
+    shared = is_array(obj) and np.may_share_memory(taken("asarray", obj), x.array)
+    if copy is False and not shared:
+        raise ValueError(f"asarray: {type(obj).__name__} cannot become a tensor without a copy")
+    x = clone(x) if copy and shared else x
+    return x.requires_grad_() if requires_grad else x
 
 
 def from_numpy(ndarray: Any) -> Tensor:
-    """A tensor that shares the array's memory."""
+    """A tensor that shares the array's memory; of an array in another byte order, a copy."""
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"from_numpy: expected a numpy array, got {type(ndarray).__name__}")
-    return wrap(as_array(ndarray))
+    return wrap(as_array(ndarray, name="from_numpy"))
+
+
+def from_dlpack(ext_tensor: Any) -> Tensor:
+    """A tensor that shares the memory of another library's tensor, which has `__dlpack__`."""
+    if not hasattr(ext_tensor, "__dlpack__"):
+        raise TypeError(f"from_dlpack: {type(ext_tensor).__name__} has no __dlpack__")
+    return wrap(as_array(np.from_dlpack(ext_tensor), name="from_dlpack"))
 
 
 def shape_of(name: str, sizes: tuple[Any, ...], size: Any = ()) -> tuple[int, ...]:
@@ -47,7 +72,7 @@ def shape_of(name: str, sizes: tuple[Any, ...], size: Any = ()) -> tuple[int, ..
 
 def _new(name: str, array: Any, device: Any, requires_grad: bool) -> Tensor:
     check_device(name, device)
-    return wrap(array).requires_grad_(requires_grad)
+    return wrap(taken(name, array)).requires_grad_(requires_grad)
 
 
 def zeros(
@@ -74,12 +99,17 @@ def empty(
     return _new("empty", array, device, requires_grad)
 
 
+def _filling(name: str, value: Any, dtype: Any) -> Any:
+    kind = as_array(value, name=name).dtype if dtype is None else np.dtype(dtype)
+    return fitting(name, value, kind)
+
+
 def full(
     size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """One number everywhere."""
-    array = np.full(shape_of("full", (size,)), as_array(fill_value, dtype)[()])
+    array = np.full(shape_of("full", (size,)), _filling("full", fill_value, dtype))
     return _new("full", array, device, requires_grad)
 
 
@@ -96,15 +126,17 @@ def arange(
     )
     if step == 0 or not math.isfinite((end - start) / step) or (end - start) * step < 0:
         raise RuntimeError(f"arange: steps of {step} do not lead from {start} to {end}")
-    if dtype is None:
-        whole = all(isinstance(v, int) for v in (start, end, step))
-        dtype = int64 if whole else float32
-    elif np.dtype(dtype) == int64:
+    if dtype is not None and np.dtype(dtype) == int64:
         end, start, step = int(end), int(start), int(step)
-    count = math.ceil((end - start) / step)
-    if np.dtype(dtype).kind in "iu":
+    whole = all(isinstance(v, int) for v in (start, end, step))
+    count = -((start - end) // step) if whole else math.ceil((end - start) / step)
+    kind = np.dtype(dtype or (int64 if whole else float32))
+    if kind.kind in "iu":
         start, step = int(start), int(step)
-    array = (start + step * np.arange(count)).astype(dtype)
+        for value in (start, start + step * max(count - 1, 0)):
+            fitting("arange", value, kind)
+    with np.errstate(over="ignore"):
+        array = (start + step * np.arange(count)).astype(kind)
     return _new("arange", array, device, requires_grad)
 
 
@@ -114,10 +146,11 @@ def linspace(
 ) -> Tensor:  # fmt: skip
     """`steps` numbers evenly spaced from start to end, both included."""
     steps = integer("linspace", "steps", steps, 0)
+    kind = np.dtype(float32 if dtype is None else dtype)
+    for value in (start, end):
+        fitting("linspace", value, kind)
     array = np.linspace(float(start), float(end), steps)
-    return _new(
-        "linspace", array.astype(float32 if dtype is None else dtype), device, requires_grad
-    )
+    return _new("linspace", array.astype(kind), device, requires_grad)
 
 
 def eye(
@@ -163,7 +196,7 @@ def full_like(
 ) -> Tensor:  # fmt: skip
     """One number everywhere, in the shape and dtype of x."""
     shape, kind = _like(input, dtype)
-    array = np.full(shape, as_array(fill_value, kind)[()])
+    array = np.full(shape, _filling("full_like", fill_value, kind))
     return _new("full_like", array, device, requires_grad)
 
 

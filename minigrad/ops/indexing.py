@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,46 +9,11 @@ import numpy as np
 from minigrad import kernels, modes
 from minigrad.checks import axis_of, integer, one_of
 from minigrad.dtypes import int32, int64
+from minigrad.incoming import as_array, fitting
+from minigrad.ops.places import Places, places_of
 from minigrad.ops.shape import broadcast_to, reshape
-from minigrad.recording import carry, check_broadcast, operand, overwrite, record, record_each
-from minigrad.tensor import Tensor, as_array, origin, wrap
-
-
-def _key(index: Any, shape: tuple[int, ...]) -> tuple[Any, bool]:
-    """The numpy index for a user's index, and whether it is basic (gives a view)."""
-    items = index if isinstance(index, tuple) else (index,)
-    key: list[Any] = []
-    basic = True
-    for item in items:
-        if isinstance(item, Tensor | np.ndarray | list | range):
-            array = as_array(item) if not isinstance(item, range) else np.asarray(item)
-            if isinstance(item, list | range) and not array.size:
-                array = array.astype(int64)
-            if array.dtype.kind not in "iub":
-                raise IndexError(
-                    f"index: tensors used as an index must be integer or bool, got {array.dtype}"
-                )
-            if array.ndim == 0 and array.dtype.kind in "iu":
-                item = int(array)
-            else:
-                item, basic = array, False
-        elif isinstance(item, bool | np.bool_):
-            basic = False
-        elif isinstance(item, slice):
-            item = slice(
-                *(None if v is None else int(v) for v in (item.start, item.stop, item.step))
-            )
-            if item.step is not None and item.step <= 0:
-                raise ValueError(f"index: slice steps must be positive, got {item.step}: use flip")
-        elif item is not None and item is not Ellipsis:
-            try:
-                item = item.__index__()
-            except AttributeError:
-                raise TypeError(
-                    f"index: expected integers, slices, ..., None or tensors, got {item!r}"
-                ) from None
-        key.append(item)
-    return tuple(key), basic
+from minigrad.recording import carry, check_broadcast, fit, operand, overwrite, record, record_each
+from minigrad.tensor import Tensor, origin, wrap
 
 
 def carrying(a: Any, v: Any) -> Any:
@@ -57,70 +21,94 @@ def carrying(a: Any, v: Any) -> Any:
     return v.dtype if v.dtype.kind == "c" and modes.probing.get() else a.dtype
 
 
-def _read(a: Any, key: Any, index: Any) -> Any:
+def writable(name: str, value: Any, a: Any) -> Any:
+    """`value` as an array to be written to `a`: a number must fit its dtype, a list or an array as
+    well; the elements of a tensor are converted, as `to` does."""
+    if type(value) in (float, int, bool):
+        return fitting(name, value, a.dtype)
+    v = as_array(value, name=name)
+    if not v.ndim:
+        return fitting(name, value, carrying(a, v))
+    return v if isinstance(value, Tensor) else as_array(value, carrying(a, v), name)
+
+
+def _read(name: str, a: Any, index: Any) -> tuple[Places, Any]:
+    """The places of `a` that an index names, and what stands there."""
     try:
-        # with an ellipsis, numpy gives a view of a single element instead of a number
-        return a[key if any(k is Ellipsis for k in key) else (*key, ...)]
-    except IndexError as error:
-        shown = str(index) if not isinstance(index, Tensor) else f"tensor of shape {index.shape}"
-        raise IndexError(f"index: {shown} does not fit shape {a.shape}: {error}") from None
+        places = places_of(index, a.ndim)
+        return places, places.read(a)
+    except (IndexError, TypeError, ValueError, OverflowError) as error:
+        kind = IndexError if isinstance(error, OverflowError) else type(error)
+        shown = f"a tensor of shape {index.shape}" if isinstance(index, Tensor) else repr(index)
+        raise kind(f"{name}: index {shown} does not fit shape {a.shape}: {error}") from None
 
 
 def getitem(input: Any, index: Any) -> Tensor:
-    """x[index]: a view for integers and slices, a copy for tensors and masks."""
+    """x[index]: a view for integers, slices, None and ..., a copy for tensors, lists and masks."""
     # dL/dx = g added up at the places it was read from
     a = operand("getitem", input)
-    key, basic = _key(index, a.shape)
-    out = _read(a, key, index)
-    shape = a.shape
-    # an integer index can name a place twice, a mask or a slice cannot
-    once = basic or all(not isinstance(k, np.ndarray) or k.dtype == bool for k in key)
+    places, out = _read("getitem", a, index)
+    return _recorded("getitem", input, a, places, out)
+
+
+def _recorded(name: str, x: Any, a: Any, places: Places, out: Any) -> Tensor:
+    shape, backend = a.shape, None if places.once else kernels.backend_for(a)
 
     def vjp(g: Any) -> Any:
         dx = np.zeros(shape, g.dtype)
-        if once:
-            dx[key] = g
-        elif len(key) == 1 and g.dtype.kind == "f" and len(shape) > 1:
-            rows = key[0].reshape(-1)
-            rows = np.where(rows < 0, rows + shape[0], rows)
-            width = math.prod(shape[1:])
-            backend.add_at_(dx.reshape(shape[0], width), rows, g.reshape(rows.size, width))
-        else:
-            np.add.at(dx, key, g)
+        places.add(dx, g, backend)
         return (dx,)
 
-    backend = kernels.backend_for(a)
-    return record("getitem", out, (input,), vjp, origin(input) if basic else None)
+    return record(name, out, (x,), vjp, origin(x) if places.arrays is None else None)
 
 
 def setitem(input: Tensor, index: Any, value: Any) -> None:
     """x[index] = value, in place; recorded if x or the value needs a gradient."""
-    # dL/dx = g with zeros at the written places        dL/dvalue = g at the written places
+    # dL/dx = g with zeros at the written places
+    # dL/dvalue = g at the written places, 0 for what was written over in the same breath
     a = input.array
-    key, _ = _key(index, a.shape)
-    old = _read(a, key, index)
-    v = as_array(value)
-    lead = v.ndim - old.ndim
-    if lead > 0 and all(n == 1 for n in v.shape[:lead]):
-        v = v.reshape(v.shape[lead:])
+    places, old = _read("setitem", a, index)
+    v = writable("setitem", value, a)
+    one = places.once and v.size == 1  # a mask takes one value of any dtype
+    other = (
+        isinstance(value, Tensor) and v.dtype != a.dtype and "c" not in (v.dtype.kind, a.dtype.kind)
+    )
+    if other and places.arrays is not None and not one:
+        raise RuntimeError(
+            f"setitem: values of dtype {v.dtype} at places that tensors name in a tensor of "
+            f"dtype {a.dtype}: convert them"
+        )
+    given = v.shape
+    if set(given[: max(v.ndim - old.ndim, 0)]) == {1}:  # leading axes of size 1 may be too many
+        v = v.reshape(given[v.ndim - old.ndim :])
     try:
         np.broadcast_to(v, old.shape)
     except ValueError:
         raise RuntimeError(
-            f"setitem: a value of shape {as_array(value).shape} does not fit the place of shape "
-            f"{old.shape}"
+            f"setitem: a value of shape {given} does not fit the place of shape {old.shape}"
         ) from None
-
-    def without(g: Any) -> Any:
-        g = np.array(g)
-        g[key] = 0
-        return g
-
-    def write(out: Any) -> None:
-        out[key] = v
-
     carry(input, v)
-    overwrite("setitem", input, write, (input, without), (value, lambda g: g[key]))
+    fitted = v.shape
+    overwrite(
+        "setitem",
+        input,
+        lambda out: places.write(out, v),
+        (input, lambda g: without(g, places)),
+        (value, lambda g: fit(staying(g, places), fitted, g.dtype).reshape(given)),
+    )
+
+
+def without(g: Any, places: Places) -> Any:
+    """g with zeros at the places."""
+    g = np.array(g)
+    places.write(g, 0)
+    return g
+
+
+def staying(g: Any, places: Places) -> Any:
+    """g at the places, with zeros for values that a later one for the same place replaced."""
+    values = places.read(g)
+    return values if places.once else np.where(places.stays(g.shape), values, 0)
 
 
 def _along(name: str, a: Any, dim: int, index: Any, same_rank: bool) -> tuple[int, Any]:
@@ -131,7 +119,7 @@ def _along(name: str, a: Any, dim: int, index: Any, same_rank: bool) -> tuple[in
     if same_rank and max(i.ndim, 1) != max(a.ndim, 1) and i.size:
         raise RuntimeError(f"{name}: index of shape {i.shape} for an input of shape {a.shape}")
     check_index(name, i, a.shape[axis] if a.ndim else 1)
-    return axis, i
+    return axis, i.astype(int64, copy=False)
 
 
 def check_index(name: str, i: Any, n: int) -> None:
@@ -141,12 +129,13 @@ def check_index(name: str, i: Any, n: int) -> None:
         raise IndexError(f"{name}: index {worst} is out of range 0 to {n - 1}")
 
 
-def _grid(i: Any, axis: int) -> tuple[Any, ...]:
-    """The full index that reads i[...] along `axis` and stays put elsewhere."""
-    where = list(np.ogrid[tuple(slice(n) for n in i.shape)]) if i.ndim else []
-    if i.ndim:
-        where[axis] = i
-    return tuple(where)
+def _grid(i: Any, axis: int) -> Places:
+    """The places i[...] along `axis`, which stay put elsewhere."""
+    if not i.ndim:
+        return Places((), None, True)
+    where = list(np.ogrid[tuple(slice(n) for n in i.shape)])
+    where[axis] = i
+    return Places((), tuple(where), False)
 
 
 def gather(input: Any, dim: int, index: Any) -> Tensor:
@@ -160,7 +149,8 @@ def gather(input: Any, dim: int, index: Any) -> Tensor:
         return reshape(getitem(reshape(input, -1), i.reshape(-1)), i.shape)
     if not i.size:
         return getitem(reshape(input, -1), np.zeros(i.shape, np.int64))
-    return getitem(input, _grid(i, axis))
+    places = _grid(i, axis)
+    return _recorded("gather", input, a, places, places.read(a))
 
 
 def scatter(
@@ -182,13 +172,14 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor:
 def _scatter(name: str, x: Any, dim: int, index: Any, src: Any, add: bool) -> Tensor:
     # written:  dL/dx = g with zeros at the places, dL/dsrc = g at the places
     # added:    dL/dx = g,                          dL/dsrc = g at the places
+    # Where several are written to one place, those that do not stay there receive 0.
     a = operand(name, x)
     axis, i = _along(name, a, dim, index, True)
-    grid = _grid(i.reshape(i.shape if a.ndim else ()), axis)
-    s = as_array(src)
+    places = _grid(i.reshape(i.shape if a.ndim else ()), axis)
+    s = as_array(src, name=name)
     if isinstance(src, Tensor) and s.dtype != a.dtype and "c" not in (s.dtype.kind, a.dtype.kind):
         raise RuntimeError(f"{name}: src has dtype {s.dtype}, expected the input's {a.dtype}")
-    s, src_shape = s.astype(carrying(a, s)), s.shape
+    s, src_shape = writable(name, src, a).astype(carrying(a, s)), s.shape
     part = tuple(slice(n) for n in i.shape)
     if s.ndim:
         if s.ndim != i.ndim or any(m < n for m, n in zip(s.shape, i.shape, strict=True)):
@@ -197,25 +188,19 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any, add: bool) -> Te
     number = not s.ndim
     out = a.astype(s.dtype)
     if add:
-        np.add.at(out, grid, s)
+        np.add.at(out, places.arrays or (), s)
     else:
-        out[grid] = s
-
-    def dx(g: Any) -> Any:
-        if add:
-            return g
-        g = np.array(g)
-        g[grid] = 0
-        return g
+        places.write(out, s)
 
     def dsrc(g: Any) -> Any:
+        g = places.read(g) if add else staying(g, places)
         if number:
-            return g[grid]
+            return g
         full = np.zeros(src_shape, g.dtype)
-        full[part] = g[grid]
+        full[part] = g
         return full
 
-    return record_each(name, out, (x, dx), (src, dsrc))
+    return record_each(name, out, (x, lambda g: g if add else without(g, places)), (src, dsrc))
 
 
 def index_select(input: Any, dim: int, index: Any) -> Tensor:
@@ -231,7 +216,10 @@ def index_select(input: Any, dim: int, index: Any) -> Tensor:
 
 def take(input: Any, index: Any) -> Tensor:
     """Elements of the flattened tensor at the given positions."""
-    return getitem(reshape(input, -1), as_array(index))
+    i = as_array(index)
+    if i.dtype.kind not in "iu":
+        raise RuntimeError(f"take: the index must be an integer tensor, got dtype {i.dtype}")
+    return getitem(reshape(input, -1), i.reshape(-1).astype(int64)).reshape(i.shape)  # type: ignore[no-any-return]
 
 
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Tensor:
@@ -257,7 +245,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Tensor:
 def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
     """x with `value` (a number or 0-d tensor) where the mask is true."""
     # dL/dx = g where the mask is false        dL/dvalue = Σ g where it is true
-    a, m, v = operand("masked_fill", input), as_array(mask), as_array(value)
+    a, m, v = operand("masked_fill", input), as_array(mask), as_array(value, name="masked_fill")
     if m.dtype != bool:
         raise RuntimeError(f"masked_fill: the mask must be bool, got dtype {m.dtype}")
     check_broadcast("masked_fill", [m, a])
@@ -265,9 +253,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
         raise RuntimeError(
             f"masked_fill: value must be a number or 0-d tensor, got shape {v.shape}"
         )
-    if v.dtype.kind == "c" and carrying(a, v).kind != "c":
-        raise RuntimeError(f"masked_fill: the complex value {v} does not fit dtype {a.dtype}")
-    out = np.where(m, v.astype(carrying(a, v)), a).astype(carrying(a, v), copy=False)
+    out = np.where(m, fitting("masked_fill", value, carrying(a, v)), a)
     return record_each(
         "masked_fill",
         out,
@@ -279,6 +265,8 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
 def masked_select(input: Any, mask: Any) -> Tensor:
     """The elements of x where the mask is true, as a vector."""
     a, m = operand("masked_select", input), as_array(mask)
+    if m.dtype != bool:
+        raise RuntimeError(f"masked_select: the mask must be bool, got dtype {m.dtype}")
     check_broadcast("masked_select", [m, a])
     shape = np.broadcast_shapes(a.shape, m.shape)
     return getitem(broadcast_to(input, shape), wrap(np.broadcast_to(m, shape)))

@@ -9,10 +9,11 @@ import numpy as np
 
 from minigrad import modes
 from minigrad.dtypes import CATEGORY
-from minigrad.ops import activations, arithmetic, indexing, linear, reductions, shape
+from minigrad.incoming import as_array, fitting
+from minigrad.ops import activations, arithmetic, compare, indexing, linear, reductions, shape
 from minigrad.ops.random import generator
 from minigrad.recording import carry, needs_grad, overwrite
-from minigrad.tensor import Tensor, as_array, node_of, wrap
+from minigrad.tensor import Tensor, node_of, wrap
 
 
 def _assign(name: str, x: Tensor, result: Tensor) -> Tensor:
@@ -45,6 +46,7 @@ def _inplace(op: Callable[..., Tensor]) -> Callable[..., Tensor]:
 OPS = {
     arithmetic: "add sub mul div floor_divide remainder neg pow square exp expm1 log log2 log10 "
     "log1p sqrt rsqrt reciprocal sin cos abs sign floor ceil trunc round clamp lerp addcmul",
+    compare: "bitwise_and bitwise_or bitwise_xor bitwise_not",
     activations: "relu sigmoid tanh erf",
     reductions: "cumsum cumprod",
     shape: "triu tril",
@@ -58,12 +60,13 @@ METHODS = {
 
 def fill_(x: Tensor, value: Any) -> Tensor:
     """Every element becomes `value`."""
-    v = as_array(value)
+    v = as_array(value, name="fill_")
     if v.ndim:
         raise RuntimeError(f"fill_: expected a number or 0-d tensor, got shape {v.shape}")
-    if needs_grad(value):
+    if needs_grad(value) or v.dtype.kind == "c":
         return copy_(x, value)
-    return overwrite("fill_", x, lambda out: out.fill(v.item()), (x, np.zeros_like))
+    v = fitting("fill_", value, x.array.dtype)
+    return overwrite("fill_", x, lambda out: out.fill(v), (x, np.zeros_like))
 
 
 def zero_(x: Tensor) -> Tensor:
@@ -73,7 +76,7 @@ def zero_(x: Tensor) -> Tensor:
 
 def copy_(x: Tensor, src: Any) -> Tensor:
     """The values of `src`, broadcast and converted."""
-    v = as_array(src)
+    v = indexing.writable("copy_", src, x.array)
     try:
         values = np.broadcast_to(v, x.shape)
     except ValueError:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from minigrad.checks import axis_of, integer, integers, one_of
 from minigrad.dtypes import result_dtype
+from minigrad.incoming import as_array, fitting
 from minigrad.ops.indexing import index_select
 from minigrad.ops.shape import (
     broadcast_tensors,
@@ -21,7 +22,7 @@ from minigrad.ops.shape import (
     unsqueeze,
 )
 from minigrad.recording import numpy_names, operand, record, record_each, require
-from minigrad.tensor import Tensor, as_array, wrap
+from minigrad.tensor import Tensor, wrap
 
 
 @numpy_names
@@ -222,12 +223,14 @@ def pad(
         if n + before + after < 0:
             raise RuntimeError(f"pad: amounts {amounts} crop more than shape {a.shape} has")
     if mode != "constant":
-        return _pad_from_inside(input, pairs, mode)
+        out = _pad_from_inside(input, pairs, mode)
+        return clone(input) if out is input else out
     grown = [(max(b, 0), max(e, 0)) for b, e in pairs]
     crop = tuple(
         slice(max(-b, 0), n - max(-e, 0)) for n, (b, e) in zip(a.shape, pairs, strict=True)
     )
-    out = np.pad(a[crop], grown, constant_values=0 if value is None else value)
+    fill = fitting("pad", 0 if value is None else value, a.dtype)
+    out = np.pad(a[crop], grown, constant_values=fill)
     inner = tuple(slice(b, n - e) for n, (b, e) in zip(out.shape, grown, strict=True))
     shape = a.shape
 
@@ -239,7 +242,7 @@ def pad(
     return record_each("pad", out, (input, back))
 
 
-def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Tensor:
+def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Any:
     """Every padded element is a copy of an inner one: an index along each padded axis."""
     for axis, (before, after) in enumerate(pairs):
         n = x.shape[axis]
@@ -258,7 +261,7 @@ def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Tensor:
                 raise RuntimeError(f"pad: reflect padding {before, after} must be below size {n}")
             i = n - 1 - np.abs(n - 1 - np.abs(i))
         x = index_select(x, axis, i)
-    return cast(Tensor, x)
+    return x
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:

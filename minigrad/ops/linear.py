@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.incoming import as_array
 from minigrad.ops.arithmetic import add, clamp, div, mul
 from minigrad.ops.reductions import norm
 from minigrad.ops.reductions import sum as total
 from minigrad.ops.shape import broadcast_tensors, reshape
 from minigrad.recording import fit, needs_grad, record, require
-from minigrad.tensor import Tensor, as_array
+from minigrad.tensor import Tensor
 
 LAYER = ("input", "weight", "bias")
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.checks import integer, number, one_of, probability
+from minigrad.incoming import as_array
 from minigrad.ops.activations import log_softmax
 from minigrad.ops.arithmetic import mul, quiet, where
 from minigrad.ops.linear import matrices
@@ -23,7 +24,7 @@ from minigrad.recording import (
     record_each,
     require,
 )
-from minigrad.tensor import Tensor, as_array, wrap
+from minigrad.tensor import Tensor, wrap
 
 
 def _reduced(loss: Tensor, reduction: str) -> Tensor:

@@ -11,9 +11,10 @@ import numpy as np
 from minigrad.checks import integer, probability
 from minigrad.device import check_device
 from minigrad.dtypes import float32, float64, int64
+from minigrad.incoming import as_array, check_numbers
 from minigrad.ops.create import shape_of
 from minigrad.recording import operand, record_each
-from minigrad.tensor import Tensor, as_array, wrap
+from minigrad.tensor import Tensor, wrap
 
 _generator: np.random.Generator | None = None  # made when first asked for: numpy.random takes long
 _making = threading.Lock()
@@ -62,7 +63,7 @@ def set_rng_state(state: dict[str, Any]) -> None:
 
 def _made(name: str, array: Any, dtype: Any, device: Any, requires_grad: bool = False) -> Tensor:
     check_device(name, device)
-    return wrap(np.asarray(array).astype(dtype, copy=False)).requires_grad_(requires_grad)
+    return wrap(as_array(np.asarray(array), dtype, name)).requires_grad_(requires_grad)
 
 
 def rand(
@@ -96,8 +97,10 @@ def randint(
         raise TypeError("randint: size must be given, a tuple of integers")
     if high <= low:
         raise RuntimeError(f"randint: expected low < high, got {low} and {high}")
+    kind = np.dtype(int64 if dtype is None else dtype)
+    check_numbers("randint", kind, low, high - 1)
     array = generator().integers(low, high, shape_of("randint", (size,)))
-    return _made("randint", array, int64 if dtype is None else dtype, device)
+    return _made("randint", array, kind, device)
 
 
 def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Tensor:

@@ -10,10 +10,11 @@ import numpy as np
 
 from minigrad.checks import axis_of, number
 from minigrad.dtypes import int64, uint8
+from minigrad.incoming import as_array
 from minigrad.ops.arithmetic import abs as absolute
 from minigrad.ops.arithmetic import quiet
 from minigrad.recording import floating_operand, numpy_names, operand, record, record_each
-from minigrad.tensor import Tensor, as_array, wrap
+from minigrad.tensor import Tensor, wrap
 
 Dim = Any  # None, an int, or a tuple of ints
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from minigrad.checks import axis_of, integer
 from minigrad.dtypes import float32, int64
+from minigrad.incoming import as_array
 from minigrad.ops.arithmetic import maximum, minimum
 from minigrad.ops.reductions import extreme
 from minigrad.recording import numpy_names, operand, record_each
-from minigrad.tensor import Tensor, as_array, wrap
+from minigrad.tensor import Tensor, wrap
 
 
 class ValuesIndices(NamedTuple):

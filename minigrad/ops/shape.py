@@ -10,8 +10,10 @@ import numpy as np
 
 from minigrad.changes import owner
 from minigrad.checks import axis_of, integer, integers
+from minigrad.dtypes import native
+from minigrad.incoming import as_array
 from minigrad.recording import fit, numpy_names, operand, record, record_each, require
-from minigrad.tensor import Tensor, as_array, origin, wrap
+from minigrad.tensor import Tensor, origin, wrap
 
 
 def _view(name: str, x: Any, out: Any, back: Any) -> Tensor:
@@ -49,7 +51,7 @@ def view(input: Any, *shape: Any) -> Tensor:
     """`reshape` that refuses to copy; with a dtype, the bytes seen as that dtype."""
     a = operand("view", input)
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
-        return wrap(a.view(shape[0]), base=origin(input))
+        return wrap(a.view(native(shape[0])), base=origin(input))
     return _shared("view", input, sizes_of("view", shape))
 
 

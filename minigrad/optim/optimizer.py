@@ -12,6 +12,7 @@ import numpy as np
 
 from minigrad import changes, modes
 from minigrad.checks import integer, number
+from minigrad.incoming import is_array, taken
 from minigrad.interrupts import deferred
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
@@ -234,7 +235,7 @@ class Optimizer:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned, for the same parameters in the same order.
 
-        Tensors and what converts to an array are copied and take their parameter's dtype.
+        Tensors and arrays, PyTorch's as well, are copied and take their parameter's dtype.
 
         Raises:
             ValueError, TypeError: the groups or shapes do not match, or an entry is missing,
@@ -295,9 +296,7 @@ class Optimizer:
         known = self.entries(group)
         if known is None:
             return {
-                key: self._loaded(where, p, key, value)
-                if isinstance(value, Tensor | np.ndarray)
-                else deepcopy(value)
+                key: self._loaded(where, p, key, value) if is_array(value) else deepcopy(value)
                 for key, value in entry.items()
             }
         unknown = [key for key in entry if key not in known]
@@ -310,7 +309,7 @@ class Optimizer:
 
     def _loaded(self, where: str, p: Tensor, key: str, value: Any) -> Tensor:
         try:
-            data = value.array if isinstance(value, Tensor) else np.asarray(value)
+            data = taken(where, value) if is_array(value) else np.asarray(value)
             if data.dtype.kind not in "biuf":
                 raise TypeError(f"dtype {data.dtype}")
         except Exception as error:  # another library's array may refuse to convert

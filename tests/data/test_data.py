@@ -653,7 +653,7 @@ NESTED = {
         for dtype in ("?", "u1", "i2", "i8", "f2", "f4", "f8", "c16", ">f4")
     ],
     "shapes": [np.zeros((0, 3)), np.array(5.0), np.arange(12).reshape(3, 4).T[::2], np.array("s")],
-    "tensors": [Tensor([1.0, 2.0], requires_grad=True), Tensor(3), Tensor([[True]])],
+    "tensors": [Tensor([1.0, 2.0], requires_grad=True), minigrad.tensor(3), Tensor([[True]])],
 }
 
 

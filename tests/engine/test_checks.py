@@ -55,7 +55,8 @@ class TestIntegers:
 
 class TestNumbers:
     @pytest.mark.parametrize(
-        "value", [0.5, np.float32(0.5), np.array(0.5), np.array([0.5]), Tensor(0.5), Tensor([0.5])]
+        "value",
+        [0.5, np.float32(0.5), np.array(0.5), np.array([0.5]), minigrad.tensor(0.5), Tensor([0.5])],
     )
     def test_one_number(self, value):
         got = checks.number("op", "p", value)

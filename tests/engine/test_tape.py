@@ -46,7 +46,7 @@ def collector_off() -> Iterator[None]:
 
 
 def test_a_plus_a_twice() -> None:
-    a = Tensor(1.0, requires_grad=True)
+    a = minigrad.tensor(1.0, requires_grad=True)
     b = a + a
     c = b + b
     c.backward()
@@ -56,7 +56,7 @@ def test_a_plus_a_twice() -> None:
 
 def test_no_path_is_counted_twice() -> None:
     """2^60 paths in 60 doublings: only an engine that visits nodes, not paths, comes back."""
-    a = Tensor(1.0, requires_grad=True, dtype=np.float64)
+    a = minigrad.tensor(1.0, requires_grad=True, dtype=np.float64)
     y = a
     visits = 0
 
@@ -83,7 +83,7 @@ def test_an_old_tensor_used_late() -> None:
 
 
 def test_a_million_ops_forward_and_backward() -> None:
-    a = Tensor(0.0, requires_grad=True, dtype=np.float64)
+    a = minigrad.tensor(0.0, requires_grad=True, dtype=np.float64)
     y = a
     for _ in range(1_000_000):
         y = y + 1.0
@@ -296,7 +296,7 @@ def test_a_shared_part_can_be_retained_and_then_used_up() -> None:
 
 def test_backward_of_what_needs_no_gradient_is_refused() -> None:
     with pytest.raises(RuntimeError, match=r"does not require grad.*requires_grad=True"):
-        Tensor(1.0).backward()
+        minigrad.tensor(1.0).backward()
     with pytest.raises(RuntimeError, match=r"scalar only.*\(3,\)"):
         (leaf(3) * 2).backward()
     with pytest.raises(RuntimeError, match=r"shape \(2,\) for an output of shape \(3,\)"):

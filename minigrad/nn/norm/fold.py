@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import modes
+from minigrad.incoming import as_array
 from minigrad.nn.container import Identity, Sequential
 from minigrad.nn.conv import Conv1d, Conv2d
 from minigrad.nn.linear import Dropout, Linear
@@ -18,7 +19,7 @@ from minigrad.nn.module import Module, Parameter
 from minigrad.nn.norm.batch import BatchNormBase
 from minigrad.nn.pooling import Flatten
 from minigrad.tape import Array, Node
-from minigrad.tensor import Tensor, as_array, wrap
+from minigrad.tensor import Tensor, wrap
 
 Slot = tuple[Module, str]  # the owner of a module, and its name there
 

@@ -1,0 +1,178 @@
+"""Which elements an index names: translated once, for reading, writing and their gradients alike.
+
+PyTorch takes integers, slices and None first, which gives a view, and then picks from that view
+with index arrays and masks. numpy counts an integer among the index arrays, and where a slice
+stands between the two it puts the axes of the result in another order:
+
+    x of shape (4, 4, 3)        x[0, :, [2]]        PyTorch: (4, 1)        numpy: (1, 4)
+
+So an index becomes two that numpy reads as PyTorch does: here [0, :, :], and of that [:, [2]].
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.dtypes import int32, int64
+from minigrad.incoming import as_array
+from minigrad.tensor import Tensor
+
+ALL = slice(None)
+BASIC = (int, slice, type(None))
+
+
+class Places(NamedTuple):
+    """Places of an array, in two steps."""
+
+    basic: tuple[Any, ...]  # gives a view,
+    arrays: tuple[Any, ...] | None  # and these pick from that view, unless it is all
+    once: bool  # no place can be named twice
+
+    def read(self, a: Any) -> Any:
+        """The elements: a view if there are no index arrays, else a copy in row-major order."""
+        a = self._view(a)
+        if self.arrays is None:
+            return a
+        *before, last = self.arrays
+        one = last.dtype != bool and all(k is ALL for k in before)
+        if one and a.size and a.flags.c_contiguous:
+            return a.take(last, len(before))  # faster than a[...]
+        return np.ascontiguousarray(a[self.arrays])
+
+    def write(self, a: Any, values: Any) -> None:
+        """Write the values, which broadcast. Of several for one place the last one stays."""
+        self._view(a)[... if self.arrays is None else self.arrays] = values
+
+    def add(self, a: Any, values: Any, backend: Any) -> None:
+        """Add the values to an array of zeros: at a place that is named twice, both."""
+        if self.once or self.arrays is None:
+            self.write(a, values)
+            return
+        a, (first, *others) = self._view(a), self.arrays
+        if others or first is ALL or a.ndim == 1 or a.dtype.kind != "f" or not a.flags.c_contiguous:
+            np.add.at(a, self.arrays, values)
+        else:
+            n, width = a.shape[0], math.prod(a.shape[1:])
+            rows = np.where(first < 0, first + n, first).reshape(-1)
+            backend.add_at_(a.reshape(n, width), rows, values.reshape(rows.size, width))
+
+    def stays(self, shape: tuple[int, ...]) -> Any:
+        """Which of the values that are written to an array of this shape stay there."""
+        if self.once:
+            return True
+        numbers = np.empty(shape, np.intp)
+        order = np.arange(self.read(numbers).size).reshape(self.read(numbers).shape)
+        self.write(numbers, order)
+        return self.read(numbers) == order
+
+    def _view(self, a: Any) -> Any:
+        return a[(*self.basic, ...)]  # with the ellipsis, a single element is a view, too
+
+
+def places_of(index: Any, ndim: int) -> Places:
+    """The places that a user's index names in an array of so many axes.
+
+    Raises:
+        IndexError: too many indices, or something that is no index.
+        TypeError: a slice of something else than integers and None.
+        ValueError: a slice whose step is not positive.
+    """
+    items = index if type(index) is tuple or _is_tuple(index) else (index,)
+    parts = [item if type(item) is int else _part(item) for item in items]
+    if all(type(part) in BASIC for part in parts):
+        return Places(tuple(parts), None, True)
+    rest = ndim - sum(_axes(part) for part in parts)
+    if rest < 0:
+        raise IndexError(f"too many indices for {ndim} axes")
+    basic: list[Any] = []
+    arrays: list[Any] = []  # for the axes of the view
+    once = True
+    for part in parts:
+        if part is Ellipsis:
+            basic += [ALL] * rest
+            arrays += [ALL] * rest
+        elif isinstance(part, int):
+            basic.append(part)
+        elif not isinstance(part, np.ndarray):
+            basic.append(part)
+            arrays.append(ALL)
+        elif part.dtype == bool and not part.ndim:  # x[True] is x[None][[0]], x[False] x[None][[]]
+            basic.append(None)
+            arrays.append(np.zeros(int(part), np.intp))
+        else:
+            basic += [ALL] * _axes(part)
+            arrays.append(part)
+            once = once and part.dtype == bool
+    for key in (basic, arrays):  # what a second ellipsis adds stands for no axis
+        while key and key[-1] is ALL:
+            key.pop()
+    return Places(tuple(basic), tuple(arrays) or None, once)
+
+
+def _is_tuple(index: Any) -> bool:
+    """Whether PyTorch reads an index as one for several axes: a tuple, and a short list with
+    sequences, tensors, slices, None or an ellipsis in it."""
+    if isinstance(index, tuple):
+        return True
+    if isinstance(index, int | slice | Tensor | np.ndarray) or not isinstance(index, Sequence):
+        return False
+    several = (Tensor, np.ndarray, Sequence, slice)
+    return len(index) < 32 and any(
+        item is None or item is Ellipsis or isinstance(item, several) for item in index
+    )
+
+
+def _axes(part: Any) -> int:
+    """How many axes a part of an index takes."""
+    if part is None or part is Ellipsis:
+        return 0
+    return part.ndim if isinstance(part, np.ndarray) and part.dtype == bool else 1
+
+
+def _part(item: Any) -> Any:
+    """One item of an index: an int, a slice, None, an ellipsis, a mask or an array of integers."""
+    if item is None or item is Ellipsis:
+        return item
+    if isinstance(item, slice):
+        start, stop, step = _whole(item.start), _whole(item.stop), _whole(item.step)
+        if step is not None and step <= 0:
+            raise ValueError(f"slice steps must be positive, got {step}: use flip")
+        return slice(start, stop, step)
+    if isinstance(item, bool | Tensor | np.ndarray):
+        return _array(as_array(item), isinstance(item, Tensor))
+    if isinstance(item, Sequence) and not isinstance(item, str | bytes):
+        return _array(as_array(list(item)), False)
+    try:
+        return operator.index(item)
+    except TypeError:
+        raise IndexError(
+            "expected integers, slices, ..., None, or tensors or lists of integers or bools"
+        ) from None
+
+
+def _whole(value: Any) -> int | None:
+    return value if value is None or type(value) is int else operator.index(value)
+
+
+def _array(a: Any, tensor: bool) -> Any:
+    """An index array as PyTorch reads it: uint8 as a mask, 0-d integers as integers. Tensors must
+    be int64 or int32; arrays and lists become that."""
+    if a.dtype.kind == "b":
+        return a
+    if a.dtype == np.uint8:
+        return a.astype(bool)
+    if a.dtype.kind in "iu" and not a.ndim:
+        return int(a)
+    if a.dtype in (int64, int32):
+        return a
+    if not tensor and (a.dtype.kind in "iu" or not a.size):
+        return a.astype(int64)
+    raise IndexError(
+        f"a tensor used as an index must be integer or bool (int64, int32, bool), got {a.dtype}: "
+        "convert it with .long()"
+    )
