@@ -24,13 +24,11 @@ from minigrad.ops.arithmetic import (
     abs,
     add,
     addcmul,
-    ceil,
     clamp,
     cos,
     div,
     exp,
     expm1,
-    floor,
     floor_divide,
     lerp,
     log,
@@ -45,14 +43,11 @@ from minigrad.ops.arithmetic import (
     pow,
     reciprocal,
     remainder,
-    round,
     rsqrt,
-    sign,
     sin,
     sqrt,
     square,
     sub,
-    trunc,
     where,
 )
 from minigrad.ops.compare import (
@@ -164,6 +159,7 @@ from minigrad.ops.reductions import (
     var,
     var_mean,
 )
+from minigrad.ops.rounding import ceil, floor, round, sign, trunc
 from minigrad.ops.search import (
     argmax,
     argmin,

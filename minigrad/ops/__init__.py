@@ -24,6 +24,7 @@ from minigrad.ops import (
     norm,
     random,
     reductions,
+    rounding,
     search,
     shape,
 )
@@ -32,8 +33,9 @@ from minigrad.tensor import Tensor
 # Methods: Tensor.name is the chapter's function of that name.
 METHODS = {
     arithmetic: "add sub mul div floor_divide remainder neg positive pow square exp expm1 log log2 "
-    "log10 log1p sqrt rsqrt reciprocal sin cos abs sign floor ceil trunc round maximum minimum "
+    "log10 log1p sqrt rsqrt reciprocal sin cos abs maximum minimum "
     "clamp lerp addcmul",
+    rounding: "sign floor ceil trunc round",
     compare: "eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and "
     "bitwise_or bitwise_xor bitwise_not isnan isinf isfinite isclose allclose equal",
     activations: "relu sigmoid tanh erf softmax log_softmax",

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad import modes
 from minigrad.dtypes import CATEGORY
-from minigrad.ops import activations, arithmetic, indexing, linear, reductions, shape
+from minigrad.ops import activations, arithmetic, indexing, linear, reductions, rounding, shape
 from minigrad.ops.random import generator
 from minigrad.recording import carry, needs_grad, overwrite
 from minigrad.tensor import Tensor, as_array, node_of, wrap
@@ -44,7 +44,8 @@ def _inplace(op: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 OPS = {
     arithmetic: "add sub mul div floor_divide remainder neg pow square exp expm1 log log2 log10 "
-    "log1p sqrt rsqrt reciprocal sin cos abs sign floor ceil trunc round clamp lerp addcmul",
+    "log1p sqrt rsqrt reciprocal sin cos abs clamp lerp addcmul",
+    rounding: "sign floor ceil trunc round",
     activations: "relu sigmoid tanh erf",
     reductions: "cumsum cumprod",
     shape: "triu tril",
