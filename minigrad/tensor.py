@@ -6,7 +6,6 @@ The operators and most methods of Tensor *are* the functions of `ops/`; the tabl
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -16,6 +15,7 @@ from numpy import ndarray
 from minigrad import modes, tape
 from minigrad.checks import axis_of
 from minigrad.dtypes import CATEGORY, PYTHON_DTYPE, WEAK_DTYPE, float32
+from minigrad.hooks import RemovableHandle
 from minigrad.tape import Array, Leaf, Node
 from minigrad.views import Window
 
@@ -337,26 +337,6 @@ class Tensor:
         def __matmul__(self, other: Any) -> Tensor: ...
         def __neg__(self) -> Tensor: ...
         def __getitem__(self, index: Any) -> Tensor: ...
-
-
-class RemovableHandle:
-    """What registering a hook returns: `remove()` takes the hook off again."""
-
-    _ids = iter(range(sys.maxsize))
-
-    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
-        self.hooks, self.id = hooks, next(self._ids)
-        hooks[self.id] = hook
-
-    def remove(self) -> None:
-        """Take the hook off."""
-        self.hooks.pop(self.id, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
 
 
 def wrap(data: Any, node: Node | None = None, base: Tensor | None = None) -> Tensor:

@@ -12,11 +12,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from minigrad.hooks import RemovableHandle
 from minigrad.nn import state
 from minigrad.nn.errors import described, joined, note_path
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.state import IncompatibleKeys
-from minigrad.tensor import RemovableHandle, Tensor, wrap
+from minigrad.tensor import Tensor, wrap
 
 __all__ = ["Module", "Parameter"]
 
