@@ -4,7 +4,6 @@ after it `record_each` (pairs of an input and its gradient's map) or `record` (o
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -17,7 +16,7 @@ from minigrad.tape import Array, Node
 from minigrad.tensor import Tensor, node_of, wrap
 from minigrad.views import Window, overlaps
 
-R = TypeVar("R")
+T = TypeVar("T", bound=Tensor)
 Pair = tuple[Any, Callable[[Any], Any]]
 
 
@@ -202,7 +201,7 @@ def record(
     return wrap(out, node, base)
 
 
-def overwrite(name: str, x: Tensor, write: Callable[[Any], None], *pairs: Pair) -> Tensor:
+def overwrite(name: str, x: T, write: Callable[[Any], None], *pairs: Pair) -> T:
     """Change the memory of x by `write`, and note it; `pairs` say how gradients pass, as in
     `record_each`, to those that the new values come from (the old values of x, too, if they do).
 
@@ -277,22 +276,7 @@ def _unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:
     if type(out) is not ndarray:
         out = np.asarray(out)
     if out.dtype.kind == "c" and modes.probing.get() and not modes.grad_enabled.get():
-        out = out.real  # Under no_grad derivatives stop: here, those in the imaginary part.
+        out = np.real(out)  # Under no_grad derivatives stop: here, those in the imaginary part.
     if modes.anomaly_users and out.dtype.kind in "fc":
         modes.watch_forward(Node(name, (), out.shape, out.dtype, None), out)
     return wrap(out, None, base)
-
-
-def numpy_names(op: Callable[..., R]) -> Callable[..., R]:
-    """Let an op be called with numpy's `axis=` and `keepdims=` for `dim=` and `keepdim=`."""
-
-    @functools.wraps(op)
-    def call(*args: Any, **options: Any) -> R:
-        for alias, name in (("axis", "dim"), ("keepdims", "keepdim")):
-            if alias in options:
-                if name in options:
-                    raise TypeError(f"{op.__name__}: got both {name}= and {alias}=")
-                options[name] = options.pop(alias)
-        return op(*args, **options)
-
-    return call

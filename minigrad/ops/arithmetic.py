@@ -6,7 +6,7 @@ derivative through (see autograd.py). Division by zero and the like give inf and
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -319,6 +319,10 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
     )
 
 
+@overload
+def where(condition: Any) -> tuple[Tensor, ...]: ...
+@overload
+def where(condition: Any, input: Any, other: Any) -> Tensor: ...
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """x where the condition holds, else y; with one argument, the indices of the true elements."""
     # dL/dx = g where the condition holds, else 0        dL/dy = the other way round

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import builtins
 import math
-from typing import Any
+from typing import Any, Unpack, overload
 
 import numpy as np
 
 from minigrad.checks import axis_of, number
 from minigrad.dtypes import int64, uint8
+from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import abs as absolute
 from minigrad.ops.arithmetic import quiet
-from minigrad.recording import floating_operand, numpy_names, operand, record, record_each
+from minigrad.recording import floating_operand, operand, record, record_each
 from minigrad.tensor import Tensor, as_array, wrap
 
 Dim = Any  # None, an int, or a tuple of ints
@@ -50,12 +51,9 @@ def _accumulator(dtype: Any) -> Any:
 
 @numpy_names
 def sum(
-    input: Any,
-    dim: Dim = None,
-    keepdim: bool = False,
-    *,
-    dtype: Any = None,
-) -> Tensor:
+    input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
+    **names: Unpack[AxisKeepdims],
+) -> Tensor:  # fmt: skip
     """The sum over `dim` (all axes if None)."""
     # dL/dx = g, spread over the reduced axes
     a = _summed("sum", input, dtype)
@@ -67,12 +65,9 @@ def sum(
 
 @numpy_names
 def mean(
-    input: Any,
-    dim: Dim = None,
-    keepdim: bool = False,
-    *,
-    dtype: Any = None,
-) -> Tensor:
+    input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
+    **names: Unpack[AxisKeepdims],
+) -> Tensor:  # fmt: skip
     """The arithmetic mean over `dim`."""
     # dL/dx = g/n, spread over the reduced axes
     a = operand("mean", input) if dtype is None else _summed("mean", input, dtype)
@@ -91,13 +86,9 @@ def mean(
 
 @numpy_names
 def var(
-    input: Any,
-    dim: Dim = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Tensor:
+    input: Any, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *,
+    correction: float | None = None, **names: Unpack[AxisKeepdims],
+) -> Tensor:  # fmt: skip
     """The variance over `dim`: Σ (x - mean)²/(n - correction); correction is 1 by default."""
     # dL/dx = g·2·(x - mean)/(n - correction)        (the mean's own term sums to zero)
     a, centred, divisor, out, kept = _variance("var", input, dim, unbiased, keepdim, correction)
@@ -109,13 +100,9 @@ def var(
 
 @numpy_names
 def std(
-    input: Any,
-    dim: Dim = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Tensor:
+    input: Any, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *,
+    correction: float | None = None, **names: Unpack[AxisKeepdims],
+) -> Tensor:  # fmt: skip
     """The standard deviation over `dim`; its gradient is 0 where all values are equal."""
     # dL/dx = g·(x - mean)/((n - correction)·std)
     a, centred, divisor, out, kept = _variance("std", input, dim, unbiased, keepdim, correction)
@@ -159,13 +146,9 @@ def _variance(
 
 @numpy_names
 def var_mean(
-    input: Any,
-    dim: Dim = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> tuple[Tensor, Tensor]:
+    input: Any, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *,
+    correction: float | None = None, **names: Unpack[AxisKeepdims],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The variance and the mean."""
     spread = var(input, dim, unbiased, keepdim, correction=correction)
     return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
@@ -173,13 +156,9 @@ def var_mean(
 
 @numpy_names
 def std_mean(
-    input: Any,
-    dim: Dim = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> tuple[Tensor, Tensor]:
+    input: Any, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *,
+    correction: float | None = None, **names: Unpack[AxisKeepdims],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The standard deviation and the mean."""
     spread = std(input, dim, unbiased, keepdim, correction=correction)
     return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
@@ -207,19 +186,22 @@ def _extreme(name: str, x: Any, dim: Dim, keepdim: bool) -> Tensor:
 
 
 @numpy_names
-def amax(input: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
+def amax(input: Any, dim: Dim = (), keepdim: bool = False, **names: Unpack[AxisKeepdims]) -> Tensor:
     """The largest value over `dim`; ties share the gradient evenly."""
     return _extreme("amax", input, dim, keepdim)
 
 
 @numpy_names
-def amin(input: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
+def amin(input: Any, dim: Dim = (), keepdim: bool = False, **names: Unpack[AxisKeepdims]) -> Tensor:
     """The smallest value over `dim`; ties share the gradient evenly."""
     return _extreme("amin", input, dim, keepdim)
 
 
 @numpy_names
-def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def prod(
+    input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None,
+    **names: Unpack[AxisKeepdims],
+) -> Tensor:  # fmt: skip
     """The product over `dim`."""
     # dL/dx_i = g·Π_{j≠i} x_j, from products of all before and all after: exact where some x are 0
     a = _summed("prod", input, dtype)
@@ -244,7 +226,11 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: An
     return record_each("prod", out, (input, dx))
 
 
-@numpy_names
+@overload
+def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor: ...
+@overload
+def cumsum(input: Any, *, axis: int, dtype: Any = None) -> Tensor: ...
+@numpy_overloads
 def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """The running sum along `dim`."""
     # dL/dx_i = Σ_{j≥i} g_j: a running sum from the other end
@@ -262,7 +248,11 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     return record_each("cumsum", out, (input, dx))
 
 
-@numpy_names
+@overload
+def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor: ...
+@overload
+def cumprod(input: Any, *, axis: int, dtype: Any = None) -> Tensor: ...
+@numpy_overloads
 def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """The running product along `dim`."""
     # dL/dx_i = Σ_{j≥i} g_j·Π_{k≤j, k≠i} x_k, by a product with position i set to 1
@@ -282,7 +272,13 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     return record_each("cumprod", np.cumprod(a, axis=position, dtype=a.dtype), (input, dx))
 
 
-@numpy_names
+@overload
+def logsumexp(input: Any, dim: Dim, keepdim: bool = False, **names: Unpack[Keepdims]) -> Tensor: ...
+@overload
+def logsumexp(
+    input: Any, *, axis: Dim, keepdim: bool = False, **names: Unpack[Keepdims]
+) -> Tensor: ...
+@numpy_overloads
 @quiet
 def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
     """log Σ e^x over `dim`, safe from overflow."""
@@ -292,7 +288,7 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
     kept = _kept(a.shape, axes)
     peak = np.max(a.real, axis=axes, keepdims=True, initial=-np.inf)
     peak = np.where(np.isfinite(peak), peak, 0)
-    y = np.asarray(np.log(np.exp(a - peak).sum(axis=axes, keepdims=True)) + peak)
+    y: Any = np.asarray(np.log(np.exp(a - peak).sum(axis=axes, keepdims=True)) + peak)
     y = y.astype(a.dtype, copy=False)
     out = y if keepdim else y.reshape([n for i, n in enumerate(a.shape) if i not in axes])
 
@@ -303,7 +299,9 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
 
 
 @numpy_names
-def norm(input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def norm(
+    input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False, **names: Unpack[AxisKeepdims]
+) -> Tensor:
     """The p-norm over `dim` ("fro", a number, inf; 0 counts nonzeros); its gradient at 0 is 0."""
     # y = (Σ |x|^p)^(1/p)        dL/dx = g·sign(x)·(|x|/y)^(p-1)
     if isinstance(p, str) and p != "fro":
@@ -320,12 +318,12 @@ def norm(input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tens
     size = a * sign
     with np.errstate(all="ignore"):
         y = (size**p).sum(axis=axes, keepdims=True, dtype=_accumulator(a.dtype)) ** (1 / p)
-        zero = y.real == 0
+        zero = np.real(y) == 0
     dtype, kept = a.dtype, y.shape
 
     def dx(g: Any) -> Any:
         slope = sign * np.where(
-            size.real == 0, float(p == 1), (size / np.where(zero, 1, y)) ** (p - 1)
+            np.real(size) == 0, float(p == 1), (size / np.where(zero, 1, y)) ** (p - 1)
         )
         return np.where(zero, 0, g.reshape(kept) * slope).astype(dtype)
 
@@ -334,7 +332,9 @@ def norm(input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tens
 
 
 @numpy_names
-def any(input: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def any(
+    input: Any, dim: Dim = None, keepdim: bool = False, **names: Unpack[AxisKeepdims]
+) -> Tensor:
     """Whether any element is nonzero; bool, but uint8 for uint8."""
     a = as_array(input)
     out = np.any(a, axis=axes_of("any", dim, a.ndim), keepdims=keepdim)
@@ -342,7 +342,9 @@ def any(input: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
 
 
 @numpy_names
-def all(input: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def all(
+    input: Any, dim: Dim = None, keepdim: bool = False, **names: Unpack[AxisKeepdims]
+) -> Tensor:
     """Whether all elements are nonzero; bool, but uint8 for uint8."""
     a = as_array(input)
     out = np.all(a, axis=axes_of("all", dim, a.ndim), keepdims=keepdim)
@@ -350,7 +352,7 @@ def all(input: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
 
 
 @numpy_names
-def count_nonzero(input: Any, dim: Dim = None) -> Tensor:
+def count_nonzero(input: Any, dim: Dim = None, **names: Unpack[Axis]) -> Tensor:
     """How many elements are nonzero."""
     a = as_array(input)
     return wrap(np.asarray(np.count_nonzero(a, axis=axes_of("count_nonzero", dim, a.ndim)), int64))
