@@ -20,22 +20,28 @@ def sign(input: Any) -> Tensor:
     return record_each("sign", out, (input, np.zeros_like))
 
 
-def _rounding(name: str, function: Any) -> Any:
-    def op(input: Any) -> Tensor:
-        a = operand(name, input)
-        if a.dtype.kind in "iu":
-            return wrap(a.copy())
-        if a.dtype.kind == "b":
-            raise RuntimeError(f"{name}: bool tensors are not supported: convert them")
-        return record_each(name, function(a.real).astype(a.dtype), (input, np.zeros_like))
-
-    op.__name__ = op.__qualname__ = name
-    op.__doc__ = f"{name} of every element; its gradient is 0."
-    return op
+def _rounded(name: str, rounding: Any, x: Any) -> Tensor:
+    a = operand(name, x)
+    if a.dtype.kind in "iu":
+        return wrap(a.copy())
+    if a.dtype.kind == "b":
+        raise RuntimeError(f"{name}: bool tensors are not supported: convert them")
+    return record_each(name, rounding(a.real).astype(a.dtype), (x, np.zeros_like))
 
 
-floor, ceil, trunc = (_rounding(n, f) for n, f in
-                      (("floor", np.floor), ("ceil", np.ceil), ("trunc", np.trunc)))  # fmt: skip
+def floor(input: Any) -> Tensor:
+    """The largest integer that is not above x; its gradient is 0."""
+    return _rounded("floor", np.floor, input)
+
+
+def ceil(input: Any) -> Tensor:
+    """The smallest integer that is not below x; its gradient is 0."""
+    return _rounded("ceil", np.ceil, input)
+
+
+def trunc(input: Any) -> Tensor:
+    """x without what stands behind the point; its gradient is 0."""
+    return _rounded("trunc", np.trunc, input)
 
 
 def round(input: Any, *, decimals: int = 0) -> Tensor:
