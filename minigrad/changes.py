@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, Any]  # of any dtype; np.dtype[Any] has no `real` for pyright
 
 tick = itertools.count(1).__next__  # the clock: numbers nodes and changes in the order they happen
 last = 0  # the time of the latest change of any array

@@ -1,7 +1,7 @@
 """Tensor: an array, and the node that recorded it. A thin face over numpy.
 
-The operators and most methods of Tensor *are* the functions of `ops/`; the tables in
-`ops/__init__.py` install them.
+The operators and most methods of Tensor *are* the functions of `ops/`, by the names that
+`ops/methods.py` gives them.
 """
 
 from __future__ import annotations
@@ -13,17 +13,21 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad import modes, tape
-from minigrad.checks import axis_of
 from minigrad.dtypes import CATEGORY, PYTHON_DTYPE, WEAK_DTYPE, float32
 from minigrad.hooks import RemovableHandle
 from minigrad.tape import Array, Leaf, Node
 from minigrad.views import Window
 
+if TYPE_CHECKING:  # the ops, as methods and operators, for those who read types
+    from minigrad.ops.methods import Methods
+else:
+    Methods = object
+
 T = TypeVar("T", bound="Tensor")
 _new = object.__new__
 
 
-class Tensor:
+class Tensor(Methods):
     """An n-dimensional array that can be differentiated.
 
     Args:
@@ -36,7 +40,6 @@ class Tensor:
 
     __slots__ = ("__weakref__", "array", "base", "leaf", "node", "seen")
     __array_ufunc__ = None  # `ndarray + Tensor` asks Tensor.__radd__ instead of looping over it
-    __hash__ = object.__hash__
 
     array: Array
     node: Node | None  # None: no gradient is wanted here
@@ -60,42 +63,12 @@ class Tensor:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The numpy dtype."""
-        return self.array.dtype
+        return cast("np.dtype[Any]", self.array.dtype)
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
         return self.array.ndim
-
-    def dim(self) -> int:
-        """The number of axes."""
-        return self.array.ndim
-
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or the size of one axis."""
-        return (
-            self.array.shape if dim is None else self.array.shape[axis_of("size", dim, self.ndim)]
-        )
-
-    def numel(self) -> int:
-        """The number of elements."""
-        return self.array.size
-
-    def element_size(self) -> int:
-        """Bytes per element."""
-        return self.array.itemsize
-
-    def is_contiguous(self) -> bool:
-        """Whether the elements lie in memory in row-major order."""
-        return bool(self.array.flags.c_contiguous)
-
-    def is_floating_point(self) -> bool:
-        """Whether the dtype is a floating one."""
-        return self.array.dtype.kind == "f"
-
-    def data_ptr(self) -> int:
-        """The address of the first element."""
-        return self.array.ctypes.data
 
     def __len__(self) -> int:
         if not self.array.ndim:
@@ -321,22 +294,6 @@ class Tensor:
             self.leaf.keep_grad = False
         self.node = None
         return self
-
-    if TYPE_CHECKING:  # installed by ops/__init__.py
-
-        def __getattr__(self, name: str) -> Any: ...
-        def __add__(self, other: Any) -> Tensor: ...
-        def __radd__(self, other: Any) -> Tensor: ...
-        def __sub__(self, other: Any) -> Tensor: ...
-        def __rsub__(self, other: Any) -> Tensor: ...
-        def __mul__(self, other: Any) -> Tensor: ...
-        def __rmul__(self, other: Any) -> Tensor: ...
-        def __truediv__(self, other: Any) -> Tensor: ...
-        def __rtruediv__(self, other: Any) -> Tensor: ...
-        def __pow__(self, other: Any) -> Tensor: ...
-        def __matmul__(self, other: Any) -> Tensor: ...
-        def __neg__(self) -> Tensor: ...
-        def __getitem__(self, index: Any) -> Tensor: ...
 
 
 def wrap(data: Any, node: Node | None = None, base: Tensor | None = None) -> Tensor:
