@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, ParamSpec, TypedDict, TypeVar
+from typing import Any, NoReturn, TypedDict, TypeVar, cast
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Op = TypeVar("Op", bound=Callable[..., Any])
 
 # PyTorch's names by numpy's.
 TORCH = {"axis": "dim", "keepdims": "keepdim"}
@@ -30,7 +29,7 @@ class AxisKeepdims(Axis, Keepdims, total=False):
     """The names that an op with `dim` and `keepdim` takes besides its own."""
 
 
-def numpy_names(op: Callable[P, R]) -> Callable[P, R]:
+def numpy_names(op: Op) -> Op:
     """Let an op be called with numpy's `axis=` and `keepdims=` for its `dim=` and `keepdim=`.
 
     The op declares them as `**names: Unpack[AxisKeepdims]`, by which type checkers know them. None
@@ -43,17 +42,17 @@ def numpy_names(op: Callable[P, R]) -> Callable[P, R]:
     own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
     @functools.wraps(op)
-    def call(*args: P.args, **options: P.kwargs) -> R:
+    def call(*args: Any, **options: Any) -> Any:
         for name in options:
             if name not in own:
                 _rename(inner.__name__, own, options)
                 break
         return op(*args, **options)
 
-    return call
+    return cast("Op", call)
 
 
-def numpy_overloads(op: Callable[..., R]) -> Callable[..., R]:
+def numpy_overloads(op: Any) -> Any:
     """`numpy_names` for an op with overloads, by which type checkers know the two ways to call it:
     one that cannot do without its `dim`, or whose result depends on it."""
     return numpy_names(op)
