@@ -72,11 +72,9 @@ def _rename(op: str, own: tuple[str, ...], options: dict[str, Any]) -> None:
 
 def near(name: str, known: Iterable[str]) -> str:
     """ ": did you mean 'sigmoid'?" for 'sigmod', and nothing where no known name is near."""
-    if name.startswith("_"):
-        return ""
     import difflib  # needed only where something went wrong
 
-    spelt: dict[str, list[str]] = {}  # Conv2D is near to Conv2d: capitals matter less than letters
+    spelt: dict[str, list[str]] = {}  # Conv2D is near to Conv2d: letters matter more than capitals
     for other in known:
         if not other.startswith("_"):
             spelt.setdefault(other.lower(), []).append(other)
@@ -86,19 +84,22 @@ def near(name: str, known: Iterable[str]) -> str:
     return f": did you mean {difflib.get_close_matches(name, spelt[found[0]], n=1, cutoff=0)[0]!r}?"
 
 
-def suggest_names(module: str) -> None:
-    """Let a module that is asked for a name it does not have answer with the near one."""
-    namespace = sys.modules[module].__dict__
+def no_attribute(owner: str, name: str, known: Callable[[], Iterable[str]]) -> AttributeError:
+    """The error of an attribute that `owner` does not have, with the near one among those it has.
 
-    def __getattr__(name: str) -> NoReturn:
-        raise unknown(f"module {module!r}", name, namespace["__all__"])
-
-    namespace["__getattr__"] = __getattr__
-
-
-def unknown(owner: str, name: str, known: Iterable[str]) -> AttributeError:
-    """The error that says that `owner` has no such attribute, and which one is near.
-
-    It carries no `obj`, from which the interpreter would make a second suggestion.
+    It carries no `obj`, from which the interpreter would make a second suggestion. Private names,
+    which protocols ask for and do without, get none.
     """
-    return AttributeError(f"{owner} has no attribute {name!r}{near(name, known)}", name=name)
+    hint = "" if name.startswith("_") else near(name, known())
+    return AttributeError(f"{owner} has no attribute {name!r}{hint}", name=name)
+
+
+def suggest_names(*modules: str) -> None:
+    """Let these modules, asked for a name that they do not have, answer with the near one."""
+    for module in modules:
+        namespace = sys.modules[module].__dict__
+        namespace["__getattr__"] = functools.partial(_no_name, module, namespace)
+
+
+def _no_name(module: str, namespace: dict[str, Any], name: str) -> NoReturn:
+    raise no_attribute(f"module {module!r}", name, lambda: namespace.get("__all__", namespace))

@@ -25,8 +25,10 @@ def operands(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]
 
     The dtype is `result_dtype`'s; `floating` lifts integers to float32, as division does.
     """
-    if len(values) == 2 and (fast := _same_dtype(name, *values)) is not None:
-        return fast
+    if len(values) == 2:
+        x, y = values  # passing *values on takes longer
+        if (fast := _same_dtype(name, x, y)) is not None:
+            return fast
     try:
         dtype = result_dtype(*values)
     except TypeError as error:
@@ -48,15 +50,16 @@ def _same_dtype(name: str, x: Any, y: Any) -> tuple[Any, Any] | None:
     if not isinstance(x, Tensor):
         return None
     a = x.array
+    dtype = a.dtype
     if isinstance(y, Tensor):
         b = y.array
-        if a.dtype is not b.dtype or a.dtype.kind not in "fc":
+        if dtype is not b.dtype or dtype.kind not in "fc":
             return None
         if a.shape != b.shape:
             check_broadcast(name, (a, b))
         return a, b
-    if a.dtype.kind == "f" and type(y) in (float, int):
-        return a, _number(name, y, a.dtype)
+    if dtype.kind == "f" and type(y) in (float, int):
+        return a, _number(name, y, dtype)
     return None
 
 

@@ -7,7 +7,7 @@ The operators and most methods of Tensor *are* the functions of `ops/`, by the n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import numpy as np
 from numpy import ndarray
@@ -15,6 +15,7 @@ from numpy import ndarray
 from minigrad import modes, tape
 from minigrad.dtypes import CATEGORY, PYTHON_DTYPE, WEAK_DTYPE, float32
 from minigrad.hooks import RemovableHandle
+from minigrad.names import no_attribute
 from minigrad.tape import Array, Leaf, Node
 from minigrad.views import Window
 
@@ -294,6 +295,11 @@ class Tensor(Methods):
             self.leaf.keep_grad = False
         self.node = None
         return self
+
+    if not TYPE_CHECKING:  # where it would let every name pass
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_attribute(f"{type(self).__name__!r} object", name, lambda: dir(type(self)))
 
 
 def wrap(data: Any, node: Node | None = None, base: Tensor | None = None) -> Tensor:

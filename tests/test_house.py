@@ -31,7 +31,7 @@ ROOMS = {
     "views": "",
     "checks": "device dtypes",
     "tape": "changes",
-    "tensor": "changes checks dtypes hooks modes tape views",
+    "tensor": "changes checks dtypes hooks modes names tape views",
     "recording": "changes checks dtypes modes tape tensor views",
     "ops": "changes checks device dtypes kernels modes names recording tape tensor views",
     "autograd": "checks modes ops recording tape tensor",
