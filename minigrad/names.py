@@ -84,14 +84,16 @@ def near(name: str, known: Iterable[str]) -> str:
     return f": did you mean {difflib.get_close_matches(name, spelt[found[0]], n=1, cutoff=0)[0]!r}?"
 
 
-def no_attribute(owner: str, name: str, known: Callable[[], Iterable[str]]) -> AttributeError:
+def no_attribute(
+    owner: str, name: str, known: Callable[[], Iterable[str]], more: str = ""
+) -> AttributeError:
     """The error of an attribute that `owner` does not have, with the near one among those it has.
 
     It carries no `obj`, from which the interpreter would make a second suggestion. Private names,
     which protocols ask for and do without, get none.
     """
     hint = "" if name.startswith("_") else near(name, known())
-    return AttributeError(f"{owner} has no attribute {name!r}{hint}", name=name)
+    return AttributeError(f"{owner} has no attribute {name!r}{more}{hint}", name=name)
 
 
 def suggest_names(*modules: str) -> None:

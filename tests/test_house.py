@@ -38,7 +38,7 @@ ROOMS = {
     "optim": "changes checks dtypes kernels modes tape tensor",
     "data": "checks ops tape tensor",
     "serialization": "checks dtypes tape tensor",
-    "nn": "changes checks dtypes hooks kernels modes ops recording tape tensor",
+    "nn": "changes checks dtypes hooks kernels modes names ops recording tape tensor",
     "func": "checks nn tensor",
     "analysis": "autograd changes checks func hooks modes nn ops tape tensor",
     "config": "kernels nn ops optim",

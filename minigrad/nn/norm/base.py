@@ -80,7 +80,7 @@ def sizes_of(name: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...
 
 def affine_parameters(
     name: str, shape: tuple[int, ...], affine: bool, bias: bool, dtype: Any
-) -> tuple[Tensor | None, Tensor | None]:
+) -> tuple[Any, Any]:
     """gamma = 1 and beta = 0, or None where there is none."""
     check_floating_dtype(name, dtype)
     kind = float32 if dtype is None else np.dtype(dtype)
@@ -96,8 +96,8 @@ class NormBase(Module):
     # the running statistic beside running_mean
     spread_name: ClassVar[str] = "running_var"
 
-    weight: Tensor | None
-    bias: Tensor | None
+    weight: Parameter  # None where the layer was made without
+    bias: Parameter  # None where the layer was made without
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
