@@ -59,8 +59,12 @@ class Operators:
     __imod__ = inplace.remainder_
     __ipow__ = inplace.pow_
 
-    __eq__ = compare.eq  # type: ignore[assignment]
-    __ne__ = compare.ne  # type: ignore[assignment]
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override] # object's is a bool
+        return compare.eq(self, other)
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return compare.ne(self, other)
+
     __lt__ = compare.lt
     __le__ = compare.le
     __gt__ = compare.gt
