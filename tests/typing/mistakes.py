@@ -74,6 +74,7 @@ x.shape()  # error
 x.backward(retain=True)  # error
 x.normal_(mean=0, sd=1)  # error
 x.size(axis="0")  # error
+x.new_zeros(2, dtyp=mg.int64)  # error
 mg.sum()  # error
 mg.cat([x, x], axes=1)  # error
 mg.randn(2, 3, require_grad=True)  # error
