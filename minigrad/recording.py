@@ -102,7 +102,7 @@ def operand_arrays(name: str, *values: Any) -> list[Any]:
     return [np.asarray(a, dtype) for a in arrays]
 
 
-def operand(name: str, x: Any, floating: bool = False) -> Array:
+def operand(name: str, x: Any, floating: bool = False) -> Any:
     """The array of the only input of the op `name`; see `operands`."""
     if isinstance(x, Tensor):
         if not floating or x.array.dtype.kind in "fc":
@@ -168,7 +168,7 @@ def fit(grad: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
         lead = grad.ndim - len(shape)
         axes = [*range(lead)]
         axes += [i + lead for i, n in enumerate(shape) if n == 1 != grad.shape[i + lead]]
-        wide = np.complex128 if grad.dtype.kind == "c" else np.float64
+        wide: Any = np.complex128 if grad.dtype.kind == "c" else np.float64
         grad = np.add.reduce(grad, tuple(axes), wide).reshape(shape)
     if grad.dtype == dtype:
         return grad

@@ -288,7 +288,7 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
     kept = _kept(a.shape, axes)
     peak = np.max(a.real, axis=axes, keepdims=True, initial=-np.inf)
     peak = np.where(np.isfinite(peak), peak, 0)
-    y: Any = np.asarray(np.log(np.exp(a - peak).sum(axis=axes, keepdims=True)) + peak)
+    y = np.asarray(np.log(np.exp(a - peak).sum(axis=axes, keepdims=True)) + peak)
     y = y.astype(a.dtype, copy=False)
     out = y if keepdim else y.reshape([n for i, n in enumerate(a.shape) if i not in axes])
 
@@ -318,12 +318,12 @@ def norm(
     size = a * sign
     with np.errstate(all="ignore"):
         y = (size**p).sum(axis=axes, keepdims=True, dtype=_accumulator(a.dtype)) ** (1 / p)
-        zero = np.real(y) == 0
+        zero = y.real == 0
     dtype, kept = a.dtype, y.shape
 
     def dx(g: Any) -> Any:
         slope = sign * np.where(
-            np.real(size) == 0, float(p == 1), (size / np.where(zero, 1, y)) ** (p - 1)
+            size.real == 0, float(p == 1), (size / np.where(zero, 1, y)) ** (p - 1)
         )
         return np.where(zero, 0, g.reshape(kept) * slope).astype(dtype)
 
@@ -336,8 +336,8 @@ def any(
     input: Any, dim: Dim = None, keepdim: bool = False, **names: Unpack[AxisKeepdims]
 ) -> Tensor:
     """Whether any element is nonzero; bool, but uint8 for uint8."""
-    a = as_array(input)
-    out = np.any(a, axis=axes_of("any", dim, a.ndim), keepdims=keepdim)
+    a: Any = as_array(input)
+    out = a.any(axis=axes_of("any", dim, a.ndim), keepdims=keepdim)
     return wrap(np.asarray(out, a.dtype if a.dtype == uint8 else bool))
 
 
@@ -346,8 +346,8 @@ def all(
     input: Any, dim: Dim = None, keepdim: bool = False, **names: Unpack[AxisKeepdims]
 ) -> Tensor:
     """Whether all elements are nonzero; bool, but uint8 for uint8."""
-    a = as_array(input)
-    out = np.all(a, axis=axes_of("all", dim, a.ndim), keepdims=keepdim)
+    a: Any = as_array(input)
+    out = a.all(axis=axes_of("all", dim, a.ndim), keepdims=keepdim)
     return wrap(np.asarray(out, a.dtype if a.dtype == uint8 else bool))
 
 

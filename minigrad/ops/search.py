@@ -181,7 +181,7 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     if dim is None:
         if not a.size:
             return wrap(np.asarray(np.nan, a.dtype))
-        value: Any = np.take_along_axis(a.reshape(-1), _middle(a.reshape(-1), 0), 0).reshape(())
+        value = np.take_along_axis(a.reshape(-1), _middle(a.reshape(-1), 0), 0).reshape(())
         same = (a.real == value.real) | (np.isnan(a.real) & np.isnan(value.real))
         share = same.astype(a.dtype) / a.dtype.type(same.sum())
         return record_each("median", value, (input, lambda g: g * share))

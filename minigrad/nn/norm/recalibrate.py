@@ -262,8 +262,8 @@ def _compared(layer: BatchNormBase, x: Tensor) -> tuple[str, str]:
     m = x.array.size // layer.num_features
     with np.errstate(all="ignore"):
         running = layer.deviation(running_spread.array.astype(np.float64))
-        shift = np.abs(mean - running_mean.array) / running
-        ratio = layer.deviation(spread * layer.correction(m)) / running
+        shift: Any = np.abs(mean - running_mean.array) / running
+        ratio: Any = layer.deviation(spread * layer.correction(m)) / running
     return f"{shift.max():.3g}", f"{ratio.min():.3g} to {ratio.max():.3g}"
 
 
