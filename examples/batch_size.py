@@ -14,6 +14,7 @@ Source: Wu and He, Group normalization, 2018, figures 1, 2 and table 2.
 
 import argparse
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -162,7 +163,8 @@ def draw_errors(axes, net: str, results: list[dict]) -> None:
 
 def draw(results: list[dict], title: str) -> Figure:
     figure = Figure(figsize=(13, 8.4), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[1, 1.35])
+    halves: Any = figure.subfigures(2, 1, height_ratios=[1, 1.35])
+    above, below = halves
     above.suptitle(
         "Of which cells the normalised value of the orange cell depends: where its derivative "
         "is not 0",
@@ -196,7 +198,7 @@ def main() -> None:
 
     batches = [32, 2] if flags.quick else BATCHES
     data = cache(lambda: subset(flags))
-    grid = [
+    grid: list[dict[str, Any]] = [
         {"net": net, "kind": kind, "batch": batch, "epochs": 5 if flags.quick else EPOCHS[net]}
         for net, kinds in ({"MLP": ["BN", "GN", "LN"]} if flags.quick else NETS).items()
         for kind in kinds

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.figure import Figure
 from scipy import stats
 from tqdm import tqdm
@@ -26,8 +27,8 @@ COLOURS = {
     "blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "pink": "#CC79A7",
     "yellow": "#E69F00", "sky": "#56B4E9", "black": "#222222", "grey": "#999999",
 }  # fmt: skip
-STYLE = {
-    "axes.prop_cycle": matplotlib.cycler(color=list(COLOURS.values())),
+STYLE: dict[Any, Any] = {
+    "axes.prop_cycle": cycler(color=list(COLOURS.values())),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

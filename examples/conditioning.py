@@ -12,6 +12,7 @@ look like them) and scikit-learn's digits; writes DIR/conditioning.png and .json
 
 import time
 from functools import cache
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -25,7 +26,9 @@ from minigrad.data import ClipOutliers, DataLoader, MinMax, Standardize, TensorD
 from minigrad.nn import functional as F
 
 GOAL = 1e-6  # of the excess loss at the start
-KINDS = {"raw": None, "min-max": MinMax, "standardised": Standardize, "ZCA": lambda: Whiten("zca")}
+KINDS: dict[str, Any] = {
+    "raw": None, "min-max": MinMax, "standardised": Standardize, "ZCA": lambda: Whiten("zca"),
+}  # fmt: skip
 BATCH = 32
 SIZES = (16, 64, 256)  # numbers of features
 RATES = (0.1, 0.3, 1.0, 3.0, 10.0)  # of SGD and of full-batch descent; the best of each counts
@@ -94,14 +97,14 @@ def steps_to_goal(folder: str | None, kind: str, seeds: int, limit: int) -> dict
         ys.append(survived[chosen, None])
     eigenvalues = np.array([curvatures(x) for x in xs])
     best = [np.mean((x @ np.linalg.lstsq(x, y)[0] - y) ** 2) for x, y in zip(xs, ys, strict=True)]
-    x, y = mg.from_numpy(np.array(xs)), mg.from_numpy(np.array(ys))
+    inputs, targets = mg.from_numpy(np.array(xs)), mg.from_numpy(np.array(ys))
     rates = mg.from_numpy(2 / (eigenvalues[:, 0] + eigenvalues[:, -1]))
-    w = mg.zeros(seeds, x.shape[2], 1, dtype=mg.float64, requires_grad=True)
+    w = mg.zeros(seeds, inputs.shape[2], 1, dtype=mg.float64, requires_grad=True)
     optimizer = optim.SGD([w], lr=1)
     steps, curve, start = np.full(seeds, -1), [], None
     marks = set(np.unique(np.geomspace(1, limit, 150).astype(int)) - 1)
     for step in range(limit):
-        losses = ((x @ w - y) ** 2).mean(dim=(1, 2))
+        losses = ((inputs @ w - targets) ** 2).mean(dim=(1, 2))
         excess = losses.detach().numpy() - best
         start = excess if start is None else start
         steps[(steps < 0) & (excess <= GOAL * start)] = step
@@ -150,7 +153,7 @@ def two_batches(seed: int) -> dict[str, np.ndarray | float]:
     pixels), and the cosines of the angles between the new axes of the one and of the other."""
     images = load_digits().images.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16)
     x = np.random.default_rng(seed).permutation(Standardize().fit_transform(images))
-    result = {}
+    result: dict[str, Any] = {}
     for kind in ("pca", "zca"):
         a, b = whitening_matrix(kind, x[:256]), whitening_matrix(kind, x[256:512])
         result[kind] = np.linalg.norm(a - b) / np.linalg.norm(a)

@@ -11,6 +11,7 @@ DIR/digits.npz (the weights).
 """
 
 import time
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -70,7 +71,12 @@ def train(model: nn.Module, x_train, y_train, x_test, y_test, epochs: int, seed:
     optimizer = optim.SGD(
         model.parameters(), lr=PEAK_RATE, momentum=0.9, weight_decay=5e-4, nesterov=True
     )
-    curves = {"loss": [], "accuracy": [], "held-out loss": [], "held-out accuracy": []}
+    curves: dict[str, list[float]] = {
+        "loss": [],
+        "accuracy": [],
+        "held-out loss": [],
+        "held-out accuracy": [],
+    }
     steps = epochs * len(loader)
 
     with tqdm(total=steps, unit="step", desc="training") as bar:
@@ -117,7 +123,8 @@ def accuracy(logits: mg.Tensor, labels: np.ndarray) -> float:
 
 def draw(curves: dict, logits: mg.Tensor, images: np.ndarray, labels: np.ndarray) -> Figure:
     figure = Figure(figsize=(12, 6.9), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[2.1, 1])
+    halves: Any = figure.subfigures(2, 1, height_ratios=[2.1, 1])
+    above, below = halves
     left, right = above.subfigures(1, 2, width_ratios=[1.1, 1])
     draw_curves(left, curves)
     draw_confusion(right, logits, labels)

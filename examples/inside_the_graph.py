@@ -58,8 +58,8 @@ def sigmoid_curvature(seed: int) -> dict[str, list[float] | float]:
     for gamma in GAMMAS:
         nn.init.constant_(layer.weight, gamma)
         x_hat = layer(x).detach().numpy()[:, 0] / gamma
-        y = F.sigmoid(layer(x)).detach().numpy()[:, 0]
-        shares.append(1 - np.corrcoef(x_hat, y)[0, 1] ** 2)
+        out = F.sigmoid(layer(x)).detach().numpy()[:, 0]
+        shares.append(1 - np.corrcoef(x_hat, out)[0, 1] ** 2)
     mean, var = x.mean(), x.var(correction=0)
     y = F.batch_norm(
         x, None, None, (var + EPS).sqrt().reshape(1), mean.reshape(1), training=True, eps=EPS

@@ -10,6 +10,8 @@ the largest eigenvalue of the Hessian. The network has five hidden layers of 100
 writes DIR/landscape.png and .json. About two minutes; --quick takes seconds.
 """
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -30,13 +32,13 @@ KINDS = {"plain": "orange", "batch norm": "blue", "residual": "green"}
 
 
 def build(kind: str) -> nn.Sequential:
-    layers = [nn.Flatten()]
+    layers: list[nn.Module] = [nn.Flatten()]
     for i in range(DEPTH):
-        parts = [nn.Linear(WIDTH if i else 784, WIDTH), nn.ReLU()]
-        nn.init.kaiming_normal_(parts[0].weight, nonlinearity="relu")
-        nn.init.zeros_(parts[0].bias)
-        if kind == "batch norm":
-            parts.insert(1, nn.BatchNorm1d(WIDTH))
+        linear = nn.Linear(WIDTH if i else 784, WIDTH)
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        nn.init.zeros_(linear.bias)
+        norm = [nn.BatchNorm1d(WIDTH)] if kind == "batch norm" else []
+        parts = [linear, *norm, nn.ReLU()]
         # the first layer changes the size, and has no shortcut
         layers.append((nn.Residual if kind == "residual" and i else nn.Sequential)(*parts))
     return nn.Sequential(*layers, nn.Linear(WIDTH, 10))
@@ -57,7 +59,9 @@ def landscape(
     loader = DataLoader(
         TensorDataset(images, labels), batch_size=BATCH, shuffle=True, drop_last=True, seed=seed
     )
-    found = {key: [] for key in ("step", "loss", "change", "smoothness", "sharp step", "sharpness")}
+    found: dict[str, list] = {
+        key: [] for key in ("step", "loss", "change", "smoothness", "sharp step", "sharpness")
+    }
     for step, (x, y) in zip(range(steps), forever(loader), strict=False):
         if step % probe_every == 0:
             line = along_gradient(model, F.cross_entropy, x, y, [RATE * f for f in FACTORS])
@@ -92,7 +96,8 @@ def summaries(run: dict[str, list]) -> dict[str, float]:
 def draw(runs: dict[str, list[dict]], title: str) -> Figure:
     figure = Figure(figsize=(14, 8.5), layout="constrained")
     figure.suptitle(title)
-    above, below = figure.subfigures(2, 1)
+    halves: Any = figure.subfigures(2, 1)
+    above, below = halves
     draw_losses(above.subplots(1, len(KINDS), sharey=True), runs)
     predictiveness, smoothness, sharp = below.subplots(1, 3)
     for kind, colour in KINDS.items():

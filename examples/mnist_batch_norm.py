@@ -204,9 +204,9 @@ def draw_percentiles(axes, net: str, history: dict) -> None:
 
 
 def sweep(flags: argparse.Namespace) -> None:
-    steps, rates, sigmas = 10_000, (0.02, 0.1, 0.5, 2.5), (0.001, 0.01, 0.1, 1.0)
+    steps, rates, sigmas = 10_000, [0.02, 0.1, 0.5, 2.5], [0.001, 0.01, 0.1, 1.0]
     if flags.quick:
-        steps, rates, sigmas = 500, (0.1, 0.5), (0.01, 0.1)
+        steps, rates, sigmas = 500, [0.1, 0.5], [0.01, 0.1]
     seeds = range(flags.seeds)
     grid = [(net, sigma, rate) for net in NETS for sigma in sigmas for rate in rates]
     histories = iter(

@@ -11,6 +11,8 @@ covariate shift ‖G - G'‖₂ is measured along training.
 writes DIR/noisy_batch_norm.png and .json. About two minutes; --quick takes seconds.
 """
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -39,7 +41,7 @@ SHIFTING = ("plain", "batch norm", "batch norm + noise")  # whose distributions 
 
 
 def build(kind: str) -> nn.Sequential:
-    layers = [nn.Flatten()]
+    layers: list[nn.Module] = [nn.Flatten()]
     for i in range(DEPTH):
         linear = nn.Linear(WIDTH if i else 784, WIDTH)
         nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
@@ -90,7 +92,7 @@ def train(kind: str, rate: float, seed: int, steps: int, data: TensorDataset, te
     loader = DataLoader(data, batch_size=BATCH, shuffle=True, drop_last=True, seed=seed)
     last_relu = [path for path, m in model.named_modules() if isinstance(m, nn.ReLU)][-1]
     watched = str(int(last_relu) - 1)
-    result = {"step": [], "error": [], "shift": [], "cosine": []}
+    result: dict[str, Any] = {"step": [], "error": [], "shift": [], "cosine": []}
     with ActivationRecorder(model, [watched], unit=0) as recorder, np.errstate(all="ignore"):
         for step, (x, y) in zip(range(steps), forever(loader), strict=False):
             if step % EVERY == 0:
@@ -116,7 +118,8 @@ def train(kind: str, rate: float, seed: int, steps: int, data: TensorDataset, te
 def draw(runs: dict, title: str, steps: int) -> Figure:
     figure = Figure(figsize=(13, 9), layout="constrained")
     figure.suptitle(title)
-    above, below = figure.subfigures(2, 1)
+    halves: Any = figure.subfigures(2, 1)
+    above, below = halves
     left, right = above.subplots(1, 2, sharey=True)
     for axes, rate in ((left, RATES[0]), (right, RATES[1])):
         for kind, colour in KINDS.items():

@@ -14,6 +14,8 @@
 takes MNIST from PATH/mnist and writes DIR/regularisers.png and .json.
 """
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -26,7 +28,7 @@ from minigrad.nn import functional as F
 WIDTH = 100
 BATCH = 50
 RATE = 0.1
-REGULARISERS = {
+REGULARISERS: dict[str, dict[str, Any]] = {
     "none": {},
     "L1": {"l1": 3e-4},
     "L2": {"l2": 1e-2},
@@ -276,7 +278,7 @@ def main() -> None:
 
     figure = Figure(figsize=(17, 9.5), layout="constrained")
     figure.suptitle("What regularises a small training set, and what normalisation removes")
-    rows = figure.subfigures(2, 1)
+    rows: Any = figure.subfigures(2, 1)
     above = rows[0].subplots(1, 3)
     draw_gap(above[0], runs)
     draw_gain(above[1], gains)

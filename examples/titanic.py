@@ -59,7 +59,8 @@ def build_model(batch_norm: bool, activation: str) -> nn.Sequential:
 
 def train(data, inputs, activation, rate, batch_norm, epochs, seed) -> list[float]:
     """Train one network; return its held-out accuracy after every epoch, in per cent."""
-    x, y, x_test, y_test = split(*data, inputs, seed)
+    features, survived = data
+    x, y, x_test, y_test = split(features, survived, inputs, seed)
     mg.manual_seed(seed)
     model = build_model(batch_norm, activation)
     optimizer = optim.SGD(model.parameters(), lr=rate)

@@ -12,6 +12,7 @@ from minigrad.dtypes import bool_ as bool
 from minigrad.dtypes import complex128, float16, float32, float64, int8, int16, int32, int64, uint8
 from minigrad.kernels import get_num_threads, set_num_threads, use_kernels
 from minigrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from minigrad.names import suggest_names
 from minigrad.ops.activations import (
     erf,
     log_softmax,
@@ -24,13 +25,11 @@ from minigrad.ops.arithmetic import (
     abs,
     add,
     addcmul,
-    ceil,
     clamp,
     cos,
     div,
     exp,
     expm1,
-    floor,
     floor_divide,
     lerp,
     log,
@@ -45,14 +44,11 @@ from minigrad.ops.arithmetic import (
     pow,
     reciprocal,
     remainder,
-    round,
     rsqrt,
-    sign,
     sin,
     sqrt,
     square,
     sub,
-    trunc,
     where,
 )
 from minigrad.ops.compare import (
@@ -166,6 +162,7 @@ from minigrad.ops.reductions import (
     var,
     var_mean,
 )
+from minigrad.ops.rounding import ceil, floor, round, sign, trunc
 from minigrad.ops.search import (
     argmax,
     argmin,
@@ -207,6 +204,12 @@ subtract, multiply, divide, true_divide, negative, absolute, clip = (
 float, double, half, long, int, short = float32, float64, float16, int64, int32, int16
 inf, nan, pi = math.inf, math.nan, math.pi
 __version__ = "0.1.0"
+
+suggest_names(
+    "minigrad", "minigrad.analysis", "minigrad.autograd", "minigrad.data", "minigrad.func",
+    "minigrad.nn", "minigrad.nn.functional", "minigrad.nn.init", "minigrad.nn.utils",
+    "minigrad.optim", "minigrad.optim.lr_scheduler",
+)  # fmt: skip
 
 __all__ = [
     "Dim", "Tensor", "abs", "absolute", "add", "addcmul", "addmm", "all", "allclose", "amax",

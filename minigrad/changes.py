@@ -22,7 +22,7 @@ import numpy as np
 
 from minigrad.closures import arrays_in
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, Any]  # of any dtype; np.dtype[Any] has no `real` for pyright
 
 tick = itertools.count(1).__next__  # the clock: numbers nodes and changes in the order they happen
 last = 0  # the time of the latest change of any array

@@ -4,7 +4,6 @@ after it `record_each` (pairs of an input and its gradient's map) or `record` (o
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -20,7 +19,7 @@ from minigrad.tape import Array, Node
 from minigrad.tensor import Tensor, node_of, wrap
 from minigrad.views import Window, overlaps
 
-R = TypeVar("R")
+T = TypeVar("T", bound=Tensor)
 Pair = tuple[Any, Callable[[Any], Any]]
 
 
@@ -29,8 +28,10 @@ def operands(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]
 
     The dtype is `result_dtype`'s; `floating` lifts integers to float32, as division does.
     """
-    if len(values) == 2 and (fast := _same_dtype(name, *values)) is not None:
-        return fast
+    if len(values) == 2:
+        x, y = values  # passing *values on takes longer
+        if (fast := _same_dtype(name, x, y)) is not None:
+            return fast
     try:
         dtype = result_dtype(*values)
     except TypeError as error:
@@ -49,15 +50,16 @@ def _same_dtype(name: str, x: Any, y: Any) -> tuple[Any, Any] | None:
     if not isinstance(x, Tensor):
         return None
     a = x.array
+    dtype = a.dtype
     if isinstance(y, Tensor):
         b = y.array
-        if a.dtype is not b.dtype or a.dtype.kind not in "fc":
+        if dtype is not b.dtype or dtype.kind not in "fc":
             return None
         if a.shape != b.shape:
             check_broadcast(name, (a, b))
         return a, b
-    if a.dtype.kind == "f" and type(y) in (float, int):
-        return a, _number(name, y, a.dtype)
+    if dtype.kind == "f" and type(y) in (float, int):
+        return a, _number(name, y, dtype)
     return None
 
 
@@ -128,7 +130,7 @@ def operand_arrays(name: str, *values: Any) -> list[Any]:
     return [np.asarray(a, dtype) for a in arrays]
 
 
-def operand(name: str, x: Any, floating: bool = False) -> Array:
+def operand(name: str, x: Any, floating: bool = False) -> Any:
     """The array of the only input of the op `name`; see `operands`."""
     if isinstance(x, Tensor):
         if not floating or x.array.dtype.kind in "fc":
@@ -194,7 +196,7 @@ def fit(grad: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
         lead = grad.ndim - len(shape)
         axes = [*range(lead)]
         axes += [i + lead for i, n in enumerate(shape) if n == 1 != grad.shape[i + lead]]
-        wide = np.complex128 if grad.dtype.kind == "c" else np.float64
+        wide: Any = np.complex128 if grad.dtype.kind == "c" else np.float64
         grad = np.add.reduce(grad, tuple(axes), wide).reshape(shape)
     if grad.dtype == dtype:
         return grad
@@ -239,7 +241,7 @@ def record(
     return wrap(out, node, base)
 
 
-def overwrite(name: str, x: Tensor, write: Callable[[Any], None], *pairs: Pair) -> Tensor:
+def overwrite(name: str, x: T, write: Callable[[Any], None], *pairs: Pair) -> T:
     """Change the memory of x by `write`, and note it; `pairs` say how gradients pass, as in
     `record_each`, to those that the new values come from (the old values of x, too, if they do).
 
@@ -322,7 +324,7 @@ def _unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:
     if type(out) is not ndarray:
         out = _array(name, out)
     if out.dtype.kind == "c" and modes.probing.get() and not modes.grad_enabled.get():
-        out = out.real  # Under no_grad derivatives stop: here, those in the imaginary part.
+        out = np.real(out)  # Under no_grad derivatives stop: here, those in the imaginary part.
     if modes.anomaly_users and out.dtype.kind in "fc":
         modes.watch_forward(Node(name, (), out.shape, out.dtype, None), out)
     return wrap(out, None, base)
@@ -336,18 +338,3 @@ def _array(name: str, out: Any) -> Array:
         )
     array = np.asarray(out)
     return array if array.dtype.isnative else taken(name, array)
-
-
-def numpy_names(op: Callable[..., R]) -> Callable[..., R]:
-    """Let an op be called with numpy's `axis=` and `keepdims=` for `dim=` and `keepdim=`."""
-
-    @functools.wraps(op)
-    def call(*args: Any, **options: Any) -> R:
-        for alias, name in (("axis", "dim"), ("keepdims", "keepdim")):
-            if alias in options:
-                if name in options:
-                    raise TypeError(f"{op.__name__}: got both {name}= and {alias}=")
-                options[name] = options.pop(alias)
-        return op(*args, **options)
-
-    return call

@@ -191,7 +191,7 @@ def backward(
     found = walk(outputs, cotangents, retain_graph, inspect=inspect)
     for node in found:
         if node.grad is not None:
-            node.grad += found[node]
+            np.add(node.grad, found[node], out=node.grad)
             changes.note_change(node.grad)
         elif changes.unshared(found, node):
             node.grad = np.asarray(found[node])

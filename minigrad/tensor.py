@@ -1,30 +1,35 @@
 """Tensor: an array, and the node that recorded it. A thin face over numpy.
 
-The operators and most methods of Tensor *are* the functions of `ops/`; the tables in
-`ops/__init__.py` install them.
+The operators and most methods of Tensor *are* the functions of `ops/`, by the names that
+`ops/methods.py` gives them.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import numpy as np
 from numpy import ndarray
 
 from minigrad import modes, tape
-from minigrad.checks import axis_of
 from minigrad.dtypes import PYTHON_DTYPE, float32
+from minigrad.hooks import RemovableHandle
 from minigrad.incoming import Holder, as_array, made
+from minigrad.names import no_attribute
 from minigrad.tape import Array, Leaf, Node
 from minigrad.views import Window
+
+if TYPE_CHECKING:  # the ops, as methods and operators, for those who read types
+    from minigrad.ops.methods import Methods
+else:
+    Methods = object
 
 T = TypeVar("T", bound="Tensor")
 _new = object.__new__
 
 
-class Tensor(Holder):
+class Tensor(Holder, Methods):
     """An n-dimensional array that can be differentiated.
 
     Args:
@@ -39,7 +44,6 @@ class Tensor(Holder):
 
     __slots__ = ("__weakref__", "array", "base", "leaf", "node", "seen")
     __array_ufunc__ = None  # `ndarray + Tensor` asks Tensor.__radd__ instead of looping over it
-    __hash__ = object.__hash__
 
     array: Array
     node: Node | None  # None: no gradient is wanted here
@@ -63,47 +67,17 @@ class Tensor(Holder):
     @property
     def dtype(self) -> np.dtype[Any]:
         """The numpy dtype."""
-        return self.array.dtype
+        return cast("np.dtype[Any]", self.array.dtype)
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
         return self.array.ndim
 
-    def dim(self) -> int:
-        """The number of axes."""
-        return self.array.ndim
-
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or the size of one axis."""
-        return (
-            self.array.shape if dim is None else self.array.shape[axis_of("size", dim, self.ndim)]
-        )
-
-    def numel(self) -> int:
-        """The number of elements."""
-        return self.array.size
-
-    def element_size(self) -> int:
-        """Bytes per element."""
-        return self.array.itemsize
-
     @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
         return self.array.nbytes
-
-    def is_contiguous(self) -> bool:
-        """Whether the elements lie in memory in row-major order."""
-        return bool(self.array.flags.c_contiguous)
-
-    def is_floating_point(self) -> bool:
-        """Whether the dtype is a floating one."""
-        return self.array.dtype.kind == "f"
-
-    def data_ptr(self) -> int:
-        """The address of the first element."""
-        return self.array.ctypes.data
 
     def __len__(self) -> int:
         if not self.array.ndim:
@@ -343,41 +317,10 @@ class Tensor(Holder):
         self.node = None
         return self
 
-    if TYPE_CHECKING:  # installed by ops/__init__.py
+    if not TYPE_CHECKING:  # where it would let every name pass
 
-        def __getattr__(self, name: str) -> Any: ...
-        def __add__(self, other: Any) -> Tensor: ...
-        def __radd__(self, other: Any) -> Tensor: ...
-        def __sub__(self, other: Any) -> Tensor: ...
-        def __rsub__(self, other: Any) -> Tensor: ...
-        def __mul__(self, other: Any) -> Tensor: ...
-        def __rmul__(self, other: Any) -> Tensor: ...
-        def __truediv__(self, other: Any) -> Tensor: ...
-        def __rtruediv__(self, other: Any) -> Tensor: ...
-        def __pow__(self, other: Any) -> Tensor: ...
-        def __matmul__(self, other: Any) -> Tensor: ...
-        def __neg__(self) -> Tensor: ...
-        def __getitem__(self, index: Any) -> Tensor: ...
-
-
-class RemovableHandle:
-    """What registering a hook returns: `remove()` takes the hook off again."""
-
-    _ids = iter(range(sys.maxsize))
-
-    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
-        self.hooks, self.id = hooks, next(self._ids)
-        hooks[self.id] = hook
-
-    def remove(self) -> None:
-        """Take the hook off."""
-        self.hooks.pop(self.id, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_attribute(f"{type(self).__name__!r} object", name, lambda: dir(type(self)))
 
 
 def wrap(data: Any, node: Node | None = None, base: Tensor | None = None) -> Tensor:

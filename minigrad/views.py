@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, Any]  # of any dtype; np.dtype[Any] has no `real` for pyright
 Layout = tuple[int, tuple[int, ...], tuple[int, ...]]  # first element, shape, strides; in elements
 
 

@@ -27,23 +27,26 @@ ROOMS = {
     "device": "",
     "dtypes": "",
     "files": "",
+    "hooks": "",
     "interrupts": "",
     "modes": "",
+    "names": "",
     "views": "",
     "checks": "device dtypes",
     "incoming": "checks dtypes",
     "tape": "changes closures",
-    "tensor": "changes checks dtypes incoming modes tape views",
+    "tensor": "changes checks dtypes hooks incoming modes names tape views",
     "recording": "changes checks closures dtypes incoming modes tape tensor views",
-    "ops": "changes checks device dtypes incoming interrupts kernels modes recording tape tensor "
-    "views",
+    "ops": "changes checks device dtypes incoming interrupts kernels modes names recording tape "
+    "tensor views",
     "autograd": "checks modes ops recording tape tensor",
     "optim": "changes checks dtypes incoming interrupts kernels modes tape tensor",
     "data": "checks dtypes incoming ops tape tensor",
     "serialization": "checks dtypes files incoming interrupts tape tensor",
-    "nn": "changes checks dtypes incoming interrupts kernels modes ops recording tape tensor",
+    "nn": "changes checks dtypes hooks incoming interrupts kernels modes names ops recording tape "
+    "tensor",
     "func": "checks nn tensor",
-    "analysis": "autograd changes checks func modes nn ops tape tensor",
+    "analysis": "autograd changes checks func hooks modes nn ops tape tensor",
     "config": "kernels nn ops optim",
 }
 KERNEL_ROOMS = {

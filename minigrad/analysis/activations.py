@@ -11,10 +11,11 @@ import numpy as np
 from minigrad import modes
 from minigrad.autograd import grad
 from minigrad.checks import integer
+from minigrad.hooks import RemovableHandle
 from minigrad.nn import activation
 from minigrad.nn.module import Module
 from minigrad.tape import Array
-from minigrad.tensor import RemovableHandle, Tensor, wrap
+from minigrad.tensor import Tensor, wrap
 
 # Layers that work on each value by itself, and so have a derivative at each value.
 ELEMENTWISE = tuple(

@@ -253,6 +253,8 @@ class Residual(Module):
         shortcut: applied to x before the sum where f changes the shape (equation 2).
     """
 
+    shortcut: Module | None
+
     def __init__(self, *modules: Module, shortcut: Module | None = None) -> None:
         super().__init__()
         self.body = Sequential(*modules)

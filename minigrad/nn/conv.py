@@ -58,7 +58,7 @@ class _Conv(Module):
         if self.transposed:
             outer, inner = self.in_channels, self.out_channels // self.groups
         self.weight = Parameter(wrap(np.empty((outer, inner, *self.kernel_size), kind)))
-        self.bias: Parameter | None
+        self.bias: Parameter  # None where the layer was made without
         self.register_parameter(
             "bias", Parameter(wrap(np.empty(self.out_channels, kind))) if bias else None
         )
@@ -93,8 +93,7 @@ class _Conv(Module):
             text += f", output_padding={self.output_padding}"
         if self.groups != 1:
             text += f", groups={self.groups}"
-        if self.bias is None:
-            text += ", bias=False"
+        text += ", bias=False" if self.bias is None else ""
         return text if self.padding_mode == "zeros" else f"{text}, padding_mode={self.padding_mode}"
 
 

@@ -38,7 +38,7 @@ class Linear(Module):
         self.out_features = integer("Linear", "out_features", out_features)
         kind = floating("Linear", dtype, device)
         self.weight = Parameter(wrap(np.empty((self.out_features, self.in_features), kind)))
-        self.bias: Parameter | None
+        self.bias: Parameter  # None where the layer was made without
         self.register_parameter(
             "bias", Parameter(wrap(np.empty(self.out_features, kind))) if bias else None
         )

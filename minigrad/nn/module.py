@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from minigrad.hooks import RemovableHandle
+from minigrad.names import no_attribute
 from minigrad.nn import state
 from minigrad.nn.errors import described, joined, name_own_init, note_path
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.state import IncompatibleKeys
-from minigrad.tensor import RemovableHandle, Tensor
+from minigrad.tensor import Tensor
 
 __all__ = ["Module", "Parameter"]
 
@@ -93,16 +95,18 @@ class Module:
         for registry in (self._parameter_names, self._buffer_names, self._module_names):
             registry.pop(name, None)
 
-    def __getattr__(self, name: str) -> Any:  # called only for what is not there
-        kind = type(self).__name__
-        if hasattr(type(self), name):  # a property whose own code raised AttributeError
-            raise AttributeError(f"computing the property {kind}.{name} raised AttributeError")
-        if "_parameter_names" not in self.__dict__:
-            what = "" if name.startswith("_") else f" has no attribute {name!r}"
-            raise AttributeError(f"{kind}{what}: its __init__ must call super().__init__() first")
-        own = [n for n in self.__dict__ if not n.startswith("_") and n != "training"]
-        message = f"{kind} has no attribute {name!r}; it has {', '.join(own) or 'none of its own'}"
-        raise AttributeError(message, name=name, obj=self)
+    if not TYPE_CHECKING:  # where it would let every name pass; a buffer's needs an annotation
+
+        def __getattr__(self, name: str) -> Any:  # called only for what is not there
+            kind = type(self).__name__
+            if hasattr(type(self), name):  # a property whose own code raised AttributeError
+                raise AttributeError(f"computing the property {kind}.{name} raised AttributeError")
+            if "_parameter_names" not in self.__dict__:
+                what = kind if name.startswith("_") else f"{kind} has no attribute {name!r}"
+                raise AttributeError(f"{what}: its __init__ must call super().__init__() first")
+            own = [n for n in self.__dict__ if not n.startswith("_") and n != "training"]
+            it_has = f"; it has {', '.join(own) or 'none of its own'}"
+            raise no_attribute(kind, name, lambda: dir(self), it_has)
 
     def _names(self, registry: str) -> dict[str, Any]:
         try:

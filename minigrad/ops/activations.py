@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from minigrad import kernels
 from minigrad.checks import axis_of, number, one_of
+from minigrad.names import Axis, numpy_names
 from minigrad.ops.arithmetic import quiet
 from minigrad.ops.linear import matrices
 from minigrad.ops.shape import reshape
-from minigrad.recording import (
-    floating_operand,
-    numpy_names,
-    operand,
-    record,
-    record_each,
-    require,
-)
+from minigrad.recording import floating_operand, operand, record, record_each, require
 from minigrad.tensor import Tensor, wrap
 
 
@@ -295,7 +289,9 @@ def prelu(input: Any, weight: Tensor) -> Tensor:
 
 @numpy_names
 @quiet
-def softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Tensor:
+def softmax(
+    input: Any, dim: int | None = None, *, dtype: Any = None, **names: Unpack[Axis]
+) -> Tensor:
     """e^x normalised to sum 1 along `dim`, which should be given."""
     # dL/dx = y·(g - Σ g·y)
     a, axis = _softmax_input("softmax", input, dim, dtype)
@@ -312,7 +308,9 @@ def softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Tensor:
 
 @numpy_names
 @quiet
-def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Tensor:
+def log_softmax(
+    input: Any, dim: int | None = None, *, dtype: Any = None, **names: Unpack[Axis]
+) -> Tensor:
     """log softmax(x), computed without leaving the logarithm."""
     # dL/dx = g - softmax(x)·Σ g
     a, axis = _softmax_input("log_softmax", input, dim, dtype)

@@ -7,11 +7,11 @@ derivative through (see autograd.py). Division by zero and the like give inf and
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
-from minigrad.checks import integer, number, one_of
+from minigrad.checks import number, one_of
 from minigrad.dtypes import float16
 from minigrad.incoming import as_array, check_numbers
 from minigrad.ops.convert import in_float32
@@ -289,41 +289,6 @@ def _times_sign(a: Any, sign: Any) -> Any:
     return a * sign if a.dtype.kind == "c" else np.abs(a)
 
 
-def sign(input: Any) -> Tensor:
-    """-1, 0 or 1; its gradient is 0."""
-    a = operand("sign", input)
-    if a.dtype == bool:
-        return wrap(a.copy())
-    out = np.where(np.isnan(a.real), 0, np.sign(a.real)).astype(a.dtype)
-    return record_each("sign", out, (input, np.zeros_like))
-
-
-def _rounding(name: str, function: Any) -> Any:
-    def op(input: Any) -> Tensor:
-        a = operand(name, input)
-        if a.dtype.kind in "iu":
-            return wrap(a.copy())
-        if a.dtype.kind == "b":
-            raise RuntimeError(f"{name}: bool tensors are not supported: convert them")
-        return record_each(name, function(a.real).astype(a.dtype), (input, np.zeros_like))
-
-    op.__name__ = op.__qualname__ = name
-    op.__doc__ = f"{name} of every element; its gradient is 0."
-    return op
-
-
-floor, ceil, trunc = (_rounding(n, f) for n, f in
-                      (("floor", np.floor), ("ceil", np.ceil), ("trunc", np.trunc)))  # fmt: skip
-
-
-def round(input: Any, *, decimals: int = 0) -> Tensor:
-    """Round half to even; its gradient is 0."""
-    a, decimals = operand("round", input), integer("round", "decimals", decimals, None)
-    if a.dtype.kind == "b":
-        raise RuntimeError("round: bool tensors are not supported: convert them")
-    return record_each("round", np.round(a.real, decimals).astype(a.dtype), (input, np.zeros_like))
-
-
 def maximum(input: Any, other: Any) -> Tensor:
     """The larger of two, elementwise; where they are equal each receives half the gradient."""
     a, b = operand_arrays("maximum", input, other)
@@ -379,6 +344,10 @@ def _choose(bounded: Any, bound: Any, a: Any) -> Any:
     return np.where(bounded | np.isnan(bound.real), bound, a)
 
 
+@overload
+def where(condition: Any) -> tuple[Tensor, ...]: ...
+@overload
+def where(condition: Any, input: Any, other: Any) -> Tensor: ...
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """x where the condition holds, else y; with one argument, the indices of the true elements."""
     # dL/dx = g where the condition holds, else 0        dL/dy = the other way round

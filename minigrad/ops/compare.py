@@ -13,43 +13,60 @@ from minigrad.recording import check_broadcast, operand, operands, refuse_number
 from minigrad.tensor import Tensor, wrap
 
 
-def _comparison(name: str, function: Any) -> Any:
-    def op(input: Any, other: Any) -> Tensor:
-        refuse_numbers(name, input, hint="exchange the two sides")
-        a, b = operands(name, input, other)
-        return wrap(function(a.real, b.real))
-
-    op.__name__ = op.__qualname__ = name
-    op.__doc__ = f"Elementwise comparison `{name}`: a bool tensor."
-    return op
+def _compared(name: str, compare: Any, x: Any, y: Any) -> Tensor:
+    refuse_numbers(name, x, hint="exchange the two sides")
+    a, b = operands(name, x, y)
+    return wrap(compare(a.real, b.real))
 
 
-eq, ne, lt, le, gt, ge = (
-    _comparison(name, function)
-    for name, function in (
-        ("eq", np.equal),
-        ("ne", np.not_equal),
-        ("lt", np.less),
-        ("le", np.less_equal),
-        ("gt", np.greater),
-        ("ge", np.greater_equal),
-    )
-)
+def eq(input: Any, other: Any) -> Tensor:
+    """x == y, elementwise: a bool tensor."""
+    return _compared("eq", np.equal, input, other)
 
 
-def _logical(name: str, function: Any, doc: str) -> Any:
-    def op(input: Any, other: Any) -> Tensor:
-        refuse_numbers(name, input, other, hint="wrap it with tensor()")
-        return wrap(function(*operands(name, input, other)))
-
-    op.__name__ = op.__qualname__ = name
-    op.__doc__ = doc
-    return op
+def ne(input: Any, other: Any) -> Tensor:
+    """x != y, elementwise: a bool tensor."""
+    return _compared("ne", np.not_equal, input, other)
 
 
-logical_and = _logical("logical_and", np.logical_and, "Both are nonzero.")
-logical_or = _logical("logical_or", np.logical_or, "At least one is nonzero.")
-logical_xor = _logical("logical_xor", np.logical_xor, "Exactly one is nonzero.")
+def lt(input: Any, other: Any) -> Tensor:
+    """x < y, elementwise: a bool tensor."""
+    return _compared("lt", np.less, input, other)
+
+
+def le(input: Any, other: Any) -> Tensor:
+    """x <= y, elementwise: a bool tensor."""
+    return _compared("le", np.less_equal, input, other)
+
+
+def gt(input: Any, other: Any) -> Tensor:
+    """x > y, elementwise: a bool tensor."""
+    return _compared("gt", np.greater, input, other)
+
+
+def ge(input: Any, other: Any) -> Tensor:
+    """x >= y, elementwise: a bool tensor."""
+    return _compared("ge", np.greater_equal, input, other)
+
+
+def _logic(name: str, combine: Any, x: Any, y: Any) -> Tensor:
+    refuse_numbers(name, x, y, hint="wrap it with tensor()")
+    return wrap(combine(*operands(name, x, y)))
+
+
+def logical_and(input: Any, other: Any) -> Tensor:
+    """Both are nonzero."""
+    return _logic("logical_and", np.logical_and, input, other)
+
+
+def logical_or(input: Any, other: Any) -> Tensor:
+    """At least one is nonzero."""
+    return _logic("logical_or", np.logical_or, input, other)
+
+
+def logical_xor(input: Any, other: Any) -> Tensor:
+    """Exactly one is nonzero."""
+    return _logic("logical_xor", np.logical_xor, input, other)
 
 
 def logical_not(input: Any) -> Tensor:
@@ -57,24 +74,28 @@ def logical_not(input: Any) -> Tensor:
     return wrap(np.logical_not(as_array(input)))
 
 
-def _bitwise(name: str, function: Any) -> Any:
-    def op(input: Any, other: Any) -> Tensor:
-        if not isinstance(other, Tensor):
-            refuse_numbers(name, input, hint="one of the two must be a tensor")
-        a, b = (np.asarray(v) for v in operands(name, input, other))
-        if a.dtype.kind == "f":
-            raise TypeError(f"{name}: expected bool or integer tensors, got dtype {a.dtype}")
-        return wrap(function(a, b))
-
-    op.__name__ = op.__qualname__ = name
-    op.__doc__ = f"Elementwise {name.replace('_', ' ')} of bools or integers."
-    return op
+def _bitwise(name: str, combine: Any, x: Any, y: Any) -> Tensor:
+    if not isinstance(y, Tensor):
+        refuse_numbers(name, x, hint="one of the two must be a tensor")
+    a, b = (np.asarray(v) for v in operands(name, x, y))
+    if a.dtype.kind == "f":
+        raise TypeError(f"{name}: expected bool or integer tensors, got dtype {a.dtype}")
+    return wrap(combine(a, b))
 
 
-bitwise_and, bitwise_or, bitwise_xor = (
-    _bitwise(f"bitwise_{n}", f)
-    for n, f in (("and", np.bitwise_and), ("or", np.bitwise_or), ("xor", np.bitwise_xor))
-)
+def bitwise_and(input: Any, other: Any) -> Tensor:
+    """Elementwise and of bools or integers."""
+    return _bitwise("bitwise_and", np.bitwise_and, input, other)
+
+
+def bitwise_or(input: Any, other: Any) -> Tensor:
+    """Elementwise or of bools or integers."""
+    return _bitwise("bitwise_or", np.bitwise_or, input, other)
+
+
+def bitwise_xor(input: Any, other: Any) -> Tensor:
+    """Elementwise xor of bools or integers."""
+    return _bitwise("bitwise_xor", np.bitwise_xor, input, other)
 
 
 def bitwise_not(input: Any) -> Tensor:

@@ -200,24 +200,39 @@ def full_like(
     return _new("full_like", array, device, requires_grad)
 
 
-def new_tensor(x: Tensor, data: Any, **options: Any) -> Tensor:
+def new_tensor(
+    x: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """`tensor` in the dtype of x."""
-    return tensor(data, **{"dtype": x.dtype, **options})
+    kind = x.dtype if dtype is None else dtype
+    return tensor(data, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def new_zeros(x: Tensor, *size: Any, **options: Any) -> Tensor:
+def new_zeros(
+    x: Tensor, *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """`zeros` in the dtype of x."""
-    return zeros(*size, **{"dtype": x.dtype, **options})
+    kind = x.dtype if dtype is None else dtype
+    return zeros(*sizes, size=size, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def new_ones(x: Tensor, *size: Any, **options: Any) -> Tensor:
+def new_ones(
+    x: Tensor, *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """`ones` in the dtype of x."""
-    return ones(*size, **{"dtype": x.dtype, **options})
+    kind = x.dtype if dtype is None else dtype
+    return ones(*sizes, size=size, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def new_full(x: Tensor, size: Any, fill_value: Any, **options: Any) -> Tensor:
+def new_full(
+    x: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """`full` in the dtype of x."""
-    return full(size, fill_value, **{"dtype": x.dtype, **options})
+    kind = x.dtype if dtype is None else dtype
+    return full(size, fill_value, dtype=kind, device=device, requires_grad=requires_grad)
 
 
 def is_tensor(obj: Any) -> bool:

@@ -7,26 +7,30 @@ a class of somebody else can say what it is to add one of its objects to a tenso
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from minigrad.tensor import Tensor
 
+Op = TypeVar("Op", bound=Callable[..., Any])
 KNOWN = (Tensor, float, int, np.ndarray, np.generic, complex)
 
 
-def operator(op: Any, sign: str, other_side: str) -> Any:
+def operator(op: Op, sign: str, other_side: str) -> Op:
     """`x sign other`. Of what no op knows, the other side is asked, as Python has it."""
 
     def method(x: Tensor, other: Any) -> Any:
         return op(x, other) if isinstance(other, KNOWN) else _ask(op, sign, x, other, other_side)
 
     method.__name__, method.__doc__ = op.__name__, op.__doc__
-    return method
+    return cast("Op", method)
 
 
-def reflected(op: Any, sign: str, other_side: str) -> Any:
+def reflected(
+    op: Callable[[Any, Any], Tensor], sign: str, other_side: str
+) -> Callable[[Any, Any], Tensor]:
     """`other sign x`, after other's own method did not know x."""
 
     def method(x: Tensor, other: Any) -> Any:

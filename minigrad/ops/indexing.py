@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from minigrad import kernels, modes
 from minigrad.checks import axis_of, integer, one_of
 from minigrad.dtypes import int32, int64
 from minigrad.incoming import as_array, fitting
+from minigrad.names import Axis, numpy_names, numpy_overloads
 from minigrad.ops.places import Places, places_of
 from minigrad.ops.shape import broadcast_to, reshape
 from minigrad.recording import carry, check_broadcast, fit, operand, overwrite, record, record_each
@@ -138,6 +139,11 @@ def _grid(i: Any, axis: int) -> Places:
     return Places((), tuple(where), False)
 
 
+@overload
+def gather(input: Any, dim: int, index: Any) -> Tensor: ...
+@overload
+def gather(input: Any, *, axis: int, index: Any) -> Tensor: ...
+@numpy_overloads
 def gather(input: Any, dim: int, index: Any) -> Tensor:
     """out[i][j] = x[index[i][j]][j] (dim 0): one element for each entry of the index."""
     a = operand("gather", input)
@@ -153,6 +159,15 @@ def gather(input: Any, dim: int, index: Any) -> Tensor:
     return _recorded("gather", input, a, places, places.read(a))
 
 
+@overload
+def scatter(
+    input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: Any = None
+) -> Tensor: ...
+@overload
+def scatter(
+    input: Any, *, axis: int, index: Any, src: Any = None, value: Any = None, reduce: Any = None
+) -> Tensor: ...
+@numpy_overloads
 def scatter(
     input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: Any = None
 ) -> Tensor:
@@ -164,6 +179,11 @@ def scatter(
     return _scatter("scatter", input, dim, index, value if src is None else src, reduce == "add")
 
 
+@overload
+def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor: ...
+@overload
+def scatter_add(input: Any, *, axis: int, index: Any, src: Any) -> Tensor: ...
+@numpy_overloads
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor:
     """A copy of x with src added at the places gather would read."""
     return _scatter("scatter_add", input, dim, index, src, True)
@@ -203,6 +223,11 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any, add: bool) -> Te
     return record_each(name, out, (x, lambda g: g if add else without(g, places)), (src, dsrc))
 
 
+@overload
+def index_select(input: Any, dim: int, index: Any) -> Tensor: ...
+@overload
+def index_select(input: Any, *, axis: int, index: Any) -> Tensor: ...
+@numpy_overloads
 def index_select(input: Any, dim: int, index: Any) -> Tensor:
     """The slices of x along `dim` that a vector of positions names."""
     a = operand("index_select", input)
@@ -210,7 +235,7 @@ def index_select(input: Any, dim: int, index: Any) -> Tensor:
     if i.ndim > 1:
         raise RuntimeError(f"index_select: the index must be a vector, got shape {i.shape}")
     if not a.ndim:
-        return getitem(reshape(input, 1), i.reshape(-1)[:1]).reshape(())  # type: ignore[no-any-return]
+        return getitem(reshape(input, 1), i.reshape(-1)[:1]).reshape(())
     return getitem(input, (slice(None),) * axis + (i.reshape(-1),))
 
 
@@ -219,10 +244,13 @@ def take(input: Any, index: Any) -> Tensor:
     i = as_array(index)
     if i.dtype.kind not in "iu":
         raise RuntimeError(f"take: the index must be an integer tensor, got dtype {i.dtype}")
-    return getitem(reshape(input, -1), i.reshape(-1).astype(int64)).reshape(i.shape)  # type: ignore[no-any-return]
+    return getitem(reshape(input, -1), i.reshape(-1).astype(int64)).reshape(i.shape)
 
 
-def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Tensor:
+@numpy_names
+def take_along_dim(
+    input: Any, indices: Any, dim: int | None = None, **names: Unpack[Axis]
+) -> Tensor:
     """`gather` with an index that broadcasts over the other axes; of all elements in one row
     without `dim`. Negative positions count from the end."""
     name, a, i = "take_along_dim", operand("take_along_dim", input), as_array(indices)
@@ -272,6 +300,10 @@ def masked_select(input: Any, mask: Any) -> Tensor:
     return getitem(broadcast_to(input, shape), wrap(np.broadcast_to(m, shape)))
 
 
+@overload
+def nonzero(input: Any, as_tuple: Literal[False] = False) -> Tensor: ...
+@overload
+def nonzero(input: Any, as_tuple: Literal[True]) -> tuple[Tensor, ...]: ...
 def nonzero(input: Any, as_tuple: bool = False) -> Any:
     """The positions of the nonzero elements: a matrix with one row each, or one vector per axis."""
     found = np.nonzero(np.atleast_1d(as_array(input)))
@@ -280,13 +312,11 @@ def nonzero(input: Any, as_tuple: bool = False) -> Any:
     return wrap(np.stack(found, axis=1)[:, : as_array(input).ndim])
 
 
+@numpy_names
 def unique(
-    input: Any,
-    sorted: bool = True,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    dim: int | None = None,
-) -> Any:
+    input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
+    dim: int | None = None, **names: Unpack[Axis],
+) -> Any:  # fmt: skip
     """The distinct elements (or slices along `dim`), always in ascending order; on request also
     which of them each element is, and how often each occurs."""
     wanted: Any = {"return_inverse": return_inverse, "return_counts": return_counts}

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
 from minigrad import modes
 from minigrad.dtypes import CATEGORY
 from minigrad.incoming import as_array, fitting
-from minigrad.ops import activations, arithmetic, compare, indexing, linear, reductions, shape
+from minigrad.ops import (
+    activations,
+    arithmetic,
+    compare,
+    indexing,
+    linear,
+    reductions,
+    rounding,
+    shape,
+)
 from minigrad.ops.random import generator
 from minigrad.recording import carry, needs_grad, overwrite
 from minigrad.tensor import Tensor, node_of, wrap
 
+P = ParamSpec("P")
+T = TypeVar("T", bound=Tensor)
 
-def _assign(name: str, x: Tensor, result: Tensor) -> Tensor:
+
+def _assign(name: str, x: T, result: Tensor) -> T:
     """x takes the values and the history of `result`, computed from it out of place."""
     if result.shape != x.shape:
         raise RuntimeError(f"{name}: a result of shape {result.shape} does not fit shape {x.shape}")
@@ -29,11 +42,13 @@ def _assign(name: str, x: Tensor, result: Tensor) -> Tensor:
     )
 
 
-def _inplace(op: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def in_place(op: Callable[Concatenate[Any, P], Tensor]) -> Callable[Concatenate[T, P], T]:
+    """The op that writes the result of `op` into its first operand, and returns that."""
     name = op.__name__ + "_"
 
-    def method(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        old = x
+    @functools.wraps(op)
+    def method(x: T, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        old: Tensor = x
         if modes.grad_enabled.get() and any(needs_grad(v) for v in (x, *args, *kwargs.values())):
             old = wrap(x.array.copy(), node_of(x))  # what a vjp saves must outlive the change
         return _assign(name, x, op(old, *args, **kwargs))
@@ -43,22 +58,54 @@ def _inplace(op: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return method
 
 
-OPS = {
-    arithmetic: "add sub mul div floor_divide remainder neg pow square exp expm1 log log2 log10 "
-    "log1p sqrt rsqrt reciprocal sin cos abs sign floor ceil trunc round clamp lerp addcmul",
-    compare: "bitwise_and bitwise_or bitwise_xor bitwise_not",
-    activations: "relu sigmoid tanh erf",
-    reductions: "cumsum cumprod",
-    shape: "triu tril",
-    linear: "addmm",
-    indexing: "masked_fill scatter scatter_add",
-}
-METHODS = {
-    f"{name}_": _inplace(getattr(m, name)) for m, names in OPS.items() for name in names.split()
-}
+add_ = in_place(arithmetic.add)
+sub_ = in_place(arithmetic.sub)
+mul_ = in_place(arithmetic.mul)
+div_ = in_place(arithmetic.div)
+floor_divide_ = in_place(arithmetic.floor_divide)
+remainder_ = in_place(arithmetic.remainder)
+neg_ = in_place(arithmetic.neg)
+pow_ = in_place(arithmetic.pow)
+square_ = in_place(arithmetic.square)
+exp_ = in_place(arithmetic.exp)
+expm1_ = in_place(arithmetic.expm1)
+log_ = in_place(arithmetic.log)
+log2_ = in_place(arithmetic.log2)
+log10_ = in_place(arithmetic.log10)
+log1p_ = in_place(arithmetic.log1p)
+sqrt_ = in_place(arithmetic.sqrt)
+rsqrt_ = in_place(arithmetic.rsqrt)
+reciprocal_ = in_place(arithmetic.reciprocal)
+sin_ = in_place(arithmetic.sin)
+cos_ = in_place(arithmetic.cos)
+abs_ = in_place(arithmetic.abs)
+clamp_ = in_place(arithmetic.clamp)
+lerp_ = in_place(arithmetic.lerp)
+addcmul_ = in_place(arithmetic.addcmul)
+sign_ = in_place(rounding.sign)
+floor_ = in_place(rounding.floor)
+ceil_ = in_place(rounding.ceil)
+trunc_ = in_place(rounding.trunc)
+round_ = in_place(rounding.round)
+relu_ = in_place(activations.relu)
+sigmoid_ = in_place(activations.sigmoid)
+tanh_ = in_place(activations.tanh)
+erf_ = in_place(activations.erf)
+cumsum_ = in_place(reductions.cumsum)
+cumprod_ = in_place(reductions.cumprod)
+triu_ = in_place(shape.triu)
+tril_ = in_place(shape.tril)
+addmm_ = in_place(linear.addmm)
+masked_fill_ = in_place(indexing.masked_fill)
+scatter_ = in_place(indexing.scatter)
+scatter_add_ = in_place(indexing.scatter_add)
+bitwise_and_ = in_place(compare.bitwise_and)
+bitwise_or_ = in_place(compare.bitwise_or)
+bitwise_xor_ = in_place(compare.bitwise_xor)
+bitwise_not_ = in_place(compare.bitwise_not)
 
 
-def fill_(x: Tensor, value: Any) -> Tensor:
+def fill_(x: T, value: Any) -> T:
     """Every element becomes `value`."""
     v = as_array(value, name="fill_")
     if v.ndim:
@@ -69,12 +116,12 @@ def fill_(x: Tensor, value: Any) -> Tensor:
     return overwrite("fill_", x, lambda out: out.fill(v), (x, np.zeros_like))
 
 
-def zero_(x: Tensor) -> Tensor:
+def zero_(x: T) -> T:
     """Every element becomes 0."""
     return overwrite("zero_", x, lambda out: out.fill(0), (x, np.zeros_like))
 
 
-def copy_(x: Tensor, src: Any) -> Tensor:
+def copy_(x: T, src: Any) -> T:
     """The values of `src`, broadcast and converted."""
     v = indexing.writable("copy_", src, x.array)
     try:
@@ -86,16 +133,16 @@ def copy_(x: Tensor, src: Any) -> Tensor:
     return overwrite("copy_", x, write, (x, np.zeros_like), (src, lambda g: g))
 
 
-def uniform_(x: Tensor, from_: float = 0.0, to: float = 1.0) -> Tensor:
+def uniform_(x: T, from_: float = 0.0, to: float = 1.0) -> T:
     """Random numbers uniform in [from_, to)."""
     return copy_(x, generator().uniform(from_, to, x.shape))
 
 
-def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+def normal_(x: T, mean: float = 0.0, std: float = 1.0) -> T:
     """Random numbers from a normal distribution."""
     return copy_(x, generator().normal(mean, std, x.shape))
 
 
-def bernoulli_(x: Tensor, p: float = 0.5) -> Tensor:
+def bernoulli_(x: T, p: float = 0.5) -> T:
     """1 with probability p, else 0."""
     return copy_(x, generator().random(x.shape) < p)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from minigrad.checks import axis_of, integer, integers, one_of
 from minigrad.dtypes import result_dtype
 from minigrad.incoming import as_array, fitting
+from minigrad.names import Axis, numpy_names
 from minigrad.ops.indexing import index_select
 from minigrad.ops.shape import (
     broadcast_tensors,
@@ -21,12 +22,12 @@ from minigrad.ops.shape import (
     transpose,
     unsqueeze,
 )
-from minigrad.recording import numpy_names, operand, record, record_each, require
+from minigrad.recording import operand, record, record_each, require
 from minigrad.tensor import Tensor, wrap
 
 
 @numpy_names
-def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
+def cat(tensors: Sequence[Any], dim: int = 0, **names: Unpack[Axis]) -> Tensor:
     """Tensors joined along an existing axis."""
     # dL/dx_i = the piece of g that came from x_i
     if isinstance(tensors, Tensor):
@@ -74,7 +75,7 @@ concat = cat
 
 
 @numpy_names
-def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
+def stack(tensors: Sequence[Any], dim: int = 0, **names: Unpack[Axis]) -> Tensor:
     """Tensors of one shape joined along a new axis."""
     tensors = [x if isinstance(x, Tensor) else wrap(as_array(x)) for x in tensors]
     if not tensors:
@@ -89,7 +90,9 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
 
 
 @numpy_names
-def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def split(
+    tensor: Any, split_size_or_sections: Any, dim: int = 0, **names: Unpack[Axis]
+) -> tuple[Tensor, ...]:
     """Pieces of one size (the last may be smaller) or of the listed sizes along `dim`."""
     require("split", tensor=tensor)
     a = operand("split", tensor)
@@ -111,7 +114,7 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tenso
 
 
 @numpy_names
-def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+def chunk(input: Any, chunks: int, dim: int = 0, **names: Unpack[Axis]) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size (the last may be smaller)."""
     a, chunks = operand("chunk", input), integer("chunk", "chunks", chunks, None)
     if not a.ndim:
@@ -123,7 +126,7 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 @numpy_names
-def unbind(input: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def unbind(input: Any, dim: int = 0, **names: Unpack[Axis]) -> tuple[Tensor, ...]:
     """The slices along `dim`, without that axis."""
     a = operand("unbind", input)
     if not a.ndim:
@@ -184,9 +187,11 @@ def repeat(input: Any, *sizes: Any) -> Tensor:
     )
 
 
+@numpy_names
 def repeat_interleave(
-    input: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None
-) -> Tensor:
+    input: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None,
+    **names: Unpack[Axis],
+) -> Tensor:  # fmt: skip
     """Each element (or slice along `dim`) repeated in place, all equally often or each as often as
     a vector says; `output_size`, a hint, is not needed here."""
     a, times = operand("repeat_interleave", input), as_array(repeats)

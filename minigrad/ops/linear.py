@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from minigrad.incoming import as_array
+from minigrad.names import Axis, numpy_names
 from minigrad.ops.arithmetic import add, clamp, div, mul
 from minigrad.ops.reductions import norm
 from minigrad.ops.reductions import sum as total
@@ -276,7 +277,10 @@ def _letters(equation: str, arrays: Any) -> tuple[list[str], str]:
     return spelt, result
 
 
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+@numpy_names
+def cosine_similarity(
+    x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8, **names: Unpack[Axis]
+) -> Tensor:
     """x·y/(|x|·|y|) along `dim`, each norm at least eps."""
     require("cosine_similarity", x1=x1, x2=x2)
     x1, x2 = broadcast_tensors(x1, x2)
@@ -284,6 +288,9 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return div(total(x1 * x2, dim), lengths)
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+@numpy_names
+def normalize(
+    input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, **names: Unpack[Axis]
+) -> Tensor:
     """x divided by its p-norm along `dim`, at least eps."""
     return div(input, clamp(norm(input, p, dim, keepdim=True), min=eps))

@@ -215,7 +215,8 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
         _check_reduction(name, reduction)
     _same_shape(name, input, target, "mean")
     a, t = operand_arrays(name, input, target)
-    floating_operand(name, input), floating_operand(f"{name}: target", target)
+    floating_operand(name, input)
+    floating_operand(f"{name}: target", target)
     with np.errstate(all="ignore"):
         if log_target:
             p = np.exp(t)

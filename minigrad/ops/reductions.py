@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import builtins
 import math
-from typing import Any
+from typing import Any, Unpack, overload
 
 import numpy as np
 
 from minigrad.checks import axis_of, number
 from minigrad.dtypes import int64, uint8
 from minigrad.incoming import as_array
+from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import abs as absolute
 from minigrad.ops.arithmetic import quiet
-from minigrad.recording import floating_operand, numpy_names, operand, record, record_each
+from minigrad.recording import floating_operand, operand, record, record_each
 from minigrad.tensor import Tensor, wrap
 
 Dim = Any  # None, an int, or a tuple of ints
@@ -51,12 +52,9 @@ def _accumulator(dtype: Any) -> Any:
 
 @numpy_names
 def sum(
-    input: Any,
-    dim: Dim = None,
-    keepdim: bool = False,
-    *,
-    dtype: Any = None,
-) -> Tensor:
+    input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
+    **names: Unpack[AxisKeepdims],
+) -> Tensor:  # fmt: skip
     """The sum over `dim` (all axes if None)."""
     # dL/dx = g, spread over the reduced axes
     a = _summed("sum", input, dtype)
@@ -68,12 +66,9 @@ def sum(
 
 @numpy_names
 def mean(
-    input: Any,
-    dim: Dim = None,
-    keepdim: bool = False,
-    *,
-    dtype: Any = None,
-) -> Tensor:
+    input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
+    **names: Unpack[AxisKeepdims],
+) -> Tensor:  # fmt: skip
     """The arithmetic mean over `dim`."""
     # dL/dx = g/n, spread over the reduced axes
     a = operand("mean", input) if dtype is None else _summed("mean", input, dtype)
@@ -92,13 +87,9 @@ def mean(
 
 @numpy_names
 def var(
-    input: Any,
-    dim: Dim = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Tensor:
+    input: Any, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *,
+    correction: float | None = None, **names: Unpack[AxisKeepdims],
+) -> Tensor:  # fmt: skip
     """The variance over `dim`: Σ (x - mean)²/(n - correction); correction is 1 by default."""
     # dL/dx = g·2·(x - mean)/(n - correction)        (the mean's own term sums to zero)
     a, centred, divisor, out, kept = _variance("var", input, dim, unbiased, keepdim, correction)
@@ -110,13 +101,9 @@ def var(
 
 @numpy_names
 def std(
-    input: Any,
-    dim: Dim = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Tensor:
+    input: Any, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *,
+    correction: float | None = None, **names: Unpack[AxisKeepdims],
+) -> Tensor:  # fmt: skip
     """The standard deviation over `dim`; its gradient is 0 where all values are equal."""
     # dL/dx = g·(x - mean)/((n - correction)·std)
     a, centred, divisor, out, kept = _variance("std", input, dim, unbiased, keepdim, correction)
@@ -160,13 +147,9 @@ def _variance(
 
 @numpy_names
 def var_mean(
-    input: Any,
-    dim: Dim = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> tuple[Tensor, Tensor]:
+    input: Any, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *,
+    correction: float | None = None, **names: Unpack[AxisKeepdims],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The variance and the mean."""
     spread = var(input, dim, unbiased, keepdim, correction=correction)
     return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
@@ -174,13 +157,9 @@ def var_mean(
 
 @numpy_names
 def std_mean(
-    input: Any,
-    dim: Dim = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> tuple[Tensor, Tensor]:
+    input: Any, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *,
+    correction: float | None = None, **names: Unpack[AxisKeepdims],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The standard deviation and the mean."""
     spread = std(input, dim, unbiased, keepdim, correction=correction)
     return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
@@ -219,19 +198,22 @@ def extreme(name: str, pick: Any, x: Any, dim: Dim = (), keepdim: bool = False) 
 
 
 @numpy_names
-def amax(input: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
+def amax(input: Any, dim: Dim = (), keepdim: bool = False, **names: Unpack[AxisKeepdims]) -> Tensor:
     """The largest value over `dim`; ties share the gradient evenly."""
     return extreme("amax", np.maximum, input, dim, keepdim)
 
 
 @numpy_names
-def amin(input: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
+def amin(input: Any, dim: Dim = (), keepdim: bool = False, **names: Unpack[AxisKeepdims]) -> Tensor:
     """The smallest value over `dim`; ties share the gradient evenly."""
     return extreme("amin", np.minimum, input, dim, keepdim)
 
 
 @numpy_names
-def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def prod(
+    input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None,
+    **names: Unpack[AxisKeepdims],
+) -> Tensor:  # fmt: skip
     """The product over `dim`."""
     # dL/dx_i = g·y/x_i; where some x are 0, g·Π_{j≠i} x_j from products of all before and all after
     a = _summed("prod", input, dtype)
@@ -263,7 +245,11 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: An
     return record_each("prod", out, (input, dx))
 
 
-@numpy_names
+@overload
+def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor: ...
+@overload
+def cumsum(input: Any, *, axis: int, dtype: Any = None) -> Tensor: ...
+@numpy_overloads
 def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """The running sum along `dim`."""
     # dL/dx_i = Σ_{j≥i} g_j: a running sum from the other end
@@ -281,7 +267,11 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     return record_each("cumsum", out, (input, dx))
 
 
-@numpy_names
+@overload
+def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor: ...
+@overload
+def cumprod(input: Any, *, axis: int, dtype: Any = None) -> Tensor: ...
+@numpy_overloads
 def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """The running product along `dim`."""
     # up to the first 0 of a row   dL/dx_i = (Σ_{j≥i} g_j·y_j)/x_i
@@ -309,7 +299,13 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     return record_each("cumprod", out, (input, dx))
 
 
-@numpy_names
+@overload
+def logsumexp(input: Any, dim: Dim, keepdim: bool = False, **names: Unpack[Keepdims]) -> Tensor: ...
+@overload
+def logsumexp(
+    input: Any, *, axis: Dim, keepdim: bool = False, **names: Unpack[Keepdims]
+) -> Tensor: ...
+@numpy_overloads
 @quiet
 def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
     """log Σ e^x over `dim`, safe from overflow."""
@@ -330,7 +326,9 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
 
 
 @numpy_names
-def norm(input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def norm(
+    input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False, **names: Unpack[AxisKeepdims]
+) -> Tensor:
     """The p-norm over `dim` ("fro", a number, inf; 0 counts nonzeros); its gradient at 0 is 0."""
     # y = (Σ |x|^p)^(1/p)        dL/dx = g·sign(x)·(|x|/y)^(p-1)
     if isinstance(p, str) and p != "fro":
@@ -361,23 +359,27 @@ def norm(input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tens
 
 
 @numpy_names
-def any(input: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def any(
+    input: Any, dim: Dim = None, keepdim: bool = False, **names: Unpack[AxisKeepdims]
+) -> Tensor:
     """Whether any element is nonzero; bool, but uint8 for uint8."""
-    a = as_array(input)
-    out = np.any(a, axis=axes_of("any", dim, a.ndim), keepdims=keepdim)
+    a: Any = as_array(input)
+    out = a.any(axis=axes_of("any", dim, a.ndim), keepdims=keepdim)
     return wrap(np.asarray(out, a.dtype if a.dtype == uint8 else bool))
 
 
 @numpy_names
-def all(input: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def all(
+    input: Any, dim: Dim = None, keepdim: bool = False, **names: Unpack[AxisKeepdims]
+) -> Tensor:
     """Whether all elements are nonzero; bool, but uint8 for uint8."""
-    a = as_array(input)
-    out = np.all(a, axis=axes_of("all", dim, a.ndim), keepdims=keepdim)
+    a: Any = as_array(input)
+    out = a.all(axis=axes_of("all", dim, a.ndim), keepdims=keepdim)
     return wrap(np.asarray(out, a.dtype if a.dtype == uint8 else bool))
 
 
 @numpy_names
-def count_nonzero(input: Any, dim: Dim = None) -> Tensor:
+def count_nonzero(input: Any, dim: Dim = None, **names: Unpack[Axis]) -> Tensor:
     """How many elements are nonzero."""
     a = as_array(input)
     return wrap(np.asarray(np.count_nonzero(a, axis=axes_of("count_nonzero", dim, a.ndim)), int64))

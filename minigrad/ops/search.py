@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack, overload
 
 import numpy as np
 
 from minigrad.checks import axis_of, integer
 from minigrad.dtypes import float32, int64
 from minigrad.incoming import as_array
+from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import maximum, minimum
 from minigrad.ops.reductions import extreme
-from minigrad.recording import numpy_names, operand, record_each
+from minigrad.recording import operand, record_each
 from minigrad.tensor import Tensor, wrap
 
 
@@ -22,14 +23,34 @@ class ValuesIndices(NamedTuple):
     indices: Tensor
 
 
-@numpy_names
+@overload
+def max(input: Any, dim: Tensor | None = None) -> Tensor: ...
+@overload
+def max(
+    input: Any, dim: int, keepdim: bool = False, **names: Unpack[Keepdims]
+) -> ValuesIndices: ...
+@overload
+def max(
+    input: Any, *, axis: int, keepdim: bool = False, **names: Unpack[Keepdims]
+) -> ValuesIndices: ...
+@numpy_overloads
 def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest value; over one `dim` a pair (values, indices) of which one element is taken;
     with a tensor in place of `dim`, `maximum`."""
     return _max_or_min("max", input, dim, keepdim)
 
 
-@numpy_names
+@overload
+def min(input: Any, dim: Tensor | None = None) -> Tensor: ...
+@overload
+def min(
+    input: Any, dim: int, keepdim: bool = False, **names: Unpack[Keepdims]
+) -> ValuesIndices: ...
+@overload
+def min(
+    input: Any, *, axis: int, keepdim: bool = False, **names: Unpack[Keepdims]
+) -> ValuesIndices: ...
+@numpy_overloads
 def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest value; see `max`."""
     return _max_or_min("min", input, dim, keepdim)
@@ -76,13 +97,17 @@ def _take(name: str, x: Any, a: Any, index: Any, axis: int, keepdim: bool) -> tu
 
 
 @numpy_names
-def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def argmax(
+    input: Any, dim: int | None = None, keepdim: bool = False, **names: Unpack[AxisKeepdims]
+) -> Tensor:
     """The position of the largest value along `dim`, of the flattened tensor if None."""
     return _position("argmax", input, dim, keepdim)
 
 
 @numpy_names
-def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def argmin(
+    input: Any, dim: int | None = None, keepdim: bool = False, **names: Unpack[AxisKeepdims]
+) -> Tensor:
     """The position of the smallest value along `dim`, of the flattened tensor if None."""
     return _position("argmin", input, dim, keepdim)
 
@@ -99,7 +124,9 @@ def _position(name: str, x: Any, dim: int | None, keepdim: bool) -> Tensor:
 
 
 @numpy_names
-def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
+def sort(
+    input: Any, dim: int = -1, descending: bool = False, stable: bool = True, **names: Unpack[Axis]
+) -> ValuesIndices:
     """Values in order along `dim`, and where they came from; always stable."""
     a = operand("sort", input)
     axis = axis_of("sort", dim, a.ndim)
@@ -108,7 +135,9 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = Tru
 
 
 @numpy_names
-def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+def argsort(
+    input: Any, dim: int = -1, descending: bool = False, stable: bool = True, **names: Unpack[Axis]
+) -> Tensor:
     """The positions that sort the tensor along `dim`; always stable."""
     a = operand("argsort", input)
     axis = axis_of("argsort", dim, a.ndim)
@@ -122,8 +151,9 @@ def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = 
 
 @numpy_names
 def topk(
-    input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> ValuesIndices:
+    input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True,
+    **names: Unpack[Axis],
+) -> ValuesIndices:  # fmt: skip
     """The k largest (or smallest) values along `dim`, in order, and where they came from."""
     a = operand("topk", input)
     axis, k = axis_of("topk", dim, a.ndim), integer("topk", "k", k, None)
@@ -134,7 +164,17 @@ def topk(
     return ValuesIndices(*_take("topk", input, a, index, axis, True))
 
 
-@numpy_names
+@overload
+def median(input: Any, dim: None = None) -> Tensor: ...
+@overload
+def median(
+    input: Any, dim: int, keepdim: bool = False, **names: Unpack[Keepdims]
+) -> ValuesIndices: ...
+@overload
+def median(
+    input: Any, *, axis: int, keepdim: bool = False, **names: Unpack[Keepdims]
+) -> ValuesIndices: ...
+@numpy_overloads
 def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """The lower median of all elements, those equal to it sharing the gradient evenly; over one
     `dim` a pair (values, indices). A NaN among the elements is their median."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Unpack, cast, overload
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from minigrad.changes import owner
 from minigrad.checks import axis_of, integer, integers
 from minigrad.dtypes import native
 from minigrad.incoming import as_array
-from minigrad.recording import fit, numpy_names, operand, record, record_each, require
+from minigrad.names import Axis, numpy_names, numpy_overloads
+from minigrad.recording import fit, operand, record, record_each, require
 from minigrad.tensor import Tensor, origin, wrap
 
 
@@ -87,6 +88,11 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshape(input, a.shape[:first] + (merged,) + a.shape[last + 1 :])
 
 
+@overload
+def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Tensor: ...
+@overload
+def unflatten(input: Any, *, axis: int, sizes: Sequence[int]) -> Tensor: ...
+@numpy_overloads
 def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split one axis into several."""
     a = operand("unflatten", input)
@@ -152,7 +158,7 @@ def t(input: Any) -> Tensor:
 
 
 @numpy_names
-def squeeze(input: Any, dim: Any = None) -> Tensor:
+def squeeze(input: Any, dim: Any = None, **names: Unpack[Axis]) -> Tensor:
     """Without the axes of size 1, or without the given ones if their size is 1."""
     a = operand("squeeze", input)
     old = a.shape
@@ -165,7 +171,11 @@ def squeeze(input: Any, dim: Any = None) -> Tensor:
     return _view("squeeze", input, a.reshape(shape), lambda g: g.reshape(old))
 
 
-@numpy_names
+@overload
+def unsqueeze(input: Any, dim: int) -> Tensor: ...
+@overload
+def unsqueeze(input: Any, *, axis: int) -> Tensor: ...
+@numpy_overloads
 def unsqueeze(input: Any, dim: int) -> Tensor:
     """With an axis of size 1 inserted at `dim`."""
     a = operand("unsqueeze", input)
@@ -238,6 +248,11 @@ def _slice(name: str, x: Any, key: tuple[Any, ...]) -> Tensor:
     return _view(name, x, a[key], back)
 
 
+@overload
+def narrow(input: Any, dim: int, start: Any, length: int) -> Tensor: ...
+@overload
+def narrow(input: Any, *, axis: int, start: Any, length: int) -> Tensor: ...
+@numpy_overloads
 def narrow(input: Any, dim: int, start: Any, length: int) -> Tensor:
     """`length` elements from `start` along `dim`."""
     a = operand("narrow", input)
@@ -254,6 +269,11 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Tensor:
     return _slice("narrow", input, (slice(None),) * axis + (slice(start, start + length),))
 
 
+@overload
+def select(input: Any, dim: int, index: int) -> Tensor: ...
+@overload
+def select(input: Any, *, axis: int, index: int) -> Tensor: ...
+@numpy_overloads
 def select(input: Any, dim: int, index: int) -> Tensor:
     """One slice along `dim`, without that axis."""
     a = operand("select", input)

@@ -1,19 +1,15 @@
-"""Memory layout: what is contiguous in PyTorch is so here, so that a `view` of it works; and what is
-a tensor of its own there shares no memory here."""
+"""Memory layout: what is contiguous in PyTorch is so here, so that a `view` of it works; and what
+is a tensor of its own there shares no memory here."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASES
-from sampling import Sample, draw
 
 import minigrad as mg
-from minigrad.data.loader import default_collate
 
 torch = pytest.importorskip("torch")
 
@@ -97,3 +93,48 @@ MORE: dict[str, Callable[..., Any]] = {
     "where it is": lambda m, x, y, q: (m.nonzero(x), m.isnan(x), x > y, m.logical_not(x)),
     "integers": lambda m, x, y, q: (x.long().sum(0), (x > 0).sum(0), (x > 0).any(0), x.long().cumsum(1)),
 }  # fmt: skip
+
+# How x and y (2, 3, 4) and q (2, 4, 8, 8) may lie in memory.
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "as it comes": lambda a: a,
+    "transposed": lambda a: np.ascontiguousarray(a.swapaxes(-1, -2)).swapaxes(-1, -2),
+    "reversed axes": lambda a: np.ascontiguousarray(a.T).T,
+    "every second": lambda a: np.repeat(a, 2, -1)[..., ::2],
+    "sliced": lambda a: np.concatenate([a, a], 1)[:, : a.shape[1]],
+    "expanded": lambda a: np.broadcast_to(a[:1], a.shape),
+}
+
+
+def results(value: Any) -> list[Any]:
+    """All tensors of a result, however nested."""
+    if isinstance(value, tuple | list):
+        return [t for item in value for t in results(item)]
+    return [value] if hasattr(value, "is_contiguous") else []
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", MORE)
+def test_what_is_contiguous_in_pytorch_is_so_here(name: str, layout: str) -> None:
+    rng = np.random.default_rng(0)
+    arrays = [
+        LAYOUTS[layout](rng.standard_normal(shape)) for shape in ((2, 3, 4), (2, 3, 4), (2, 4, 8, 8))
+    ]
+    theirs = results(MORE[name](torch, *(as_torch(torch, a) for a in arrays)))
+    ours = results(MORE[name](mg, *(mg.from_numpy(a) for a in arrays)))
+    assert len(ours) == len(theirs) > 0
+    given = [a.__array_interface__["data"][0] for a in arrays]
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.shape == tuple(other.shape)
+        if other.is_contiguous():
+            assert mine.is_contiguous(), (mine.shape, mine.array.strides, other.stride())
+            mine.view(-1)
+        if other.data_ptr() not in given and mine.numel():
+            shared = any(np.shares_memory(mine.array, a) for a in arrays)
+            assert not shared or other._is_view()
+
+
+def as_torch(torch: Any, a: np.ndarray) -> Any:
+    """The same memory with the same strides (torch.from_numpy refuses read-only arrays)."""
+    if a.flags.writeable:
+        return torch.from_numpy(a)
+    return torch.from_numpy(a[:1].copy()).expand(*a.shape)

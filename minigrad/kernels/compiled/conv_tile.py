@@ -39,7 +39,8 @@ from minigrad.kernels.machinery.launch import intrinsic
 
 def cpu_features() -> set[str]:
     """Features of the CPU that numba compiles for, as LLVM writes them: "+avx2", "-avx512f"."""
-    return set(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
+    context: Any = cpu_target.target_context
+    return set(context.codegen().magic_tuple()[2].split(","))
 
 
 def _machine() -> tuple[int, int]:

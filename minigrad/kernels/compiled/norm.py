@@ -11,7 +11,7 @@ import numpy as np
 from minigrad.kernels import reference
 from minigrad.kernels.compiled import norm_columns as columns
 from minigrad.kernels.compiled import norm_planes as planes
-from minigrad.kernels.compiled import relu
+from minigrad.kernels.compiled.relu import relu, relu_backward
 from minigrad.kernels.machinery.arrays import Array
 from minigrad.kernels.machinery.launch import ready, run, vector
 from minigrad.kernels.machinery.memory import empty
@@ -59,7 +59,7 @@ def batch_norm(
     if a.ndim == 2:
         serial, parallel = columns.batch_norm_c, columns.batch_norm_c_p
         run(serial, parallel, _tasks(*a.shape), x.size, a, *affine, *results)
-        y = relu.relu(y) if then_relu else y
+        y = relu(y) if then_relu else y
     else:
         run(planes.batch_norm_s, planes.batch_norm_s_p, C, x.size, a, *affine, then_relu, *results)
     return y.reshape(x.shape), mean, var, inv_std
@@ -93,7 +93,7 @@ def _norm_backward(
     args = (ready(mean, F64), ready(inv_std, F64), vector(gamma, x.dtype), batch, dx, dgamma, dbeta)
     if a.ndim == 2:
         if y is not None:
-            ga = relu.relu_backward(ga, y.reshape(a.shape))
+            ga = relu_backward(ga, y.reshape(a.shape))
         run(columns.backward_c, columns.backward_c_p, _tasks(*a.shape), x.size, ga, a, *args)
     else:
         kept = ga[:0] if y is None else ready(y, x.dtype)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, Any]  # of any dtype; np.dtype[Any] has no `real` for pyright
 Pair = tuple[int, int]  # (height, width)
 
 

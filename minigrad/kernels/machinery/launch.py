@@ -22,6 +22,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import extending, njit
+from numba.core import config
 
 from minigrad.kernels.machinery.arrays import Array
 from minigrad.kernels.machinery.cache import kept
@@ -87,7 +88,7 @@ def uncounted(typingctx: Any, array: Any) -> Any:
 
 
 hold_blas()
-_MOST = int(vars(numba.config)["NUMBA_NUM_THREADS"])  # read from the environment on import
+_MOST = int(vars(config)["NUMBA_NUM_THREADS"])  # read from the environment on import
 _lock = threading.Lock()  # some numba threading layers abort when two threads call them at once
 _forked = False  # a child's copy of the pool has no threads, so a child stays serial
 

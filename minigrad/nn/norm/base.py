@@ -33,7 +33,7 @@ def sizes_of(name: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...
 
 def affine_parameters(
     name: str, shape: tuple[int, ...], affine: bool, bias: bool, dtype: Any
-) -> tuple[Tensor | None, Tensor | None]:
+) -> tuple[Any, Any]:
     """gamma = 1 and beta = 0, or None where there is none."""
     kind = floating(name, dtype)
     weight = Parameter(wrap(np.ones(shape, kind))) if affine else None
@@ -46,8 +46,8 @@ class NormBase(Module):
     ranks: ClassVar[dict[int, str]] = {}  # of inputs, and how a user sees them
     variance_name: ClassVar[str] = "running_var"  # the statistic beside running_mean
 
-    weight: Tensor | None
-    bias: Tensor | None
+    weight: Parameter  # None where the layer was made without
+    bias: Parameter  # None where the layer was made without
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None

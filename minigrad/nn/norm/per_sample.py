@@ -10,6 +10,7 @@ from typing import Any
 from minigrad.checks import integer, number
 from minigrad.nn.module import Module
 from minigrad.nn.norm.base import affine_parameters, fill, sizes_of
+from minigrad.nn.parameter import Parameter
 from minigrad.ops import norm as ops
 from minigrad.tensor import Tensor
 
@@ -35,8 +36,8 @@ class GroupNorm(Module):
     Source: Wu and He, Group normalization, 2018.
     """
 
-    weight: Tensor | None
-    bias: Tensor | None
+    weight: Parameter  # None where the layer was made without
+    bias: Parameter  # None where the layer was made without
 
     def __init__(
         self,
@@ -100,8 +101,8 @@ class LayerNorm(Module):
     Source: Ba, Kiros and Hinton, Layer normalization, 2016.
     """
 
-    weight: Tensor | None
-    bias: Tensor | None
+    weight: Parameter  # None where the layer was made without
+    bias: Parameter  # None where the layer was made without
 
     def __init__(
         self,
@@ -148,7 +149,7 @@ class RMSNorm(Module):
     Source: Zhang and Sennrich, Root mean square layer normalization, 2019.
     """
 
-    weight: Tensor | None
+    weight: Parameter  # None where the layer was made without
 
     def __init__(
         self,

@@ -264,8 +264,8 @@ def _compared(layer: BatchNormBase, x: Tensor) -> tuple[str, str]:
     m = x.array.size // layer.num_features
     with np.errstate(all="ignore"):
         running = layer.standard_deviation(running_variance.array.astype(np.float64))
-        shift = np.abs(mean - running_mean.array) / running
-        ratio = layer.standard_deviation(var * layer.bessel_correction(m)) / running
+        shift: Any = np.abs(mean - running_mean.array) / running
+        ratio: Any = layer.standard_deviation(var * layer.bessel_correction(m)) / running
     return f"{shift.max():.3g}", f"{ratio.min():.3g} to {ratio.max():.3g}"
 
 

@@ -202,6 +202,7 @@ class _LpBatchNorm(BatchNormBase):
     """
 
     variance_name = "running_scale"
+    running_scale: Tensor | None
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = MOMENTUM,

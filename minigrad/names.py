@@ -1,0 +1,107 @@
+"""Names: numpy's where PyTorch has others, and the near one where a name is unknown."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn, TypedDict, TypeVar, cast
+
+Op = TypeVar("Op", bound=Callable[..., Any])
+
+# PyTorch's names by numpy's.
+TORCH = {"axis": "dim", "keepdims": "keepdim"}
+
+
+class Axis(TypedDict, total=False):
+    """The names that an op with `dim` takes besides its own."""
+
+    axis: Any
+
+
+class Keepdims(TypedDict, total=False):
+    """The names that an op with `keepdim` takes besides its own."""
+
+    keepdims: bool
+
+
+class AxisKeepdims(Axis, Keepdims, total=False):
+    """The names that an op with `dim` and `keepdim` takes besides its own."""
+
+
+def numpy_names(op: Op) -> Op:
+    """Let an op be called with numpy's `axis=` and `keepdims=` for its `dim=` and `keepdim=`.
+
+    The op declares them as `**names: Unpack[AxisKeepdims]`, by which type checkers know them. None
+    arrives there: they are renamed here, and an unknown name is refused.
+    """
+    inner: Any = op
+    while hasattr(inner, "__wrapped__"):
+        inner = inner.__wrapped__
+    code = inner.__code__
+    own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+    @functools.wraps(op)
+    def call(*args: Any, **options: Any) -> Any:
+        for name in options:
+            if name not in own:
+                _rename(inner.__name__, own, options)
+                break
+        return op(*args, **options)
+
+    return cast("Op", call)
+
+
+def numpy_overloads(op: Any) -> Any:
+    """`numpy_names` for an op with overloads, by which type checkers know the two ways to call it:
+    one that cannot do without its `dim`, or whose result depends on it."""
+    return numpy_names(op)
+
+
+def _rename(op: str, own: tuple[str, ...], options: dict[str, Any]) -> None:
+    """Put `options` under the op's own names."""
+    for name in [name for name in options if name not in own]:
+        torch = TORCH.get(name)
+        if torch not in own:
+            known = [*own, *(numpy for numpy, torch in TORCH.items() if torch in own)]
+            raise TypeError(f"{op}: there is no argument {name!r}{near(name, known)}")
+        if torch in options:
+            raise TypeError(f"{op}: got both {torch}= and {name}=")
+        options[torch] = options.pop(name)
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """ ": did you mean 'sigmoid'?" for 'sigmod', and nothing where no known name is near."""
+    import difflib  # needed only where something went wrong
+
+    spelt: dict[str, list[str]] = {}  # Conv2D is near to Conv2d: letters matter more than capitals
+    for other in known:
+        if not other.startswith("_"):
+            spelt.setdefault(other.lower(), []).append(other)
+    found = difflib.get_close_matches(name.lower(), spelt, n=1, cutoff=0.7)
+    if not found:
+        return ""
+    return f": did you mean {difflib.get_close_matches(name, spelt[found[0]], n=1, cutoff=0)[0]!r}?"
+
+
+def no_attribute(
+    owner: str, name: str, known: Callable[[], Iterable[str]], more: str = ""
+) -> AttributeError:
+    """The error of an attribute that `owner` does not have, with the near one among those it has.
+
+    It carries no `obj`, from which the interpreter would make a second suggestion. Private names,
+    which protocols ask for and do without, get none.
+    """
+    hint = "" if name.startswith("_") else near(name, known())
+    return AttributeError(f"{owner} has no attribute {name!r}{more}{hint}", name=name)
+
+
+def suggest_names(*modules: str) -> None:
+    """Let these modules, asked for a name that they do not have, answer with the near one."""
+    for module in modules:
+        namespace = sys.modules[module].__dict__
+        namespace["__getattr__"] = functools.partial(_no_name, module, namespace)
+
+
+def _no_name(module: str, namespace: dict[str, Any], name: str) -> NoReturn:
+    raise no_attribute(f"module {module!r}", name, lambda: namespace.get("__all__", namespace))

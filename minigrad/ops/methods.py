@@ -1,0 +1,295 @@
+"""Tensor's methods: which op has which name there. `operators.py` has the operators.
+
+`ops/__init__.py` copies what `Methods` holds onto Tensor. For type checkers and editors Tensor
+inherits it, so they know every method by the op itself: its arguments, its docstring, its place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Under other names, since in a class the name of a method hides a module: shape, random, any.
+from minigrad.device import device as _device
+from minigrad.ops import activations as _activations
+from minigrad.ops import arithmetic as _arithmetic
+from minigrad.ops import compare as _compare
+from minigrad.ops import convert as _convert
+from minigrad.ops import create as _create
+from minigrad.ops import indexing as _indexing
+from minigrad.ops import inplace as _inplace
+from minigrad.ops import joining as _joining
+from minigrad.ops import linear as _linear
+from minigrad.ops import properties as _properties
+from minigrad.ops import random as _random
+from minigrad.ops import reductions as _reductions
+from minigrad.ops import rounding as _rounding
+from minigrad.ops import search as _search
+from minigrad.ops import shape as _shape
+from minigrad.ops.operators import Operators
+from minigrad.tensor import Tensor
+
+
+class Methods(Operators):
+    """Tensor's methods."""
+
+    __slots__ = ()
+
+    # ops/properties.py
+    dim = _properties.dim
+    size = _properties.size
+    numel = _properties.numel
+    element_size = _properties.element_size
+    is_contiguous = _properties.is_contiguous
+    is_floating_point = _properties.is_floating_point
+    data_ptr = _properties.data_ptr
+
+    # ops/arithmetic.py
+    add = _arithmetic.add
+    sub = _arithmetic.sub
+    mul = _arithmetic.mul
+    div = _arithmetic.div
+    floor_divide = _arithmetic.floor_divide
+    remainder = _arithmetic.remainder
+    neg = _arithmetic.neg
+    positive = _arithmetic.positive
+    pow = _arithmetic.pow
+    square = _arithmetic.square
+    exp = _arithmetic.exp
+    expm1 = _arithmetic.expm1
+    log = _arithmetic.log
+    log2 = _arithmetic.log2
+    log10 = _arithmetic.log10
+    log1p = _arithmetic.log1p
+    sqrt = _arithmetic.sqrt
+    rsqrt = _arithmetic.rsqrt
+    reciprocal = _arithmetic.reciprocal
+    sin = _arithmetic.sin
+    cos = _arithmetic.cos
+    abs = _arithmetic.abs
+    maximum = _arithmetic.maximum
+    minimum = _arithmetic.minimum
+    clamp = _arithmetic.clamp
+    lerp = _arithmetic.lerp
+    addcmul = _arithmetic.addcmul
+
+    # ops/rounding.py
+    sign = _rounding.sign
+    floor = _rounding.floor
+    ceil = _rounding.ceil
+    trunc = _rounding.trunc
+    round = _rounding.round
+
+    # ops/compare.py
+    eq = _compare.eq
+    ne = _compare.ne
+    lt = _compare.lt
+    le = _compare.le
+    gt = _compare.gt
+    ge = _compare.ge
+    logical_and = _compare.logical_and
+    logical_or = _compare.logical_or
+    logical_xor = _compare.logical_xor
+    logical_not = _compare.logical_not
+    bitwise_and = _compare.bitwise_and
+    bitwise_or = _compare.bitwise_or
+    bitwise_xor = _compare.bitwise_xor
+    bitwise_not = _compare.bitwise_not
+    isnan = _compare.isnan
+    isinf = _compare.isinf
+    isfinite = _compare.isfinite
+    isclose = _compare.isclose
+    allclose = _compare.allclose
+    equal = _compare.equal
+
+    # ops/activations.py
+    relu = _activations.relu
+    sigmoid = _activations.sigmoid
+    tanh = _activations.tanh
+    erf = _activations.erf
+    softmax = _activations.softmax
+    log_softmax = _activations.log_softmax
+
+    # ops/reductions.py
+    sum = _reductions.sum
+    mean = _reductions.mean
+    var = _reductions.var
+    std = _reductions.std
+    amax = _reductions.amax
+    amin = _reductions.amin
+    prod = _reductions.prod
+    cumsum = _reductions.cumsum
+    cumprod = _reductions.cumprod
+    logsumexp = _reductions.logsumexp
+    norm = _reductions.norm
+    any = _reductions.any
+    all = _reductions.all
+    count_nonzero = _reductions.count_nonzero
+
+    # ops/search.py
+    max = _search.max
+    min = _search.min
+    argmax = _search.argmax
+    argmin = _search.argmin
+    sort = _search.sort
+    argsort = _search.argsort
+    topk = _search.topk
+    median = _search.median
+    bincount = _search.bincount
+
+    # ops/shape.py
+    reshape = _shape.reshape
+    view = _shape.view
+    view_as = _shape.view_as
+    reshape_as = _shape.reshape_as
+    flatten = _shape.flatten
+    unflatten = _shape.unflatten
+    permute = _shape.permute
+    transpose = _shape.transpose
+    swapaxes = _shape.swapaxes
+    swapdims = _shape.swapdims
+    movedim = _shape.movedim
+    t = _shape.t
+    squeeze = _shape.squeeze
+    unsqueeze = _shape.unsqueeze
+    expand = _shape.expand
+    expand_as = _shape.expand_as
+    broadcast_to = _shape.broadcast_to
+    contiguous = _shape.contiguous
+    clone = _shape.clone
+    narrow = _shape.narrow
+    select = _shape.select
+    diagonal = _shape.diagonal
+    diag = _shape.diag
+    triu = _shape.triu
+    tril = _shape.tril
+
+    # ops/joining.py
+    split = _joining.split
+    chunk = _joining.chunk
+    unbind = _joining.unbind
+    flip = _joining.flip
+    roll = _joining.roll
+    tile = _joining.tile
+    repeat = _joining.repeat
+    repeat_interleave = _joining.repeat_interleave
+
+    # ops/convert.py
+    to = _convert.to
+    float = _convert.float
+    double = _convert.double
+    half = _convert.half
+    long = _convert.long
+    int = _convert.int
+    bool = _convert.bool
+    type_as = _convert.type_as
+    cpu = _convert.cpu
+
+    # ops/linear.py
+    matmul = _linear.matmul
+    mm = _linear.mm
+    bmm = _linear.bmm
+    mv = _linear.mv
+    dot = _linear.dot
+    outer = _linear.outer
+    addmm = _linear.addmm
+
+    # ops/indexing.py
+    gather = _indexing.gather
+    scatter = _indexing.scatter
+    scatter_add = _indexing.scatter_add
+    index_select = _indexing.index_select
+    take = _indexing.take
+    take_along_dim = _indexing.take_along_dim
+    masked_fill = _indexing.masked_fill
+    masked_select = _indexing.masked_select
+    nonzero = _indexing.nonzero
+    unique = _indexing.unique
+
+    # ops/inplace.py
+    add_ = _inplace.add_
+    sub_ = _inplace.sub_
+    mul_ = _inplace.mul_
+    div_ = _inplace.div_
+    floor_divide_ = _inplace.floor_divide_
+    remainder_ = _inplace.remainder_
+    neg_ = _inplace.neg_
+    pow_ = _inplace.pow_
+    square_ = _inplace.square_
+    exp_ = _inplace.exp_
+    expm1_ = _inplace.expm1_
+    log_ = _inplace.log_
+    log2_ = _inplace.log2_
+    log10_ = _inplace.log10_
+    log1p_ = _inplace.log1p_
+    sqrt_ = _inplace.sqrt_
+    rsqrt_ = _inplace.rsqrt_
+    reciprocal_ = _inplace.reciprocal_
+    sin_ = _inplace.sin_
+    cos_ = _inplace.cos_
+    abs_ = _inplace.abs_
+    clamp_ = _inplace.clamp_
+    lerp_ = _inplace.lerp_
+    addcmul_ = _inplace.addcmul_
+    sign_ = _inplace.sign_
+    floor_ = _inplace.floor_
+    ceil_ = _inplace.ceil_
+    trunc_ = _inplace.trunc_
+    round_ = _inplace.round_
+    relu_ = _inplace.relu_
+    sigmoid_ = _inplace.sigmoid_
+    tanh_ = _inplace.tanh_
+    erf_ = _inplace.erf_
+    cumsum_ = _inplace.cumsum_
+    cumprod_ = _inplace.cumprod_
+    triu_ = _inplace.triu_
+    tril_ = _inplace.tril_
+    addmm_ = _inplace.addmm_
+    masked_fill_ = _inplace.masked_fill_
+    scatter_ = _inplace.scatter_
+    scatter_add_ = _inplace.scatter_add_
+    fill_ = _inplace.fill_
+    zero_ = _inplace.zero_
+    copy_ = _inplace.copy_
+    uniform_ = _inplace.uniform_
+    normal_ = _inplace.normal_
+    bernoulli_ = _inplace.bernoulli_
+
+    # ops/create.py
+    new_tensor = _create.new_tensor
+    new_zeros = _create.new_zeros
+    new_ones = _create.new_ones
+    new_full = _create.new_full
+
+    # ops/random.py
+    bernoulli = _random.bernoulli
+    multinomial = _random.multinomial
+
+    # Other names for the same.
+    subtract = _arithmetic.sub
+    multiply = _arithmetic.mul
+    divide = _arithmetic.div
+    true_divide = _arithmetic.div
+    negative = _arithmetic.neg
+    absolute = _arithmetic.abs
+    clip = _arithmetic.clamp
+    greater = _compare.gt
+    less = _compare.lt
+
+    def where(self: Any, condition: Any, other: Any) -> Tensor:
+        """x where the condition holds, else y."""
+        return _arithmetic.where(condition, self, other)
+
+    @property
+    def T(self: Any) -> Tensor:
+        """The axes in reverse order."""
+        return _shape.permute(self, *range(self.ndim)[::-1])
+
+    @property
+    def mT(self: Any) -> Tensor:
+        """The last two axes exchanged."""
+        return _shape.transpose(self, -1, -2)
+
+    @property
+    def device(self) -> _device:
+        """The CPU."""
+        return _device()

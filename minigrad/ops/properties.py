@@ -1,0 +1,52 @@
+"""What a tensor says of its array: its sizes, its memory, its kind."""
+
+from __future__ import annotations
+
+from typing import Any, overload
+
+from minigrad.checks import axis_of
+from minigrad.names import numpy_overloads
+from minigrad.tensor import Tensor
+
+
+def dim(input: Tensor) -> int:
+    """The number of axes."""
+    return input.array.ndim
+
+
+@overload
+def size(input: Tensor, dim: None = None) -> tuple[int, ...]: ...
+@overload
+def size(input: Tensor, dim: int) -> int: ...
+@overload
+def size(input: Tensor, *, axis: int) -> int: ...
+@numpy_overloads
+def size(input: Tensor, dim: int | None = None) -> Any:
+    """The shape, or the size of one axis."""
+    shape = input.array.shape
+    return shape if dim is None else shape[axis_of("size", dim, len(shape))]
+
+
+def numel(input: Tensor) -> int:
+    """The number of elements."""
+    return input.array.size
+
+
+def element_size(input: Tensor) -> int:
+    """Bytes per element."""
+    return input.array.itemsize
+
+
+def is_contiguous(input: Tensor) -> bool:
+    """Whether the elements lie in memory in row-major order."""
+    return bool(input.array.flags.c_contiguous)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the dtype is a floating one."""
+    return bool(input.array.dtype.kind == "f")
+
+
+def data_ptr(input: Tensor) -> int:
+    """The address of the first element."""
+    return input.array.ctypes.data

@@ -1,0 +1,59 @@
+"""Calls of every public function that has `dim`, by PyTorch's and by numpy's names.
+
+They are text: some tests run it, and others give it to type checkers.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from types import ModuleType
+
+import minigrad
+from minigrad.nn import functional
+from minigrad.ops.methods import Methods
+
+HEAD = """
+import minigrad as mg
+from minigrad.nn import functional as F
+
+x = mg.tensor([[3.0, 1.0, 2.0], [6.0, 5.0, 4.0]])
+y = x + 1
+two = mg.stack([x, y])
+index = mg.tensor([[0, 1, 0], [1, 0, 1]])
+"""
+# The arguments other than `dim`, for the functions that need some, with what stands first.
+ARGUMENTS = {
+    "cat": ("[x, y]", ""), "stack": ("[x, y]", ""), "concat": ("[x, y]", ""),
+    "split": ("x", "split_size_or_sections=2"), "chunk": ("x", "chunks=2"),
+    "repeat_interleave": ("x", "repeats=2"), "topk": ("x", "k=1"),
+    "gather": ("x", "index=index"), "index_select": ("x", "index=index[0]"),
+    "scatter": ("x", "index=index, src=y"), "scatter_add": ("x", "index=index, src=y"),
+    "take_along_dim": ("x", "indices=index"), "narrow": ("x", "start=1, length=1"),
+    "select": ("x", "index=1"), "unflatten": ("x", "sizes=(1, -1)"),
+    "cosine_similarity": ("x", "x2=y"), "logsumexp": ("x", ""), "normalize": ("x", "p=1"),
+    "norm": ("x", "p=1"), "squeeze": ("two[:, :1]", ""), "size": ("x", ""),
+}  # fmt: skip
+
+
+def owners() -> Iterator[tuple[str, ModuleType | type, str]]:
+    """Where public functions are, how they are called there, and what comes before that."""
+    yield "mg.", minigrad, ""
+    yield "F.", functional, ""
+    yield "", Methods, "."
+
+
+def calls() -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """The function as it is called, its arguments' names, and a call with {} where `dim=1` goes."""
+    for prefix, owner, dot in owners():
+        for name, function in vars(owner).items():
+            if name.startswith("_") or not inspect.isfunction(function):
+                continue
+            names = tuple(inspect.signature(function).parameters)
+            if "dim" not in names:
+                continue
+            first, others = ARGUMENTS.get(name.removesuffix("_"), ("x", ""))
+            if dot:
+                yield f"Tensor.{name}", names, f"{first}.clone().{name}({{}}, {others})"
+            else:
+                yield f"{prefix}{name}", names, f"{prefix}{name}({first}, {{}}, {others})"

@@ -1,0 +1,99 @@
+"""What editors show through jedi: every name, its arguments and docstring, where it is defined."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import minigrad
+from minigrad import Tensor, data, nn, optim
+from minigrad.nn import functional
+from minigrad.ops import inplace
+from minigrad.ops.methods import Methods
+from minigrad.ops.operators import Operators
+
+jedi = pytest.importorskip("jedi", reason="jedi is not installed; it comes with minigrad[dev]")
+
+ROOT = Path(minigrad.__file__).parent.parent
+HEAD = """
+import minigrad as mg
+from minigrad import data, nn, optim
+from minigrad.nn import functional as F
+x = mg.randn(2, 3)
+"""
+# jedi takes what in_place makes for a Callable; these it knows by name and by their result.
+MADE = {name for name, op in vars(inplace).items() if hasattr(op, "__wrapped__")}
+OPS = [n for n, op in vars(Methods).items() if inspect.isfunction(op) and n not in MADE]
+
+
+def at_the_end(text: str) -> tuple[Any, int, int]:
+    """jedi's view of `text` below HEAD, and its last place."""
+    script = jedi.Script(HEAD + text, path=ROOT / "editor.py", project=jedi.Project(ROOT))
+    return script, HEAD.count("\n") + 1, len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("x.", [n for n in dir(Tensor) if not n.startswith("_")]),
+        ("x.relu().T.", [n for n in dir(Tensor) if not n.startswith("_")]),
+        ("(x - 1).add_(2).", [n for n in dir(Tensor) if not n.startswith("_")]),
+        ("mg.", minigrad.__all__), ("F.", functional.__all__), ("nn.", nn.__all__),
+        ("optim.", optim.__all__), ("data.", data.__all__),
+    ],
+)  # fmt: skip
+def test_every_name_is_offered(text: str, names: list[str]) -> None:
+    script, line, column = at_the_end(text)
+    offered = {completion.name for completion in script.complete(line, column)}
+    assert set(names) - offered == set()
+
+
+def test_the_walk_finds_the_methods() -> None:
+    assert len(OPS) > 150 and {"add_", "cumsum_"} < MADE < set(vars(Methods))
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_a_method_is_the_op(name: str) -> None:
+    script, line, column = at_the_end(f"x.{name}")
+    (named,) = script.goto(line, column)
+    assert named.module_name == "minigrad.ops.methods"
+    (found,) = script.infer(line, column)
+    op = inspect.unwrap(vars(Methods)[name])
+    assert (found.module_name, found.name) == (op.__module__, op.__name__)
+    assert found.docstring(raw=True) == inspect.getdoc(op)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ("x.relu", "inplace"), ("x.sum", "dim keepdim dtype names"), ("x.clamp", "min max"),
+        ("x.std", "dim unbiased keepdim correction names"), ("x.cumsum", "dim dtype"),
+        ("x.where", "condition other"), ("x.backward", "gradient retain_graph"),
+        ("mg.sum", "input dim keepdim dtype names"), ("F.relu", "input inplace"),
+        ("x.new_full", "size fill_value dtype device requires_grad"),
+        ("nn.Linear", "in_features out_features bias device dtype"),
+    ],
+)  # fmt: skip
+def test_arguments_are_shown(text: str, arguments: str) -> None:
+    script, line, column = at_the_end(text + "(")
+    signature = script.get_signatures(line, column)[0]
+    assert [p.name for p in signature.params] == arguments.split()
+    assert signature.docstring(raw=True)
+
+
+@pytest.mark.parametrize("name", ["add", "getitem", "eq", "lt", "matmul", "invert", "neg"])
+def test_an_operator_is_the_op(name: str) -> None:
+    script, line, column = at_the_end(f"x.__{name}__")
+    (named,) = script.goto(line, column)
+    assert named.module_name == "minigrad.ops.operators"
+    assert named.name in vars(Operators)
+
+
+def test_functions_are_found_where_they_are_written() -> None:
+    for text, op in (("mg.sum", minigrad.sum), ("F.conv2d", functional.conv2d)):
+        script, line, column = at_the_end(text)
+        (found,) = script.goto(line, column, follow_imports=True)
+        assert (found.module_name, found.name) == (op.__module__, op.__name__)
