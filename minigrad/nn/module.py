@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from minigrad import modes
 from minigrad.nn import state
 from minigrad.nn.errors import described, joined, name_own_init, note_path
 from minigrad.nn.parameter import Parameter
@@ -51,6 +52,9 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
+            if modes.watchers:
+                with modes.inside(self):
+                    return self._call_hooked(args, kwargs)
             if self._forward_hooks or self._forward_pre_hooks:
                 return self._call_hooked(args, kwargs)
             return self.forward(*args, **kwargs)
