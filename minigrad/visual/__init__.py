@@ -6,5 +6,6 @@ of a picture, `layout` and `svg` draw it; `source` and `equations` read what the
 
 from minigrad.visual.graphs import Graph, graph
 from minigrad.visual.memory import remember
+from minigrad.visual.page import explore
 
-__all__ = ["Graph", "graph", "remember"]
+__all__ = ["Graph", "explore", "graph", "remember"]

@@ -38,6 +38,12 @@ def _cells_of(function: FunctionType) -> Iterator[tuple[str, Any]]:
             continue
 
 
+def held_by(vertex: Any) -> dict[str, Array]:
+    """What the vjp of a graph's operation holds, or held when it was recorded."""
+    found: dict[str, Array] = vertex.kept.held if vertex.kept else held(vertex.node.vjp)
+    return found
+
+
 def held(vjp: Any) -> dict[str, Array]:
     """The arrays that a vjp keeps for backward, each once, by the name that its source gives it."""
     found: dict[str, Array] = {}

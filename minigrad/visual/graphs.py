@@ -156,7 +156,7 @@ class _Builder:
             return None  # a number
         key = (address(x.value), x.value.shape)
         if key not in self._by_key:
-            name = self.names.addresses.get(x.address, "data")
+            name = self.names.arrays.get((x.address, x.value.shape), "data")
             self._add(key, "data", name, x.value).value = x.value
         return self._by_key[key]
 

@@ -22,7 +22,7 @@ class Names:
     def __init__(self, given: Module | Mapping[str, Any] | None) -> None:
         self.nodes: dict[Node, str] = {}
         self.tensors: dict[Node, Tensor] = {}
-        self.addresses: dict[int, str] = {}  # of the memory of tensors without a node
+        self.arrays: dict[tuple[int, Any], str] = {}  # by the place and shape
         self.layers: dict[Module, str] = {}
         if isinstance(given, Module):
             self.add("", given)
@@ -52,7 +52,7 @@ class Names:
             if node is not None:
                 self.nodes.setdefault(node, name)
                 self.tensors.setdefault(node, tensor)
-        self.addresses.setdefault(address(tensor.array), name)
+        self.arrays.setdefault((address(tensor.array), tensor.shape), name)
 
     def add_roots(self, stacks: Iterable[tuple[Any, ...]]) -> None:
         """Name what belongs to the outermost of layers that were running, if nothing has a name."""

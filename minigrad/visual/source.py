@@ -28,8 +28,8 @@ class Function(NamedTuple):
 
     name: str
     first: int  # the number of its first line
-    lines: list[list[Span]]
-    backward: list[tuple[int, int]]  # from which to which line the maps of gradients stand
+    lines: tuple[tuple[Span, ...], ...]
+    backward: tuple[tuple[int, int], ...]  # from which to which line the maps of gradients stand
 
 
 class Source(NamedTuple):
@@ -37,28 +37,29 @@ class Source(NamedTuple):
 
     file: str  # from the package's folder on; the bare name of a user's file
     sentence: str  # the first paragraph of the docstring
-    formula: list[str]  # what its comments say
-    functions: list[Function]  # the op, and its helpers that the vjp comes from
+    formula: tuple[str, ...]  # what its comments say
+    functions: tuple[Function, ...]  # the op, and its helpers that the vjp comes from
     chapter: str  # the docstring of the file
 
 
 def source_of(name: str, codes: Sequence[CodeType]) -> Source | None:
     """The source of the op `name`, whose maps of gradients have these codes; None if unknown."""
     file, line = (codes[0].co_filename, codes[0].co_firstlineno) if codes else _defined(name)
-    chapter = _chapter(file)
+    linecache.checkcache(file)
+    chapter = _chapter("".join(linecache.getlines(file)))
     if chapter is None:
         return None
     inner = {c.co_firstlineno for c in codes if c.co_filename == file}
     around = (chapter.around(n) for n in sorted(inner or {line}))
-    functions = [f for f in dict.fromkeys([chapter.functions.get(name), *around]) if f]
+    functions = [f for f in dict.fromkeys([chapter.named(name), *around]) if f]
     if not functions:
         return None
     sentences = (" ".join(d.partition("\n\n")[0].split()) for d in map(_doc, functions))
     return Source(
         _short(file),
         next(filter(None, sentences), ""),
-        list(dict.fromkeys(piece for f in functions for piece in chapter.formula(f))),
-        [chapter.function(f, inner) for f in functions],
+        tuple(dict.fromkeys(piece for f in functions for piece in chapter.formula(f))),
+        tuple(chapter.function(f, inner) for f in functions),
         chapter.doc,
     )
 
@@ -85,13 +86,19 @@ def _doc(f: ast.FunctionDef) -> str:
 class _Chapter:
     """A parsed file."""
 
-    def __init__(self, file: str) -> None:
-        self.lines = linecache.getlines(file)
-        tree = ast.parse("".join(self.lines))
+    def __init__(self, text: str) -> None:
+        self.lines = text.splitlines()
+        tree = ast.parse(text)
         self.doc = ast.get_docstring(tree) or ""
         self.functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
         self._all = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
-        self._spans = dict(_highlighted("".join(self.lines)))
+        self._spans = dict(_highlighted(text))
+
+    def named(self, op: str) -> ast.FunctionDef | None:
+        """The function of an op; that of batch_norm_relu is batch_norm."""
+        while op and op not in self.functions:
+            op = op.rpartition("_")[0]
+        return self.functions.get(op)
 
     def around(self, line: int) -> ast.FunctionDef | None:
         """The outermost function that the line is in."""
@@ -105,8 +112,8 @@ class _Chapter:
             for n in ast.walk(f)
             if isinstance(n, ast.Lambda | ast.FunctionDef) and n is not f and n.lineno in inner
         }
-        lines = [self._spans.get(i, []) for i in range(first, last + 1)]
-        return Function(f.name, first, lines, sorted(maps))
+        lines = tuple(self._spans.get(i, ()) for i in range(first, last + 1))
+        return Function(f.name, first, lines, tuple(sorted(maps)))
 
     def formula(self, f: ast.FunctionDef) -> Iterator[str]:
         """The comments above the function, at its top, and wherever they speak of a gradient."""
@@ -149,14 +156,14 @@ def _pieces(block: list[str]) -> list[str]:
 
 
 @functools.cache
-def _chapter(file: str) -> _Chapter | None:
+def _chapter(text: str) -> _Chapter | None:
     try:
-        return _Chapter(file)
+        return _Chapter(text)
     except (SyntaxError, tokenize.TokenError):  # not Python, or only a part of it
         return None
 
 
-def _highlighted(text: str) -> Iterator[tuple[int, list[Span]]]:
+def _highlighted(text: str) -> Iterator[tuple[int, tuple[Span, ...]]]:
     """The lines by number, each in spans of one kind."""
     kinds = {tokenize.COMMENT: "comment", tokenize.STRING: "string"}
     marks: dict[int, list[tuple[int, int, str]]] = {}
@@ -174,4 +181,4 @@ def _highlighted(text: str) -> Iterator[tuple[int, list[Span]]]:
             spans += [("", content[at:start]), (kind, content[start:end])]
             at = end
         spans.append(("", content[at:]))
-        yield number, [span for span in spans if span[1]]
+        yield number, tuple(span for span in spans if span[1])
