@@ -3,7 +3,9 @@
 To read it, start with tape.py, then tensor.py, then any chapter of ops/.
 """
 
+import importlib
 import math
+from typing import TYPE_CHECKING
 
 from minigrad import analysis, autograd, data, func, nn, optim
 from minigrad.config import show_config, warmup
@@ -199,6 +201,9 @@ from minigrad.ops.shape import (
 from minigrad.serialization import load, save
 from minigrad.tensor import Tensor
 
+if TYPE_CHECKING:
+    from minigrad.visual import explore, graph, profile, remember
+
 subtract, multiply, divide, true_divide, negative, absolute, clip = (
     sub, mul, div, div, neg, abs, clamp,
 )  # fmt: skip
@@ -213,9 +218,9 @@ __all__ = [
     "bool", "broadcast_tensors", "broadcast_to", "cat", "ceil", "chunk", "clamp", "clip", "clone",
     "complex128", "concat", "cos", "count_nonzero", "cuda", "cumprod", "cumsum", "data", "device",
     "diag", "diagonal", "div", "divide", "dot", "double", "dropout", "einsum", "empty",
-    "empty_like", "enable_grad", "eq", "equal", "erf", "exp", "expm1", "eye", "flatten", "flip",
-    "float", "float16", "float32", "float64", "floor", "floor_divide", "from_numpy", "full",
-    "full_like", "func", "gather", "ge", "get_num_threads", "get_rng_state", "gt", "half",
+    "empty_like", "enable_grad", "eq", "equal", "erf", "exp", "explore", "expm1", "eye", "flatten",
+    "flip", "float", "float16", "float32", "float64", "floor", "floor_divide", "from_numpy", "full",
+    "full_like", "func", "gather", "ge", "get_num_threads", "get_rng_state", "graph", "gt", "half",
     "index_select", "inf", "int", "int8", "int16", "int32", "int64", "is_grad_enabled", "is_tensor",
     "isclose", "isfinite", "isinf", "isnan", "le", "lerp", "linspace", "load", "log", "log1p",
     "log2", "log10", "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor",
@@ -223,12 +228,24 @@ __all__ = [
     "maximum", "mean", "median", "meshgrid", "min", "minimum", "mm", "movedim", "mul",
     "multinomial", "multiply", "mv", "nan", "narrow", "ne", "neg", "negative", "nn", "no_grad",
     "nonzero", "norm", "normal", "ones", "ones_like", "optim", "outer", "permute", "pi", "positive",
-    "pow", "prod", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "reciprocal",
-    "relu", "remainder", "repeat_interleave", "reshape", "roll", "round", "rsqrt", "save",
-    "scatter", "scatter_add", "searchsorted", "select", "set_grad_enabled", "set_num_threads",
-    "set_rng_state", "short", "show_config", "sigmoid", "sign", "sin", "softmax", "sort", "split",
-    "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes",
-    "swapdims", "t", "take", "take_along_dim", "tanh", "tensor", "tile", "topk", "transpose",
-    "tril", "triu", "true_divide", "trunc", "uint8", "unbind", "unique", "unsqueeze", "use_kernels",
-    "var", "var_mean", "warmup", "where", "zeros", "zeros_like",
+    "pow", "prod", "profile", "rand", "rand_like", "randint", "randn", "randn_like", "randperm",
+    "reciprocal", "relu", "remainder", "remember", "repeat_interleave", "reshape", "roll", "round",
+    "rsqrt", "save", "scatter", "scatter_add", "searchsorted", "select", "set_grad_enabled",
+    "set_num_threads", "set_rng_state", "short", "show_config", "sigmoid", "sign", "sin", "softmax",
+    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract",
+    "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tanh", "tensor", "tile", "topk",
+    "transpose", "tril", "triu", "true_divide", "trunc", "uint8", "unbind", "unique", "unsqueeze",
+    "use_kernels", "var", "var_mean", "warmup", "where", "zeros", "zeros_like",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    """What is loaded when it is first used."""
+    if name in ("explore", "graph", "profile", "remember"):
+        value = globals()[name] = getattr(importlib.import_module("minigrad.visual"), name)
+        return value
+    raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

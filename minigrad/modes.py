@@ -237,12 +237,16 @@ class Origin:
 
     def __init__(self, layers: tuple[Any, ...]) -> None:
         self.layers = layers
+        self.file, self.line = "", 0
         self.kept: Any = None  # what remember() keeps of the operation
-        frame: FrameType | None = sys._getframe()  # the innermost outside this package and numpy
+
+    def locate(self) -> None:
+        """Look for the user's line: the innermost outside this package and numpy."""
+        frame: FrameType | None = sys._getframe()
         while frame is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
             frame = frame.f_back
-        self.file = "" if frame is None else frame.f_code.co_filename
-        self.line = 0 if frame is None else frame.f_lineno
+        if frame is not None:
+            self.file, self.line = frame.f_code.co_filename, frame.f_lineno
 
     @property
     def source(self) -> str:
@@ -325,6 +329,7 @@ class _Anomaly(Observer):
         self.check_nan, self.check_inf = check_nan, check_inf
 
     def made(self, node: Any, out: Any, inputs: Sequence[Any]) -> None:
+        node.origin.locate()
         if bad := self._bad(out):
             raise RuntimeError(f"forward of {node.name!r} made {bad} at {node.origin}")
 

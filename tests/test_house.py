@@ -30,6 +30,7 @@ ROOMS = {
     "interrupts": "",
     "modes": "",
     "views": "",
+    "tables": "",
     "checks": "device dtypes",
     "tape": "changes closures",
     "tensor": "changes checks dtypes modes tape views",
@@ -39,10 +40,11 @@ ROOMS = {
     "optim": "changes checks dtypes interrupts kernels modes tape tensor",
     "data": "checks ops tape tensor",
     "serialization": "checks dtypes files interrupts tape tensor",
-    "nn": "changes checks dtypes interrupts kernels modes ops recording tape tensor",
+    "nn": "changes checks dtypes interrupts kernels modes ops recording tables tape tensor",
     "func": "checks nn tensor",
     "analysis": "autograd changes checks func modes nn ops tape tensor",
     "config": "kernels nn ops optim",
+    "visual": "changes closures files modes nn recording tables tape tensor",
 }
 KERNEL_ROOMS = {
     "machinery": "",

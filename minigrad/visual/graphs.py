@@ -11,6 +11,7 @@ from typing import Any
 
 from minigrad import tape
 from minigrad.nn.module import Module
+from minigrad.tables import aligned
 from minigrad.tape import Node
 from minigrad.tensor import Tensor, node_of
 from minigrad.visual import svg
@@ -180,14 +181,15 @@ class _Builder:
         return tuple(dict.fromkeys(self._titles[path] for path in paths if path in self._titles))
 
     def _leaves_in_layers(self) -> None:
-        """A leaf stands in the layer that uses it, if it is only one."""
-        users: dict[Vertex, set[tuple[str, ...]]] = {}
+        """A leaf stands in the layer that it is named after, if all that use it are in there."""
+        users: dict[Vertex, list[Vertex]] = {}
         for vertex in self.order:
             for source in vertex.inputs:
-                users.setdefault(source, set()).add(vertex.layers)
-        for vertex, layers in users.items():
-            if vertex.kind == "leaf" and len(layers) == 1 and vertex.name != "leaf":
-                vertex.layers = layers.pop()
+                users.setdefault(source, []).append(vertex)
+        for leaf, its in users.items():
+            own = self._titles.get(leaf.name.rpartition(".")[0])
+            if leaf.kind == "leaf" and own and all(own in user.layers for user in its):
+                leaf.layers = its[0].layers[: its[0].layers.index(own) + 1]
 
 
 class Graph:
@@ -228,13 +230,7 @@ class Graph:
             )
             for v in self.vertices
         ]
-        head = ("#", "name", "shape", "layer", "from")
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        lines = [
-            "  ".join(text.ljust(n) for text, n in zip(row, widths, strict=True)).rstrip()
-            for row in (head, *rows)
-        ]
-        return "\n".join(lines)
+        return aligned(("#", "name", "shape", "layer", "from"), rows, "rllll")
 
     def mermaid(self) -> str:
         """The graph in Mermaid's language, which many web pages draw."""
