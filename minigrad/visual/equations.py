@@ -17,7 +17,7 @@ import numpy as np
 NUMBER = re.compile(r"^(.*?)\s*\(([A-Z]+) (\d+)\)$")
 CITED = re.compile(r"\(([A-Z]+) (\d+)\)(?: to \(\1 (\d+)\))?")
 FORMULA = re.compile(r"^([A-Za-zΣ_]\w*) = (.+)$")
-SIGNS = {"²": "**2", "³": "**3", "½": "0.5", "·": "*", "√": "sqrt", "_i": ""}
+SIGNS = {"²": "**2", "³": "**3", "½": "0.5", "·": "*", "√": "_root", "_i": ""}
 
 
 class Equation(NamedTuple):
@@ -70,10 +70,10 @@ def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
     code = expression
     while (at := code.rfind("Σ")) >= 0:  # the last one has no other inside
         end = _end_of_term(code, at + 1)
-        code = f"{code[:at]}total({code[at + 1 : end].strip()}){code[end:]}"
+        code = f"{code[:at]}_sum({code[at + 1 : end].strip()}){code[end:]}"
     for sign, meaning in SIGNS.items():
         code = code.replace(sign, meaning)
-    known = {**names, "sqrt": np.sqrt, "total": lambda a: a.sum((0, 2), keepdims=True)}
+    known = {**names, "_root": np.sqrt, "_sum": lambda a: a.sum((0, 2), keepdims=True)}
     try:
         with np.errstate(all="ignore"):
             return eval(code, {"__builtins__": {}}, known)

@@ -74,14 +74,14 @@ def explore(
 
 def _gradients(found: Graph, root: tape.Node, cotangent: Array) -> Array:
     """Let a walk pass by what is remembered, unless a backward has; return what it began with."""
-    kept = [v.kept for v in found.vertices if v.kept]
-    if all(v.node.vjp is not tape.used_up for v in found.vertices if v.node is not None):
-        for memory in kept:
-            memory.gradient, memory.parts = None, []
+    if all(v.node is None or v.node.vjp is not tape.used_up for v in found.vertices):
+        for v in found.vertices:
+            if v.kept:
+                v.kept.gradient, v.kept.parts = None, []
         tape.walk((root,), (cotangent,), retain_graph=True)
         return cotangent
     last = found.vertices[-1].kept
-    if last is None or last.gradient is None:
+    if root.vjp is not tape.used_up or last is None or last.gradient is None:
         raise RuntimeError(
             "explore: the backward of another loss has consumed a part of this graph: pass "
             "retain_graph=True to that, or explore that loss"
