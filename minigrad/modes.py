@@ -262,6 +262,7 @@ class Observer:
     detect_anomaly, remember, profile."""
 
     replaces = True  # of two nested observers of this kind, only the inner one sees
+    lines = True  # wants to know the user's line, which takes a microsecond or two
 
     def start(self) -> None:
         """A layer begins to run, or a walk backwards."""
@@ -303,6 +304,8 @@ def made(node: Any, out: Any, inputs: Sequence[Any] = ()) -> None:
     observers, layers = watch.get()
     if observers:
         node.origin = Origin(layers)
+        if any(observer.lines for observer in observers):
+            node.origin.locate()
     for observer in observers:
         observer.made(node, out, inputs)
 
@@ -329,7 +332,6 @@ class _Anomaly(Observer):
         self.check_nan, self.check_inf = check_nan, check_inf
 
     def made(self, node: Any, out: Any, inputs: Sequence[Any]) -> None:
-        node.origin.locate()
         if bad := self._bad(out):
             raise RuntimeError(f"forward of {node.name!r} made {bad} at {node.origin}")
 

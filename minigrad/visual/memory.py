@@ -60,7 +60,6 @@ class _Memory(modes.Observer):
     def made(self, node: Node, out: Array, inputs: Sequence[Any]) -> None:
         if node.vjp is None:  # it was not recorded
             return
-        node.origin.locate()
         kept = Kept()
         kept.output = self._copy(out)
         kept.inputs = [self._input(x) for x in inputs]

@@ -567,7 +567,7 @@ function paintPicture() {
 function fitPicture() {
   const svg = picture.querySelector("svg");
   const { width, height } = svg.viewBox.baseVal;
-  const share = Math.max(0.62, Math.min(1, (picture.clientWidth - 18) / width));
+  const share = Math.max(0.7, Math.min(1, (picture.clientWidth - 18) / width));
   svg.setAttribute("width", width * share);
   svg.setAttribute("height", height * share);
 }

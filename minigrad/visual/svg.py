@@ -13,7 +13,8 @@ from minigrad.visual.layout import Layout
 STYLE = """
 .mg-graph{--ink:#1c2024;--soft:#5c6670;--line:#8a949e;--frame:#c3cad1;--paper:#fff;
  --op:#e3f0f9;--op-line:#0072b2;--leaf:#fdf1dc;--leaf-line:#b26a00;--data:#f3f4f6;
- --data-line:#737d87;background:var(--paper);font-family:system-ui,-apple-system,"Segoe UI",sans-serif}
+ --data-line:#737d87;background:var(--paper);
+ font-family:system-ui,-apple-system,"Segoe UI",sans-serif}
 @media(prefers-color-scheme:dark){.mg-graph{--ink:#e8ecf0;--soft:#a3adb7;--line:#7c8792;
  --frame:#48515b;--paper:#15181c;--op:#10304a;--op-line:#56b4e9;--leaf:#3d2c0d;--leaf-line:#e69f00;
  --data:#23282e;--data-line:#8a949e}}

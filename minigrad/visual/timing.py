@@ -52,6 +52,7 @@ class profile(modes.Observer):
     """
 
     replaces = False
+    lines = False
 
     def __init__(self, show: bool = True) -> None:
         self.ops: dict[str, Cost] = {}

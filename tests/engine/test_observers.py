@@ -25,7 +25,6 @@ class Diary(modes.Observer):
         self.entries.append("start")
 
     def made(self, node: Any, out: Any, inputs: Sequence[Any]) -> None:
-        node.origin.locate()
         self.entries.append(f"+{node.name}")
 
     def passed(self, node: Any, grads: Sequence[Any]) -> None:
