@@ -95,9 +95,9 @@ def _noting(vjp: Callable[[Any], Any], kept: Kept) -> Callable[[Any], Any]:
     """The same vjp; it notes the gradients that pass."""
 
     def noting(g: Any) -> Any:
+        kept.gradient = np.array(g)  # before the vjp, which may overwrite it
         parts = vjp(g)
         several = parts if isinstance(parts, tuple | list) else (parts,)
-        kept.gradient = np.array(g)
         kept.parts = [np.array(p) if isinstance(p, ARRAYS) else None for p in several]
         return parts
 

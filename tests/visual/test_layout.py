@@ -124,20 +124,22 @@ def test_a_chain_is_a_straight_line() -> None:
 
 
 def test_branches_that_need_not_cross_do_not() -> None:
-    """Two chains from one leaf, recorded in turns, and joined at the end in the other order."""
+    """Three chains from one leaf, whose operations are recorded in ever another order."""
     vertices = [Vertex(0, "leaf", "x", (1,), "float32")]
-    ends = [vertices[0]] * 3
-    for number in range(1, 13):
-        vertex = Vertex(number, "op", f"op{number % 3}", (1,), "float32", inputs=[ends[number % 3]])
-        ends[number % 3] = vertex
-        vertices.append(vertex)
-    vertices.append(Vertex(13, "op", "join", (1,), "float32", inputs=ends[::-1]))
+    ends = dict.fromkeys("abc", vertices[0])
+    for order in ("abc", "cba", "bca", "acb", "bac"):
+        for name in order:
+            inputs = [ends[name]]
+            ends[name] = Vertex(
+                3 * rank + len(vertices), "op", name, (1,), "float32", inputs=inputs
+            )
+            vertices.append(ends[name])
     found = layout(vertices)
     orders = []
-    for rank in range(1, 13, 3):
-        row = sorted(vertices[rank : rank + 3], key=lambda v: found.boxes[v].x)
+    for rank in range(5):
+        row = sorted(vertices[3 * rank + 1 : 3 * rank + 4], key=lambda v: found.boxes[v].x)
         orders.append([v.name for v in row])
-    assert orders == orders[:1] * 4
+    assert orders == orders[:1] * 5
 
 
 def test_every_layer_of_the_residual_network_has_one_frame() -> None:

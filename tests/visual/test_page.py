@@ -321,6 +321,7 @@ def test_nothing_is_cut_off_or_too_faint(read: Any, network: Path, size: str, sc
         wide = page.evaluate("document.getElementById('step').scrollWidth - "
                              "document.getElementById('step').clientWidth")  # fmt: skip
         assert wide <= 0
+        assert not {"null", "undefined", "NaN"} & set(reader.text().split())
         assert page.evaluate(SMALLEST) >= 11
         assert page.evaluate(FAINTEST) >= 4.5
         reader.press("ArrowRight")

@@ -169,6 +169,20 @@ def test_it_goes_when_the_loss_goes_by_counting_references() -> None:
         gc.enable()
 
 
+def test_a_vjp_that_overwrites_its_gradient() -> None:
+    x = mg.ones(2).requires_grad_()
+
+    def vjp(g: Any) -> Any:
+        g = np.asarray(g)
+        g *= 5
+        return g
+
+    with mg.remember():
+        y = mg.autograd.record("mine", x.array * 1, (x,), vjp)
+    y.backward(mg.ones(2))
+    assert kept(y).gradient.tolist() == [1.0, 1.0] and kept(y).parts[0].tolist() == [5.0, 5.0]
+
+
 def test_a_malformed_vjp_is_still_named() -> None:
     x = mg.ones(2).requires_grad_()
     with mg.remember():
