@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
+import itertools
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -234,36 +235,47 @@ class Graph:
 
     def mermaid(self) -> str:
         """The graph in Mermaid's language, which many web pages draw."""
-        lines = ["flowchart TD"]
-        for i, (layer, vertices) in enumerate(self.layers.items()):
-            boxes = [
-                f'n{v.number}{left}"{_entities(v.name)}<br/>{_entities(v.description)}"{right}'
-                for v in vertices
-                for left, right in [BRACKETS[v.kind]]
-            ]
-            if layer:
-                boxes = [f'subgraph layer{i}["{_entities(layer)}"]', *boxes, "end"]
-            lines += boxes
+        lines = self._nested(
+            lambda v: f"n{v.number}{BRACKETS[v.kind].format(_entities(v.name), v.description)}",
+            lambda i, layer: f'subgraph layer{i}["{_entities(layer)}"]',
+            "end",
+        )
         lines += [f"n{a.number} --> n{b.number}" for a, b in self.edges]
-        return "\n  ".join(lines) + "\n"
+        return "\n  ".join(["flowchart TD", *lines]) + "\n"
 
     def dot(self) -> str:
         """The graph in the language of Graphviz."""
-        lines = [
-            'digraph { rankdir=TB; bgcolor=white; node [fontname="sans-serif" fontsize=11]; '
+        style = (
+            'rankdir=TB; bgcolor=white; node [fontname="sans-serif" fontsize=11]; '
             'edge [color="#666666" arrowsize=0.7]; fontname="sans-serif"; fontsize=10;'
-        ]
-        for i, (layer, vertices) in enumerate(self.layers.items()):
-            boxes = [
-                f'n{v.number} [label="{_quoted(v.name)}\\n{v.description}" {LOOKS[v.kind]}];'
-                for v in vertices
-            ]
-            if layer:
-                head = f'subgraph cluster{i} {{ label="{_quoted(layer)}"; '
-                boxes = [head + 'color="#bbbbbb"; style=rounded;', *boxes, "}"]
-            lines += boxes
+        )
+        lines = self._nested(
+            lambda v: f'n{v.number} [label="{_quoted(v.name)}\\n{v.description}" {LOOKS[v.kind]}];',
+            lambda i, layer: f'subgraph cluster{i} {{ label="{_quoted(layer)}"; style=rounded;',
+            "}",
+        )
         lines += [f"n{a.number} -> n{b.number};" for a, b in self.edges]
-        return "\n  ".join(lines) + "\n}\n"
+        return "\n  ".join(["digraph {", style, *lines]) + "\n}\n"
+
+    def _nested(
+        self, box: Callable[[Vertex], str], opening: Callable[[int, str], str], closing: str
+    ) -> list[str]:
+        """A line for each vertex, between lines that open and close the layers it is in."""
+        numbers = itertools.count()
+
+        def lines(vertices: Iterable[Vertex], depth: int) -> Iterator[str]:
+            groups: dict[str, list[Vertex]] = {}
+            for v in vertices:
+                groups.setdefault(v.layers[depth] if len(v.layers) > depth else "", []).append(v)
+            for layer, inside in groups.items():
+                if layer:
+                    yield opening(next(numbers), layer)
+                    yield from lines(inside, depth + 1)
+                    yield closing
+                else:
+                    yield from map(box, inside)
+
+        return list(lines(self.vertices, 0))
 
     def svg(self, graphviz: bool | None = None) -> str:
         """The picture: by Graphviz's `dot` where it is installed, else laid out here.
@@ -310,7 +322,7 @@ class Graph:
         return f'<div style="overflow:auto;max-height:40em">{picture}</div>'
 
 
-BRACKETS = {"op": ("[", "]"), "leaf": ("([", "])"), "data": ("[/", "/]")}
+BRACKETS = {"op": '["{}<br/>{}"]', "leaf": '(["{}<br/>{}"])', "data": '[/"{}<br/>{}"/]'}
 LOOKS = {
     "op": 'shape=box style="rounded,filled" fillcolor="#e3f0f9" color="#0072b2"',
     "leaf": 'shape=box style="rounded,filled" fillcolor="#fdf1dc" color="#b26a00"',

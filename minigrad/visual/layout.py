@@ -324,14 +324,15 @@ def _path(
         x, end = a.sides[2], b.sides[0]
         middle, y = (x + end) / 2, b.y + (a.y - b.y) * 0.25
         return f"M{x:.1f} {a.y:.1f}C{middle:.1f} {a.y:.1f} {middle:.1f} {y:.1f} {end:.1f} {y:.1f}"
-    text = f"M{a.x:.1f} {a.sides[3]:.1f}V{bands[owner[source].rank][1]:.1f}"
-    x, y = a.x, bands[owner[source].rank][1]
+    x, y, text = a.x, bands[owner[source].rank][1], f"M{a.x:.1f} {a.sides[3]:.1f}"
     stops = [(p.x, *bands[p.rank]) for p in lane] + [(b.x, bands[owner[user].rank][0], b.sides[1])]
     for to, top, bottom in stops:
-        middle = (y + top) / 2
-        text += f"C{x:.1f} {middle:.1f} {to:.1f} {middle:.1f} {to:.1f} {top:.1f}V{bottom:.1f}"
-        x, y = to, bottom
-    return text
+        if abs(to - x) > 0.5:
+            middle = (y + top) / 2
+            text += f"V{y:.1f}C{x:.1f} {middle:.1f} {to:.1f} {middle:.1f} {to:.1f} {top:.1f}"
+            x = to
+        y = bottom
+    return f"{text}V{y:.1f}"
 
 
 def _frames(items: list[Item]) -> list[tuple[str, Sides]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,8 +73,8 @@ def _head(name: str, path: str) -> str:
         x, y = map(float, path.split()[-2:])
         points = f"{x:.1f},{y:.1f} {x - 7:.1f},{y - 3.5:.1f} {x - 7:.1f},{y + 3.5:.1f}"
     else:
-        curve, _, end = path.rpartition("V")
-        x, y = float(curve.split()[-2]), float(end)
+        before, _, end = path.rpartition("V")
+        x, y = float(re.findall(r"-?[\d.]+", before)[-2]), float(end)
         points = f"{x:.1f},{y:.1f} {x - 3.5:.1f},{y - 7:.1f} {x + 3.5:.1f},{y - 7:.1f}"
     return f'<polygon class="head" id="h{name}" points="{points}"/>'
 

@@ -191,6 +191,16 @@ def test_mermaid_has_layers_as_subgraphs() -> None:
     assert 'subgraph layer1["1 · BatchNorm1d"]' in text and "n2 --> n5" in text
 
 
+def test_layers_are_nested_in_texts() -> None:
+    model, forward = residual()
+    with mg.remember():
+        graph = mg.graph(forward(), model)
+    lines = [line.strip() for line in graph.mermaid().splitlines()]
+    block = lines.index('subgraph layer1["1 · Block"]')
+    assert lines[block + 1] == 'subgraph layer2["1.first · Conv2d"]'
+    assert lines.count("end") == len({title for v in graph.vertices for title in v.layers})
+
+
 @GRAPHVIZ
 @pytest.mark.parametrize("make", [lambda: mg.graph(residual()[1]()), nasty])
 def test_dot_draws_it(make: Any) -> None:

@@ -129,10 +129,8 @@ def test_branches_that_need_not_cross_do_not() -> None:
     ends = dict.fromkeys("abc", vertices[0])
     for order in ("abc", "cba", "bca", "acb", "bac"):
         for name in order:
-            inputs = [ends[name]]
-            ends[name] = Vertex(
-                3 * rank + len(vertices), "op", name, (1,), "float32", inputs=inputs
-            )
+            number, inputs = len(vertices), [ends[name]]
+            ends[name] = Vertex(number, "op", name, (1,), "float32", inputs=inputs)
             vertices.append(ends[name])
     found = layout(vertices)
     orders = []
