@@ -42,6 +42,9 @@ function number(value, kind) {
   return String(Number(value.toPrecision(kind === "Float64" ? 10 : 7)));
 }
 
+// Names in `backquotes` as code.
+const prose = (text) => text.split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part));
+
 const short = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(3))) : "–");
 
 function values(array) {
@@ -314,7 +317,7 @@ function explanation(v, phase) {
   }
   const source = sources[v.source];
   if (!source) return parts;
-  if (source.sentence) parts.push(el("p", {}, source.sentence));
+  if (source.sentence) parts.push(el("p", {}, ...prose(source.sentence)));
   const formula = source.formula.length ? source.formula : v.equations.length ? [] : [source.chapter];
   if (formula.length && formula[0]) {
     const quiet = (text) => (/dL\/d|\bdx\b|\bdw\b/.test(text) ? phase === "forward" : phase === "backward");
@@ -405,7 +408,7 @@ function chooser(array, draw) {
 }
 
 function equation(e, pick) {
-  const rows = e.before ? [el("p", { class: "before" }, e.before)] : [];
+  const rows = e.before ? [el("p", { class: "before" }, ...prose(e.before))] : [];
   e.formulas.forEach((f, i) => {
     const row = el("div", { class: "equation", "data-number": e.number },
       el("div", { class: "text" }, f.text), el("div", { class: "number" }, i ? "" : `(${e.number})`));
