@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.modes import no_grad
+from minigrad.modes import frozen_stats, no_grad
 from minigrad.nn.module import Module
-from minigrad.nn.norm.base import frozen_stats
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.tables import aligned, size
 from minigrad.tape import Array

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.visual.closures import held_by
 from minigrad.visual.equations import Equation, cited, equations, evaluate
 from minigrad.visual.graphs import Vertex
 from minigrad.visual.pool import Pool
 from minigrad.visual.source import Source
+from minigrad.visual.vjps import held_by
 
 Data = dict[str, Any]
 

@@ -16,10 +16,10 @@ from minigrad.tables import aligned
 from minigrad.tape import Node
 from minigrad.tensor import Tensor, node_of
 from minigrad.visual import svg
-from minigrad.visual.closures import address
 from minigrad.visual.layout import layout
 from minigrad.visual.memory import Input, Kept
 from minigrad.visual.names import Names
+from minigrad.visual.vjps import address
 
 LIMIT = 1000  # vertices of a picture
 

@@ -12,8 +12,8 @@ import numpy as np
 from minigrad import modes
 from minigrad.tape import ARRAYS, Array, Node
 from minigrad.tensor import Tensor
-from minigrad.visual import closures
-from minigrad.visual.closures import address
+from minigrad.visual import vjps
+from minigrad.visual.vjps import address
 
 
 class Input(NamedTuple):
@@ -64,9 +64,9 @@ class _Memory(modes.Observer):
         kept.output = self._copy(out)
         kept.inputs = [self._input(x) for x in inputs]
         kept.parents = node.parents
-        kept.held = {name: self._copy(a) for name, a in closures.held(node.vjp).items()}
-        kept.codes = closures.codes(node.vjp)
-        kept.kernels = closures.kernels_of(node.vjp)
+        kept.held = {name: self._copy(a) for name, a in vjps.held(node.vjp).items()}
+        kept.codes = vjps.codes(node.vjp)
+        kept.kernels = vjps.kernels_of(node.vjp)
         kept.gradient, kept.parts = None, []
         node.origin.kept = kept
         node.vjp = _noting(node.vjp, kept)

@@ -9,7 +9,7 @@ from minigrad.nn.errors import joined
 from minigrad.nn.module import Module
 from minigrad.tape import Node
 from minigrad.tensor import Tensor, node_of
-from minigrad.visual.closures import address
+from minigrad.visual.vjps import address
 
 
 class Names:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import tape
-from minigrad.nn.module import Module
 from minigrad.files import replacing
+from minigrad.nn.module import Module
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, seed
 from minigrad.visual import svg

@@ -9,12 +9,12 @@ import numpy as np
 
 from minigrad import changes
 from minigrad.tape import Array
-from minigrad.visual import closures
-from minigrad.visual.closures import address, held_by
+from minigrad.visual import vjps
 from minigrad.visual.derivation import derivation
 from minigrad.visual.graphs import Graph, Vertex
 from minigrad.visual.pool import Pool
 from minigrad.visual.source import Source, source_of
+from minigrad.visual.vjps import address, held_by
 
 Data = dict[str, Any]
 
@@ -52,8 +52,8 @@ def _described(v: Vertex, sources: dict[Source, int], pool: Pool) -> Data:
     if origin is not None and origin.file:
         name = origin.file.replace("\\", "/").rpartition("/")[2]
         described["line"] = {"file": name, "number": origin.line, "text": origin.source}
-    described["kernels"] = v.kept.kernels if v.kept else closures.kernels_of(v.node.vjp)
-    source = source_of(v.op, v.kept.codes if v.kept else closures.codes(v.node.vjp))
+    described["kernels"] = v.kept.kernels if v.kept else vjps.kernels_of(v.node.vjp)
+    source = source_of(v.op, v.kept.codes if v.kept else vjps.codes(v.node.vjp))
     if source is not None:
         described["source"] = sources.setdefault(source, len(sources))
         described["equations"] = derivation(v, source, pool)

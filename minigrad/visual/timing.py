@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
-from minigrad import changes, modes
+from minigrad import modes
 from minigrad.tables import aligned, seconds, size
-from minigrad.visual import closures
+from minigrad.visual import vjps
 from minigrad.visual.names import Names
 
 OUTSIDE = "outside of layers"
@@ -89,8 +89,8 @@ class profile(modes.Observer):
 
     def made(self, node: Any, out: Any, inputs: Sequence[Any]) -> None:
         now = time.perf_counter()
-        kept = closures.kept_bytes(changes.arrays_in(node.vjp))
-        kernels = closures.kernels_of(node.vjp) if node.vjp is not None else ""
+        kept = vjps.kept_bytes(vjps.held(node.vjp).values())
+        kernels = vjps.kernels_of(node.vjp) if node.vjp is not None else ""
         for cost in self._costs(node):
             cost.calls += 1
             cost.forward += now - self._clock

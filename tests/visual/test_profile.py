@@ -12,7 +12,7 @@ from networks import Block, readme
 import minigrad as mg
 from minigrad import modes, nn
 from minigrad.autograd import record
-from minigrad.visual import closures
+from minigrad.visual import vjps
 from minigrad.visual.timing import OUTSIDE
 
 
@@ -31,8 +31,8 @@ def test_calls_layers_kernels_and_bytes(kernels: str, capsys: pytest.CaptureFixt
     assert p.ops["batch_norm_relu"].kernels == {kernels} and p.ops["linear"].kernels == {"numpy"}
     again = forward()
     assert again.node is not None
-    held = closures.held(again.node.vjp)
-    assert p.layers[OUTSIDE].kept == 3 * closures.kept_bytes(held.values())
+    held = vjps.held(again.node.vjp)
+    assert p.layers[OUTSIDE].kept == 3 * vjps.kept_bytes(held.values())
     assert capsys.readouterr().out == f"{p}\n"
 
 

@@ -12,9 +12,9 @@ from cases import SAMPLES, Sample
 from networks import readme
 
 import minigrad as mg
-from minigrad import Tensor, changes, optim
+from minigrad import Tensor, closures, optim
 from minigrad.autograd import detect_anomaly, grad
-from minigrad.visual import closures
+from minigrad.visual import vjps
 from minigrad.visual.graphs import kept_of
 
 
@@ -125,8 +125,8 @@ def _gradients(sample: Sample) -> list[Any]:
     outputs = [y for y in outputs if isinstance(y, Tensor) and y.requires_grad and not y.is_leaf]
     for y in outputs:
         assert y.node is not None
-        named = {id(a) for a in closures.held(y.node.vjp).values()}
-        assert named == {id(a) for a in changes.arrays_in(y.node.vjp)}
+        named = {id(a) for a in vjps.held(y.node.vjp).values()}
+        assert named == {id(a) for a in closures.arrays_in(y.node.vjp)}
     rng = np.random.default_rng(0)
     grads = [Tensor(rng.standard_normal(y.shape).astype(y.dtype)) for y in outputs]
     if outputs:

@@ -13,13 +13,13 @@ from cases import SAMPLES
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.autograd import record
-from minigrad.visual import closures
+from minigrad.visual import vjps
 from minigrad.visual.source import Source, source_of
 
 
 def source(y: Tensor) -> Source:
     assert y.node is not None
-    found = source_of(y.node.name, closures.codes(y.node.vjp))
+    found = source_of(y.node.name, vjps.codes(y.node.vjp))
     assert found is not None
     return found
 
@@ -91,7 +91,7 @@ def test_an_op_typed_in_a_console_or_without_a_file() -> None:
         del linecache.cache["<cell 1>"]
     exec(compile(code, "<gone>", "exec"), names)
     y = names["op"](leaf())
-    assert source_of("op", closures.codes(y.node.vjp)) is None
+    assert source_of("op", vjps.codes(y.node.vjp)) is None
 
 
 def test_a_file_that_has_changed_is_read_again(tmp_path: Any) -> None:
@@ -114,7 +114,7 @@ def names_and_codes() -> dict[str, list[CodeType]]:
         result = sample.run(mg, tensors)
         for y in result if isinstance(result, tuple | list) else (result,):
             if isinstance(y, Tensor) and y.grad_fn is not None:
-                found.setdefault(y.grad_fn.name, closures.codes(y.grad_fn.vjp))
+                found.setdefault(y.grad_fn.name, vjps.codes(y.grad_fn.vjp))
     return found
 
 
@@ -141,11 +141,11 @@ def test_formulas_stand_one_by_one(call: Any, formula: tuple[str, ...]) -> None:
 
 def test_kernels_of_a_vjp(kernels: str) -> None:
     y = mg.relu(leaf())
-    assert y.node is not None and closures.kernels_of(y.node.vjp) == kernels
+    assert y.node is not None and vjps.kernels_of(y.node.vjp) == kernels
     z = leaf().exp()
-    assert z.node is not None and closures.kernels_of(z.node.vjp) == "numpy"
+    assert z.node is not None and vjps.kernels_of(z.node.vjp) == "numpy"
 
 
 def test_bytes_of_what_several_views_keep_are_counted_once() -> None:
     a = np.ones(1000)
-    assert closures.kept_bytes([a[:10], a[5:], a]) == 8000
+    assert vjps.kept_bytes([a[:10], a[5:], a]) == 8000
