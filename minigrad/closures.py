@@ -26,21 +26,31 @@ def tensor_in(vjp: Any) -> str | None:
 
 
 def kept(value: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """What a vjp keeps, arrays and tensors, with their names: in its closure, as defaults of its
-    arguments, as arguments of a partial, as attributes that a method names (as arrays: a method
-    keeps its object whatever it needs of it), and in functions and containers among those."""
-    if isinstance(value, np.ndarray) or isinstance(getattr(value, "array", None), np.ndarray):
-        yield name, value
-    elif isinstance(value, tuple | list | set | frozenset):
+    """What a vjp keeps, arrays and tensors, with their names (see `everything`)."""
+    return ((k, v) for k, v in everything(value, name, seen) if _has_array(v))
+
+
+def everything(value: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """All that a vjp keeps, with names, and itself: what is in its closure, defaults of its
+    arguments, arguments of a partial, attributes that a method names (as arrays: a method keeps its
+    object whatever it needs of it), and what is in functions and containers among those."""
+    yield name, value
+    if _has_array(value):
+        return
+    if isinstance(value, tuple | list | set | frozenset):
         for i, item in enumerate(value):
-            yield from kept(item, f"{name}[{i}]", seen)
+            yield from everything(item, f"{name}[{i}]", seen)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from kept(item, f"{name}[{key!r}]", seen)
+            yield from everything(item, f"{name}[{key!r}]", seen)
     elif callable(value) and id(value) not in seen:  # a function may name itself
         seen.add(id(value))
         for inner, item in _kept_by_function(value):
-            yield from kept(item, inner, seen)
+            yield from everything(item, inner, seen)
+
+
+def _has_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or isinstance(getattr(value, "array", None), np.ndarray)
 
 
 def _kept_by_function(f: Any) -> Iterator[tuple[str, Any]]:

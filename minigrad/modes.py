@@ -6,7 +6,8 @@ five. Four are kept here:
     grad_enabled              whether operations are recorded; no_grad, enable_grad
     probing                   whether gradcheck or hvp sends complex numbers through a function
     frozen_layers             the layers whose running statistics stay; nn.utils.frozen_stats
-    anomaly                   what detect_anomaly refuses; anomaly_users counts its blocks anywhere
+    watch                     who sees the operations, and the layers around them; detect_anomaly,
+                              remember, profile; watchers counts their blocks anywhere
 
 and one where it is asked about:
 
@@ -26,12 +27,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import linecache
 import os
-import traceback
-from collections.abc import Callable, Generator, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -221,10 +223,130 @@ def stats_may_move(layer: Any) -> bool:
     return not probing.get() and id(layer) not in frozen_layers.get()
 
 
-# Anomaly detection is asked about at every operation, so a plain counter answers "nobody, anywhere"
-# before the ContextVar is looked at.
-anomaly: ContextVar[tuple[bool, bool] | None] = ContextVar("anomaly", default=None)
-anomaly_users = 0
+# Who watches is asked at every operation, so a plain counter answers "nobody, anywhere" before the
+# ContextVar is looked at: the observers, and the layers that are running, outermost first.
+Watch = tuple[tuple["Observer", ...], tuple[Any, ...]]
+watch: ContextVar[Watch] = ContextVar("watch", default=((), ()))
+watchers = 0
+
+
+class Origin:
+    """Where an operation was made: the user's line, and the layers that were running around it."""
+
+    __slots__ = ("file", "kept", "layers", "line")
+
+    def __init__(self, layers: tuple[Any, ...]) -> None:
+        self.layers = layers
+        self.file, self.line = "", 0
+        self.kept: Any = None  # what remember() keeps of the operation
+
+    def locate(self) -> None:
+        """Look for the user's line: the innermost outside this package and numpy."""
+        frame: FrameType | None = sys._getframe()
+        while frame is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
+            frame = frame.f_back
+        if frame is not None:
+            self.file, self.line = frame.f_code.co_filename, frame.f_lineno
+
+    @property
+    def source(self) -> str:
+        """The text of the line, as far as its file can be read."""
+        return linecache.getline(self.file, self.line).strip()
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.source}" if self.file else "an unknown line"
+
+
+class Observer:
+    """What sees the operations of a thread or task, from `watched_by`. All watching goes this way:
+    detect_anomaly, remember, profile."""
+
+    replaces = True  # of two nested observers of this kind, only the inner one sees
+    lines = True  # wants to know the user's line, which takes a microsecond or two
+
+    def start(self) -> None:
+        """A layer begins to run, or a walk backwards."""
+
+    def made(self, node: Any, out: Any, inputs: Sequence[Any]) -> None:
+        """`node` has run forward; it has no parents if it was not recorded."""
+
+    def passed(self, node: Any, grads: Sequence[Any]) -> None:
+        """`node` has run backward, and handed on the gradients of its inputs."""
+
+
+@contextmanager
+def watched_by(observer: Observer) -> Iterator[None]:
+    """Show the observer what this thread or task does in the block."""
+    global watchers
+    others, layers = watch.get()
+    if observer.replaces:
+        others = tuple(o for o in others if type(o) is not type(observer))
+    watchers += 1
+    try:
+        with setting(watch, ((*others, observer), layers)):
+            yield
+    finally:
+        watchers -= 1
+
+
+@contextmanager
+def inside(layer: Any) -> Iterator[None]:
+    """Tell the observers, if there are any, that operations in the block belong to this layer."""
+    observers, layers = watch.get()
+    for observer in observers:
+        observer.start()
+    with setting(watch, (observers, (*layers, layer))):
+        yield
+
+
+def made(node: Any, out: Any, inputs: Sequence[Any] = ()) -> None:
+    """Show a new node to the observers, and write its origin down."""
+    observers, layers = watch.get()
+    if observers:
+        node.origin = Origin(layers)
+        if any(observer.lines for observer in observers):
+            node.origin.locate()
+    for observer in observers:
+        observer.made(node, out, inputs)
+
+
+def inspector() -> Callable[[Any, Any], None] | None:
+    """What a walk backwards shows its nodes to, or None if nobody wants to see them."""
+    observers = watch.get()[0] if watchers else ()
+    if not observers:
+        return None
+
+    def inspect(node: Any, grads: Any) -> None:
+        for observer in observers:
+            observer.passed(node, grads)
+
+    for observer in observers:
+        observer.start()
+    return inspect
+
+
+class _Anomaly(Observer):
+    """Refuses NaN, infinities or both."""
+
+    def __init__(self, check_nan: bool, check_inf: bool) -> None:
+        self.check_nan, self.check_inf = check_nan, check_inf
+
+    def made(self, node: Any, out: Any, inputs: Sequence[Any]) -> None:
+        if bad := self._bad(out):
+            raise RuntimeError(f"forward of {node.name!r} made {bad} at {node.origin}")
+
+    def passed(self, node: Any, grads: Sequence[Any]) -> None:
+        for i, grad in enumerate(grads):
+            if grad is not None and (bad := self._bad(grad)):
+                where = node.origin or "a line that ran before detect_anomaly()"
+                raise RuntimeError(
+                    f"backward of {node.name!r} made {bad} for input {i}; it ran at {where}"
+                )
+
+    def _bad(self, array: Any) -> str | None:
+        if self.check_nan and np.isnan(array).any():
+            return "a NaN"
+        return "an infinity" if self.check_inf and np.isinf(array).any() else None
 
 
 @contextmanager
@@ -234,53 +356,5 @@ def detect_anomaly(check_nan: bool = True, *, check_inf: bool = False) -> Iterat
     Forward or backward; the error names the operation and the line of your source that ran it.
     Costs a pass over every result; free when off.
     """
-    global anomaly_users
-    anomaly_users += 1
-    try:
-        with setting(anomaly, (bool(check_nan), bool(check_inf))):
-            yield
-    finally:
-        anomaly_users -= 1
-
-
-def watch_forward(node: Any, out: Any) -> None:
-    """Under detect_anomaly: remember the user's line in `node` and refuse a bad result."""
-    mode = anomaly.get()
-    if mode is None:
-        return
-    node.origin = _user_line()
-    if bad := _bad(out, mode):
-        raise RuntimeError(f"forward of {node.name!r} made {bad} at {node.origin}")
-
-
-def watch_backward(node: Any, grads: Any) -> None:
-    """Under detect_anomaly: refuse a bad gradient, naming the operation and its line."""
-    mode = anomaly.get()
-    if mode is None:
-        return
-    for i, grad in enumerate(grads):
-        if grad is not None and (bad := _bad(grad, mode)):
-            where = node.origin or "a line that ran before detect_anomaly()"
-            raise RuntimeError(
-                f"backward of {node.name!r} made {bad} for input {i}; it ran at {where}"
-            )
-
-
-def inspector() -> Callable[[Any, Any], None] | None:
-    """What a backward walk shows the gradients to, or None if nobody wants to see them."""
-    return watch_backward if anomaly_users and anomaly.get() else None
-
-
-def _bad(array: Any, mode: tuple[bool, bool]) -> str | None:
-    check_nan, check_inf = mode
-    if check_nan and np.isnan(array).any():
-        return "a NaN"
-    return "an infinity" if check_inf and np.isinf(array).any() else None
-
-
-def _user_line() -> str:
-    """The innermost line outside this package (and numpy), as `file:line: source`."""
-    for frame in reversed(traceback.extract_stack()):
-        if not frame.filename.startswith(_LIBRARIES):
-            return f"{frame.filename}:{frame.lineno}: {frame.line}"
-    return "an unknown line"
+    with watched_by(_Anomaly(bool(check_nan), bool(check_inf))):
+        yield

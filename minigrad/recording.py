@@ -173,8 +173,8 @@ def record_each(name: str, out: Any, *pairs: Pair) -> Tensor:
     if not nodes or dtype.kind not in "fc":  # integers and bools carry no gradient
         return _unrecorded(name, out)
     node = Node(name, nodes, shape, dtype, maps[0] if len(maps) == 1 else _joint(maps))
-    if modes.anomaly_users:
-        modes.watch_forward(node, out)
+    if modes.watchers:
+        modes.made(node, out, [x for x, _ in pairs])
     return wrap(out, node)
 
 
@@ -236,8 +236,8 @@ def record(
         return wrap(out, None, base)
     look_at(name, vjp)
     node = Node(name, nodes, out.shape, out.dtype, vjp)
-    if modes.anomaly_users:
-        modes.watch_forward(node, out)
+    if modes.watchers:
+        modes.made(node, out, inputs)
     return wrap(out, node, base)
 
 
@@ -325,8 +325,8 @@ def _unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:
         out = _array(name, out)
     if out.dtype.kind == "c" and modes.probing.get() and not modes.grad_enabled.get():
         out = np.real(out)  # Under no_grad derivatives stop: here, those in the imaginary part.
-    if modes.anomaly_users and out.dtype.kind in "fc":
-        modes.watch_forward(Node(name, (), out.shape, out.dtype, None), out)
+    if modes.watchers and out.dtype.kind in "fc":
+        modes.made(Node(name, (), out.shape, out.dtype, None), out)
     return wrap(out, None, base)
 
 

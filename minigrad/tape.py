@@ -53,7 +53,7 @@ class Node:
         self.grad: Array | None = None
         self.hooks: dict[int, Callable[[Array], Array]] | None = None
         self.keep_grad = False
-        self.origin: str | None = None  # the user's source line, recorded by detect_anomaly()
+        self.origin: Any = None  # where it was made, if somebody watches: a modes.Origin
 
     def __lt__(self, other: Node) -> bool:
         """Newest first: so a heap hands them out."""
@@ -101,11 +101,11 @@ def walk(
             if node.vjp is None or node.time == oldest:
                 continue
             parts = gradients_of_inputs(node, grad)
-            if inspect is not None:
-                inspect(node, parts)
             for parent, part in zip(node.parents, parts, strict=True):
                 if parent is not None and part is not None:
                     pending.add(parent, checked(part, parent, "vjp of", node.name))
+            if inspect is not None:
+                inspect(node, parts)
             if not retain_graph:
                 node.vjp, node.parents = used_up, ()
             del grad, parts  # the next vjp may use their memory

@@ -349,6 +349,8 @@ def node_of(x: Tensor) -> Node | None:
         if node is not None and node.vjp is not None:  # None: a leaf, or detached; x keeps its own
             window, before = Window(base.array, x.array), x.node
             x.node = Node("view", (node,), x.array.shape, x.array.dtype, window.place)
+            if modes.watchers:
+                modes.made(x.node, x.array, (base,))
             if before is not None and before.keep_grad and before.vjp is not None:
                 before.keep_grad, x.node.keep_grad = False, True
     return x.node

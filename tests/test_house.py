@@ -32,6 +32,7 @@ ROOMS = {
     "modes": "",
     "names": "",
     "views": "",
+    "tables": "",
     "checks": "device dtypes",
     "incoming": "checks dtypes",
     "tape": "changes closures",
@@ -43,11 +44,12 @@ ROOMS = {
     "optim": "changes checks dtypes incoming interrupts kernels modes tape tensor",
     "data": "checks dtypes incoming ops tape tensor",
     "serialization": "checks dtypes files incoming interrupts tape tensor",
-    "nn": "changes checks dtypes hooks incoming interrupts kernels modes names ops recording tape "
-    "tensor",
+    "nn": "changes checks dtypes hooks incoming interrupts kernels modes names ops recording "
+    "tables tape tensor",
     "func": "checks nn tensor",
     "analysis": "autograd changes checks func hooks modes nn ops tape tensor",
     "config": "kernels nn ops optim",
+    "visual": "changes closures files modes nn recording tables tape tensor",
 }
 KERNEL_ROOMS = {
     "machinery": "",

@@ -8,6 +8,7 @@ module, so a forward and its backward never disagree. numba is imported when it 
 from __future__ import annotations
 
 import importlib
+import logging  # noqa: F401 (see _before_fork)
 import os
 import sys
 import threading
@@ -112,7 +113,11 @@ def _load() -> ModuleType:
 
 def _before_fork() -> None:
     """Let a fork wait while another thread imports numba or compiles with it: in the child, nobody
-    would release the locks. In this order, as importing may compile."""
+    would release the locks. In this order, as importing may compile.
+
+    Importing numba takes the lock of logging, which logging takes before a fork, too. What was
+    registered last is called first: logging is imported above so that this wait precedes its lock.
+    """
     _loading.acquire()
     compiler = sys.modules.get("numba.core.compiler_lock")
     lock = getattr(compiler, "global_compiler_lock", None)

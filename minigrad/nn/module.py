@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from minigrad import modes
 from minigrad.hooks import RemovableHandle
 from minigrad.names import no_attribute
 from minigrad.nn import state
@@ -53,6 +54,9 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
+            if modes.watchers:
+                with modes.inside(self):
+                    return self._call_hooked(args, kwargs)
             if self._forward_hooks or self._forward_pre_hooks:
                 return self._call_hooked(args, kwargs)
             return self.forward(*args, **kwargs)

@@ -1,5 +1,5 @@
 """PyTorch's `torch.nn.utils`: gradients within bounds; batch statistics held,
-measured anew, explained and folded away."""
+measured anew, explained and folded away; a summary of a network."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from minigrad.checks import number
 from minigrad.nn.norm import frozen_stats
 from minigrad.nn.norm.fold import fold_batchnorm
 from minigrad.nn.norm.recalibrate import explain_batchnorm, recalibrate
+from minigrad.nn.summary import summary
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
@@ -25,6 +26,7 @@ __all__ = [
     "fold_batchnorm",
     "frozen_stats",
     "recalibrate",
+    "summary",
 ]
 
 

@@ -16,7 +16,9 @@ torch = pytest.importorskip("torch")
 # Beside the cases, which have two axes mostly: x of shape (2, 3, 4), y alike, q (2, 4, 6, 6).
 MORE: dict[str, Callable[..., Any]] = {
     **{
-        f"{name}({dim}, {keep})": lambda m, x, y, q, n=name, d=dim, k=keep: getattr(m, n)(x, d, keepdim=k)
+        f"{name}({dim}, {keep})": lambda m, x, y, q, n=name, d=dim, k=keep: (
+            getattr(m, n)(x, d, keepdim=k)
+        )
         for name in ("sum", "mean", "prod", "amax", "amin", "max", "min", "argmax", "argmin", "any",
                      "all", "median", "logsumexp", "norm", "var", "std", "var_mean", "std_mean")
         for dim in (0, 1, -1)
@@ -41,7 +43,9 @@ MORE: dict[str, Callable[..., Any]] = {
     },
     "sums of two axes": lambda m, x, y, q: (x.sum((0, 2)), x.mean((1, 2)), x.amax((0, 1))),
     "sums to another dtype": lambda m, x, y, q: x.sum(0, dtype=m.float32),
-    "tile, repeat": lambda m, x, y, q: (m.tile(x, (2, 1, 1)), x.repeat(1, 2, 1), x.repeat(2, 1, 1, 1)),
+    "tile, repeat": lambda m, x, y, q: (
+        m.tile(x, (2, 1, 1)), x.repeat(1, 2, 1), x.repeat(2, 1, 1, 1),
+    ),
     "roll, flip": lambda m, x, y, q: (x.roll(1), x.roll(1, 1), x.flip(0), x.flip(1, 2)),
     "triangles": lambda m, x, y, q: (x.triu(), x.tril(1)),
     "pads": lambda m, x, y, q: [
@@ -49,19 +53,24 @@ MORE: dict[str, Callable[..., Any]] = {
         for mode in ("constant", "replicate", "reflect", "circular")
     ],
     "indices": lambda m, x, y, q: (
-        x[[1, 0]], x[:, [1, 0]], x[..., [1, 0]], x[x > 0], x[:, [0, 1], [1, 0]], x[[0, 1], :, [1, 0]],
+        x[[1, 0]], x[:, [1, 0]], x[..., [1, 0]], x[x > 0],
+        x[:, [0, 1], [1, 0]], x[[0, 1], :, [1, 0]],
         x.index_select(1, m.tensor([0, 2])), x.take(m.tensor([[0, 1]])), x.masked_select(x > 0),
     ),
     "gathered": lambda m, x, y, q: [x.gather(d, m.zeros(2, 2, 2).long()) for d in range(3)],
     "scattered": lambda m, x, y, q: [x.scatter(d, m.zeros(2, 2, 2).long(), y) for d in range(3)],
-    "filled": lambda m, x, y, q: (x.masked_fill(y > 0, 0), m.where(y > 0, x, y), x.clamp(0), x.clamp(y)),
+    "filled": lambda m, x, y, q: (
+        x.masked_fill(y > 0, 0), m.where(y > 0, x, y), x.clamp(0), x.clamp(y),
+    ),
     "numbers before": lambda m, x, y, q: (2**x, 2 * x, 2 - x, 2 / x, 2 + x),
     "einsum": lambda m, x, y, q: (m.einsum("ijk,ijl->ikl", x, y), m.einsum("ijk->kij", x).sum(0)),
     "products": lambda m, x, y, q: (x @ y.transpose(1, 2), m.matmul(q, q), x @ y[0, 0]),
     "linear": lambda m, x, y, q: m.nn.functional.linear(x, y[0]),
     "conv": lambda m, x, y, q: m.nn.functional.conv2d(q, q[:, :, :3, :3]),
     "depthwise conv": lambda m, x, y, q: m.nn.functional.conv2d(q, q[0, :, None, :3, :3], groups=4),
-    "transposed conv": lambda m, x, y, q: m.nn.functional.conv_transpose2d(q, q[[0, 1, 0, 1], :, :3, :3]),
+    "transposed conv": lambda m, x, y, q: m.nn.functional.conv_transpose2d(
+        q, q[[0, 1, 0, 1], :, :3, :3]
+    ),
     "transposed conv, cropped": lambda m, x, y, q: m.nn.functional.conv_transpose2d(
         q, q[[0, 1, 0, 1], :, :3, :3], padding=1, stride=2
     ),
@@ -75,11 +84,13 @@ MORE: dict[str, Callable[..., Any]] = {
         m.nn.functional.rms_norm(x, (4,)), m.nn.functional.group_norm(q, 2),
         m.nn.functional.instance_norm(q), m.nn.functional.normalize(x, dim=1),
     ),
-    "batch norm": lambda m, x, y, q: m.nn.functional.batch_norm(q, q[0, :, 0, 0], q[0, :, 0, 1].abs() + 1),
+    "batch norm": lambda m, x, y, q: m.nn.functional.batch_norm(
+        q, q[0, :, 0, 0], q[0, :, 0, 1].abs() + 1
+    ),
     "activations": lambda m, x, y, q: [
         getattr(m.nn.functional, n)(x)
-        for n in ("gelu", "silu", "softplus", "logsigmoid", "elu", "selu", "leaky_relu", "hardswish",
-                  "mish", "softsign", "tanhshrink") if hasattr(mg.nn.functional, n)
+        for n in ("gelu", "silu", "softplus", "logsigmoid", "elu", "selu", "leaky_relu",
+                  "hardswish", "mish", "softsign", "tanhshrink") if hasattr(mg.nn.functional, n)
     ],
     "losses": lambda m, x, y, q: [
         getattr(m.nn.functional, n)(x, y.sigmoid(), reduction="none") for n in
@@ -89,9 +100,13 @@ MORE: dict[str, Callable[..., Any]] = {
         x, m.zeros(2, 4).long(), reduction="none"
     ),
     "embedding": lambda m, x, y, q: m.nn.functional.embedding(m.tensor([[0, 1], [1, 0]]), x[0]),
-    "outer": lambda m, x, y, q: (m.outer(x[0, 0], y[0, 0]), m.diag(x[0, 0]), m.addmm(x[0], x[0], q[0, 0, :4, :4])),
+    "outer": lambda m, x, y, q: (
+        m.outer(x[0, 0], y[0, 0]), m.diag(x[0, 0]), m.addmm(x[0], x[0], q[0, 0, :4, :4]),
+    ),
     "where it is": lambda m, x, y, q: (m.nonzero(x), m.isnan(x), x > y, m.logical_not(x)),
-    "integers": lambda m, x, y, q: (x.long().sum(0), (x > 0).sum(0), (x > 0).any(0), x.long().cumsum(1)),
+    "integers": lambda m, x, y, q: (
+        x.long().sum(0), (x > 0).sum(0), (x > 0).any(0), x.long().cumsum(1),
+    ),
 }  # fmt: skip
 
 # How x and y (2, 3, 4) and q (2, 4, 8, 8) may lie in memory.
@@ -117,7 +132,8 @@ def results(value: Any) -> list[Any]:
 def test_what_is_contiguous_in_pytorch_is_so_here(name: str, layout: str) -> None:
     rng = np.random.default_rng(0)
     arrays = [
-        LAYOUTS[layout](rng.standard_normal(shape)) for shape in ((2, 3, 4), (2, 3, 4), (2, 4, 8, 8))
+        LAYOUTS[layout](rng.standard_normal(shape))
+        for shape in ((2, 3, 4), (2, 3, 4), (2, 4, 8, 8))
     ]
     theirs = results(MORE[name](torch, *(as_torch(torch, a) for a in arrays)))
     ours = results(MORE[name](mg, *(mg.from_numpy(a) for a in arrays)))
