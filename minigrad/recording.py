@@ -141,7 +141,7 @@ def operand(name: str, x: Any, floating: bool = False) -> Any:
 
 def floating_operand(name: str, x: Any) -> Array:
     """`operand`, refused where PyTorch takes no integers and bools."""
-    a = operand(name, x)
+    a: Array = operand(name, x)
     if a.dtype.kind not in "fc":
         raise TypeError(f"{name}: expected a floating tensor, got dtype {a.dtype}: use .float()")
     return a
@@ -154,10 +154,16 @@ def record_each(name: str, out: Any, *pairs: Pair) -> Tensor:
     map may return any that the forward's broadcasting and promotion made of it, and `fit` takes it
     back. (An op that uses `record` calls `fit` itself.)
     """
-    if not modes.grad_enabled.get():
-        return _unrecorded(name, out)
     if type(out) is not ndarray:
         out = np.asarray(out)
+    if not out.flags.c_contiguous:  # what is no view lies in row-major order, whatever made it
+        out = np.ascontiguousarray(out)
+    node = node_each(name, out, pairs) if modes.grad_enabled.get() else None
+    return unrecorded(name, out) if node is None else wrap(out, node)
+
+
+def node_each(name: str, out: Array, pairs: Sequence[Pair]) -> Node | None:
+    """The node of `record_each`, or None where no gradient passes."""
     shape, dtype = out.shape, out.dtype
     nodes: tuple[Node, ...] = ()
     maps: tuple[Callable[[Any], Any], ...] = ()
@@ -171,11 +177,11 @@ def record_each(name: str, out: Any, *pairs: Pair) -> Tensor:
             nodes += (node,)
             maps += (f,)
     if not nodes or dtype.kind not in "fc":  # integers and bools carry no gradient
-        return _unrecorded(name, out)
+        return None
     node = Node(name, nodes, shape, dtype, maps[0] if len(maps) == 1 else _joint(maps))
     if modes.watchers:
         modes.made(node, out, [x for x, _ in pairs])
-    return wrap(out, node)
+    return node
 
 
 def _joint(maps: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Sequence[Any]]:
@@ -231,10 +237,12 @@ def record(
         node = (x.node if x.base is None else node_of(x)) if isinstance(x, Tensor) else None
         nodes += (node,)
     if not modes.grad_enabled.get() or not any(nodes):
-        return _unrecorded(name, out, base)
+        return unrecorded(name, out, base)
     if out.dtype.kind not in "fc":  # integers and bools carry no gradient
         return wrap(out, None, base)
     look_at(name, vjp)
+    if base is None and not out.flags.c_contiguous:
+        out = np.ascontiguousarray(out)
     node = Node(name, nodes, out.shape, out.dtype, vjp)
     if modes.watchers:
         modes.made(node, out, inputs)
@@ -261,16 +269,17 @@ def overwrite(name: str, x: T, write: Callable[[Any], None], *pairs: Pair) -> T:
         )
     write(x.array)
     changes.note_change(x.array)
-    new = record_each(name, x.array, *pairs)
-    if new.node is None:
+    new = node_each(name, x.array, pairs) if modes.grad_enabled.get() else None
+    if new is None:
         return x
     if node is not None and node.keep_grad:  # .grad is that of the tensor as it is
-        node.keep_grad, new.node.keep_grad = False, True
+        node.keep_grad, new.keep_grad = False, True
     if base is None:
-        x.node = new.node
+        x.node = new
     else:
         window, before = Window(base.array, x.array), base.node
-        whole = record_each(name, base.array, (base, window.without), (new, window.read)).node
+        inside = wrap(x.array, new)
+        whole = node_each(name, base.array, ((base, window.without), (inside, window.read)))
         if before is not None and whole is not None and before.keep_grad:
             before.keep_grad, whole.keep_grad = False, True
         base.node = whole
@@ -319,12 +328,14 @@ def needs_grad(x: Any) -> bool:
     return isinstance(x, Tensor) and (x.node if x.base is None else node_of(x)) is not None
 
 
-def _unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:
+def unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:
     """The result of an operation through which no gradient passes."""
     if type(out) is not ndarray:
         out = _array(name, out)
     if out.dtype.kind == "c" and modes.probing.get() and not modes.grad_enabled.get():
         out = np.real(out)  # Under no_grad derivatives stop: here, those in the imaginary part.
+    if base is None and not out.flags.c_contiguous:
+        out = np.ascontiguousarray(out)
     if modes.watchers and out.dtype.kind in "fc":
         modes.made(Node(name, (), out.shape, out.dtype, None), out)
     return wrap(out, None, base)

@@ -14,8 +14,8 @@ from minigrad.incoming import as_array
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import abs as absolute
 from minigrad.ops.arithmetic import quiet
-from minigrad.recording import floating_operand, operand, record, record_each
-from minigrad.tensor import Tensor, wrap
+from minigrad.recording import floating_operand, operand, record, record_each, unrecorded
+from minigrad.tensor import Tensor
 
 Dim = Any  # None, an int, or a tuple of ints
 
@@ -365,7 +365,7 @@ def any(
     """Whether any element is nonzero; bool, but uint8 for uint8."""
     a: Any = as_array(input)
     out = a.any(axis=axes_of("any", dim, a.ndim), keepdims=keepdim)
-    return wrap(np.asarray(out, a.dtype if a.dtype == uint8 else bool))
+    return unrecorded("any", np.asarray(out, a.dtype if a.dtype == uint8 else bool))
 
 
 @numpy_names
@@ -375,11 +375,12 @@ def all(
     """Whether all elements are nonzero; bool, but uint8 for uint8."""
     a: Any = as_array(input)
     out = a.all(axis=axes_of("all", dim, a.ndim), keepdims=keepdim)
-    return wrap(np.asarray(out, a.dtype if a.dtype == uint8 else bool))
+    return unrecorded("all", np.asarray(out, a.dtype if a.dtype == uint8 else bool))
 
 
 @numpy_names
 def count_nonzero(input: Any, dim: Dim = None, **names: Unpack[Axis]) -> Tensor:
     """How many elements are nonzero."""
     a = as_array(input)
-    return wrap(np.asarray(np.count_nonzero(a, axis=axes_of("count_nonzero", dim, a.ndim)), int64))
+    count = np.count_nonzero(a, axis=axes_of("count_nonzero", dim, a.ndim))
+    return unrecorded("count_nonzero", np.asarray(count, int64))

@@ -12,7 +12,7 @@ from minigrad.incoming import as_array
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import maximum, minimum
 from minigrad.ops.reductions import extreme
-from minigrad.recording import operand, record_each
+from minigrad.recording import operand, record_each, unrecorded
 from minigrad.tensor import Tensor, wrap
 
 
@@ -93,7 +93,7 @@ def _take(name: str, x: Any, a: Any, index: Any, axis: int, keepdim: bool) -> tu
         values, shown = values.squeeze(axis), index.squeeze(axis)
     else:
         shown = index
-    return record_each(name, values, (x, scatter)), wrap(shown)
+    return record_each(name, values, (x, scatter)), unrecorded(name, shown)
 
 
 @numpy_names
@@ -120,7 +120,8 @@ def _position(name: str, x: Any, dim: int | None, keepdim: bool) -> Tensor:
         flat = _arg(name, a.reshape(-1), 0)
         return wrap(flat.reshape((1,) * a.ndim if keepdim else ()))
     index = _arg(name, a, dim)
-    return wrap(index if keepdim or not a.ndim else index.squeeze(axis_of(name, dim, a.ndim)))
+    kept = keepdim or not a.ndim
+    return unrecorded(name, index if kept else index.squeeze(axis_of(name, dim, a.ndim)))
 
 
 @numpy_names
@@ -145,8 +146,8 @@ def argsort(
         return wrap(np.zeros((), int64))
     if descending:  # a stable descending order: sort the mirrored axis, mirror back
         mirrored = np.argsort(np.flip(a.real, axis), axis=axis, kind="stable")
-        return wrap(np.ascontiguousarray(a.shape[axis] - 1 - np.flip(mirrored, axis)))
-    return wrap(np.argsort(a.real, axis=axis, kind="stable"))
+        return unrecorded("argsort", a.shape[axis] - 1 - np.flip(mirrored, axis))
+    return unrecorded("argsort", np.argsort(a.real, axis=axis, kind="stable"))
 
 
 @numpy_names

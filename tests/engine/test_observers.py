@@ -32,7 +32,7 @@ class Diary(modes.Observer):
 
 
 def leaf(value: float = 2.0) -> Tensor:
-    return Tensor(value, requires_grad=True, dtype=np.float64)
+    return minigrad.tensor(value, dtype=minigrad.float64, requires_grad=True)
 
 
 def test_an_observer_sees_forward_and_backward_in_order() -> None:

@@ -13,7 +13,7 @@ from networks import readme, recurrent, residual
 from pages import array, named, step, told
 
 import minigrad as mg
-from minigrad import Tensor, nn, optim
+from minigrad import nn, optim
 from minigrad.autograd import grad, record
 from minigrad.visual.pool import Pool, cut
 
@@ -65,7 +65,7 @@ def test_after_backward_and_a_step_it_shows_what_was(tmp_path: Path) -> None:
 
 
 def test_how_gradients_arrive_is_what_the_walk_does(tmp_path: Path) -> None:
-    a = Tensor(2.0, requires_grad=True)
+    a = mg.tensor(2.0, requires_grad=True)
     with mg.remember():
         b = a * 3
         loss = b * b + b
@@ -192,7 +192,7 @@ def test_nan_infinity_and_empty_arrays(tmp_path: Path) -> None:
         loss = mg.zeros(0, 3).requires_grad_().sum()
     assert told(mg.explore(loss, tmp_path / "page.html"))["loss"] == "0"
     with mg.remember():
-        loss = Tensor(1000.0, requires_grad=True).exp()
+        loss = mg.tensor(1000.0, requires_grad=True).exp()
     story = told(mg.explore(loss, tmp_path / "page.html"))
     assert story["problem"]["what"] == "an infinity"
 
@@ -210,7 +210,7 @@ def test_what_is_refused_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"explore: got a gradient of shape \(3,\)"):
         mg.explore(x * 2, page, gradient=mg.ones(3))
     with pytest.raises(RuntimeError, match="the tensor is a leaf"):
-        mg.explore(Tensor(1.0, requires_grad=True), page)
+        mg.explore(mg.tensor(1.0, requires_grad=True), page)
     with pytest.raises(TypeError, match="names must be"):
         mg.explore(x.sum(), page, 3)  # type: ignore[arg-type]
     y = x.sum()

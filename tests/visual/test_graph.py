@@ -12,7 +12,7 @@ import pytest
 from networks import readme, recurrent, residual
 
 import minigrad as mg
-from minigrad import Tensor, nn
+from minigrad import nn
 from minigrad.autograd import record
 from minigrad.visual import Graph
 
@@ -95,7 +95,7 @@ def test_shared_weights_are_one_vertex_with_several_edges() -> None:
 
 
 def test_names_of_tensors_on_the_way_and_a_tensor_used_twice() -> None:
-    a = Tensor(3.0, requires_grad=True)
+    a = mg.tensor(3.0, requires_grad=True)
     b = a * a
     graph = mg.graph(b + 1, {"a": a, "b": b})
     assert edges(graph) == [("a", "b"), ("a", "b"), ("b", "add")]
@@ -133,7 +133,7 @@ def test_refusals() -> None:
 
 
 def test_a_graph_of_100_000_nodes_is_data_and_text_but_no_picture() -> None:
-    y = Tensor(0.0, requires_grad=True)
+    y = mg.tensor(0.0, requires_grad=True)
     for _ in range(100_000):
         y = y + 1.0
     graph = mg.graph(y)

@@ -145,7 +145,7 @@ def test_changes_in_place_are_still_found() -> None:
 
 
 def test_together_with_anomaly_detection_and_profile() -> None:
-    x = Tensor(-1.0, requires_grad=True)
+    x = mg.tensor(-1.0, requires_grad=True)
     with mg.remember(), mg.profile(show=False) as p, detect_anomaly():
         (x * x).backward()
         with pytest.raises(RuntimeError, match="forward of 'log' made a NaN"):
