@@ -247,6 +247,10 @@ class Methods(Operators):
     masked_fill_ = _inplace.masked_fill_
     scatter_ = _inplace.scatter_
     scatter_add_ = _inplace.scatter_add_
+    bitwise_and_ = _inplace.bitwise_and_
+    bitwise_or_ = _inplace.bitwise_or_
+    bitwise_xor_ = _inplace.bitwise_xor_
+    bitwise_not_ = _inplace.bitwise_not_
     fill_ = _inplace.fill_
     zero_ = _inplace.zero_
     copy_ = _inplace.copy_
