@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks import integer, number, one_of
+from minigrad.ops.large import PAIRS_FROM, minus, one_pass, over, plus, power, times
 from minigrad.recording import (
     check_broadcast,
     operand,
@@ -30,7 +31,8 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     if alpha != 1:
         other = mul(other, number("add", "alpha", alpha))
     a, b = operands("add", input, other)
-    return record_each("add", a + b, (input, lambda g: g), (other, lambda g: g))
+    out = a + b if a.size < PAIRS_FROM > b.size else plus(a, b)
+    return record_each("add", out, (input, lambda g: g), (other, lambda g: g))
 
 
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
@@ -44,14 +46,19 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
             raise RuntimeError(
                 "sub: bool tensors cannot be subtracted: use ^ (logical_xor) or convert them"
             )
-    return record_each("sub", a - b, (input, lambda g: g), (other, lambda g: -g))
+    out = a - b if a.size < PAIRS_FROM > b.size else minus(a, b)
+    return record_each("sub", out, (input, lambda g: g), (other, lambda g: -g))
 
 
 def mul(input: Any, other: Any) -> Tensor:
     """x·y."""
     # y = a·b        dL/da = g·b        dL/db = g·a
     a, b = operands("mul", input, other)
-    return record_each("mul", a * b, (input, lambda g: g * b), (other, lambda g: g * a))
+    if a.size < PAIRS_FROM > b.size:
+        return record_each("mul", a * b, (input, lambda g: g * b), (other, lambda g: g * a))
+    return record_each(
+        "mul", times(a, b), (input, lambda g: times(g, b)), (other, lambda g: times(g, a))
+    )
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
@@ -72,8 +79,10 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
                 "div", np.trunc(a / b), (input, np.zeros_like), (other, np.zeros_like)
             )
     with np.errstate(all="ignore"):
-        out = a / b
-    return record_each("div", out, (input, lambda g: g / b), (other, lambda g: -g * (a / b) / b))
+        out = over(a, b)
+    return record_each(
+        "div", out, (input, lambda g: over(g, b)), (other, lambda g: -times(g, over(out, b)))
+    )
 
 
 def _refuse_zero(name: str, b: Any) -> None:
@@ -100,10 +109,13 @@ def remainder(input: Any, other: Any) -> Tensor:
     if np.result_type(a, b).kind in "iub":
         _refuse_zero("remainder", b)
     with np.errstate(all="ignore"):
-        out, whole = np.remainder(a, b), np.floor_divide(a, b)
-    return record_each("remainder", out, (input, lambda g: g), (other, lambda g: -g * whole))
+        out = np.remainder(a, b)
+    return record_each(
+        "remainder", out, (input, lambda g: g), (other, lambda g: -g * np.floor(a / b))
+    )
 
 
+@one_pass
 def neg(input: Any) -> Tensor:
     """-x."""
     a = operand("neg", input)
@@ -133,7 +145,9 @@ def pow(input: Any, exponent: Any) -> Tensor:
         whole = np.power(a, np.abs(b))  # 1/whole rounds to 0, except for 1 and -1
         return wrap(np.where((b >= 0) | (np.abs(a) == 1), whole, 0))
     if constant == 2:
-        return record_each("pow", a * a, (input, lambda g: g * (2 * a)))
+        return square(input)
+    if constant is not None and (large := power(input, constant)) is not None:
+        return large
     with np.errstate(all="ignore"):
         out = np.power(a, b)
     if constant is not None:
@@ -151,6 +165,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
     return record_each("pow", out, (input, da), (exponent, db))
 
 
+@one_pass
 def square(input: Any) -> Tensor:
     """x²."""
     # dL/da = 2·g·a
@@ -159,6 +174,7 @@ def square(input: Any) -> Tensor:
     return record_each("square", a * a, (input, lambda g: g * (2 * a)))
 
 
+@one_pass
 @quiet
 def exp(input: Any) -> Tensor:
     """e^x."""
@@ -167,6 +183,7 @@ def exp(input: Any) -> Tensor:
     return record_each("exp", y, (input, lambda g: g * y))
 
 
+@one_pass
 @quiet
 def expm1(input: Any) -> Tensor:
     """e^x - 1, exact near 0."""
@@ -175,6 +192,7 @@ def expm1(input: Any) -> Tensor:
     return record_each("expm1", y, (input, lambda g: g * (y + 1)))
 
 
+@one_pass
 @quiet
 def log(input: Any) -> Tensor:
     """The natural logarithm."""
@@ -183,6 +201,7 @@ def log(input: Any) -> Tensor:
     return record_each("log", np.log(a), (input, lambda g: g / a))
 
 
+@one_pass
 @quiet
 def log2(input: Any) -> Tensor:
     """The logarithm to base 2."""
@@ -191,6 +210,7 @@ def log2(input: Any) -> Tensor:
     return record_each("log2", np.log2(a), (input, lambda g: g / (a * float(np.log(2)))))
 
 
+@one_pass
 @quiet
 def log10(input: Any) -> Tensor:
     """The logarithm to base 10."""
@@ -199,6 +219,7 @@ def log10(input: Any) -> Tensor:
     return record_each("log10", np.log10(a), (input, lambda g: g / (a * float(np.log(10)))))
 
 
+@one_pass
 @quiet
 def log1p(input: Any) -> Tensor:
     """log(1 + x), exact near 0."""
@@ -207,6 +228,7 @@ def log1p(input: Any) -> Tensor:
     return record_each("log1p", np.log1p(a), (input, lambda g: g / (1 + a)))
 
 
+@one_pass
 @quiet
 def sqrt(input: Any) -> Tensor:
     """The square root; its derivative at 0 is inf."""
@@ -215,6 +237,7 @@ def sqrt(input: Any) -> Tensor:
     return record_each("sqrt", y, (input, lambda g: g / (2 * y)))
 
 
+@one_pass
 @quiet
 def rsqrt(input: Any) -> Tensor:
     """1/√x."""
@@ -223,6 +246,7 @@ def rsqrt(input: Any) -> Tensor:
     return record_each("rsqrt", y, (input, lambda g: g * (-0.5 * y * y * y)))
 
 
+@one_pass
 @quiet
 def reciprocal(input: Any) -> Tensor:
     """1/x."""
@@ -247,6 +271,7 @@ def cos(input: Any) -> Tensor:
     return record_each("cos", np.cos(a), (input, lambda g: -g * np.sin(a)))
 
 
+@one_pass
 def abs(input: Any) -> Tensor:
     """|x|; its derivative at 0 is 0."""
     # dL/da = g·sign a
@@ -261,6 +286,7 @@ def _times_sign(a: Any, sign: Any) -> Any:
     return a * sign if a.dtype.kind == "c" else np.abs(a)
 
 
+@one_pass
 def sign(input: Any) -> Tensor:
     """-1, 0 or 1; its gradient is 0."""
     a = operand("sign", input)
@@ -327,6 +353,7 @@ def _extremum(name: str, x: Any, y: Any, a: Any, b: Any, first: Any) -> Tensor:
     )
 
 
+@one_pass
 def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
     """Limit x to [min, max], numbers, tensors or None; derivative 1 at both bounds."""
     if min is None and max is None:
@@ -384,7 +411,14 @@ def lerp(input: Any, end: Any, weight: Any) -> Tensor:
     if len({d for d in dtypes if d.kind != "c"}) > 1 or any(d.kind in "iub" for d in dtypes):
         found = ", ".join(sorted(map(str, dtypes)))
         raise RuntimeError(f"lerp: expected one floating dtype, got {found}")
-    return add(input, mul(weight, sub(end, input)))
+    if not isinstance(weight, int | float) or not all(isinstance(v, Tensor) for v in (input, end)):
+        return add(input, mul(weight, sub(end, input)))
+    # y = a + w·(b - a)        dL/da = g·(1 - w)        dL/db = g·w
+    a, b = operands("lerp", input, end)
+    w, rest = a.dtype.type(weight), a.dtype.type(1 - weight)
+    return record_each(
+        "lerp", a + w * (b - a), (input, lambda g: g * rest), (end, lambda g: g * w)
+    )
 
 
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:

@@ -20,7 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from minigrad.kernels.machinery.launch import contracted, intrinsic
+from minigrad.kernels.machinery.launch import contracted, exact, intrinsic
 
 SOURCE = zlib.crc32(pkgutil.get_data("minigrad.kernels.compiled", "functions.py") or b"")
 
@@ -257,3 +257,26 @@ def power(x, b, parity):
     y = -y if x < 0 and parity == 1 else y
     y = f4(np.nan) if x < 0 and parity == 0 and a < INF else y
     return y if x == x else x
+
+
+@exact
+def ordered(x):
+    """An integer that sorts as x does (NaN beyond the infinities): LLVM makes vectors of the largest
+    of integers, not of floats, where a NaN would be in the way."""
+    b = bits(x)
+    return b ^ ((b >> i4(31)) & i4(0x7FFFFFFF))
+
+
+@exact
+def from_ordered(n):
+    """The x of ordered(x)."""
+    return from_bits(n ^ ((n >> i4(31)) & i4(0x7FFFFFFF)))
+
+
+@exact
+def largest(row):
+    """The largest of a row; a NaN may be taken for the largest or be passed over."""
+    top = i4(-(2**31))
+    for i in range(row.size):
+        top = max(top, ordered(row[i]))
+    return from_ordered(top)
