@@ -146,13 +146,17 @@ def pow(input: Any, exponent: Any) -> Tensor:
         return wrap(np.where((b >= 0) | (np.abs(a) == 1), whole, 0))
     if constant == 2:
         return square(input)
+    if constant == 0:
+        return record_each("pow", np.ones_like(a), (input, np.zeros_like))
+    if constant == 1:
+        return record_each("pow", np.array(a), (input, lambda g: g))
+    if constant == 3:
+        return record_each("pow", a * a * a, (input, lambda g: g * (3 * a * a)))
     if constant is not None and (large := power(input, constant)) is not None:
         return large
     with np.errstate(all="ignore"):
         out = np.power(a, b)
     if constant is not None:
-        if constant == 0:
-            return record_each("pow", out, (input, np.zeros_like))
         return record_each("pow", out, (input, lambda g: g * (b * np.power(a, b - 1))))
 
     def da(g: Any) -> Any:
@@ -416,9 +420,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Tensor:
     # y = a + w·(b - a)        dL/da = g·(1 - w)        dL/db = g·w
     a, b = operands("lerp", input, end)
     w, rest = a.dtype.type(weight), a.dtype.type(1 - weight)
-    return record_each(
-        "lerp", a + w * (b - a), (input, lambda g: g * rest), (end, lambda g: g * w)
-    )
+    return record_each("lerp", a + w * (b - a), (input, lambda g: g * rest), (end, lambda g: g * w))
 
 
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:

@@ -76,9 +76,13 @@ times, over = _pair("mul", np.multiply), _pair("div", np.divide)
 
 
 def power(x: Tensor, exponent: float) -> Tensor | None:
-    """x to a constant, of large x; None if x is not."""
-    if x.array.size < FROM or kernels.for_large("elementwise", x.array) is None or not math.isfinite(exponent):
+    """x to a constant other than 0, of large x; None if x is not."""
+    if x.array.size < FROM or not math.isfinite(exponent):
         return None
+    if kernels.for_large("elementwise", x.array) is None:
+        return None
+    if exponent == 0.5:
+        return of_one_pass("sqrt", x)
     parity = 0 if exponent % 1 else 2 - int(exponent % 2)
     return of_one_pass("pow", x, float(exponent), float(parity))
 
@@ -104,3 +108,23 @@ def along(name: str, a: Any, axes: tuple[int, ...], centres: Any, factors: Any) 
     if a.size < FROM or (loops := kernels.for_large("rows", a)) is None:
         return None
     return loops.along(name, a, axes, centres, factors)
+
+
+def large_loss(
+    name: str, x: Any, target: Any, a: Any, t: Any, reduction: str, p: float = 0.0,
+    scale: float = 1.0,
+) -> Tensor | None:  # fmt: skip
+    """scale·loss, reduced, of large arrays a and t of one shape; None if they are others. What needs
+    a gradient for its target is a loss of a - t."""
+    if reduction == "none" or a.size < FROM:
+        return None
+    if (passes := kernels.for_large("elementwise", a, t)) is None:
+        return None
+    if reduction == "mean":
+        scale /= a.size
+    out = np.asarray(passes.loss(name, a, t, p) * scale, a.dtype)
+
+    def dx(g: Any) -> Any:
+        return passes.loss_slope(name, a, t, float(g) * scale, p)
+
+    return record_each(name, out, (x, dx), (target, lambda g: -dx(g)))

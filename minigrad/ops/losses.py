@@ -11,10 +11,11 @@ from minigrad import kernels
 from minigrad.checks import integer, number, one_of, probability
 from minigrad.ops.activations import log_softmax
 from minigrad.ops.arithmetic import mul, quiet
+from minigrad.ops.large import large_loss
 from minigrad.ops.linear import matrices
 from minigrad.ops.reductions import mean
 from minigrad.ops.reductions import sum as total
-from minigrad.recording import floating_operand, operand_arrays, record, record_each
+from minigrad.recording import floating_operand, needs_grad, operand_arrays, record, record_each
 from minigrad.tensor import Tensor, as_array, wrap
 
 
@@ -46,6 +47,8 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = 
         each = mse_loss(input, target, reduction="none")
         return _weighted_mean("mse_loss", each, weight, reduction)
     a, t = operand_arrays("mse_loss", input, target)
+    if (large := large_loss("mse_loss", input, target, a, t, reduction)) is not None:
+        return large
     d = a - t
     return _of_difference("mse_loss", input, target, d * d, lambda: 2 * d, reduction)
 
@@ -58,6 +61,8 @@ def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = N
         each = l1_loss(input, target, reduction="none")
         return _weighted_mean("l1_loss", each, weight, reduction)
     a, t = operand_arrays("l1_loss", input, target)
+    if (large := large_loss("l1_loss", input, target, a, t, reduction)) is not None:
+        return large
     d = a - t
     sign = np.sign(d.real).astype(a.dtype)
     return _of_difference("l1_loss", input, target, d * sign, lambda: sign, reduction)
@@ -118,6 +123,8 @@ def _huber(name: str, x: Any, target: Any, reduction: str, delta: float, scale: 
     # dL/dx = g·scale·(d where |d| < delta, else delta·sign d)
     _same_shape(name, x, target, reduction)
     a, t = operand_arrays(name, x, target)
+    if (large := large_loss("huber", x, target, a, t, reduction, delta, scale)) is not None:
+        return large
     d = a - t
     sign = np.sign(d.real)
     inside = np.abs(d.real) < delta
@@ -141,6 +148,9 @@ def binary_cross_entropy(
             f"{name}: the input must be probabilities in [0, 1], got {p.real.min()} to "
             f"{p.real.max()}: use binary_cross_entropy_with_logits for raw scores"
         )
+    if weight is None and not needs_grad(target):
+        if (large := large_loss(name, input, target, p, t, reduction)) is not None:
+            return large
     with np.errstate(all="ignore"):
         log_p, log_q = np.log(p), np.log1p(-p)
         log_p = np.where(log_p.real < -100, -100, log_p).astype(p.dtype)
@@ -168,6 +178,9 @@ def binary_cross_entropy_with_logits(
     _same_shape(name, input, target, reduction)
     a, t = operand_arrays(name, wrap(floating_operand(name, input)), target)
     floating_operand(f"{name}: target", target)
+    if weight is None and pos_weight is None and not needs_grad(target):
+        if (large := large_loss(name, input, target, a, t, reduction)) is not None:
+            return large
     pos = None if pos_weight is None else as_array(pos_weight).astype(a.dtype, copy=False)
     negative = a.real < 0
     e = np.exp(np.where(negative, a, -a))  # e^-|x|, which cannot overflow

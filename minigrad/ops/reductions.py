@@ -117,7 +117,9 @@ def var(
     # dL/dx = g·2·(x - mean)/(n - correction)        (the mean's own term sums to zero)
     v = _variance("var", input, dim, unbiased, keepdim, correction)
     return record_each(
-        "var", v.out.astype(v.dtype), (input, lambda g: v.centred(2 / v.divisor * g.reshape(v.kept)))
+        "var",
+        v.out.astype(v.dtype),
+        (input, lambda g: v.centred(2 / v.divisor * g.reshape(v.kept))),
     )
 
 
@@ -248,7 +250,8 @@ def amin(input: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
 @numpy_names
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The product over `dim`."""
-    # dL/dx_i = g·Π_{j≠i} x_j, from products of all before and all after: exact where some x are 0
+    # dL/dx_i = g·Π_{j≠i} x_j = g·y/x_i; where that would divide by 0 or by what overflowed, from the
+    # products of all before and all after
     a = _summed("prod", input, dtype)
     if dim is None:
         flat, position = a.reshape(-1), 0
@@ -262,6 +265,9 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: An
     shape = a.shape
 
     def dx(g: Any) -> Any:
+        y = out.reshape(kept)
+        if np.isfinite(y).all() and y.all():
+            return (g.reshape(kept) * y / flat).reshape(shape)
         moved = np.moveaxis(flat, position, 0)
         before, after = np.ones_like(moved), np.ones_like(moved)
         np.cumprod(moved[:-1], axis=0, out=before[1:])
@@ -296,21 +302,30 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
 @numpy_names
 def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """The running product along `dim`."""
-    # dL/dx_i = Σ_{j≥i} g_j·Π_{k≤j, k≠i} x_k, by a product with position i set to 1
+    # dL/dx_i = Σ_{j≥i} g_j·Π_{k≤j, k≠i} x_k = (Σ_{j≥i} g_j·y_j)/x_i up to the first 0; there, at
+    # i = z, with x_z = 1 in all products; behind it all products are 0
     a = _summed("cumprod", input, dtype)
     position = axis_of("cumprod", dim, a.ndim)
     if not a.ndim:
         return record_each("cumprod", a.copy(), (input, lambda g: g))
+    y = np.cumprod(a, axis=position, dtype=a.dtype)
+
+    def sums(v: Any) -> Any:
+        """Σ_{j≥i} v_j."""
+        v = np.flip(v, position)
+        return np.flip(np.cumsum(v, axis=position, dtype=_accumulator(v.dtype)), position)
 
     def dx(g: Any) -> Any:
-        rows, gs = np.moveaxis(a, position, -1), np.moveaxis(g, position, -1)
-        n = rows.shape[-1]
-        grid = np.repeat(rows[..., None, :], n, axis=-2)
-        grid[..., np.arange(n), np.arange(n)] = 1
-        partial = np.triu(np.cumprod(grid, axis=-1))
-        return np.moveaxis((partial * gs[..., None, :]).sum(-1), -1, position)
+        zero = a == 0
+        with np.errstate(all="ignore"):
+            result = np.where(zero, 0, sums(g * y) / np.where(zero, 1, a))
+        if zero.any():
+            first = zero & (np.cumsum(zero, axis=position) == 1)
+            rest = np.cumprod(np.where(first, 1, a), axis=position, dtype=a.dtype)
+            result = np.where(first, sums(g * rest), result)
+        return result.astype(g.dtype)
 
-    return record_each("cumprod", np.cumprod(a, axis=position, dtype=a.dtype), (input, dx))
+    return record_each("cumprod", y, (input, dx))
 
 
 @numpy_names

@@ -226,7 +226,7 @@ def log1p(x):
     d = u - ONE
     y = log(u) + (x - d) / u
     y = x if d == 0 else y
-    return y if u < INF else u
+    return y if 0 < u < INF else log(u)
 
 
 @contracted
@@ -237,7 +237,7 @@ def softplus(x):
 
 @contracted
 def power(x, b, parity):
-    """|x|ᵇ for a finite b, with the sign of xᵇ; parity is 0 unless b is an integer, then 2 if it is
+    """|x|ᵇ for a finite b != 0, with the sign of xᵇ; parity is 0 unless b is an integer, then 2 if it is
     even and 1 if it is odd. In float64, because the error of a logarithm grows with b."""
     a = abs(x)
     n, f = mantissa(a)
@@ -254,7 +254,7 @@ def power(x, b, parity):
     big = b > 0
     y = y if a > 0 else (f4(0) if big else INF)
     y = y if a < INF else (INF if big else f4(0))
-    y = -y if x < 0 and parity == 1 else y
+    y = with_sign(y, x) if parity == 1 else y
     y = f4(np.nan) if x < 0 and parity == 0 and a < INF else y
     return y if x == x else x
 

@@ -213,12 +213,15 @@ def log_sum_exp(x: Array) -> Array:
     return _start(log_sum_exp_loop, rows, n, x, np.empty(x.shape[:-1]), work=2)
 
 
-def along(name: str, x: Array, axes: tuple[int, ...], centres: Array, factors: Array) -> Array | None:
+def along(
+    name: str, x: Array, axes: tuple[int, ...], centres: Array, factors: Array
+) -> Array | None:
     """LINES[name] of each element, with the centre and the factor (float64) of its place along the
-    axes that are not in `axes`; None if those are not the last ones, or elements lie apart."""
+    axes that are not in `axes`; None if those are not the last ones."""
     last = x.ndim - len(axes)
-    if not x.flags.carray or sorted(axes) != list(range(last, x.ndim)):
+    if sorted(axes) != list(range(last, x.ndim)):
         return None
+    x = ready(x, F32)
     out, centres, factors = empty(x.shape, F32), ready(centres, F64), ready(factors, F64)
     rows = prod(x.shape[:last])
     n, flat, result = x.size // rows, x.reshape(-1), out.reshape(-1)

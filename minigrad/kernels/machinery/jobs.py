@@ -43,6 +43,9 @@ def parallel(workers, function, job, result):
         _call(function, s, job.ctypes.data, result)
 
 
+compiled_here: dict[str, bool] = {}  # whether a function was compiled, or found on disk
+
+
 @lru_cache
 def address(
     function: Any, job: np.dtype[Any], dtype: np.dtype[Any], floats: frozenset[str] = frozenset()
@@ -56,4 +59,5 @@ def address(
     signature = types.void(types.intp, *pointers)
     options: Any = {"cache": True, "error_model": "numpy", "fastmath": set(floats)}
     compiled: Any = numba.cfunc(signature, **options)(function)
+    compiled_here[f"{function.__name__} {dtype}"] = not compiled.cache_hits
     return int(compiled.address)
