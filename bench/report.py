@@ -18,6 +18,7 @@ TITLES = {
     "conv": "3 x 3 convolutions and 2 x 2 pooling, forward and backward, float32",
     "train": "One SGD step: forward, loss, backward, update",
     "engine": "A chain of 100 elementwise operations, per operation",
+    "ops": "Operations at three sizes, forward and backward, float32",
     "startup": "A fresh process",
     "memory": "Memory, in fresh processes",
     "threads": "The numba path on 1, 2 and 4 threads",

@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, cast
 
-from .cases import CONV_GEOMETRIC_MEAN, Case
-from .rows import Row, Target, overall, round_ratios
+from .cases import SETS, Case
+from .rows import Row, Target, overall, round_ratios, worst
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -134,19 +134,23 @@ def timed(
     cases: Sequence[Case], workers: Mapping[str, Asked], plan: Plan, subject: str, base: str | None
 ) -> Iterator[Row]:
     """A row for every case, and those that follow from them."""
-    convolutions: list[Row] = []
-    last = max((i for i, case in enumerate(cases) if case.kind == "conv2d"), default=None)
-    for i, case in enumerate(cases):
+    rows: list[Row] = []
+    for case in cases:
         row, _ = measure(case, workers, plan, subject, base)
         yield row
+        rows.append(row)
         if case.floor is not None and row.limit:
             yield floor_row(row, case.floor)
-        if case.kind == "conv2d":
-            convolutions.append(row)
-        if i == last and len(convolutions) > 1:
-            mean = overall(convolutions, "  geometric mean of conv2d", CONV_GEOMETRIC_MEAN)
-            if mean is not None:
-                yield mean
+    if cases and cases[0].suite in SETS:
+        goal = SETS[cases[0].suite]
+        rows = [
+            r
+            for r, case in zip(rows, cases, strict=True)
+            if case.kind in goal.kinds or not goal.kinds
+        ]
+        yield from filter(
+            None, (overall(rows, "  geometric mean", goal.mean), worst(rows, goal.worst))
+        )
 
 
 def floor_row(row: Row, bound: float) -> Row:

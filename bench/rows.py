@@ -118,6 +118,25 @@ class Row:
         }  # fmt: skip
 
 
+def worst(rows: Sequence[Row], bound: float | None) -> Row | None:
+    """The row with the greatest ratio, named, against what no row may pass."""
+    found = {row.name: ratios for row in rows if (ratios := row.ratios(row.subject, row.base))}
+    if not found or len(found) < len(rows):
+        return None
+    name = max(found, key=lambda n: median(found[n]))
+    values = {rows[0].subject: found[name], str(rows[0].base): [1.0] * len(found[name])}
+    target = None if bound is None else Target(bound)
+    return Row(
+        rows[0].suite,
+        f"  worst: {name.strip()}",
+        values,
+        rows[0].subject,
+        rows[0].base,
+        target,
+        unit="",
+    )
+
+
 def overall(rows: Sequence[Row], name: str, bound: float) -> Row | None:
     """The geometric mean of several rows' ratios, round by round."""
     found = [ratios for row in rows if (ratios := row.ratios(row.subject, row.base)) is not None]

@@ -29,6 +29,7 @@ from minigrad.kernels.machinery.threads import (
 
 __all__ = [
     "backend_for",
+    "for_large",
     "get_num_threads",
     "kernels_in_use",
     "one_pool",
@@ -152,6 +153,14 @@ def backend_for(*arrays: np.ndarray[Any, Any] | None) -> ModuleType:
             elif a.dtype != dtype:
                 return reference
     return _compiled or _load()
+
+
+def for_large(chapter: str, *arrays: np.ndarray[Any, Any]) -> Any:
+    """compiled/`chapter`, which is for large float32 arrays alone; None if these are others, or are
+    served by numpy's backend."""
+    if arrays[0].dtype.char != "f" or backend_for(*arrays) is reference:
+        return None
+    return importlib.import_module(f".compiled.{chapter}", __name__)
 
 
 def kernels_in_use() -> str:

@@ -14,9 +14,10 @@ from typing import Any, Unpack
 import numpy as np
 
 from minigrad import kernels
-from minigrad.checks import axis_of, number, one_of
+from minigrad.checks import axis_of, number
 from minigrad.names import Axis, numpy_names
 from minigrad.ops.arithmetic import quiet
+from minigrad.ops.large import one_pass, rows
 from minigrad.ops.linear import matrices
 from minigrad.ops.shape import reshape
 from minigrad.recording import floating_operand, operand, record, record_each, require
@@ -34,6 +35,7 @@ def relu(input: Any, inplace: bool = False) -> Tensor:
     return record_each("relu", y, (input, lambda g: backend.relu_backward(g, y)))
 
 
+@one_pass
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where positive, negative_slope·x elsewhere."""
     # dL/dx = g·(1 or the slope)
@@ -43,6 +45,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     return record_each("leaky_relu", a * slope, (input, lambda g: g * slope))
 
 
+@one_pass
 @quiet
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha·(e^x - 1) elsewhere."""
@@ -51,6 +54,7 @@ def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return _elu("elu", input, a, number("elu", "alpha", alpha), 1.0)
 
 
+@one_pass
 @quiet
 def selu(input: Any, inplace: bool = False) -> Tensor:
     """scale·elu(x, alpha) with the self-normalising constants (Klambauer et al. 2017)."""
@@ -60,6 +64,7 @@ def selu(input: Any, inplace: bool = False) -> Tensor:
     )
 
 
+@one_pass
 @quiet
 def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha·(e^(x/alpha) - 1) elsewhere."""
@@ -88,6 +93,7 @@ def sigmoid_of(a: Any) -> Any:
     return 1 / (1 + np.exp(-a))
 
 
+@one_pass
 @quiet
 def sigmoid(input: Any) -> Tensor:
     """1/(1 + e^-x)."""
@@ -96,6 +102,7 @@ def sigmoid(input: Any) -> Tensor:
     return record_each("sigmoid", y, (input, lambda g: g * (y * (1 - y))))
 
 
+@one_pass
 def tanh(input: Any) -> Tensor:
     """The hyperbolic tangent."""
     # dL/dx = g·(1 - y²)
@@ -103,6 +110,7 @@ def tanh(input: Any) -> Tensor:
     return record_each("tanh", y, (input, lambda g: g * (1 - y * y)))
 
 
+@one_pass
 @quiet
 def logsigmoid(input: Any) -> Tensor:
     """log(1/(1 + e^-x)) = -softplus(-x)."""
@@ -112,6 +120,7 @@ def logsigmoid(input: Any) -> Tensor:
     return record_each("logsigmoid", out.astype(a.dtype), (input, lambda g: g * sigmoid_of(-a)))
 
 
+@one_pass
 @quiet
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + e^(beta·x))/beta; the identity where beta·x > threshold."""
@@ -126,6 +135,7 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     return record_each("softplus", out, (input, lambda g: g * slope))
 
 
+@one_pass
 @quiet
 def silu(input: Any, inplace: bool = False) -> Tensor:
     """x·σ(x), also called swish."""
@@ -135,6 +145,7 @@ def silu(input: Any, inplace: bool = False) -> Tensor:
     return record_each("silu", a * s, (input, lambda g: g * (s * (1 + a * (1 - s)))))
 
 
+@one_pass
 @quiet
 def mish(input: Any, inplace: bool = False) -> Tensor:
     """x·tanh(softplus(x))."""
@@ -145,23 +156,35 @@ def mish(input: Any, inplace: bool = False) -> Tensor:
     return record_each("mish", a * t, (input, lambda g: g * (t + a * (1 - t * t) * sigmoid_of(a))))
 
 
-@quiet
 def gelu(input: Any, approximate: str = "none") -> Tensor:
     """x·Φ(x), Φ the normal distribution function; "tanh": the paper's approximation (2016)."""
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
+    return _gelu(input) if approximate == "none" else _gelu_tanh(input)
+
+
+@one_pass
+@quiet
+def _gelu(input: Any) -> Tensor:
+    # dL/dx = g·(Φ(x) + x·φ(x))
     a = floating_operand("gelu", input)
-    one_of("gelu", "approximate", approximate, ("none", "tanh"))
-    if approximate == "none":
-        # dL/dx = g·(Φ(x) + x·φ(x))
-        cdf = (0.5 * (1 + erf_of(a * math.sqrt(0.5)))).astype(a.dtype, copy=False)
-        pdf = np.exp(-0.5 * a * a) * (1 / math.sqrt(2 * math.pi))
-        return record_each("gelu", a * cdf, (input, lambda g: g * (cdf + a * pdf)))
+    cdf = (0.5 * (1 + erf_of(a * math.sqrt(0.5)))).astype(a.dtype, copy=False)
+    pdf = np.exp(-0.5 * a * a) * (1 / math.sqrt(2 * math.pi))
+    return record_each("gelu", a * cdf, (input, lambda g: g * (cdf + a * pdf)))
+
+
+@one_pass
+@quiet
+def _gelu_tanh(input: Any) -> Tensor:
     # t = tanh(k·(x + c·x³))        dL/dx = g·((1 + t)/2 + x·(1 - t²)·k·(1 + 3c·x²)/2)
+    a = floating_operand("gelu", input)
     k, c = math.sqrt(2 / math.pi), 0.044715
     t = np.tanh(k * (a + c * a * a * a))
     slope = 0.5 * (1 + t) + 0.5 * a * (1 - t * t) * (k * (1 + 3 * c * a * a))
     return record_each("gelu", 0.5 * a * (1 + t), (input, lambda g: g * slope))
 
 
+@one_pass
 @quiet
 def erf(input: Any) -> Tensor:
     """The error function."""
@@ -221,6 +244,11 @@ def hardtanh(
     low, high = number("hardtanh", "min_val", min_val), number("hardtanh", "max_val", max_val)
     if low > high:
         raise ValueError(f"hardtanh: min_val {min_val} is larger than max_val {max_val}")
+    return _hardtanh(input, low, high)
+
+
+@one_pass
+def _hardtanh(input: Any, low: float, high: float) -> Tensor:
     a = operand("hardtanh", input)
     if a.dtype.kind == "b":
         raise RuntimeError("hardtanh: bool tensors are not supported: convert with .float()")
@@ -234,6 +262,7 @@ def relu6(input: Any, inplace: bool = False) -> Tensor:
     return hardtanh(input, 0.0, 6.0)
 
 
+@one_pass
 def hardsigmoid(input: Any, inplace: bool = False) -> Tensor:
     """relu6(x + 3)/6."""
     # dL/dx = g/6 strictly between -3 and 3, else 0
@@ -243,6 +272,7 @@ def hardsigmoid(input: Any, inplace: bool = False) -> Tensor:
     return record_each("hardsigmoid", out, (input, lambda g: np.where(inside, g / 6, 0)))
 
 
+@one_pass
 @quiet
 def hardswish(input: Any, inplace: bool = False) -> Tensor:
     """x·relu6(x + 3)/6."""
@@ -254,6 +284,7 @@ def hardswish(input: Any, inplace: bool = False) -> Tensor:
     return record_each("hardswish", a * gate, (input, lambda g: np.where(off, 0, g * slope)))
 
 
+@one_pass
 @quiet
 def softsign(input: Any) -> Tensor:
     """x/(1 + |x|)."""
@@ -295,9 +326,13 @@ def softmax(
     """e^x normalised to sum 1 along `dim`, which should be given."""
     # dL/dx = y·(g - Σ g·y)
     a, axis = _softmax_input("softmax", input, dim, dtype)
+    x_dtype = input.dtype
+    if (loops := rows(a, axis)) is not None:
+        y = loops.softmax(a)
+        back = loops.softmax_backward
+        return record("softmax", y, (input,), lambda g: back(g, y).astype(x_dtype, copy=False))
     e = np.exp(a - _peak(a, axis))
     y = e / e.sum(axis=axis, keepdims=True)
-    x_dtype = input.dtype
 
     def vjp(g: Any) -> Any:
         dx = y * (g - (g * y).sum(axis=axis, keepdims=True))
@@ -314,9 +349,13 @@ def log_softmax(
     """log softmax(x), computed without leaving the logarithm."""
     # dL/dx = g - softmax(x)·Σ g
     a, axis = _softmax_input("log_softmax", input, dim, dtype)
+    x_dtype = input.dtype
+    if (loops := rows(a, axis)) is not None:
+        y = loops.log_softmax(a)
+        back = loops.log_softmax_backward
+        return record("log_softmax", y, (input,), lambda g: back(g, y).astype(x_dtype, copy=False))
     shifted = a - _peak(a, axis)
     y = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-    x_dtype = input.dtype
 
     def vjp(g: Any) -> Any:
         dx = g - np.exp(y) * g.sum(axis=axis, keepdims=True)

@@ -15,6 +15,7 @@ from minigrad.checks import number, one_of
 from minigrad.dtypes import float16
 from minigrad.incoming import as_array, check_numbers
 from minigrad.ops.convert import in_float32
+from minigrad.ops.large import PAIRS_FROM, minus, one_pass, over, plus, times
 from minigrad.recording import (
     check_broadcast,
     operand,
@@ -36,7 +37,8 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     a, b = operands("add", input, other)
     if a.dtype is float16 and (out := in_float32(add, input, other)) is not None:
         return out
-    return record_each("add", a + b, (input, lambda g: g), (other, lambda g: g))
+    out = a + b if a.size < PAIRS_FROM > b.size else plus(a, b)
+    return record_each("add", out, (input, lambda g: g), (other, lambda g: g))
 
 
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
@@ -52,7 +54,8 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
             raise RuntimeError(
                 "sub: bool tensors cannot be subtracted: use ^ (logical_xor) or convert them"
             )
-    return record_each("sub", a - b, (input, lambda g: g), (other, lambda g: -g))
+    out = a - b if a.size < PAIRS_FROM > b.size else minus(a, b)
+    return record_each("sub", out, (input, lambda g: g), (other, lambda g: -g))
 
 
 def mul(input: Any, other: Any) -> Tensor:
@@ -61,7 +64,11 @@ def mul(input: Any, other: Any) -> Tensor:
     a, b = operands("mul", input, other)
     if a.dtype is float16 and (out := in_float32(mul, input, other)) is not None:
         return out
-    return record_each("mul", a * b, (input, lambda g: g * b), (other, lambda g: g * a))
+    if a.size < PAIRS_FROM > b.size:
+        return record_each("mul", a * b, (input, lambda g: g * b), (other, lambda g: g * a))
+    return record_each(
+        "mul", times(a, b), (input, lambda g: times(g, b)), (other, lambda g: times(g, a))
+    )
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
@@ -85,8 +92,10 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
                 "div", np.trunc(a / b), (input, np.zeros_like), (other, np.zeros_like)
             )
     with np.errstate(all="ignore"):
-        out = a / b
-    return record_each("div", out, (input, lambda g: g / b), (other, lambda g: -g * (a / b) / b))
+        out = over(a, b)
+    return record_each(
+        "div", out, (input, lambda g: over(g, b)), (other, lambda g: -times(g, over(out, b)))
+    )
 
 
 def _refuse_zero(name: str, b: Any) -> None:
@@ -117,10 +126,12 @@ def remainder(input: Any, other: Any) -> Tensor:
     if np.result_type(a, b).kind in "iub":
         _refuse_zero("remainder", b)
     with np.errstate(all="ignore"):
-        out, whole = np.remainder(a, b), np.floor_divide(a, b)
-    return record_each("remainder", out, (input, lambda g: g), (other, lambda g: -g * whole))
+        out = np.remainder(a, b)
+    db = quiet(lambda g: -g * np.floor_divide(a, b))
+    return record_each("remainder", out, (input, lambda g: g), (other, db))
 
 
+@one_pass
 def neg(input: Any) -> Tensor:
     """-x."""
     a = operand("neg", input)
@@ -134,147 +145,7 @@ def positive(input: Any) -> Tensor:
     return input if isinstance(input, Tensor) else wrap(as_array(input))
 
 
-def pow(input: Any, exponent: Any) -> Tensor:
-    """x**y."""
-    # y = a^b    dL/da = g·b·a^(b-1)  (0 where b = 0)    dL/db = g·a^b·log a  (0 at 0^b, b >= 0)
-    if not isinstance(exponent, Tensor):
-        refuse_numbers("pow", input, hint="one of the two must be a tensor")
-    a, b = operands("pow", input, exponent)
-    if a.dtype is float16 and (out := in_float32(pow, input, exponent)) is not None:
-        return out
-    kind = np.result_type(a, b).kind
-    if kind == "b":
-        raise RuntimeError("pow: bool tensors are not supported: convert them")
-    constant = exponent if isinstance(exponent, int | float) else None
-    if kind in "iu":
-        check_numbers("pow", np.result_type(a, b), exponent)
-    if kind in "iu" and np.any(np.less(b, 0)):
-        if constant is not None:
-            raise ValueError("pow: integers cannot take negative powers: use a floating dtype")
-        whole = np.power(a, np.abs(b))  # 1/whole rounds to 0, except for 1 and -1
-        return wrap(np.where((b >= 0) | (np.abs(a) == 1), whole, 0))
-    if constant == 2:
-        return record_each("pow", a * a, (input, lambda g: g * (2 * a)))
-    with np.errstate(all="ignore"):
-        out = np.power(a, b) if constant is None else _power(a, constant, b)
-    if constant is not None:
-        if constant == 0:
-            return record_each("pow", out, (input, np.zeros_like))
-        return record_each("pow", out, (input, lambda g: g * (b * _power(a, constant - 1, b - 1))))
-
-    def da(g: Any) -> Any:
-        return np.where(b.real == 0, 0, g * (b * np.power(a, b - 1)))
-
-    def db(g: Any) -> Any:
-        log_a = np.log(np.where((a.real == 0) & (b.real >= 0), 1, a))
-        return g * (out * log_a)
-
-    return record_each("pow", out, (input, da), (exponent, db))
-
-
-def _power(a: Any, constant: float, b: Any) -> Any:
-    """a^b for a plain number b: the roots are sqrt's, as in PyTorch, so NaN at -inf."""
-    if constant in (0.5, -0.5) and a.dtype.kind in "fc":
-        return np.sqrt(a) if constant > 0 else 1 / np.sqrt(a)
-    return np.power(a, b)
-
-
-def square(input: Any) -> Tensor:
-    """x²."""
-    # dL/da = 2·g·a
-    a = operand("square", input)
-    a = a.astype(np.int64) if a.dtype.kind == "b" else a
-    return record_each("square", a * a, (input, lambda g: g * (2 * a)))
-
-
-@quiet
-def exp(input: Any) -> Tensor:
-    """e^x."""
-    # dL/da = g·e^a
-    y = np.exp(operand("exp", input, floating=True))
-    return record_each("exp", y, (input, lambda g: g * y))
-
-
-@quiet
-def expm1(input: Any) -> Tensor:
-    """e^x - 1, exact near 0."""
-    # dL/da = g·(y + 1)
-    y = np.expm1(operand("expm1", input, floating=True))
-    return record_each("expm1", y, (input, lambda g: g * (y + 1)))
-
-
-@quiet
-def log(input: Any) -> Tensor:
-    """The natural logarithm."""
-    # dL/da = g/a
-    a = operand("log", input, floating=True)
-    return record_each("log", np.log(a), (input, lambda g: g / a))
-
-
-@quiet
-def log2(input: Any) -> Tensor:
-    """The logarithm to base 2."""
-    # dL/da = g/(a·ln 2)
-    a = operand("log2", input, floating=True)
-    return record_each("log2", np.log2(a), (input, lambda g: g / (a * float(np.log(2)))))
-
-
-@quiet
-def log10(input: Any) -> Tensor:
-    """The logarithm to base 10."""
-    # dL/da = g/(a·ln 10)
-    a = operand("log10", input, floating=True)
-    return record_each("log10", np.log10(a), (input, lambda g: g / (a * float(np.log(10)))))
-
-
-@quiet
-def log1p(input: Any) -> Tensor:
-    """log(1 + x), exact near 0."""
-    # dL/da = g/(1 + a)
-    a = operand("log1p", input, floating=True)
-    return record_each("log1p", np.log1p(a), (input, lambda g: g / (1 + a)))
-
-
-@quiet
-def sqrt(input: Any) -> Tensor:
-    """The square root; its derivative at 0 is inf."""
-    # dL/da = g/(2·y)
-    y = np.sqrt(operand("sqrt", input, floating=True))
-    return record_each("sqrt", y, (input, lambda g: g / (2 * y)))
-
-
-@quiet
-def rsqrt(input: Any) -> Tensor:
-    """1/√x."""
-    # dL/da = -g·y³/2
-    y = 1 / np.sqrt(operand("rsqrt", input, floating=True))
-    return record_each("rsqrt", y, (input, lambda g: g * (-0.5 * y * y * y)))
-
-
-@quiet
-def reciprocal(input: Any) -> Tensor:
-    """1/x."""
-    # dL/da = -g·y²
-    y = 1 / operand("reciprocal", input, floating=True)
-    return record_each("reciprocal", y, (input, lambda g: -g * (y * y)))
-
-
-@quiet
-def sin(input: Any) -> Tensor:
-    """The sine."""
-    # dL/da = g·cos a
-    a = operand("sin", input, floating=True)
-    return record_each("sin", np.sin(a), (input, lambda g: g * np.cos(a)))
-
-
-@quiet
-def cos(input: Any) -> Tensor:
-    """The cosine."""
-    # dL/da = -g·sin a
-    a = operand("cos", input, floating=True)
-    return record_each("cos", np.cos(a), (input, lambda g: -g * np.sin(a)))
-
-
+@one_pass
 def abs(input: Any) -> Tensor:
     """|x|; its derivative at 0 is 0."""
     # dL/da = g·sign a
@@ -317,6 +188,7 @@ def _extremum(name: str, x: Any, y: Any, a: Any, b: Any, first: Any) -> Tensor:
     return record_each(name, out, *maps)
 
 
+@one_pass
 def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
     """Limit x to [min, max], numbers, tensors or None; derivative 1 at both bounds, 0 at NaN."""
     if min is None and max is None:

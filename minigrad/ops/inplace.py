@@ -15,9 +15,10 @@ from minigrad.ops import (
     activations,
     arithmetic,
     compare,
+    cumulative,
+    elementary,
     indexing,
     linear,
-    reductions,
     rounding,
     shape,
 )
@@ -65,19 +66,19 @@ div_ = in_place(arithmetic.div)
 floor_divide_ = in_place(arithmetic.floor_divide)
 remainder_ = in_place(arithmetic.remainder)
 neg_ = in_place(arithmetic.neg)
-pow_ = in_place(arithmetic.pow)
-square_ = in_place(arithmetic.square)
-exp_ = in_place(arithmetic.exp)
-expm1_ = in_place(arithmetic.expm1)
-log_ = in_place(arithmetic.log)
-log2_ = in_place(arithmetic.log2)
-log10_ = in_place(arithmetic.log10)
-log1p_ = in_place(arithmetic.log1p)
-sqrt_ = in_place(arithmetic.sqrt)
-rsqrt_ = in_place(arithmetic.rsqrt)
-reciprocal_ = in_place(arithmetic.reciprocal)
-sin_ = in_place(arithmetic.sin)
-cos_ = in_place(arithmetic.cos)
+pow_ = in_place(elementary.pow)
+square_ = in_place(elementary.square)
+exp_ = in_place(elementary.exp)
+expm1_ = in_place(elementary.expm1)
+log_ = in_place(elementary.log)
+log2_ = in_place(elementary.log2)
+log10_ = in_place(elementary.log10)
+log1p_ = in_place(elementary.log1p)
+sqrt_ = in_place(elementary.sqrt)
+rsqrt_ = in_place(elementary.rsqrt)
+reciprocal_ = in_place(elementary.reciprocal)
+sin_ = in_place(elementary.sin)
+cos_ = in_place(elementary.cos)
 abs_ = in_place(arithmetic.abs)
 clamp_ = in_place(arithmetic.clamp)
 lerp_ = in_place(arithmetic.lerp)
@@ -91,8 +92,8 @@ relu_ = in_place(activations.relu)
 sigmoid_ = in_place(activations.sigmoid)
 tanh_ = in_place(activations.tanh)
 erf_ = in_place(activations.erf)
-cumsum_ = in_place(reductions.cumsum)
-cumprod_ = in_place(reductions.cumprod)
+cumsum_ = in_place(cumulative.cumsum)
+cumprod_ = in_place(cumulative.cumprod)
 triu_ = in_place(shape.triu)
 tril_ = in_place(shape.tril)
 addmm_ = in_place(linear.addmm)

@@ -13,12 +13,14 @@ from minigrad.checks import integer, number, one_of, probability
 from minigrad.incoming import as_array
 from minigrad.ops.activations import log_softmax
 from minigrad.ops.arithmetic import mul, quiet, where
+from minigrad.ops.large import large_loss
 from minigrad.ops.linear import matrices
 from minigrad.ops.reductions import mean
 from minigrad.ops.reductions import sum as total
 from minigrad.recording import (
     check_broadcast,
     floating_operand,
+    needs_grad,
     operand_arrays,
     record,
     record_each,
@@ -55,6 +57,8 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = 
         each = mse_loss(input, target, reduction="none")
         return _weighted_mean("mse_loss", each, weight, reduction)
     a, t = operand_arrays("mse_loss", input, target)
+    if (large := large_loss("mse_loss", input, target, a, t, reduction)) is not None:
+        return large
     d = a - t
     return _of_difference("mse_loss", input, target, d * d, lambda: 2 * d, reduction)
 
@@ -67,6 +71,8 @@ def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = N
         each = l1_loss(input, target, reduction="none")
         return _weighted_mean("l1_loss", each, weight, reduction)
     a, t = operand_arrays("l1_loss", input, target)
+    if (large := large_loss("l1_loss", input, target, a, t, reduction)) is not None:
+        return large
     d = a - t
     sign = np.sign(d.real).astype(a.dtype)
     slope = np.where(np.isnan(sign), 0, sign).astype(a.dtype)  # as that of abs
@@ -128,6 +134,8 @@ def _huber(name: str, x: Any, target: Any, reduction: str, delta: float, scale: 
     # dL/dx = g·scale·(d where |d| < delta, else delta·sign d)
     _same_shape(name, x, target, reduction)
     a, t = operand_arrays(name, x, target)
+    if (large := large_loss("huber", x, target, a, t, reduction, delta, scale)) is not None:
+        return large
     d = a - t
     sign = np.sign(d.real)
     inside = np.abs(d.real) < delta
@@ -153,6 +161,11 @@ def binary_cross_entropy(
                 f"{name}: the {what} must be probabilities in [0, 1], got {v.real.min()} to "
                 f"{v.real.max()}{hint}"
             )
+    large = None
+    if weight is None and not needs_grad(target):
+        large = large_loss(name, input, target, p, t, reduction)
+    if large is not None:
+        return large
     with np.errstate(all="ignore"):
         log_p, log_q = np.log(p), np.log1p(-p)
         log_p = np.where(log_p.real < -100, -100, log_p).astype(p.dtype)
@@ -180,6 +193,11 @@ def binary_cross_entropy_with_logits(
     _same_shape(name, input, target, reduction)
     a, t = operand_arrays(name, wrap(floating_operand(name, input)), target)
     floating_operand(f"{name}: target", target)
+    large = None
+    if weight is None and pos_weight is None and not needs_grad(target):
+        large = large_loss(name, input, target, a, t, reduction)
+    if large is not None:
+        return large
     pos = None if pos_weight is None else as_array(pos_weight).astype(a.dtype, copy=False)
     if pos is not None:
         check_broadcast(name, (pos, a))

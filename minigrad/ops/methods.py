@@ -15,6 +15,8 @@ from minigrad.ops import arithmetic as _arithmetic
 from minigrad.ops import compare as _compare
 from minigrad.ops import convert as _convert
 from minigrad.ops import create as _create
+from minigrad.ops import cumulative as _cumulative
+from minigrad.ops import elementary as _elementary
 from minigrad.ops import indexing as _indexing
 from minigrad.ops import inplace as _inplace
 from minigrad.ops import joining as _joining
@@ -52,19 +54,19 @@ class Methods(Operators):
     remainder = _arithmetic.remainder
     neg = _arithmetic.neg
     positive = _arithmetic.positive
-    pow = _arithmetic.pow
-    square = _arithmetic.square
-    exp = _arithmetic.exp
-    expm1 = _arithmetic.expm1
-    log = _arithmetic.log
-    log2 = _arithmetic.log2
-    log10 = _arithmetic.log10
-    log1p = _arithmetic.log1p
-    sqrt = _arithmetic.sqrt
-    rsqrt = _arithmetic.rsqrt
-    reciprocal = _arithmetic.reciprocal
-    sin = _arithmetic.sin
-    cos = _arithmetic.cos
+    pow = _elementary.pow
+    square = _elementary.square
+    exp = _elementary.exp
+    expm1 = _elementary.expm1
+    log = _elementary.log
+    log2 = _elementary.log2
+    log10 = _elementary.log10
+    log1p = _elementary.log1p
+    sqrt = _elementary.sqrt
+    rsqrt = _elementary.rsqrt
+    reciprocal = _elementary.reciprocal
+    sin = _elementary.sin
+    cos = _elementary.cos
     abs = _arithmetic.abs
     maximum = _arithmetic.maximum
     minimum = _arithmetic.minimum
@@ -117,8 +119,8 @@ class Methods(Operators):
     amax = _reductions.amax
     amin = _reductions.amin
     prod = _reductions.prod
-    cumsum = _reductions.cumsum
-    cumprod = _reductions.cumprod
+    cumsum = _cumulative.cumsum
+    cumprod = _cumulative.cumprod
     logsumexp = _reductions.logsumexp
     norm = _reductions.norm
     any = _reductions.any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.ops import arithmetic, compare, indexing, inplace, linear
+from minigrad.ops import arithmetic, compare, elementary, indexing, inplace, linear
 from minigrad.ops.foreign import operator, reflected
 from minigrad.tensor import Tensor
 
@@ -31,7 +31,7 @@ class Operators:
     __truediv__ = operator(arithmetic.div, "/", "__rtruediv__")
     __floordiv__ = operator(arithmetic.floor_divide, "//", "__rfloordiv__")
     __mod__ = operator(arithmetic.remainder, "%", "__rmod__")
-    __pow__ = operator(arithmetic.pow, "**", "__rpow__")
+    __pow__ = operator(elementary.pow, "**", "__rpow__")
     __matmul__ = operator(linear.matmul, "@", "__rmatmul__")
     __and__ = operator(compare.bitwise_and, "&", "__rand__")
     __or__ = operator(compare.bitwise_or, "|", "__ror__")
@@ -43,7 +43,7 @@ class Operators:
     __rtruediv__ = reflected(arithmetic.div, "/", "__truediv__")
     __rfloordiv__ = reflected(arithmetic.floor_divide, "//", "__floordiv__")
     __rmod__ = reflected(arithmetic.remainder, "%", "__mod__")
-    __rpow__ = reflected(arithmetic.pow, "**", "__pow__")
+    __rpow__ = reflected(elementary.pow, "**", "__pow__")
     __rmatmul__ = reflected(linear.matmul, "@", "__matmul__")
     __rand__ = reflected(compare.bitwise_and, "&", "__and__")
     __ror__ = reflected(compare.bitwise_or, "|", "__or__")

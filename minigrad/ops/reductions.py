@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 import math
-from typing import Any, Unpack, overload
+from collections.abc import Callable
+from typing import Any, NamedTuple, Unpack, overload
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from minigrad.incoming import as_array
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import abs as absolute
 from minigrad.ops.arithmetic import quiet
+from minigrad.ops.large import along, rows, total
 from minigrad.recording import floating_operand, operand, record, record_each, unrecorded
 from minigrad.tensor import Tensor
 
@@ -36,7 +38,7 @@ def _kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([1 if i in axes else n for i, n in enumerate(shape)])
 
 
-def _summed(name: str, x: Any, dtype: Any) -> Any:
+def summed(name: str, x: Any, dtype: Any) -> Any:
     """The array in `dtype`, by default its own, and int64 for integers and bools."""
     a = operand(name, x)
     if dtype is None:
@@ -46,7 +48,20 @@ def _summed(name: str, x: Any, dtype: Any) -> Any:
     return a.astype(dtype, copy=False)
 
 
-def _accumulator(dtype: Any) -> Any:
+def _total(a: Any, axes: tuple[int, ...]) -> Any:
+    """The sum over the axes, which are kept, in the accumulator's dtype."""
+    large = total("sum", a, axes)
+    if large is not None:
+        return large
+    return a.sum(axis=axes, keepdims=True, dtype=accumulator(a.dtype))
+
+
+def _dropped(a: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
+    """Without the reduced axes, unless they are to be kept."""
+    return a if keepdim else a.reshape([n for i, n in enumerate(a.shape) if i not in axes])
+
+
+def accumulator(dtype: Any) -> Any:
     return np.result_type(dtype, np.float64) if dtype.kind in "fc" else dtype
 
 
@@ -57,10 +72,10 @@ def sum(
 ) -> Tensor:  # fmt: skip
     """The sum over `dim` (all axes if None)."""
     # dL/dx = g, spread over the reduced axes
-    a = _summed("sum", input, dtype)
+    a = summed("sum", input, dtype)
     axes = axes_of("sum", dim, a.ndim)
-    out = a.sum(axis=axes, keepdims=keepdim, dtype=_accumulator(a.dtype)).astype(a.dtype)
     shape, kept = a.shape, _kept(a.shape, axes)
+    out = _dropped(_total(a, axes), axes, keepdim).astype(a.dtype)
     return record_each("sum", out, (input, lambda g: np.broadcast_to(g.reshape(kept), shape)))
 
 
@@ -71,14 +86,14 @@ def mean(
 ) -> Tensor:  # fmt: skip
     """The arithmetic mean over `dim`."""
     # dL/dx = g/n, spread over the reduced axes
-    a = operand("mean", input) if dtype is None else _summed("mean", input, dtype)
+    a = operand("mean", input) if dtype is None else summed("mean", input, dtype)
     if a.dtype.kind not in "fc":
         raise RuntimeError(f"mean: expected a floating tensor, got dtype {a.dtype}: use .float()")
     axes = axes_of("mean", dim, a.ndim)
     n = math.prod(a.shape[i] for i in axes)
     with np.errstate(all="ignore"):
-        total = a.sum(axis=axes, keepdims=keepdim, dtype=_accumulator(a.dtype))
-        out = np.asarray(total / np.float64(n)).astype(a.dtype)
+        whole = _dropped(_total(a, axes), axes, keepdim)
+        out = np.asarray(whole / np.float64(n)).astype(a.dtype)
     shape, kept = a.shape, _kept(a.shape, axes)
     return record_each(
         "mean", out, (input, lambda g: np.broadcast_to((g / n).reshape(kept), shape))
@@ -92,10 +107,11 @@ def var(
 ) -> Tensor:  # fmt: skip
     """The variance over `dim`: Σ (x - mean)²/(n - correction); correction is 1 by default."""
     # dL/dx = g·2·(x - mean)/(n - correction)        (the mean's own term sums to zero)
-    a, centred, divisor, out, kept = _variance("var", input, dim, unbiased, keepdim, correction)
-    dtype, out = a.dtype, out.astype(a.dtype)
+    v = _variance("var", input, dim, unbiased, keepdim, correction)
     return record_each(
-        "var", out, (input, lambda g: (g.reshape(kept) * (2 / divisor * centred)).astype(dtype))
+        "var",
+        v.out.astype(v.dtype),
+        (input, lambda g: v.centred(2 / v.divisor * g.reshape(v.kept))),
     )
 
 
@@ -106,16 +122,22 @@ def std(
 ) -> Tensor:  # fmt: skip
     """The standard deviation over `dim`; its gradient is 0 where all values are equal."""
     # dL/dx = g·(x - mean)/((n - correction)·std)
-    a, centred, divisor, out, kept = _variance("std", input, dim, unbiased, keepdim, correction)
+    v = _variance("std", input, dim, unbiased, keepdim, correction)
     with np.errstate(all="ignore"):
-        dtype, root = a.dtype, np.sqrt(out)
+        root = np.sqrt(v.out)
         constant = root.real == 0
-        scale = (np.where(constant, 0, 1) / np.where(constant, 1, root) / divisor).reshape(kept)
+        scale = (np.where(constant, 0, 1) / np.where(constant, 1, root) / v.divisor).reshape(v.kept)
     return record_each(
-        "std",
-        root.astype(dtype),
-        (input, lambda g: (g.reshape(kept) * (scale * centred)).astype(dtype)),
+        "std", root.astype(v.dtype), (input, lambda g: v.centred(scale * g.reshape(v.kept)))
     )
+
+
+class _Variance(NamedTuple):
+    out: Any
+    divisor: Any
+    kept: tuple[int, ...]  # the shape with the reduced axes kept
+    dtype: Any
+    centred: Callable[[Any], Any]  # from a factor (kept) to factor·(x - mean)
 
 
 def _variance(
@@ -125,7 +147,7 @@ def _variance(
     unbiased: Any,
     keepdim: bool,
     correction: Any,
-) -> Any:
+) -> _Variance:
     if isinstance(dim, bool):  # var(unbiased) without dim, as torch allows
         dim, unbiased = None, dim
     if correction is None:
@@ -134,15 +156,22 @@ def _variance(
     a = operand(name, x)
     if a.dtype.kind not in "fc":
         raise RuntimeError(f"{name}: expected a floating tensor, got dtype {a.dtype}")
-    axes = axes_of(name, dim, a.ndim)
-    acc = _accumulator(a.dtype)
+    axes, dtype = axes_of(name, dim, a.ndim), a.dtype
     n = math.prod(a.shape[i] for i in axes)
+    divisor = np.float64(builtins.max(n - correction, 0))
     with np.errstate(all="ignore"):
-        mean = a.sum(axis=axes, keepdims=True, dtype=acc) / np.float64(n)
-        centred = a - mean
-        divisor = np.float64(builtins.max(n - correction, 0))
-        out = np.asarray((centred * centred).sum(axis=axes, keepdims=keepdim) / divisor)
-    return a, centred, divisor, out, _kept(a.shape, axes)
+        mean = _total(a, axes) / np.float64(n)
+        squares = total("spread", a, axes, mean)
+        if squares is None:
+            centred = a - mean
+            squares = (centred * centred).sum(axis=axes, keepdims=True)
+        out = np.asarray(_dropped(squares, axes, keepdim) / divisor)
+
+    def times_centred(factor: Any) -> Any:
+        large = along("linear", a, axes, mean, factor)
+        return ((a - mean) * factor).astype(dtype) if large is None else large
+
+    return _Variance(out, divisor, _kept(a.shape, axes), dtype, times_centred)
 
 
 @numpy_names
@@ -216,7 +245,7 @@ def prod(
 ) -> Tensor:  # fmt: skip
     """The product over `dim`."""
     # dL/dx_i = g·y/x_i; where some x are 0, g·Π_{j≠i} x_j from products of all before and all after
-    a = _summed("prod", input, dtype)
+    a = summed("prod", input, dtype)
     if dim is None:
         flat, position = a.reshape(-1), 0
         kept: tuple[int, ...] = (1,)
@@ -246,60 +275,6 @@ def prod(
 
 
 @overload
-def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor: ...
-@overload
-def cumsum(input: Any, *, axis: int, dtype: Any = None) -> Tensor: ...
-@numpy_overloads
-def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
-    """The running sum along `dim`."""
-    # dL/dx_i = Σ_{j≥i} g_j: a running sum from the other end
-    a = _summed("cumsum", input, dtype)
-    position = axis_of("cumsum", dim, a.ndim)
-    if not a.ndim:
-        return record_each("cumsum", a.copy(), (input, lambda g: g))
-    acc = _accumulator(a.dtype)
-
-    def dx(g: Any) -> Any:
-        total = np.cumsum(np.flip(g, position), axis=position, dtype=acc)
-        return np.flip(total, position).astype(g.dtype)
-
-    out = np.cumsum(a, axis=position, dtype=acc).astype(a.dtype)
-    return record_each("cumsum", out, (input, dx))
-
-
-@overload
-def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor: ...
-@overload
-def cumprod(input: Any, *, axis: int, dtype: Any = None) -> Tensor: ...
-@numpy_overloads
-def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
-    """The running product along `dim`."""
-    # up to the first 0 of a row   dL/dx_i = (Σ_{j≥i} g_j·y_j)/x_i
-    # at the first 0, place z      dL/dx_z = y_{z-1}·Σ_{j≥z} g_j·Π_{z<k≤j} x_k      beyond it 0
-    a = _summed("cumprod", input, dtype)
-    position = axis_of("cumprod", dim, a.ndim)
-    if not a.ndim or a.shape[position] == 1:
-        return record_each("cumprod", a.copy(), (input, lambda g: g))
-    out, acc = np.cumprod(a, axis=position, dtype=a.dtype), _accumulator(a.dtype)
-
-    def dx(g: Any) -> Any:
-        x, y, g = (np.moveaxis(v, position, -1) for v in (a, out, g))
-        is_zero = x.real == 0
-        zeros = np.cumsum(is_zero, -1)  # how many up to each place
-        terms = np.flip(np.where(zeros == 0, g * y, 0), -1)
-        each = np.flip(np.cumsum(terms, -1, dtype=acc), -1) / x
-        if is_zero.any():
-            first = is_zero & (zeros == 1)
-            after = np.cumprod(np.where((zeros == 1) & ~first, x, 1), -1, dtype=acc)
-            total = (after * np.where(zeros == 1, g, 0)).sum(-1, keepdims=True)
-            before = np.concatenate((np.ones_like(y[..., :1]), y[..., :-1]), -1)
-            each = np.where(first, total * before, np.where(zeros == 0, each, 0))
-        return np.moveaxis(each, -1, position).astype(g.dtype)
-
-    return record_each("cumprod", out, (input, dx))
-
-
-@overload
 def logsumexp(input: Any, dim: Dim, keepdim: bool = False, **names: Unpack[Keepdims]) -> Tensor: ...
 @overload
 def logsumexp(
@@ -313,13 +288,18 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
     a = operand("logsumexp", input, floating=True)
     axes = axes_of("logsumexp", dim, a.ndim)
     kept = _kept(a.shape, axes)
-    peak = np.max(a.real, axis=axes, keepdims=True, initial=-np.inf)
-    peak = np.where(np.isfinite(peak), peak, 0)
-    y = np.asarray(np.log(np.exp(a - peak).sum(axis=axes, keepdims=True)) + peak)
-    y = y.astype(a.dtype, copy=False)
-    out = y if keepdim else y.reshape([n for i, n in enumerate(a.shape) if i not in axes])
+    loops = rows(a, axes[0]) if len(axes) == 1 else None
+    if loops is None:
+        peak = np.max(a.real, axis=axes, keepdims=True, initial=-np.inf)
+        peak = np.where(np.isfinite(peak), peak, 0)
+        y = np.asarray(np.log(np.exp(a - peak).sum(axis=axes, keepdims=True)) + peak)
+    else:
+        y = loops.log_sum_exp(a).reshape(kept)
+    out = _dropped(y.astype(a.dtype, copy=False), axes, keepdim)
 
     def dx(g: Any) -> Any:
+        if loops is not None:
+            return loops.along("exp", a, axes, y, g.reshape(kept))
         return g.reshape(kept) * np.exp(a - y)
 
     return record_each("logsumexp", out, (input, dx))
@@ -342,10 +322,22 @@ def norm(
     if p == 0:
         count = np.asarray((a.real != 0).sum(axis=axes, keepdims=keepdim), a.dtype)
         return record("norm", count, (input,), lambda g: (None,))
+    kept = _kept(a.shape, axes)
+    power = total({1: "abs", 2: "square"}.get(p, ""), a, axes) if p in (1, 2) else None
+    if power is not None:
+        y = power if p == 1 else np.sqrt(power)
+        name, zeros = ("sign", np.zeros(kept)) if p == 1 else ("linear", np.zeros(kept))
+        with np.errstate(all="ignore"):
+            factor = np.where(y == 0, 0, 1 if p == 1 else 1 / y)
+        if along(name, a, axes, zeros, factor) is not None:
+            return record_each(
+                "norm", _dropped(y, axes, keepdim).astype(a.dtype),
+                (input, lambda g: along(name, a, axes, zeros, factor * g.reshape(kept))),
+            )  # fmt: skip
     sign = np.sign(a.real)
     size, sign = a * sign, np.where(np.isnan(sign), 0, sign)
     with np.errstate(all="ignore"):
-        y = (size**p).sum(axis=axes, keepdims=True, dtype=_accumulator(a.dtype)) ** (1 / p)
+        y = (size**p).sum(axis=axes, keepdims=True, dtype=accumulator(a.dtype)) ** (1 / p)
         zero = y.real == 0
     dtype, kept = a.dtype, y.shape
 

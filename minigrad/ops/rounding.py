@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks import integer
+from minigrad.ops.large import one_pass
 from minigrad.recording import operand, record_each
 from minigrad.tensor import Tensor, wrap
 
 
+@one_pass
 def sign(input: Any) -> Tensor:
     """-1, 0 or 1; its gradient is 0."""
     a = operand("sign", input)

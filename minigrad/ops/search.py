@@ -160,9 +160,21 @@ def topk(
     axis, k = axis_of("topk", dim, a.ndim), integer("topk", "k", k, None)
     if not 0 <= k <= (a.shape[axis] if a.ndim else 1):
         raise RuntimeError(f"topk: k = {k} is out of range for axis {axis} of shape {a.shape}")
-    index = argsort(input, dim, descending=largest).array
-    index = index[(slice(None),) * axis + (slice(k),)] if a.ndim else index
-    return ValuesIndices(*_take("topk", input, a, index, axis, True))
+    return ValuesIndices(*_take("topk", input, a, _top(a, k, axis, largest), axis, True))
+
+
+def _top(a: Any, k: int, axis: int, largest: bool) -> Any:
+    """The positions of the k first along the axis, in descending or ascending order."""
+    n = a.shape[axis] if a.ndim else 1
+    if not a.ndim or 4 * k > n:
+        order = argsort(wrap(a), axis, descending=largest).array
+        return order[(slice(None),) * axis + (slice(k),)] if a.ndim else order
+    # Only the k first are sorted. A NaN is the largest of all, for numpy too.
+    rest = slice(n - k, n) if largest else slice(k)
+    chosen = np.argpartition(a.real, n - k if largest else k, axis)
+    chosen = np.sort(chosen[(slice(None),) * axis + (rest,)], axis)  # of those that tie, the first
+    order = argsort(wrap(np.take_along_axis(a, chosen, axis)), axis, descending=largest).array
+    return np.take_along_axis(chosen, order, axis)
 
 
 @overload
@@ -196,8 +208,8 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
 def _middle(a: Any, axis: int) -> Any:
     """The position of the lower median along the axis (of the first NaN, if there is one), kept."""
-    order = np.argsort(a.real, axis=axis, kind="stable")
-    middle = np.take(order, [(a.shape[axis] - 1) // 2], axis)
+    half = (a.shape[axis] - 1) // 2
+    middle = np.take(np.argpartition(a.real, half, axis), [half], axis)
     nan = np.isnan(a.real)
     first = nan.argmax(axis=axis, keepdims=True)
     return np.where(nan.any(axis=axis, keepdims=True), first, middle)

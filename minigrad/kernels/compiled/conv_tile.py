@@ -216,27 +216,6 @@ def dot_tile(typingctx, g, g_image, g_row, last, x, x_image, off, images, pixels
 
 
 @intrinsic
-def at(typingctx, address, like):
-    """An address as a pointer of the kind of `like`; an integer there means a pointer to some."""
-    kind = like if isinstance(like, types.CPointer) else types.CPointer(types.intp)
-
-    def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-    return kind(types.intp, like), codegen
-
-
-@intrinsic
-def on(typingctx, pointer, i):
-    """The pointer to the element that lies i elements on."""
-
-    def codegen(context, builder, signature, args):
-        return builder.gep(args[0], [args[1]])
-
-    return pointer(pointer, types.intp), codegen
-
-
-@intrinsic
 def copy(typingctx, target, source, n):
     """n elements from source to target."""
 

@@ -36,7 +36,6 @@ from minigrad.kernels.compiled.conv_tile import (
     FLAT_VECS,
     ROWS,
     VECS,
-    at,
     clear,
     copy,
     dot_tile,
@@ -46,13 +45,13 @@ from minigrad.kernels.compiled.conv_tile import (
     input_transform_columns,
     input_transform_rows,
     move,
-    on,
     output_transform_columns,
     output_transform_rows,
     wide,
     wide_end,
 )
 from minigrad.kernels.machinery.launch import cold, exact
+from minigrad.kernels.machinery.pointers import at, on
 
 # What a worker is told: sizes, and where the arrays lie.
 GEOMETRY = ["C", "H", "W", "OH", "OW", "KW", "M", "S", "Q", "R", "sh", "sw", "lanes", "tile_rows"]

@@ -35,22 +35,29 @@ def _call(typingctx, function, s, job, result):
 def serial(lo, hi, function, job, result):
     """Workers lo..hi-1, one after the other."""
     for s in range(lo, hi):
-        _call(function, s, job, result)
+        _call(function, s, job.ctypes.data, result)
 
 
 @threaded
 def parallel(workers, function, job, result):
     for s in prange(workers):
-        _call(function, s, job, result)
+        _call(function, s, job.ctypes.data, result)
+
+
+compiled_here: dict[str, bool] = {}  # whether a function was compiled, or found on disk
 
 
 @lru_cache
-def address(function: Any, job: np.dtype[Any], dtype: np.dtype[Any]) -> int:
+def address(
+    function: Any, job: np.dtype[Any], dtype: np.dtype[Any], floats: frozenset[str] = frozenset()
+) -> int:
     """Where function(s, job, result) lies: worker s, a record, and the first element of a result.
 
-    Compiled for this kind of record and this dtype of the result, and kept on disk.
+    Compiled for this kind of record and this dtype of the result, and kept on disk; `floats` are
+    the flags of launch.py.
     """
     pointers = [types.CPointer(numba.from_dtype(d)) for d in (job, dtype)]
     signature = types.void(types.intp, *pointers)
-    compiled: Any = cfunc(signature, error_model="numpy")(function)
+    compiled: Any = cfunc(signature, error_model="numpy", fastmath=set(floats))(function)
+    compiled_here[f"{function.__name__} {dtype}"] = not compiled.cache_hits
     return int(compiled.address)

@@ -1,0 +1,283 @@
+"""float32 functions that LLVM can inline and vectorise: exp, log, tanh, erf and their like.
+
+A call of libm keeps a loop scalar; these are arithmetic only. Each reduces its argument to a small
+interval and is a polynomial there, whose coefficients make the greatest error least
+(tests/kernels/fit_functions.py computes them). What remains is rounding: at most 2 units in the
+last place everywhere, tiny arguments and denormal results included; infinities and NaN are as in
+numpy.
+
+They are inlined into kernels of other files, whose code on disk must not outlive a change here:
+SOURCE, a checksum of this file, is part of the key of their cache (see elementwise.py).
+"""
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
+
+from __future__ import annotations
+
+import pkgutil
+import zlib
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from minigrad.kernels.machinery.launch import contracted, exact, intrinsic
+
+SOURCE = zlib.crc32(pkgutil.get_data("minigrad.kernels.compiled", "functions.py") or b"")
+
+f4, i4 = np.float32, np.int32
+HALF, ONE, TWO, INF = f4(0.5), f4(1), f4(2), f4(np.inf)
+
+
+@intrinsic
+def bits(typingctx, x):
+    """The bits of a float32 as an integer."""
+    return types.int32(types.float32), lambda _, b, sig, args: b.bitcast(args[0], ir.IntType(32))
+
+
+@intrinsic
+def from_bits(typingctx, n):
+    """The float32 of these bits."""
+    return types.float32(types.int32), lambda _, b, sig, args: b.bitcast(args[0], ir.FloatType())
+
+
+@intrinsic
+def whole(typingctx, x):
+    """x without its fraction, as an int32."""
+    return types.int32(types.float32), lambda _, b, sig, args: b.fptosi(args[0], ir.IntType(32))
+
+
+@intrinsic
+def real(typingctx, n):
+    """An int32 as a float32."""
+    return types.float32(types.int32), lambda _, b, sig, args: b.sitofp(args[0], ir.FloatType())
+
+
+@intrinsic
+def fma(typingctx, a, b, c):
+    """a·b + c, in one instruction where the CPU has it, and never by a call of libm."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()] * 3)
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.fmuladd.f32")
+        return builder.call(function, args)
+
+    return types.float32(types.float32, types.float32, types.float32), codegen
+
+
+@contracted
+def nearest(x):
+    """The integer next to x, for |x| < 2²²: adding 1.5·2²³ leaves no room for a fraction."""
+    return (x + f4(12582912)) - f4(12582912)
+
+
+@contracted
+def power_of_two(n):
+    """2ⁿ for integers -126 <= n <= 127: n goes into the exponent's bits."""
+    return from_bits((whole(n) + i4(127)) << i4(23))
+
+
+@contracted
+def with_sign(x, sign):
+    """The positive x with the sign of `sign`."""
+    return from_bits(bits(x) | (bits(sign) & i4(-(2**31))))
+
+
+@contracted
+def reduced(x):
+    """n and e^r - 1, where x = n·ln 2 + r and |r| <= ln 2 / 2.
+
+    ln 2 has two parts, the first of so few digits that n times it is exact.
+    """
+    n = nearest(x * f4(1.44269504))
+    r = fma(n, f4(-0.693145752), x)
+    r = fma(n, f4(-1.42860677e-6), r)
+    p = fma(f4(0.00138131424), r, f4(0.00836941904))
+    p = fma(p, r, f4(0.0416684568))
+    p = fma(p, r, f4(0.166665148))
+    p = fma(p, r, f4(0.499999931))
+    return n, fma(p, r * r, r)
+
+
+@contracted
+def exp(x):
+    # e^x = 2ⁿ·e^r. 2ⁿ is given in two factors: beyond -126 and 127 it has no float32 itself.
+    n, p = reduced(min(max(x, f4(-104)), f4(88.8)))
+    half = nearest(n * HALF)
+    y = (p + ONE) * power_of_two(half) * power_of_two(n - half)
+    return y if x == x else x
+
+
+@contracted
+def exp_of_negative(x):
+    """e^x for x <= 0, 0 where the result would be denormal; cheaper than exp. NaN gives any."""
+    n, p = reduced(max(x, f4(-87.3)))
+    return (p + ONE) * power_of_two(n)
+
+
+@contracted
+def expm1(x):
+    # e^x - 1 = 2ⁿ·(p + (1 - 2⁻ⁿ)), where near 0 n is 0 and p alone is left
+    n, p = reduced(min(max(x, f4(-25)), f4(88.8)))
+    half = nearest(n * HALF)
+    y = (p + (ONE - power_of_two(-min(n, f4(126))))) * power_of_two(half) * power_of_two(n - half)
+    return y if x == x and x != 0 else x  # -0 keeps its sign
+
+
+@contracted
+def sigmoid(x):
+    """1/(1 + e⁻ˣ) = e^min(x, 0)/(1 + e^-|x|)."""
+    e = exp(-abs(x))
+    return (ONE if x >= 0 else e) / (ONE + e)
+
+
+@contracted
+def tanh(x):
+    # t + t³·q(t²) of t = |x| near 0, elsewhere 1 - 2/(e^2t + 1); then the sign of x
+    t = min(abs(x), f4(10))
+    z = t * t
+    q = fma(f4(-0.00551516718), z, f4(0.0204694235))
+    q = fma(q, z, f4(-0.0536880245))
+    q = fma(q, z, f4(0.133308304))
+    q = fma(q, z, f4(-0.333332598))
+    n, p = reduced(t * TWO)
+    scale = power_of_two(n)
+    far = ONE - TWO / (fma(scale, p, scale) + ONE)
+    y = with_sign(fma(q * z, t, t) if t < f4(0.6) else far, x)
+    return y if x == x else x
+
+
+@contracted
+def erf(x):
+    # t + t·q(t²) of t = |x| near 0, elsewhere 1 - e^-(t + t·s(t)); then the sign of x
+    t = min(abs(x), f4(4.1))
+    z = t * t
+    q = fma(f4(-0.00058622281), z, f4(0.00496754337))
+    q = fma(q, z, f4(-0.0267488976))
+    q = fma(q, z, f4(0.11281322))
+    q = fma(q, z, f4(-0.376124462))
+    q = fma(q, z, f4(0.128379142))
+    s = fma(f4(1.04331193e-05), t, f4(-0.000314858157))
+    s = fma(s, t, f4(0.00361034211))
+    s = fma(s, t, f4(-0.0236945663))
+    s = fma(s, t, f4(0.106159049))
+    s = fma(s, t, f4(0.635198034))
+    s = fma(s, t, f4(0.128637075))
+    far = ONE - exp_of_negative(-fma(s, t, t))
+    y = with_sign(fma(q, t, t) if t < f4(0.93) else far, x)
+    return y if x == x else x
+
+
+@contracted
+def mantissa(x):
+    """n and f of x = 2ⁿ·(1 + f), with 1/√2 <= 1 + f < √2, for x > 0 and finite."""
+    tiny = x < f4(1.17549435e-38)
+    b = bits(x * f4(8388608) if tiny else x)
+    k = (b - i4(0x3F3504F3)) >> i4(23)
+    return real(k) - (f4(23) if tiny else f4(0)), from_bits(b - (k << i4(23))) - ONE
+
+
+@contracted
+def log_of_1(f):
+    """log(1 + f) - f for 1/√2 <= 1 + f < √2: -f²/2 + f³·p(f)."""
+    p = fma(f4(-0.0765770121), f, f4(0.127967107))
+    p = fma(p, f, f4(-0.13168206))
+    p = fma(p, f, f4(0.141976087))
+    p = fma(p, f, f4(-0.166221658))
+    p = fma(p, f, f4(0.2000136))
+    p = fma(p, f, f4(-0.250008552))
+    p = fma(p, f, f4(0.333333307))
+    return p * f * (f * f) - HALF * (f * f)
+
+
+@contracted
+def where_log_is_defined(y, x):
+    """y for finite x > 0, else what a logarithm gives."""
+    y = y if x < INF else x
+    return y if x > 0 else (-INF if x == 0 else f4(np.nan))
+
+
+@contracted
+def log(x):
+    n, f = mantissa(x)
+    y = fma(n, f4(0.693359375), fma(n, f4(-2.12194440e-4), log_of_1(f)) + f)
+    return where_log_is_defined(y, x)
+
+
+@contracted
+def log2(x):
+    n, f = mantissa(x)
+    rest = log_of_1(f)
+    y = fma(f, f4(1.44269504), fma(rest, f4(1.44269504), f * f4(1.92596303e-08)))
+    return where_log_is_defined(n + y, x)  # exact for powers of two
+
+
+@contracted
+def log10(x):
+    n, f = mantissa(x)
+    rest = log_of_1(f)
+    y = fma(n, f4(-1.14324398e-08), fma(rest, f4(0.434294482), f * f4(0.434294482)))
+    return where_log_is_defined(fma(n, f4(0.301030010), y), x)
+
+
+@contracted
+def log1p(x):
+    # log u + (x - (u - 1))/u for u = 1 + x rounded: the second term is what rounding took
+    u = ONE + x
+    d = u - ONE
+    y = log(u) + (x - d) / u
+    y = x if d == 0 else y
+    return y if 0 < u < INF else log(u)
+
+
+@contracted
+def softplus(x):
+    """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)."""
+    return max(x, f4(0)) + log1p(exp(-abs(x)))
+
+
+@contracted
+def power(x, b, parity):
+    """|x|ᵇ for a finite b != 0, with the sign of xᵇ; parity is 0 unless b is an integer, then 2 if
+    it is even and 1 if it is odd. In float64, because the error of a logarithm grows with b."""
+    a = abs(x)
+    n, f = mantissa(a)
+    s = f / (2.0 + f)  # log(1 + f) = 2·artanh(s)
+    z = s * s
+    p = ((((((z / 15 + 1 / 13) * z + 1 / 11) * z + 1 / 9) * z + 1 / 7) * z + 1 / 5) * z + 1 / 3) * z
+    t = b * (n + (s + s * p) * 2.8853900817779268)
+    t = min(max(t, -160.0), 140.0)
+    m = (t + 6755399441055744.0) - 6755399441055744.0  # the nearest integer
+    r = (t - m) * 0.6931471805599453
+    q = 1 + r * (1 + r / 2 * (1 + r / 3 * (1 + r / 4 * (1 + r / 5 * (1 + r / 6 * (1 + r / 7))))))
+    half = nearest(f4(m) * HALF)
+    y = f4(q) * power_of_two(half) * power_of_two(f4(m) - half)
+    big = b > 0
+    y = y if a > 0 else (f4(0) if big else INF)
+    y = y if a < INF else (INF if big else f4(0))
+    y = with_sign(y, x) if parity == 1 else y
+    y = f4(np.nan) if x < 0 and parity == 0 and a < INF else y
+    return y if x == x else x
+
+
+@exact
+def ordered(x):
+    """An integer that sorts as x does (NaN beyond the infinities): LLVM makes vectors of the
+    largest of integers, not of floats, where a NaN would be in the way."""
+    b = bits(x)
+    return b ^ ((b >> i4(31)) & i4(0x7FFFFFFF))
+
+
+@exact
+def from_ordered(n):
+    """The x of ordered(x)."""
+    return from_bits(n ^ ((n >> i4(31)) & i4(0x7FFFFFFF)))
+
+
+@exact
+def largest(row):
+    """The largest of a row; a NaN may be taken for the largest or be passed over."""
+    top = i4(-(2**31))
+    for i in range(row.size):
+        top = max(top, ordered(row[i]))
+    return from_ordered(top)

@@ -1,0 +1,72 @@
+"""Running sums and products."""
+
+from __future__ import annotations
+
+from typing import Any, overload
+
+import numpy as np
+
+from minigrad.checks import axis_of
+from minigrad.names import numpy_overloads
+from minigrad.ops.large import rows
+from minigrad.ops.reductions import accumulator, summed
+from minigrad.recording import record_each
+from minigrad.tensor import Tensor
+
+
+@overload
+def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor: ...
+@overload
+def cumsum(input: Any, *, axis: int, dtype: Any = None) -> Tensor: ...
+@numpy_overloads
+def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
+    """The running sum along `dim`."""
+    # dL/dx_i = Σ_{j≥i} g_j: a running sum from the other end
+    a = summed("cumsum", input, dtype)
+    position = axis_of("cumsum", dim, a.ndim)
+    if not a.ndim:
+        return record_each("cumsum", a.copy(), (input, lambda g: g))
+    loops = rows(a, position)
+    acc = accumulator(a.dtype)
+
+    def running(v: Any) -> Any:
+        if loops is not None:
+            return loops.cumsum(v)
+        return np.cumsum(v, axis=position, dtype=acc).astype(v.dtype)
+
+    def dx(g: Any) -> Any:
+        return np.flip(running(np.flip(g, position)), position)
+
+    return record_each("cumsum", running(a), (input, dx))
+
+
+@overload
+def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor: ...
+@overload
+def cumprod(input: Any, *, axis: int, dtype: Any = None) -> Tensor: ...
+@numpy_overloads
+def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
+    """The running product along `dim`."""
+    # up to the first 0 of a row   dL/dx_i = (Σ_{j≥i} g_j·y_j)/x_i
+    # at the first 0, place z      dL/dx_z = y_{z-1}·Σ_{j≥z} g_j·Π_{z<k≤j} x_k      beyond it 0
+    a = summed("cumprod", input, dtype)
+    position = axis_of("cumprod", dim, a.ndim)
+    if not a.ndim or a.shape[position] == 1:
+        return record_each("cumprod", a.copy(), (input, lambda g: g))
+    out, acc = np.cumprod(a, axis=position, dtype=a.dtype), accumulator(a.dtype)
+
+    def dx(g: Any) -> Any:
+        x, y, g = (np.moveaxis(v, position, -1) for v in (a, out, g))
+        is_zero = x.real == 0
+        zeros = np.cumsum(is_zero, -1)  # how many up to each place
+        terms = np.flip(np.where(zeros == 0, g * y, 0), -1)
+        each = np.flip(np.cumsum(terms, -1, dtype=acc), -1) / x
+        if is_zero.any():
+            first = is_zero & (zeros == 1)
+            after = np.cumprod(np.where((zeros == 1) & ~first, x, 1), -1, dtype=acc)
+            total = (after * np.where(zeros == 1, g, 0)).sum(-1, keepdims=True)
+            before = np.concatenate((np.ones_like(y[..., :1]), y[..., :-1]), -1)
+            each = np.where(first, total * before, np.where(zeros == 0, each, 0))
+        return np.moveaxis(each, -1, position).astype(g.dtype)
+
+    return record_each("cumprod", out, (input, dx))

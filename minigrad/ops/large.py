@@ -1,0 +1,130 @@
+"""Large float32 arrays: one compiled pass in place of numpy's several.
+
+What an op computes stands in the op. Here is only the choice: from so many elements on that a call
+of compiled code costs less than it saves, on the numba path, the same formulas run in
+`kernels/compiled/elementwise.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from minigrad import kernels
+from minigrad.kernels import get_num_threads
+from minigrad.recording import record_each
+from minigrad.tensor import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+FROM = 1 << 14  # elements: numpy needs some 10 us for as many, calling a pass takes 5
+PAIRS_FROM = 1 << 18  # of the result: from there on, several threads share one addition or product
+
+
+def one_pass(op: F) -> F:
+    """Let the pass of the op's name (`_` in front of it aside) serve large inputs."""
+    name = op.__name__.lstrip("_")
+    signature = inspect.signature(op)
+
+    @functools.wraps(op)
+    def call(input: Any, *args: Any, **options: Any) -> Any:
+        if isinstance(input, Tensor) and input.array.size >= FROM:
+            passes = kernels.for_large("elementwise", input.array)
+            if passes is not None:
+                given = signature.bind(input, *args, **options)
+                given.apply_defaults()
+                values = [given.arguments[p] for p in passes.PASSES[name].parameters]
+                if all(type(v) in (int, float) for v in values):
+                    return of_one_pass(name, input, *values)
+        return op(input, *args, **options)
+
+    return cast(F, call)
+
+
+def of_one_pass(name: str, x: Tensor, *values: float) -> Tensor:
+    """The op `name` of x with these parameters, recorded with what its backward needs."""
+    passes, a = kernels.for_large("elementwise", x.array), x.array
+    y = passes.forward(name, a, *values)
+    with_x, with_y = passes.needs(name)
+    kept_x, kept_y = a if with_x else None, y if with_y else None
+    return record_each(
+        name.removesuffix("_tanh"), y,
+        (x, lambda g: passes.backward(name, g, kept_x, kept_y, *values)),
+    )  # fmt: skip
+
+
+def _pair(name: str, ufunc: Any) -> Callable[..., Any]:
+    def apply(a: Any, b: Any) -> Any:
+        """Of arrays whose shapes broadcast. One thread is as fast in numpy, with equal bits."""
+        if (a.size >= PAIRS_FROM or b.size >= PAIRS_FROM) and get_num_threads() > 1:
+            passes = kernels.for_large("elementwise", a, b)
+            if passes is not None:
+                out = passes.pair(name, np.asarray(a), np.asarray(b))
+                if out is not None:
+                    return out
+        return ufunc(a, b)
+
+    return apply
+
+
+plus, minus = _pair("add", np.add), _pair("sub", np.subtract)
+times, over = _pair("mul", np.multiply), _pair("div", np.divide)
+
+
+def power(x: Tensor, exponent: float) -> Tensor | None:
+    """x to a constant other than 0, of large x; None if x is not."""
+    if x.array.size < FROM or not math.isfinite(exponent):
+        return None
+    if kernels.for_large("elementwise", x.array) is None:
+        return None
+    if exponent in (0.5, -0.5):
+        return of_one_pass("sqrt" if exponent > 0 else "rsqrt", x)
+    parity = 0 if exponent % 1 else 2 - int(exponent % 2)
+    return of_one_pass("pow", x, float(exponent), float(parity))
+
+
+def rows(a: Any, axis: int) -> Any:
+    """The loops for softmax and its family if a is large and `axis` its last one, else None."""
+    if a.size < FROM or axis != a.ndim - 1 or not a.shape[axis]:
+        return None
+    return kernels.for_large("rows", a)
+
+
+def total(name: str, a: Any, axes: tuple[int, ...], centres: Any = None) -> Any:
+    """The sum over `axes` in float64 ("sum", of "abs", "square" or "spread" from the centres), axes
+    kept, if a is large; else None."""
+    if a.size < FROM or (loops := kernels.for_large("rows", a)) is None:
+        return None
+    return loops.total(name, a, axes, centres)
+
+
+def along(name: str, a: Any, axes: tuple[int, ...], centres: Any, factors: Any) -> Any:
+    """factors·(a - centres) ("linear"), factors·e^(a - centres) ("exp") or factors·sign(a)
+    ("sign"), factors and centres being constant along `axes`, if a is large; else None."""
+    if a.size < FROM or (loops := kernels.for_large("rows", a)) is None:
+        return None
+    return loops.along(name, a, axes, centres, factors)
+
+
+def large_loss(
+    name: str, x: Any, target: Any, a: Any, t: Any, reduction: str, p: float = 0.0,
+    scale: float = 1.0,
+) -> Tensor | None:  # fmt: skip
+    """scale·loss, reduced, of large arrays a and t of one shape; None if they are others. What
+    needs a gradient for its target is a loss of a - t."""
+    if reduction == "none" or a.size < FROM:
+        return None
+    if (passes := kernels.for_large("elementwise", a, t)) is None:
+        return None
+    if reduction == "mean":
+        scale /= a.size
+    out = np.asarray(passes.loss(name, a, t, p) * scale, a.dtype)
+
+    def dx(g: Any) -> Any:
+        return passes.loss_slope(name, a, t, float(g) * scale, p)
+
+    return record_each(name, out, (x, dx), (target, lambda g: -dx(g)))

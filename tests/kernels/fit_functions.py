@@ -1,0 +1,73 @@
+"""`python tests/kernels/fit_functions.py`: the polynomials of kernels/compiled/functions.py.
+
+Each is the one whose greatest error on its interval, relative to the function, is least (found by
+Lawson's method: least squares whose weights grow where the error is large). Printed are the
+coefficients, from the constant on, and that error in units in the last place of float32. Needs
+mpmath.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+
+mp.mp.dps = 40
+Function = Callable[[Any], Any]
+
+
+def fit(
+    f: Function, powers: list[int], low: float, high: float, weight: Function
+) -> tuple[list[float], float]:
+    """Coefficients of these powers, and the greatest weighted error."""
+    n = 400
+    nodes = 0.5 * (low + high) + 0.5 * (high - low) * np.cos(np.pi * (np.arange(n) + 0.5) / n)
+    xs = [mp.mpf(float(x)) for x in nodes]
+    w = [weight(x) for x in xs]
+    basis = np.array([[float(v * x**k) for k in powers] for x, v in zip(xs, w, strict=True)])
+    values = np.array([float(v * f(x)) for x, v in zip(xs, w, strict=True)])
+    shares = np.ones(n) / n
+    for _ in range(60):
+        root = np.sqrt(shares)
+        found, *_ = np.linalg.lstsq(basis * root[:, None], values * root, rcond=None)
+        error = np.abs(basis @ found - values)
+        shares *= error
+        shares /= shares.sum()
+    return list(found), float(error.max()) * 2**24
+
+
+def nonzero(f: Function, at_zero: float) -> Function:
+    return lambda x: f(x) if x != 0 else mp.mpf(at_zero)
+
+
+half_ln2 = float(mp.log(2) / 2) * 1.01
+low, high = float(mp.sqrt(0.5)) - 1.002, float(mp.sqrt(2)) - 0.998
+FITS: dict[str, tuple[Function, list[int], float, float, Function]] = {
+    "(e^r - 1 - r)/r²": (
+        nonzero(lambda r: (mp.e**r - 1 - r) / r**2, 0.5), [0, 1, 2, 3, 4], -half_ln2, half_ln2,
+        lambda r: r * r / mp.e**r,
+    ),
+    "erf(t)/t - 1": (
+        nonzero(lambda t: mp.erf(t) / t - 1, float(2 / mp.sqrt(mp.pi) - 1)), [0, 2, 4, 6, 8, 10],
+        0, 0.95, nonzero(lambda t: t / mp.erf(t), float(mp.sqrt(mp.pi) / 2)),
+    ),
+    "-log(erfc(t))/t - 1": (
+        lambda t: -mp.log(mp.erfc(t)) / t - 1, [0, 1, 2, 3, 4, 5, 6], 0.9, 3.95,
+        lambda t: t * mp.erfc(t) / mp.erf(t),
+    ),
+    "(tanh(t)/t - 1)/t²": (
+        nonzero(lambda t: (mp.tanh(t) / t - 1) / t**2, -1 / 3), [0, 2, 4, 6, 8], 0, 0.65,
+        nonzero(lambda t: t**3 / mp.tanh(t), 0),
+    ),
+    "(log(1 + f) - f + f²/2)/f³": (
+        nonzero(lambda f: (mp.log(1 + f) - f + f * f / 2) / f**3, 1 / 3), list(range(8)), low, high,
+        nonzero(lambda f: f**3 / mp.log(1 + f), 0),
+    ),
+}  # fmt: skip
+
+if __name__ == "__main__":
+    for name, arguments in FITS.items():
+        coefficients, units = fit(*arguments)
+        print(f"{name}: {', '.join(f'{c:.9g}' for c in coefficients)}; {units:.2g} units")
