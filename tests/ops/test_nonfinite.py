@@ -82,7 +82,7 @@ def same(ours: Any, theirs: Any, exact: bool, what: str) -> None:
         np.testing.assert_array_equal(a[~finite], b[~finite], err_msg=f"{what}\n{a}\n{b}")
     # atol: sums have errors of the size of their largest terms, which in a norm's gradient cancel;
     # rtol: PyTorch holds hardswish's 1/6 in float32 even for float64
-    scale = float(np.abs(b[finite]).max(initial=1)) * (100 if "_norm" in what else 1)
+    scale = float(np.abs(b[finite]).max(initial=1)) * (100 if "norm" in what else 1)
     rtol, atol = (1e-7, 1e-12 * scale) if b.dtype.itemsize == 8 else (1e-4, 1e-5 * scale)
     np.testing.assert_allclose(a[finite], b[finite], rtol, atol, err_msg=what)
 
