@@ -11,9 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-with suppress(ImportError):  # on Windows; see _lock
-    import fcntl
-
 WINDOWS = os.name == "nt"  # where an open file is not renamed or removed
 
 
@@ -102,10 +99,14 @@ def _new_file(folder: str, who: str) -> tuple[int, str]:
 def _lock(number: int) -> bool | None:
     """Whether a file could be locked; None where the system or its file system has no locks."""
     try:
+        import fcntl
+    except ImportError:  # on Windows
+        return None
+    try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except (OSError, NameError):
+    except OSError:
         return None
     return True
 

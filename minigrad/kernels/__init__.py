@@ -97,9 +97,9 @@ def _load() -> ModuleType:
     with _loading:
         if _compiled is None:
             try:
-                import numba
+                from numba.core import config
 
-                if vars(numba.config)["DISABLE_JIT"]:
+                if vars(config)["DISABLE_JIT"]:
                     raise ImportError("NUMBA_DISABLE_JIT is set")
                 _compiled = importlib.import_module(".compiled", __name__)
             except Exception as error:  # usually ImportError, but broken installations raise others

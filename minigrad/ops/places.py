@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -148,7 +148,7 @@ def _part(item: Any) -> Any:
     if isinstance(item, Sequence) and not isinstance(item, str | bytes):
         return _array(as_array(list(item)), False)
     try:
-        return operator.index(item)
+        return operator.index(cast(Any, item))
     except TypeError:
         raise IndexError(
             "expected integers, slices, ..., None, or tensors or lists of integers or bools"

@@ -334,7 +334,7 @@ def norm(
                 "norm", _dropped(y, axes, keepdim).astype(a.dtype),
                 (input, lambda g: along(name, a, axes, zeros, factor * g.reshape(kept))),
             )  # fmt: skip
-    sign = np.sign(a.real)
+    sign = np.sign(np.real(a))
     size, sign = a * sign, np.where(np.isnan(sign), 0, sign)
     with np.errstate(all="ignore"):
         y = (size**p).sum(axis=axes, keepdims=True, dtype=accumulator(a.dtype)) ** (1 / p)
@@ -343,7 +343,7 @@ def norm(
 
     def dx(g: Any) -> Any:
         none = 1.0 if p == 1 else 0 / y  # where x is 0; NaN only where y is
-        slope = sign * np.where(size.real == 0, none, (size / np.where(zero, 1, y)) ** (p - 1))
+        slope = sign * np.where(np.real(size) == 0, none, (size / np.where(zero, 1, y)) ** (p - 1))
         return np.where(zero, 0, g.reshape(kept) * slope).astype(dtype)
 
     out = y if keepdim else y.reshape([n for i, n in enumerate(a.shape) if i not in axes])

@@ -196,7 +196,8 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         if not a.size:
             return wrap(np.asarray(np.nan, a.dtype))
         value = np.take_along_axis(a.reshape(-1), _middle(a.reshape(-1), 0), 0).reshape(())
-        same = (a.real == value.real) | (np.isnan(a.real) & np.isnan(value.real))
+        real, middle = np.real(a), np.real(value)
+        same = (real == middle) | (np.isnan(real) & np.isnan(middle))
         share = same.astype(a.dtype) / a.dtype.type(same.sum())
         return record_each("median", value, (input, lambda g: np.where(same, g * share, 0)))
     axis = axis_of("median", dim, a.ndim)

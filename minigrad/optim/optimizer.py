@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -349,4 +349,4 @@ def _listed(name: str, params: Any) -> list[Any]:
         hint = ""
     if hint is not None:
         raise TypeError(f"{name}: expected an iterable of parameters, got a {kind}{hint}")
-    return list(params)
+    return list(cast(Any, params))

@@ -35,10 +35,11 @@ class Pool:
 
     def dump(self) -> list[dict[str, Any]]:
         """Shape, dtype, statistics of all elements, and the elements that there is room for."""
-        for limit in LIMITS:
-            size = sum(min(a.size, limit) * a.itemsize for a in self._arrays)
-            if size <= ROOM:
-                break
+
+        def room(limit: int) -> int:
+            return sum(min(a.size, limit) * a.itemsize for a in self._arrays)
+
+        limit = next((n for n in LIMITS if room(n) <= ROOM), LIMITS[-1])
         return [_entry(np.asarray(a), limit) for a in self._arrays]
 
 
