@@ -246,13 +246,11 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> object:
-    """What is loaded when it is first used."""
-    if name in ("explore", "graph", "profile", "remember"):
-        value = globals()[name] = getattr(importlib.import_module("minigrad.visual"), name)
-        return value
-    raise no_attribute("module 'minigrad'", name, lambda: __all__)
+if not TYPE_CHECKING:  # which would let every name pass
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __getattr__(name: str) -> object:
+        """What is loaded when it is first used."""
+        if name in ("explore", "graph", "profile", "remember"):
+            value = globals()[name] = getattr(importlib.import_module("minigrad.visual"), name)
+            return value
+        raise no_attribute("module 'minigrad'", name, lambda: __all__)

@@ -23,13 +23,16 @@ from minigrad.views import Window
 if TYPE_CHECKING:  # the ops, as methods and operators, for those who read types
     from minigrad.ops.methods import Methods
 else:
-    Methods = object
+
+    class Methods:
+        __slots__ = ()
+
 
 T = TypeVar("T", bound="Tensor")
 _new = object.__new__
 
 
-class Tensor(Holder, Methods):
+class Tensor(Methods, Holder):  # what reads types goes through the bases from left to right
     """An n-dimensional array that can be differentiated.
 
     Args:

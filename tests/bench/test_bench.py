@@ -100,8 +100,9 @@ def test_the_rows_that_follow_from_others() -> None:
     convolutions = [case for case in CASES if case.kind == "conv2d"]
     times = [1.0] * 3 * len(convolutions)
     workers, _ = fakes(numba=times, torch=times)
-    *_, mean = timed(convolutions, workers, PLAN, "numba", "torch")
+    *_, mean, worst = timed(convolutions, workers, PLAN, "numba", "torch")
     assert "geometric mean" in mean.name and mean.verdict == "MISSED"
+    assert "worst" in worst.name
 
 
 # ---------------------------------------------------------------------------- right results only

@@ -186,6 +186,7 @@ def test_random_programs_agree_with_pytorch(part: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fuzz
 def test_twenty_thousand_programs() -> None:
     for seed in range(10_000, 30_000):
         try:

@@ -246,6 +246,7 @@ def test_random_indices_agree_with_pytorch(part: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fuzz
 def test_a_hundred_thousand_random_indices() -> None:
     run(range(10_000, 110_000))
 
