@@ -38,13 +38,19 @@ def show_config() -> str:
             core = pool.get("architecture", "unknown core")
             lines.append(
                 f"blas      {pool['internal_api']} {pool['version']}, {core} kernels, "
-                f"{pool['num_threads']} threads"
+                f"{pool['num_threads']} threads of its own"
             )
             if pool["internal_api"] == "openblas" and core in ("Zen", "Haswell") and _has_avx512():
                 lines.append(
                     "          this processor has AVX-512, but BLAS uses AVX2: starting Python "
                     "with OPENBLAS_CORETYPE=SkylakeX may nearly double the rate of matrix products"
                 )
+    if kernels.kernels_in_use() == "numpy":
+        lines.append("products  np.matmul, on BLAS's threads")
+    elif (library := kernels.blas()) is None:
+        lines.append("products  np.matmul, as this BLAS cannot be called by address")
+    else:
+        lines.append(f"products  {library.name}, called for blocks on the kernels' threads")
     return "\n".join(lines)
 
 

@@ -20,21 +20,16 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels import reference
-from minigrad.kernels.machinery.threads import (
-    get_num_threads,
-    one_pool,
-    set_num_threads,
-    threads,
-)
+from minigrad.kernels.machinery.blas import blas
+from minigrad.kernels.machinery.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "backend_for",
+    "blas",
     "for_large",
     "get_num_threads",
     "kernels_in_use",
-    "one_pool",
     "set_num_threads",
-    "threads",
     "use_kernels",
 ]
 

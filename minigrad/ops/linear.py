@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import prod
 from typing import Any, Unpack
 
 import numpy as np
 
+from minigrad import kernels
 from minigrad.incoming import as_array
 from minigrad.names import Axis, numpy_names
 from minigrad.ops.arithmetic import add, clamp, div, mul
@@ -60,13 +62,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return out if bias is None else out + bias
     if rest and rest[0].shape not in ((w.shape[0],), (1,), ()):
         raise RuntimeError(f"linear: bias of shape {rest[0].shape}, expected ({w.shape[0]},)")
-    rows = a if a.ndim == 2 else a.reshape(-1, a.shape[-1])
-    y = rows @ w.T
-    if rest:
-        if y.dtype.kind == rest[0].dtype.kind:
-            y += rest[0]
-        else:
-            y = y + rest[0]
+    rows = a if a.ndim > 1 else a[None]
+    product = kernels.backend_for(a, w, *rest).product
+    y = product(rows, w.T, *rest)
     need_x, need_w, need_b = needs_grad(input), needs_grad(weight), needs_grad(bias)
     shape, out_features = a.shape, w.shape[0]
     b_shape, b_dtype = (rest[0].shape, rest[0].dtype) if rest else ((), a.dtype)
@@ -74,13 +72,13 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     kept_x = rows if need_w else None
 
     def vjp(g: Any) -> Any:
-        g = g.reshape(-1, out_features)
-        dx = (g @ kept_w).reshape(shape) if need_x else None
-        dw = g.T @ kept_x if need_w else None
-        return dx, dw, fit(g, b_shape, b_dtype) if need_b else None
+        db = fit(g.reshape(-1, out_features), b_shape, b_dtype) if need_b else None
+        g = g if g.ndim > 1 else g[None]
+        dx = product(g, kept_w).reshape(shape) if need_x else None
+        dw = product(g.swapaxes(-1, -2), kept_x, summed=True) if need_w else None
+        return dx, dw, db
 
-    if a.ndim != 2:
-        y = y.reshape(*a.shape[:-1], out_features)
+    y = y if a.ndim > 1 else y[0]
     return record("linear", y, (input, weight, bias), vjp)
 
 
@@ -90,27 +88,31 @@ def matmul(input: Any, other: Any) -> Tensor:
     a, b = matrices("matmul", input, other, names=("input", "other"))
     if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise RuntimeError(f"matmul: shapes {a.shape} and {b.shape} cannot be multiplied")
-    try:
-        out = a @ b
-    except ValueError:
-        raise RuntimeError(f"matmul: the stacks {a.shape} and {b.shape} do not broadcast") from None
     rows = a if a.ndim > 1 else a[None]
     columns = b if b.ndim > 1 else b[:, None]
-    stack = np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2])
-    shape = (*stack, rows.shape[-2], columns.shape[-1])
+    try:
+        stack = np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2])
+    except ValueError:
+        raise RuntimeError(f"matmul: the stacks {a.shape} and {b.shape} do not broadcast") from None
+    product = kernels.backend_for(a, b).product
+    out = product(rows, columns)
+    shape = out.shape
+    out = out.reshape(stack + a.shape[-2:-1] + (b.shape[-1:] if b.ndim > 1 else ()))
     need_a, need_b = needs_grad(input), needs_grad(other)
     a_shape, b_shape, a_dtype, b_dtype = a.shape, b.shape, a.dtype, b.dtype
     kept_b = columns if need_a else None
     kept_a = rows if need_b else None
     rows_shape, columns_shape = rows.shape, columns.shape
+    one_b = columns.ndim == 2  # which meets all of the stack
 
     def vjp(g: Any) -> Any:
         g = g.reshape(shape)
         da = db = None
         if kept_b is not None:
-            da = fit(g @ kept_b.swapaxes(-1, -2), rows_shape, a_dtype).reshape(a_shape)
+            da = fit(product(g, kept_b.swapaxes(-1, -2)), rows_shape, a_dtype).reshape(a_shape)
         if kept_a is not None:
-            db = fit(kept_a.swapaxes(-1, -2) @ g, columns_shape, b_dtype).reshape(b_shape)
+            db = product(kept_a.swapaxes(-1, -2), g, summed=one_b)
+            db = fit(db, columns_shape, b_dtype).reshape(b_shape)
         return da, db
 
     return record("matmul", out, (input, other), vjp)
@@ -232,12 +234,56 @@ def einsum(equation: str, *operands: Any) -> Tensor:
 
 
 def _contract(subscripts: list[str], arrays: Any, result: str, sizes: dict[str, int]) -> Any:
-    """np.einsum with axes of size 1 stretched to their letter's size."""
-    full = [
-        np.broadcast_to(a, [sizes[c] for c in letters])
+    """The sum of products to the letters of the result: pair by pair, in the order that np.einsum
+    would choose. Axes of size 1 are stretched to their letter's size."""
+    terms = [
+        (letters, np.broadcast_to(a, [sizes[c] for c in letters]))
         for letters, a in zip(subscripts, arrays, strict=True)
     ]
-    return np.einsum(f"{','.join(subscripts)}->{result}", *full, optimize=len(full) > 1)
+    pairs: Any = [(0, 1)] * (len(terms) - 1)
+    if len(terms) > 2:
+        equation = f"{','.join(subscripts)}->{result}"
+        pairs = np.einsum_path(equation, *(a for _, a in terms), optimize="greedy")[0][1:]
+    for places in pairs:
+        chosen = [terms.pop(i) for i in sorted(places, reverse=True)][::-1]
+        kept = set(result).union(*(letters for letters, _ in terms))
+        if len(chosen) == 2:
+            terms.append(_pair(chosen[0], chosen[1], kept))
+        else:
+            letters = "".join(c for c in sizes if c in kept and any(c in s for s, _ in chosen))
+            terms.append((letters, _sums(letters, *chosen)))
+    return _sums(result, *terms)
+
+
+def _sums(result: str, *terms: tuple[str, Any]) -> Any:
+    return np.einsum(f"{','.join(s for s, _ in terms)}->{result}", *(a for _, a in terms))
+
+
+def _pair(left: tuple[str, Any], right: tuple[str, Any], kept: set[str]) -> tuple[str, Any]:
+    """Two terms as one, with the letters that are kept: a stack of matrix products, where there is
+    something to sum over."""
+    for i, (own, other) in enumerate(((left, right), (right, left))):
+        letters = "".join(c for c in dict.fromkeys(own[0]) if c in kept or c in other[0])
+        if letters != own[0]:  # diagonals, and sums of one term alone
+            term = letters, _sums(letters, own)
+            left, right = (term, right) if i == 0 else (left, term)
+    (s, a), (t, b) = left, right
+    stack = [c for c in s if c in t and c in kept]
+    inner = [c for c in s if c in t and c not in kept]
+    rows, columns = [c for c in s if c not in t], [c for c in t if c not in s]
+    letters = "".join(stack + rows + columns)
+    if not inner or not (rows or columns) or a.dtype.char not in "fdFD" or not a.size or not b.size:
+        return letters, _sums(letters, left, right)
+    size = dict(zip(s + t, a.shape + b.shape, strict=True))
+
+    def matrices_of(letters: str, x: Any, *groups: list[str]) -> Any:
+        x = x.transpose([letters.index(c) for c in stack + groups[0] + groups[1]])
+        return x.reshape(*(size[c] for c in stack), *(prod(size[c] for c in g) for g in groups))
+
+    out = kernels.backend_for(a, b).product(
+        matrices_of(s, a, rows, inner), matrices_of(t, b, inner, columns)
+    )
+    return letters, out.reshape([size[c] for c in letters])
 
 
 def _letters(equation: str, arrays: Any) -> tuple[list[str], str]:

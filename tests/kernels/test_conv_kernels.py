@@ -148,11 +148,8 @@ def winograd(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
-    threads, one = pools._threads, pools._one_pool
+    threads = pools._threads
     yield
-    if one is not pools._one_pool:
-        kernels.one_pool(bool(one))
-        pools._one_pool = one
     pools._threads = threads
 
 

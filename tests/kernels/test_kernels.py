@@ -33,12 +33,9 @@ Pair = tuple[int, int]
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
-    default, threads, one = kernels._default, pools._threads, pools._one_pool
+    default, threads = kernels._default, pools._threads
     yield
     kernels._default = default
-    if one is not pools._one_pool:
-        kernels.one_pool(bool(one))
-        pools._one_pool = one
     pools._threads = threads
 
 
@@ -589,18 +586,6 @@ def test_numbers_of_threads_are_checked() -> None:
             kernels.set_num_threads(odd)
     kernels.set_num_threads(3)
     assert kernels.get_num_threads() == 3
-
-
-def test_one_pool_holds_blas_at_one_thread_and_gives_it_back() -> None:
-    pytest.importorskip("threadpoolctl")
-    kernels.one_pool(False)
-    before = kernels.threads()["blas"]
-    kernels.one_pool()
-    assert kernels.threads()["blas"] in (1, None)
-    assert kernels.threads()["one_pool"]
-    kernels.one_pool(False)
-    assert kernels.threads()["blas"] == before
-    assert not kernels.threads()["one_pool"]
 
 
 # ---------------------------------------------------------------------------- the choice

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from minigrad.kernels.compiled.products import product
 from minigrad.kernels.machinery.arrays import Array, Pair, pairs_array
 from minigrad.kernels.machinery.launch import exact, exact_kernel, ready, run, threaded
 from minigrad.kernels.machinery.memory import empty
@@ -112,7 +113,7 @@ def conv2d(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, grou
     OW = output_size(W, KW, stride[1], padding[1], dilation[1])
     cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW))
     cols = cols.reshape(N, groups, C // groups * KH * KW, OH * OW)
-    return (w.reshape(groups, O // groups, Cg * KH * KW) @ cols).reshape(N, O, OH, OW)
+    return product(w.reshape(groups, O // groups, Cg * KH * KW), cols).reshape(N, O, OH, OW)
 
 
 def conv2d_input_grad(
@@ -127,7 +128,7 @@ def conv2d_input_grad(
     """Equation (CONV 2): dx of shape x_shape from g (N, O, OH, OW)."""
     (N, C, H, W), (O, Cg, KH, KW), (OH, OW) = x_shape, w.shape, g.shape[2:]
     wt = w.reshape(groups, O // groups, Cg * KH * KW).swapaxes(1, 2)
-    cols = wt @ g.reshape(N, groups, O // groups, OH * OW)
+    cols = product(wt, g.reshape(N, groups, O // groups, OH * OW))
     if _same_pixels((KH, KW), stride, padding, (H, W), (OH, OW)):
         return cols.reshape(x_shape)
     dx = empty((N * C, H, W), cols.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -24,3 +25,17 @@ def like(x: Array, *others: Array | None) -> np.dtype[Any]:
 def pairs_array(*pairs: Pair) -> Array:
     """kernel, stride, padding and the like as one array: a parallel loop takes no tuples."""
     return np.array(pairs, np.int64)
+
+
+def address_of(x: Array) -> int:
+    """x.ctypes.data in a fifth of its time, which matters to small products: by numpy's C ABI, the
+    first field of an array, after the head of every Python object, is where its numbers lie."""
+    return _number.from_address(id(x) + object.__basicsize__).value
+
+
+_number = ctypes.c_ssize_t
+_probe = np.empty(2, np.int8)[1:]
+if address_of(_probe) != _probe.ctypes.data:  # an interpreter whose objects are made otherwise
+
+    def address_of(x: Array) -> int:
+        return int(x.ctypes.data)

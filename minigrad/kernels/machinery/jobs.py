@@ -21,7 +21,7 @@ from minigrad.kernels.machinery.launch import exact_kernel, intrinsic, threaded
 
 
 @intrinsic
-def _call(typingctx, function, s, job, result):
+def call(typingctx, function, s, job, result):
     def codegen(context, builder, signature, args):
         number = ir.IntType(64)
         kind = ir.FunctionType(ir.VoidType(), [number] * 3)  # addresses are passed like integers
@@ -35,13 +35,13 @@ def _call(typingctx, function, s, job, result):
 def serial(lo, hi, function, job, result):
     """Workers lo..hi-1, one after the other."""
     for s in range(lo, hi):
-        _call(function, s, job.ctypes.data, result)
+        call(function, s, job.ctypes.data, result)
 
 
 @threaded
 def parallel(workers, function, job, result):
     for s in prange(workers):
-        _call(function, s, job.ctypes.data, result)
+        call(function, s, job.ctypes.data, result)
 
 
 compiled_here: dict[str, bool] = {}  # whether a function was compiled, or found on disk

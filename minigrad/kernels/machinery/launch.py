@@ -26,7 +26,7 @@ from numba.core import config
 
 from minigrad.kernels.machinery.arrays import Array
 from minigrad.kernels.machinery.cache import kept
-from minigrad.kernels.machinery.threads import get_num_threads, hold_blas
+from minigrad.kernels.machinery.threads import get_num_threads
 
 intrinsic: Any = extending.intrinsic
 
@@ -87,7 +87,6 @@ def uncounted(typingctx: Any, array: Any) -> Any:
     return array(array), emit
 
 
-hold_blas()
 _MOST = int(vars(config)["NUMBA_NUM_THREADS"])  # read from the environment on import
 _lock = threading.Lock()  # some numba threading layers abort when two threads call them at once
 _forked = False  # a child's copy of the pool has no threads, so a child stays serial

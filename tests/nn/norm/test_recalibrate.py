@@ -326,6 +326,7 @@ def test_sequential_recalibration_lowers_the_error_of_small_batches():
 
 
 @pytest.mark.slow
+@pytest.mark.fuzz
 def test_sequential_recalibration_on_mnist():
     """784-100-100-100-100-10, 4,000 images for training, 2,000 for testing, three epochs, as in
     examples/train_and_inference.py, where 36 seeds fell from 16.2 to 13.6 %, by 2.6 ± 0.3."""
