@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import fresh, limits, ops, report
+from . import fresh, limits, nets, ops, report, shapes
 from .cases import CASES
 from .rounds import FULL, QUICK, Plan, contenders, thread_counts, timed
 from .rows import Row
 from .worker import installed
 
 SUITES = list(report.TITLES)
-TURNS = ("norm", "conv", "train", "engine", "ops")  # suites whose contenders take turns
+# Suites whose contenders take turns.
+TURNS = ("nets", "norm", "conv", "train", "engine", "ops", "convs", "products")
+TABLE = [*nets.CASES, *CASES, *ops.CASES, *shapes.CASES]
 AGAINST = {"torch": "torch", "mygrad": "mygrad", "autograd": "autograd", "numpy": "by hand"}
 BUSY = 0.05  # the share of the processors from which other processes spoil a run
 
@@ -97,7 +99,7 @@ def rows_of(suite: str, flags: argparse.Namespace, names: list[str], turns: Any)
     plan = plan_of(flags)
     subject = names[0]
     base = next((name for name in ("torch", "numpy", "by hand") if name in names[1:]), None)
-    cases = [c for c in [*CASES, *ops.CASES] if c.suite == suite and (c.quick or not flags.quick)]
+    cases = [c for c in TABLE if c.suite == suite and (c.quick or not flags.quick)]
     if suite in TURNS:
         yield from timed(cases, turns, plan, subject, base)
     elif suite == "startup":

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .cases import Array, Case
-from .work import Work
+from .work import Work, differentiate, in_float64
 
 SIZES = (1_000, 32_768, 262_144)
 # What an operation is given for n elements: x, y any numbers, p, q positive ones, u in (0, 1), f 0
@@ -203,50 +203,10 @@ def work(m: Any, case: Case) -> Work:
     leaves = [t for t in given if not isinstance(t, int) and t.is_floating_point()]
     if case.kind in FIXED:
         leaves = leaves[:1]
-    for leaf in leaves:
-        leaf.requires_grad_()
-    y = make(m, *given)
-    g = None
-    if y.requires_grad:
-        drawn = np.random.default_rng(1).standard_normal(tuple(y.shape))
-        g = m.from_numpy(drawn.astype(leaves[0].detach().numpy().dtype))
-
-    def step() -> Any:
-        for leaf in leaves:
-            leaf.grad = None
-        y = make(m, *given)
-        if g is not None:
-            y.backward(g)
-        return y
-
-    def results() -> list[Array]:
-        y = step()
-        if case.kind in RANDOM:
-            return []
-        gradients = [leaf.grad.numpy() for leaf in leaves if g is not None]
-        return [y.detach().numpy(), *gradients]
-
-    return Work(step, results)
+    done = differentiate(m, lambda *inputs: make(m, *inputs), given, leaves)
+    return done._replace(results=list) if case.kind in RANDOM else done
 
 
 def reference(case: Case) -> list[Array]:
     """In float64, by the numpy kernels, which the tests compare with PyTorch."""
-    import minigrad
-
-    class Double:
-        """minigrad, whose arrays come in as float64."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(minigrad, name)
-
-        def from_numpy(self, a: Array) -> Any:
-            return minigrad.from_numpy(a.astype(np.float64) if a.dtype.kind == "f" else a)
-
-        def zeros(self, n: int) -> Any:
-            return minigrad.zeros(n, dtype=minigrad.float64)
-
-        def ones(self, n: int) -> Any:
-            return minigrad.ones(n, dtype=minigrad.float64)
-
-    with minigrad.use_kernels("numpy"):
-        return list(work(Double(), case).results())
+    return in_float64(work, case)

@@ -14,11 +14,14 @@ from .rows import Row, Spread, spread
 T = TypeVar("T")
 
 TITLES = {
+    "nets": "Whole networks at 32 x 32, one SGD step",
     "norm": "Normalisation, forward and backward, float32",
     "conv": "3 x 3 convolutions and 2 x 2 pooling, forward and backward, float32",
     "train": "One SGD step: forward, loss, backward, update",
     "engine": "A chain of 100 elementwise operations, per operation",
     "ops": "Operations at three sizes, forward and backward, float32",
+    "convs": "Convolutions as networks have them, forward and backward, float32",
+    "products": "Matrix products, forward and backward, float32",
     "startup": "A fresh process",
     "memory": "Memory, in fresh processes",
     "threads": "The numba path on 1, 2 and 4 threads",

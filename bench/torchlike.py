@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import ops
+from . import nets, ops, shapes
 from .by_hand import trained
 from .cases import CHAIN, GROUPS, NETS, RATE, Array, Case, arrays, net_arrays
 from .work import Work
@@ -13,8 +13,10 @@ from .work import Work
 
 def make(m: Any, case: Case) -> Work:
     """The work of a case in the library `m`."""
-    if case.suite == "ops":
-        return ops.work(m, case)
+    tables: dict[str, Any] = {"ops": ops, "convs": shapes, "products": shapes, "nets": nets}
+    if case.suite in tables:
+        made: Work = tables[case.suite].work(m, case)
+        return made
     if case.kind == "step":
         return net_step(m, case)
     if case.kind == "chain_backward":

@@ -24,6 +24,58 @@ class Work(NamedTuple):
     scale: float = 1.0
 
 
+def differentiate(
+    m: Any, f: Callable[..., Any], given: Sequence[Any], leaves: Sequence[Any]
+) -> Work:
+    """f of what is given and, where it has one, its backward from a random cotangent; the results
+    are f's and the leaves' gradients."""
+    for leaf in leaves:
+        leaf.requires_grad_()
+    y = f(*given)
+    g = None
+    if y.requires_grad:
+        drawn = np.random.default_rng(1).standard_normal(tuple(y.shape))
+        g = m.from_numpy(drawn.astype(leaves[0].detach().numpy().dtype))
+
+    def step() -> Any:
+        for leaf in leaves:
+            leaf.grad = None
+        y = f(*given)
+        if g is not None:
+            y.backward(g)
+        return y
+
+    def results() -> list[Any]:
+        y = step()
+        gradients = [leaf.grad.numpy() for leaf in leaves if g is not None]
+        return [y.detach().numpy(), *gradients]
+
+    return Work(step, results)
+
+
+def in_float64(work: Callable[[Any, Any], Work], case: Any) -> list[Any]:
+    """The results of a case's work in minigrad's numpy kernels and float64."""
+    import minigrad
+
+    class Double:
+        """minigrad, whose arrays come in as float64."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(minigrad, name)
+
+        def from_numpy(self, a: Any) -> Any:
+            return minigrad.from_numpy(a.astype(np.float64) if a.dtype.kind == "f" else a)
+
+        def zeros(self, n: int) -> Any:
+            return minigrad.zeros(n, dtype=minigrad.float64)
+
+        def ones(self, n: int) -> Any:
+            return minigrad.ones(n, dtype=minigrad.float64)
+
+    with minigrad.use_kernels("numpy"):
+        return list(work(Double(), case).results())
+
+
 def difference(results: Sequence[Any], reference: Sequence[Any]) -> float:
     """The largest relative root-mean-square difference of a result, inf where one is not finite."""
     if len(results) != len(reference):

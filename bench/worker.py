@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from . import by_hand, limits, ops, peers, torchlike
+from . import by_hand, limits, nets, ops, peers, shapes, torchlike
 from .cases import CASES, Case
 from .work import TOLERANCE, TOLERANCE_TRAINED, Timer, Work, settle, validate
 
@@ -28,7 +28,8 @@ PACKAGES = {
 }  # fmt: skip
 
 
-BY_NAME = {case.name: case for case in [*CASES, *ops.CASES]}
+TABLES = {"ops": ops, "convs": shapes, "products": shapes, "nets": nets}  # else by_hand
+BY_NAME = {case.name: case for case in [*CASES, *nets.CASES, *shapes.CASES, *ops.CASES]}
 
 
 def installed(name: str) -> bool:
@@ -75,10 +76,10 @@ class Bench:
         results = work.results()
         first = time.perf_counter() - start
         if work.scale == 1:  # not the machine's limit, which computes something else
-            tolerance = TOLERANCE_TRAINED if case.kind == "step" else TOLERANCE
+            tolerance = TOLERANCE_TRAINED if case.kind in ("step", "net") else TOLERANCE
             try:
-                reference = ops.reference if case.suite == "ops" else by_hand.reference
-                validate(results, reference(case), tolerance)
+                table: Any = TABLES.get(case.suite, by_hand)
+                validate(results, table.reference(case), tolerance)
             except ValueError as error:
                 return {"refused": str(error)}
         digest = hashlib.sha256()
