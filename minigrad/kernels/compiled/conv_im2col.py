@@ -1,79 +1,105 @@
-"""Compiled convolution by im2col: what conv has no tile for.
+"""Compiled convolution as matrix products (im2col): what conv has no tile for, or is slower at.
 
-Equations are those of ops/conv.py. A task is one plane: an image's channel. Its KH·KW
-rows of cols are copies of shifted windows.
+Equations are those of ops/conv.py. cols has a row for every channel and tap and a column for every
+output pixel: of one image, or of all images one after the other, as the columns of one product. One
+product reads the weights once, where a product for each image reads them for each; but its result
+has the images within the channels, and is copied. So it pays where an image's pixels are fewer than
+the numbers that each of them is a sum of.
+
+A task of the copies is one plane: an image's channel.
 """
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import prange
+from numba.np.numpy_support import carray
 
+from minigrad.kernels.compiled.conv_tile import columns_to_row, row_to_columns
 from minigrad.kernels.compiled.products import product
 from minigrad.kernels.machinery.arrays import Array, Pair, pairs_array
 from minigrad.kernels.machinery.launch import exact, exact_kernel, ready, run, threaded
 from minigrad.kernels.machinery.memory import empty
+from minigrad.kernels.machinery.pointers import on
+from minigrad.kernels.machinery.pointers import start as first
 from minigrad.kernels.reference.conv import output_size
+
+PAGE, PAD = 4096, 64  # bytes
 
 
 @exact
-def _reach(offset, stride, size, out):
-    """Outputs o in lo..hi-1 read inside the image: 0 <= o·stride + offset < size."""
-    lo = 0 if offset >= 0 else (-offset + stride - 1) // stride
-    hi = 0 if offset >= size else (size - 1 - offset) // stride + 1
-    lo = min(lo, out)
-    return lo, max(lo, min(hi, out))
+def _plane(t, N, C, steps):
+    """The image and the channel of task t: in the order in which their columns lie."""
+    return (t // C, t % C) if steps[0] > steps[1] else (t % N, t // N)
 
 
 @exact_kernel
-def _image_to_columns(lo, hi, x, where, cols):
-    """x (N·C, H, W) to cols (N·C, KH·KW, OH, OW)."""
-    kernel, stride, padding, dilation = where[0], where[1], where[2], where[3]
+def _image_to_columns(lo, hi, x, where, met, cols):
+    """x (N·C, H, W) to cols, a vector: row k of image n begins at n·steps[0] + k·steps[1]."""
+    (KH, KW), (OH, OW), (sh, sw), steps, (C, N) = where
     _, H, W = x.shape
-    _, _, OH, OW = cols.shape
+    image, columns = first(x), first(cols)
     for t in range(lo, hi):
-        for a in range(kernel[0]):
-            h0 = a * dilation[0] - padding[0]
-            p0, p1 = _reach(h0, stride[0], H, OH)
-            for b in range(kernel[1]):
-                w0 = b * dilation[1] - padding[1]
-                q0, q1 = _reach(w0, stride[1], W, OW)
-                out = cols[t, a * kernel[1] + b]
-                out[:p0] = 0
-                out[p1:] = 0
-                for p in range(p0, p1):
-                    row, source = out[p], x[t, p * stride[0] + h0]
-                    row[:q0] = 0
-                    row[q1:] = 0
-                    if stride[1] == 1:
-                        row[q0:q1] = source[q0 + w0 : q1 + w0]
+        n, c = _plane(t, N, C, steps)
+        start = n * steps[0] + c * KH * KW * steps[1]
+        for a in range(KH):
+            h0, p0, p1 = met[0, a]
+            for b in range(KW):
+                w0, q0, q1 = met[1, b]
+                for p in range(OH):
+                    target = on(columns, start + p * OW)
+                    if p < p0 or p >= p1:
+                        row_to_columns(target, image, 0, 0, OW)
+                        continue
+                    source = on(image, ((n * C + c) * H + h0 + p * sh) * W + w0)
+                    if sw == 1:
+                        row_to_columns(target, source, q0, q1, OW)
                     else:
+                        row, pixels = carray(target, OW), carray(source, W * sw)
+                        row[:q0] = 0
+                        row[q1:] = 0
                         for q in range(q0, q1):
-                            row[q] = source[q * stride[1] + w0]
+                            row[q] = pixels[q * sw]
+                start += steps[1]
 
 
 @exact_kernel
-def _columns_to_image(lo, hi, cols, where, x):
+def _columns_to_image(lo, hi, x, where, met, cols):
     """The transpose: x (N·C, H, W) becomes the sum of columns where they came from."""
-    kernel, stride, padding, dilation = where[0], where[1], where[2], where[3]
+    (KH, KW), (_, OW), (sh, sw), steps, (C, N) = where
     _, H, W = x.shape
-    _, _, OH, OW = cols.shape
+    image, columns = first(x), first(cols)
     for t in range(lo, hi):
-        x[t] = 0
-        for a in range(kernel[0]):
-            h0 = a * dilation[0] - padding[0]
-            p0, p1 = _reach(h0, stride[0], H, OH)
-            for b in range(kernel[1]):
-                w0 = b * dilation[1] - padding[1]
-                q0, q1 = _reach(w0, stride[1], W, OW)
+        n, c = _plane(t, N, C, steps)
+        x[n * C + c] = 0
+        start = n * steps[0] + c * KH * KW * steps[1]
+        for a in range(KH):
+            h0, p0, p1 = met[0, a]
+            for b in range(KW):
+                w0, q0, q1 = met[1, b]
                 for p in range(p0, p1):
-                    row, target = cols[t, a * kernel[1] + b, p], x[t, p * stride[0] + h0]
-                    if stride[1] == 1:
-                        target[q0 + w0 : q1 + w0] += row[q0:q1]
+                    source = on(columns, start + p * OW)
+                    target = on(image, ((n * C + c) * H + h0 + p * sh) * W + w0)
+                    if sw == 1:
+                        columns_to_row(target, source, q0, q1)
                     else:
+                        row, pixels = carray(source, OW), carray(target, W * sw)
                         for q in range(q0, q1):
-                            target[q * stride[1] + w0] += row[q]
+                            pixels[q * sw] += row[q]
+                start += steps[1]
+
+
+@exact_kernel
+def _exchange(lo, hi, x, out, planes):
+    """Planes t of x, whose first two axes are exchanged: x (N·C, L) to out (C·N, L)."""
+    for t in range(lo, hi):
+        source, target = x[t], out[t % planes * (len(x) // planes) + t // planes]
+        for i in range(len(source)):
+            target[i] = source[i]
 
 
 @threaded
@@ -88,70 +114,141 @@ def _columns_to_image_p(tasks, *args):
         _columns_to_image(np.int64(t), np.int64(t) + 1, *args)
 
 
+@threaded
+def _exchange_p(tasks, *args):
+    for t in prange(tasks):
+        _exchange(np.int64(t), np.int64(t) + 1, *args)
+
+
 def _same_pixels(kernel: Pair, stride: Pair, padding: Pair, size: Pair, out: Pair) -> bool:
     """Whether columns and image are the same. (Output padding may make an image larger.)"""
     return kernel == (1, 1) and stride == (1, 1) and padding == (0, 0) and size == out
 
 
-def _columns(
-    x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, size: Pair
+def _at_once(images: int, pixels: int, summands: int) -> bool:
+    """Whether all images are columns of one product."""
+    return images > 1 and pixels < summands
+
+
+def _exchanged(x: Array) -> Array:
+    """x (A, B, …), contiguous, as (B, A, …)."""
+    A, B, *rest = x.shape
+    out = empty((B, A, *rest), x.dtype)
+    run(_exchange, _exchange_p, A * B, x.size, x.reshape(A * B, -1), out.reshape(A * B, -1), B)
+    return out
+
+
+class _Columns(NamedTuple):
+    """The windows of images (N, C, H, W) and where they lie: all at once (groups,
+    C/groups·KH·KW, N·OH·OW), or else (N, groups, C/groups·KH·KW, OH·OW)."""
+
+    array: Array
+    steps: Pair  # elements from image to image, and from row to row
+
+
+def _empty(
+    shape: tuple[int, ...], rows: int, out: Pair, G: int, once: bool, dtype: Any
+) -> _Columns:
+    N, pixels = shape[0], out[0] * out[1]
+    if not once:
+        return _Columns(empty((N, G, rows, pixels), dtype), (G * rows * pixels, pixels))
+    # Rows that lie a multiple of a page apart would share few places in the cache.
+    width = N * pixels
+    width += PAD // dtype.itemsize if width * dtype.itemsize % PAGE == 0 else 0
+    return _Columns(empty((G, rows, width), dtype)[..., : N * pixels], (pixels, width))
+
+
+@lru_cache(256)
+def _met(
+    size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, out: Pair
 ) -> Array:
+    """For each row a of the kernel h0, p0 and p1: for p0 <= p < p1, output row p meets row
+    h0 + p·stride of the image. Then for each of its columns."""
+    met = np.zeros((2, max(kernel), 3), np.int64)
+    for axis in (0, 1):
+        for tap in range(kernel[axis]):
+            offset, step = tap * dilation[axis] - padding[axis], stride[axis]
+            low = min(out[axis], max(0, -(offset // step)))
+            high = max(low, min(out[axis], (size[axis] - 1 - offset) // step + 1))
+            met[axis, tap] = offset, low, high
+    return met
+
+
+def _columns(
+    x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, out: Pair, groups: int,
+    at_once: bool,
+) -> Array:  # fmt: skip
+    """The windows of x (N, C, H, W)."""
     N, C, H, W = x.shape
-    if _same_pixels(kernel, stride, padding, (H, W), size):
-        return ready(x, x.dtype)
-    cols = empty((N * C, kernel[0] * kernel[1], *size), x.dtype)
-    where = pairs_array(kernel, stride, padding, dilation)
-    args = (ready(x, x.dtype).reshape(N * C, H, W), where, cols)
-    run(_image_to_columns, _image_to_columns_p, N * C, cols.size, *args)
-    return cols
+    x, rows = ready(x, x.dtype), C // groups * kernel[0] * kernel[1]
+    if _same_pixels(kernel, stride, padding, (H, W), out):
+        shape = (groups, rows, N * H * W) if at_once else (N, groups, rows, H * W)
+        return (_exchanged(x) if at_once else x).reshape(shape)
+    cols = _empty(x.shape, rows, out, groups, at_once, x.dtype)
+    where = pairs_array(kernel, out, stride, cols.steps, (C, N))
+    met = _met((H, W), kernel, stride, padding, dilation, out)
+    args = (x.reshape(N * C, H, W), where, met, _flat(cols.array))
+    run(_image_to_columns, _image_to_columns_p, N * C, cols.array.size, *args)
+    return cols.array
 
 
-def conv2d(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
+def _flat(cols: Array) -> Array:
+    """All of the memory, of which these may be a part of each row."""
+    whole = cols if cols.base is None or cols.flags.c_contiguous else cols.base
+    return whole.reshape(-1)
+
+
+def conv2d(
+    x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int,
+    bias: Array | None = None,
+) -> Array:  # fmt: skip
     """Cross-correlate x (N, C, H, W) with w (O, C/groups, KH, KW): (N, O, OH, OW), (CONV 1)."""
-    (N, C, H, W), (O, Cg, KH, KW) = x.shape, w.shape
+    (N, _, H, W), (O, Cg, KH, KW), G = x.shape, w.shape, groups
     OH = output_size(H, KH, stride[0], padding[0], dilation[0])
     OW = output_size(W, KW, stride[1], padding[1], dilation[1])
-    cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW))
-    cols = cols.reshape(N, groups, C // groups * KH * KW, OH * OW)
-    return product(w.reshape(groups, O // groups, Cg * KH * KW), cols).reshape(N, O, OH, OW)
+    at_once = _at_once(N, OH * OW, Cg * KH * KW)
+    cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, at_once)
+    of_group = None if bias is None or G > 1 else bias[:, None]
+    y = product(w.reshape(G, O // G, Cg * KH * KW), cols, of_group)
+    y = _exchanged(y.reshape(O, N, OH, OW)) if at_once else y.reshape(N, O, OH, OW)
+    if bias is not None and of_group is None:
+        y += bias.reshape(-1, 1, 1)
+    return y
 
 
 def conv2d_input_grad(
-    g: Array,
-    w: Array,
-    x_shape: tuple[int, ...],
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
+    g: Array, w: Array, x_shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair,
     groups: int,
-) -> Array:
+) -> Array:  # fmt: skip
     """Equation (CONV 2): dx of shape x_shape from g (N, O, OH, OW)."""
-    (N, C, H, W), (O, Cg, KH, KW), (OH, OW) = x_shape, w.shape, g.shape[2:]
-    wt = w.reshape(groups, O // groups, Cg * KH * KW).swapaxes(1, 2)
-    cols = product(wt, g.reshape(N, groups, O // groups, OH * OW))
+    (N, C, H, W), (O, Cg, KH, KW), (OH, OW), G = x_shape, w.shape, g.shape[2:], groups
+    at_once, g = _at_once(N, OH * OW, Cg * KH * KW), ready(g, g.dtype)
+    wt = w.reshape(G, O // G, Cg * KH * KW).swapaxes(1, 2)
+    shape = (G, O // G, N * OH * OW) if at_once else (N, G, O // G, OH * OW)
+    cols = product(wt, (_exchanged(g) if at_once else g).reshape(shape))
+    steps = (OH * OW, N * OH * OW) if at_once else (C * KH * KW * OH * OW, OH * OW)
     if _same_pixels((KH, KW), stride, padding, (H, W), (OH, OW)):
-        return cols.reshape(x_shape)
+        return _exchanged(cols.reshape(C, N, H, W)) if at_once else cols.reshape(x_shape)
     dx = empty((N * C, H, W), cols.dtype)
-    cols = cols.reshape(N * C, KH * KW, OH, OW)
-    args = (cols, pairs_array((KH, KW), stride, padding, dilation), dx)
+    where = pairs_array((KH, KW), (OH, OW), stride, steps, (C, N))
+    met = _met((H, W), (KH, KW), stride, padding, dilation, (OH, OW))
+    args = (dx, where, met, cols.reshape(-1))
     run(_columns_to_image, _columns_to_image_p, N * C, cols.size, *args)
     return dx.reshape(x_shape)
 
 
 def conv2d_weight_grad(
-    g: Array,
-    x: Array,
-    w_shape: tuple[int, ...],
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
+    g: Array, x: Array, w_shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair,
     groups: int,
-) -> Array:
+) -> Array:  # fmt: skip
     """Equation (CONV 3): dw of shape w_shape from g (N, O, OH, OW) and x (N, C, H, W)."""
-    (N, O, OH, OW), (_, Cg, KH, KW) = g.shape, w_shape
-    cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW))
-    cols = cols.reshape(N, groups, Cg * KH * KW, OH * OW)
-    gs = g.reshape(N, groups, O // groups, OH * OW)
-    per_image: Array = gs @ cols.swapaxes(2, 3)  # (N, G, O/G, C/G·KH·KW)
-    dw: Array = per_image.sum(0)
+    (N, O, OH, OW), (_, Cg, KH, KW), G = g.shape, w_shape, groups
+    at_once, g = _at_once(N, OH * OW, Cg * KH * KW), ready(g, g.dtype)
+    cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, at_once).swapaxes(-1, -2)
+    if at_once:
+        return product(_exchanged(g).reshape(G, O // G, N * OH * OW), cols).reshape(w_shape)
+    gs = g.reshape(N, G, O // G, OH * OW)
+    if G == 1:
+        return product(gs[:, 0], cols[:, 0], summed=True).reshape(w_shape)
+    dw: Array = product(gs, cols).sum(0)
     return dw.reshape(w_shape)

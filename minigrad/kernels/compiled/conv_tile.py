@@ -251,6 +251,74 @@ def move(typingctx, target, source):
     return types.void(target, target), codegen
 
 
+# ---------------------------------------------------------------------------- im2col
+# Rows of columns are short, seldom a multiple of a vector: masks leave alone what is beside them.
+
+
+class _Masked:
+    """Loads and stores of those of a vector's lanes that a mask has."""
+
+    def __init__(self, v: _Vectors) -> None:
+        self.v = v
+        get, module = cgutils.get_or_insert_function, v.b.module
+        pointer, mask = v.scalar.as_pointer(), ir.VectorType(ir.IntType(1), v.lanes)
+        kind = f"v{v.lanes}f{8 * v.bytes}.p0"
+        load = ir.FunctionType(v.type, [pointer, _I32, mask, v.type])
+        store = ir.FunctionType(ir.VoidType(), [v.type, pointer, _I32, mask])
+        self._load = get(module, load, f"llvm.masked.load.{kind}")
+        self._store = get(module, store, f"llvm.masked.store.{kind}")
+        self._align = ir.Constant(_I32, v.bytes)
+        self._lanes = ir.Constant(ir.VectorType(_I32, v.lanes), list(range(v.lanes)))
+
+    def lanes(self, first: Any, last: Any) -> Any:
+        """Those from first to last - 1; of a negative or large number, as it says."""
+        b = self.v.b
+        first, last = (self.v.broadcast(b.trunc(n, _I32)) for n in (first, last))
+        above = b.icmp_signed(">=", self._lanes, first)
+        return b.and_(above, b.icmp_signed("<", self._lanes, last))
+
+    def load(self, pointer: Any, mask: Any) -> Any:
+        return self.v.b.call(self._load, [pointer, self._align, mask, self.v.zero])
+
+    def store(self, value: Any, pointer: Any, mask: Any) -> None:
+        self.v.b.call(self._store, [value, pointer, self._align, mask])
+
+
+@intrinsic
+def row_to_columns(typingctx, target, source, first, last, n):
+    """target[q] = source[q] for first <= q < last, else 0, for q < n."""
+
+    def codegen(context, b, signature, args):
+        target, source, first, last, n = args
+        v = _Vectors(b, signature.args[0].dtype)
+        masked, zero = _Masked(v), _constant(0)
+        with cgutils.for_range_slice(b, zero, n, _constant(v.lanes)) as (q, _):
+            row = masked.load(b.gep(source, [q]), masked.lanes(b.sub(first, q), b.sub(last, q)))
+            masked.store(row, b.gep(target, [q]), masked.lanes(zero, b.sub(n, q)))
+        return context.get_dummy_value()
+
+    n_ = types.intp
+    return types.void(target, target, n_, n_, n_), codegen
+
+
+@intrinsic
+def columns_to_row(typingctx, target, source, first, last):
+    """target[q] += source[q] for first <= q < last."""
+
+    def codegen(context, b, signature, args):
+        target, source, first, last = args
+        v = _Vectors(b, signature.args[0].dtype)
+        masked = _Masked(v)
+        with cgutils.for_range_slice(b, first, last, _constant(v.lanes)) as (q, _):
+            some, place = masked.lanes(_constant(0), b.sub(last, q)), b.gep(target, [q])
+            sums = b.fadd(masked.load(place, some), masked.load(b.gep(source, [q]), some))
+            masked.store(sums, place, some)
+        return context.get_dummy_value()
+
+    n_ = types.intp
+    return types.void(target, target, n_, n_), codegen
+
+
 # ---------------------------------------------------------------------------- Winograd
 # Those of conv_windows, for as many neighbouring tiles of the image as a vector has lanes. In two
 # dimensions, columns are transformed first and then rows.

@@ -300,7 +300,8 @@ def _planned(a: Array, b: Array, bias: Array | None, summed: bool) -> Plan | Non
     (m, k), n, size, library = a.shape[-2:], b.shape[-1], a.itemsize, blas()
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     work = prod(stack) * m * n * k
-    if library is None or k == 1 or work < (FROM_VECTOR if m == 1 or n == 1 else FROM):
+    least = FROM_VECTOR if m == 1 or n == 1 else FROM
+    if library is None or (k == 1 and not summed) or work < least:
         return None
     shape = (m, n) if summed else (*stack, m, n)
     a, b = np.broadcast_to(a, (*stack, m, k)), np.broadcast_to(b, (*stack, k, n))

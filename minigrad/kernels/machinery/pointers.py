@@ -32,6 +32,17 @@ def on(typingctx, pointer, i):
 
 
 @intrinsic
+def start(typingctx, array):
+    """The pointer to an array's first element."""
+    pointer = types.CPointer(array.dtype)
+
+    def codegen(context, builder, signature, args):
+        return context.make_array(array)(context, builder, args[0]).data
+
+    return pointer(array), codegen
+
+
+@intrinsic
 def doubles(typingctx, address):
     """The float64s at an address."""
 

@@ -15,7 +15,7 @@ def product(a: Array, b: Array, bias: Array | None = None, summed: bool = False)
         stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         a, b = np.broadcast_to(a, (*stack, m, k)), np.broadcast_to(b, (*stack, k, n))
         a, b = np.moveaxis(a, -2, 0).reshape(m, -1), b.reshape(-1, n)
-    if k == 1:  # BLAS would pack what it reads once
+    if a.shape[-1] == 1:  # BLAS would pack what it reads once
         y: Array = a * b
     elif a.ndim > 2 and b.ndim == 2 and a.size:  # and rows that meet the same b are one matrix
         y = (a.reshape(-1, k) @ b).reshape(*a.shape[:-1], n)
