@@ -29,9 +29,12 @@ which conv_windows explains: 16 convolutions with one tap, over images of a quar
 pixel for each tile.
 
 The gradients. dx is the convolution of g with the kernel turned by 180°, its input and output
-channels exchanged, and padding dh·(KH - 1) - ph; negative padding cuts rows off. That holds for
-stride 1; other strides, and planes with fewer pixels than a vector, are left to im2col.
+channels exchanged, and padding dh·(KH - 1) - ph; negative padding cuts rows off. At stride s, the
+pixels r, r + s, … of dx are such a convolution of their own, with every s-th tap of the kernel.
 dw[o, k] = Σ_(n,j) g[n, o, j] · windows[n, off(k) + j] is the other tile.
+
+Where pixels are few and channels are many, conv_im2col's products are cheaper, as they read the
+weights once for all images: _direct_cost and _product_cost tell which.
 
 Padding is multiplied like pixels, in dx as in y: a weight of inf makes NaN where it meets zeros.
 """
@@ -39,12 +42,21 @@ Padding is multiplied like pixels, in dx as in y: a weight of inf makes NaN wher
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import product
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad.kernels.compiled import conv_im2col
-from minigrad.kernels.compiled.conv_tile import DOT_ROWS, DOT_TAPS, ROWS, VECS, VECTOR_BYTES
+from minigrad.kernels.compiled.conv_tile import (
+    DOT_ROWS,
+    DOT_TAPS,
+    FLAT_ROWS,
+    ROWS,
+    VECS,
+    VECTOR_BYTES,
+)
 from minigrad.kernels.compiled.conv_windows import (
     CALL,
     JOB,
@@ -65,6 +77,16 @@ SCRATCH = 1 << 20  # bytes of windows for a worker: about what its own cache hol
 PARTIAL = 1 << 22  # elements that all partial weight gradients may have together
 TRANSFORM = 48  # vector multiply-adds that cost what Winograd's transforms cost, a row and channel
 WORK = 8  # multiply-adds that take as long as an element of other kernels, which launch.run counts
+
+
+# What the forms cost, in vector multiply-adds: rough, and the same on every processor, as all of it
+# is vectors. It only has to tell apart forms that differ much.
+STREAMED = 2  # reading a vector of weights that no worker's cache keeps from image to image
+ROW = 50  # a row of pixels that is copied, to windows or to columns
+COPIED = 3  # a vector of pixels that is copied, beyond that
+GEMM = 1.6  # a vector multiply-add of BLAS, which packs its matrices first
+DOT = 2  # a vector multiply-add of the weights' gradient
+CALL_BLAS = 750
 
 
 class Plan(NamedTuple):
@@ -168,6 +190,50 @@ def _winograd_pays(C: int, O: int, out: Pair, settings: tuple[Pair, ...], dtype:
     return tiles >= lanes and C * O * saved > TRANSFORM * lanes * (C + O) * out[0]
 
 
+@lru_cache(1024)
+def _direct_cost(
+    tasks: int, C: int, O: int, kernel: Pair, out: Pair, winograd: bool, itemsize: int
+) -> float:
+    """Of `tasks` images (of a group each) of C channels, as vector multiply-adds."""
+    lanes, taps, (OH, OW) = VECTOR_BYTES // itemsize, C * kernel[0] * kernel[1], out
+    if lanes > OH * OW or not taps:
+        return inf
+    outputs = max(-(-O // ROWS) * ROWS, 1) if O > FLAT_ROWS else FLAT_ROWS
+    if winograd:
+        tiles = -(-(-(-OH // 2) * -(-OW // 2)) // lanes)
+        tiles += STREAMED if 16 * O * C * itemsize > SCRATCH else 0
+        return tasks * (16 * outputs * C * tiles + TRANSFORM * (C + O) * OH)
+    vectors = -(-OH * OW // lanes) + (STREAMED if O * taps * itemsize > SCRATCH else 0)
+    return tasks * (outputs * taps * vectors + _windows_cost(C, kernel, out, lanes))
+
+
+def _windows_cost(C: int, kernel: Pair, out: Pair, lanes: int) -> float:
+    return C * kernel[1] * (out[0] + kernel[0] - 1) * (ROW + COPIED * out[1] / lanes)
+
+
+@lru_cache(1024)
+def _weights_cost(tasks: int, C: int, O: int, kernel: Pair, out: Pair, itemsize: int) -> float:
+    """The same of the weights' gradient, whose tile reads both factors from memory."""
+    lanes, taps = VECTOR_BYTES // itemsize, C * kernel[0] * kernel[1]
+    if out[0] * out[1] < lanes or not taps:
+        return inf
+    products = -(-O // DOT_ROWS) * DOT_ROWS * taps * -(-out[0] * out[1] // lanes)
+    return tasks * (DOT * products + _windows_cost(C, kernel, out, lanes))
+
+
+@lru_cache(1024)
+def _product_cost(N: int, G: int, C: int, O: int, kernel: Pair, out: Pair, itemsize: int) -> float:
+    """The same of conv_im2col's product, its columns made of the C channels of a group."""
+    lanes, taps, pixels = VECTOR_BYTES // itemsize, C * kernel[0] * kernel[1], out[0] * out[1]
+    together = conv_im2col.at_once(N, pixels, taps)
+    cost = N * G * O * taps * pixels / lanes * GEMM + CALL_BLAS * G * (1 if together else N)
+    if kernel != (1, 1):
+        cost += N * G * taps * out[0] * (ROW + COPIED * out[1] / lanes)
+    if together:
+        cost += N * G * (O + C) * (ROW + COPIED * pixels / lanes)
+    return cost
+
+
 def _start(
     function: Any, plan: Plan, result: Array, work: int, arrays: dict[str, Array], **sizes: int
 ) -> None:
@@ -251,13 +317,15 @@ def conv2d(
     (_, _, H, W), (O, Cg, KH, KW) = x.shape, w.shape
     OH = output_size(H, KH, stride[0], padding[0], dilation[0])
     OW = output_size(W, KW, stride[1], padding[1], dilation[1])
-    grouped = w.reshape(groups, O // groups, Cg, KH, KW)
-    y = _convolve(x, grouped, bias, (OH, OW), stride, padding, dilation)
-    if y is None:
-        y = conv_im2col.conv2d(x, w, stride, padding, dilation, groups)
-        if bias is not None:
-            y += bias.reshape(-1, 1, 1)
-    return y
+    N, G, sizes = len(x), groups, (Cg, O // groups, (KH, KW), (OH, OW))
+    winograd = _winograd_pays(*sizes[:2], (OH, OW), ((KH, KW), stride, dilation), x.dtype)
+    cost = _direct_cost(N * G, *sizes, winograd, x.itemsize)
+    if cost < _product_cost(N, G, *sizes, x.itemsize):
+        grouped = w.reshape(groups, O // groups, Cg, KH, KW)
+        y = _convolve(x, grouped, bias, (OH, OW), stride, padding, dilation)
+        if y is not None:
+            return y
+    return conv_im2col.conv2d(x, w, stride, padding, dilation, groups, bias)
 
 
 def conv2d_input_grad(
@@ -270,14 +338,57 @@ def conv2d_input_grad(
     groups: int,
 ) -> Array:
     """Equation (CONV 2): dx of shape x_shape from g (N, O, OH, OW)."""
-    (_, _, H, W), (O, Cg, KH, KW) = x_shape, w.shape
-    if stride == (1, 1):
-        turned = w.reshape(groups, O // groups, Cg, KH, KW).swapaxes(1, 2)[..., ::-1, ::-1]
-        around = (dilation[0] * (KH - 1) - padding[0], dilation[1] * (KW - 1) - padding[1])
-        dx = _convolve(g, turned, None, (H, W), stride, around, dilation)
-        if dx is not None:
-            return dx
-    return conv_im2col.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)
+    (N, _, H, W), (O, Cg, KH, KW), G = x_shape, w.shape, groups
+    OH, OW = g.shape[2:]
+    # What the largest residue costs, and how many there are.
+    size = (-(-H // stride[0]), -(-W // stride[1]))
+    taps = (-(-KH // stride[0]), -(-KW // stride[1]))
+    winograd = _winograd_pays(O // G, Cg, size, (taps, (1, 1), dilation), g.dtype)
+    cost = _direct_cost(N * G, O // G, Cg, taps, size, winograd, g.itemsize)
+    cost *= min(KH, stride[0]) * min(KW, stride[1])
+    if cost >= _product_cost(N, G, Cg, O // G, (KH, KW), (OH, OW), g.itemsize):
+        return conv_im2col.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)
+    turned = w.reshape(G, O // G, Cg, KH, KW).swapaxes(1, 2)
+    parts = {}
+    for rh, rw in product(range(min(H, stride[0])), range(min(W, stride[1]))):
+        rows = _residue(rh, H, KH, stride[0], padding[0], dilation[0])
+        columns = _residue(rw, W, KW, stride[1], padding[1], dilation[1])
+        if not rows.taps or not columns.taps:
+            continue
+        some = turned[..., rows.taps, :][..., columns.taps]
+        around, apart = (rows.padding, columns.padding), (rows.dilation, columns.dilation)
+        part = _convolve(g, some, None, (rows.size, columns.size), (1, 1), around, apart)
+        if part is None:
+            return conv_im2col.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)
+        parts[rh, rw] = part
+    if stride == (1, 1) and parts:
+        return parts[0, 0]
+    dx = empty(x_shape, g.dtype)
+    if len(parts) < min(H, stride[0]) * min(W, stride[1]):
+        dx[...] = 0
+    for (rh, rw), part in parts.items():
+        conv_im2col.place(part, dx, (rh, rw), stride)
+    return dx
+
+
+class _Residue(NamedTuple):
+    """The pixels r, r + stride, … of dx along an axis, as a convolution of g at stride 1."""
+
+    taps: list[int]  # of the kernel, in its order
+    size: int
+    padding: int
+    dilation: int
+
+
+@lru_cache(1024)
+def _residue(r: int, n: int, k: int, stride: int, padding: int, dilation: int) -> _Residue:
+    """Pixel r + i·stride of x meets tap a in output pixel p where r + i·stride + padding
+    - a·dilation = p·stride. So a is a tap of these pixels if the stride divides r + padding -
+    a·dilation, and then p = i + that quotient, which falls by `dilation` from tap to tap."""
+    met = [a for a in reversed(range(k)) if (r + padding - a * dilation) % stride == 0]
+    steps = [(r + padding - a * dilation) // stride for a in met]
+    apart = steps[1] - steps[0] if len(steps) > 1 else 1
+    return _Residue(met, -(-(n - r) // stride), -steps[0] if steps else 0, apart)
 
 
 def conv2d_weight_grad(
@@ -292,10 +403,13 @@ def conv2d_weight_grad(
     """Equation (CONV 3): dw of shape w_shape from g (N, O, OH, OW) and x (N, C, H, W)."""
     (N, _, OH, OW), (_, _, H, W), dtype, G = g.shape, x.shape, g.dtype, groups
     O, C, KH, KW = w_shape[0] // G, *w_shape[1:]
-    # Each share of the images has a partial dw. Large weights get few shares, and so that there
-    # are tasks enough, the channels are split into parts.
-    shares = max(1, min(N, TASKS, PARTIAL // max(1, G * O * C * KH * KW)))
-    parts = next((p for p in range(1, C + 1) if C % p == 0 and shares * G * p >= TASKS), max(1, C))
+    sizes = (C, O, (KH, KW), (OH, OW), g.itemsize)
+    if _weights_cost(N * G, *sizes) >= _product_cost(N, G, *sizes):
+        return conv_im2col.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
+    # So that there are tasks enough, the channels are split into parts. Where they are few, the
+    # images are split into shares, too, each of which has a partial dw.
+    parts = max(p for p in range(1, TASKS + 1) if C % p == 0)
+    shares = max(1, min(N, -(-TASKS // (G * parts)), PARTIAL // max(1, G * O * C * KH * KW)))
     C //= parts
     settings = (stride, padding, dilation, dtype.itemsize)
     plan = _direct(TASKS, C, (H, W), (OH, OW), (KH, KW), *settings)

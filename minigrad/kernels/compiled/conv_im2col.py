@@ -19,7 +19,7 @@ import numpy as np
 from numba import prange
 from numba.np.numpy_support import carray
 
-from minigrad.kernels.compiled.conv_tile import columns_to_row, row_to_columns
+from minigrad.kernels.compiled.conv_tile import add_to_row, copy_row
 from minigrad.kernels.compiled.products import product
 from minigrad.kernels.machinery.arrays import Array, Pair, pairs_array
 from minigrad.kernels.machinery.launch import exact, exact_kernel, ready, run, threaded
@@ -52,18 +52,11 @@ def _image_to_columns(lo, hi, x, where, met, cols):
                 w0, q0, q1 = met[1, b]
                 for p in range(OH):
                     target = on(columns, start + p * OW)
-                    if p < p0 or p >= p1:
-                        row_to_columns(target, image, 0, 0, OW)
-                        continue
-                    source = on(image, ((n * C + c) * H + h0 + p * sh) * W + w0)
-                    if sw == 1:
-                        row_to_columns(target, source, q0, q1, OW)
+                    if p0 <= p < p1:
+                        source = on(image, ((n * C + c) * H + h0 + p * sh) * W + w0)
+                        copy_row(target, source, sw, q0, q1, OW)
                     else:
-                        row, pixels = carray(target, OW), carray(source, W * sw)
-                        row[:q0] = 0
-                        row[q1:] = 0
-                        for q in range(q0, q1):
-                            row[q] = pixels[q * sw]
+                        copy_row(target, image, 1, 0, 0, OW)
                 start += steps[1]
 
 
@@ -85,12 +78,23 @@ def _columns_to_image(lo, hi, x, where, met, cols):
                     source = on(columns, start + p * OW)
                     target = on(image, ((n * C + c) * H + h0 + p * sh) * W + w0)
                     if sw == 1:
-                        columns_to_row(target, source, q0, q1)
+                        add_to_row(target, source, q0, q1)
                     else:
                         row, pixels = carray(source, OW), carray(target, W * sw)
                         for q in range(q0, q1):
                             pixels[q * sw] += row[q]
                 start += steps[1]
+
+
+@exact_kernel
+def _place(lo, hi, part, x, where):
+    """x[t, r::s, …] = part[t], residues and strides of which are in `where`."""
+    (rh, rw), (sh, sw) = where
+    for t in range(lo, hi):
+        for p in range(part.shape[1]):
+            row, target = part[t, p], x[t, rh + p * sh]
+            for q in range(row.size):
+                target[rw + q * sw] = row[q]
 
 
 @exact_kernel
@@ -115,6 +119,12 @@ def _columns_to_image_p(tasks, *args):
 
 
 @threaded
+def _place_p(tasks, *args):
+    for t in prange(tasks):
+        _place(np.int64(t), np.int64(t) + 1, *args)
+
+
+@threaded
 def _exchange_p(tasks, *args):
     for t in prange(tasks):
         _exchange(np.int64(t), np.int64(t) + 1, *args)
@@ -125,7 +135,12 @@ def _same_pixels(kernel: Pair, stride: Pair, padding: Pair, size: Pair, out: Pai
     return kernel == (1, 1) and stride == (1, 1) and padding == (0, 0) and size == out
 
 
-def _at_once(images: int, pixels: int, summands: int) -> bool:
+def _whole(kernel: Pair, padding: Pair, size: Pair, groups: int) -> bool:
+    """Whether the one window is the whole image, so that this is a linear layer."""
+    return kernel == size and padding == (0, 0) and groups == 1
+
+
+def at_once(images: int, pixels: int, summands: int) -> bool:
     """Whether all images are columns of one product."""
     return images > 1 and pixels < summands
 
@@ -176,15 +191,15 @@ def _met(
 
 def _columns(
     x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, out: Pair, groups: int,
-    at_once: bool,
+    once: bool,
 ) -> Array:  # fmt: skip
     """The windows of x (N, C, H, W)."""
     N, C, H, W = x.shape
     x, rows = ready(x, x.dtype), C // groups * kernel[0] * kernel[1]
     if _same_pixels(kernel, stride, padding, (H, W), out):
-        shape = (groups, rows, N * H * W) if at_once else (N, groups, rows, H * W)
-        return (_exchanged(x) if at_once else x).reshape(shape)
-    cols = _empty(x.shape, rows, out, groups, at_once, x.dtype)
+        shape = (groups, rows, N * H * W) if once else (N, groups, rows, H * W)
+        return (_exchanged(x) if once else x).reshape(shape)
+    cols = _empty(x.shape, rows, out, groups, once, x.dtype)
     where = pairs_array(kernel, out, stride, cols.steps, (C, N))
     met = _met((H, W), kernel, stride, padding, dilation, out)
     args = (x.reshape(N * C, H, W), where, met, _flat(cols.array))
@@ -198,19 +213,29 @@ def _flat(cols: Array) -> Array:
     return whole.reshape(-1)
 
 
+def place(part: Array, x: Array, residue: Pair, stride: Pair) -> None:
+    """x[:, :, rh::sh, rw::sw] = part."""
+    planes, where = len(x) * x.shape[1], pairs_array(residue, stride)
+    args = (part.reshape(planes, *part.shape[2:]), x.reshape(planes, *x.shape[2:]), where)
+    run(_place, _place_p, planes, part.size, *args)
+
+
 def conv2d(
     x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int,
     bias: Array | None = None,
 ) -> Array:  # fmt: skip
     """Cross-correlate x (N, C, H, W) with w (O, C/groups, KH, KW): (N, O, OH, OW), (CONV 1)."""
     (N, _, H, W), (O, Cg, KH, KW), G = x.shape, w.shape, groups
+    if _whole((KH, KW), padding, (H, W), G):
+        rows, columns = x.reshape(N, Cg * KH * KW), w.reshape(O, Cg * KH * KW).T
+        return product(rows, columns, bias).reshape(N, O, 1, 1)
     OH = output_size(H, KH, stride[0], padding[0], dilation[0])
     OW = output_size(W, KW, stride[1], padding[1], dilation[1])
-    at_once = _at_once(N, OH * OW, Cg * KH * KW)
-    cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, at_once)
+    once = at_once(N, OH * OW, Cg * KH * KW)
+    cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, once)
     of_group = None if bias is None or G > 1 else bias[:, None]
     y = product(w.reshape(G, O // G, Cg * KH * KW), cols, of_group)
-    y = _exchanged(y.reshape(O, N, OH, OW)) if at_once else y.reshape(N, O, OH, OW)
+    y = _exchanged(y.reshape(O, N, OH, OW)) if once else y.reshape(N, O, OH, OW)
     if bias is not None and of_group is None:
         y += bias.reshape(-1, 1, 1)
     return y
@@ -222,13 +247,15 @@ def conv2d_input_grad(
 ) -> Array:  # fmt: skip
     """Equation (CONV 2): dx of shape x_shape from g (N, O, OH, OW)."""
     (N, C, H, W), (O, Cg, KH, KW), (OH, OW), G = x_shape, w.shape, g.shape[2:], groups
-    at_once, g = _at_once(N, OH * OW, Cg * KH * KW), ready(g, g.dtype)
+    once, g = at_once(N, OH * OW, Cg * KH * KW), ready(g, g.dtype)
+    if _whole((KH, KW), padding, (H, W), G):
+        return product(g.reshape(N, O), w.reshape(O, Cg * KH * KW)).reshape(x_shape)
     wt = w.reshape(G, O // G, Cg * KH * KW).swapaxes(1, 2)
-    shape = (G, O // G, N * OH * OW) if at_once else (N, G, O // G, OH * OW)
-    cols = product(wt, (_exchanged(g) if at_once else g).reshape(shape))
-    steps = (OH * OW, N * OH * OW) if at_once else (C * KH * KW * OH * OW, OH * OW)
+    shape = (G, O // G, N * OH * OW) if once else (N, G, O // G, OH * OW)
+    cols = product(wt, (_exchanged(g) if once else g).reshape(shape))
+    steps = (OH * OW, N * OH * OW) if once else (C * KH * KW * OH * OW, OH * OW)
     if _same_pixels((KH, KW), stride, padding, (H, W), (OH, OW)):
-        return _exchanged(cols.reshape(C, N, H, W)) if at_once else cols.reshape(x_shape)
+        return _exchanged(cols.reshape(C, N, H, W)) if once else cols.reshape(x_shape)
     dx = empty((N * C, H, W), cols.dtype)
     where = pairs_array((KH, KW), (OH, OW), stride, steps, (C, N))
     met = _met((H, W), (KH, KW), stride, padding, dilation, (OH, OW))
@@ -243,9 +270,11 @@ def conv2d_weight_grad(
 ) -> Array:  # fmt: skip
     """Equation (CONV 3): dw of shape w_shape from g (N, O, OH, OW) and x (N, C, H, W)."""
     (N, O, OH, OW), (_, Cg, KH, KW), G = g.shape, w_shape, groups
-    at_once, g = _at_once(N, OH * OW, Cg * KH * KW), ready(g, g.dtype)
-    cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, at_once).swapaxes(-1, -2)
-    if at_once:
+    once, g = at_once(N, OH * OW, Cg * KH * KW), ready(g, g.dtype)
+    if _whole((KH, KW), padding, x.shape[2:], G):
+        return product(g.reshape(N, O).T, x.reshape(N, Cg * KH * KW)).reshape(w_shape)
+    cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, once).swapaxes(-1, -2)
+    if once:
         return product(_exchanged(g).reshape(G, O // G, N * OH * OW), cols).reshape(w_shape)
     gs = g.reshape(N, G, O // G, OH * OW)
     if G == 1:

@@ -227,32 +227,8 @@ def copy(typingctx, target, source, n):
     return types.void(target, target, types.intp), codegen
 
 
-@intrinsic
-def clear(typingctx, target, n):
-    """n zeros to target."""
-
-    def codegen(context, builder, signature, args):
-        size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
-        cgutils.memset(builder, args[0], builder.mul(args[1], _constant(size)), 0)
-        return context.get_dummy_value()
-
-    return types.void(target, types.intp), codegen
-
-
-@intrinsic
-def move(typingctx, target, source):
-    """One vector from source to target."""
-
-    def codegen(context, builder, signature, args):
-        v = _Vectors(builder, signature.args[0].dtype)
-        v.store(v.load(args[1], _constant(0)), args[0], _constant(0))
-        return context.get_dummy_value()
-
-    return types.void(target, target), codegen
-
-
-# ---------------------------------------------------------------------------- im2col
-# Rows of columns are short, seldom a multiple of a vector: masks leave alone what is beside them.
+# ---------------------------------------------------------------------------- rows of pixels
+# They are short and seldom a multiple of a vector: masks leave alone what is beside them.
 
 
 class _Masked:
@@ -265,7 +241,12 @@ class _Masked:
         kind = f"v{v.lanes}f{8 * v.bytes}.p0"
         load = ir.FunctionType(v.type, [pointer, _I32, mask, v.type])
         store = ir.FunctionType(ir.VoidType(), [v.type, pointer, _I32, mask])
+        spread = ir.VectorType(pointer, v.lanes)
+        gather = ir.FunctionType(v.type, [spread, _I32, mask, v.type])
         self._load = get(module, load, f"llvm.masked.load.{kind}")
+        self._gather = get(
+            module, gather, f"llvm.masked.gather.v{v.lanes}f{8 * v.bytes}.v{v.lanes}p0"
+        )
         self._store = get(module, store, f"llvm.masked.store.{kind}")
         self._align = ir.Constant(_I32, v.bytes)
         self._lanes = ir.Constant(ir.VectorType(_I32, v.lanes), list(range(v.lanes)))
@@ -280,29 +261,62 @@ class _Masked:
     def load(self, pointer: Any, mask: Any) -> Any:
         return self.v.b.call(self._load, [pointer, self._align, mask, self.v.zero])
 
+    def gather(self, pointer: Any, step: Any, mask: Any) -> Any:
+        """Elements that lie `step` apart."""
+        b, v = self.v.b, self.v
+        numbers = ir.Constant(ir.VectorType(_I64, v.lanes), [i * v.bytes for i in range(v.lanes)])
+        places = b.add(v.broadcast(b.ptrtoint(pointer, _I64)), b.mul(numbers, v.broadcast(step)))
+        spread = b.inttoptr(places, ir.VectorType(pointer.type, v.lanes))
+        return b.call(self._gather, [spread, self._align, mask, v.zero])
+
     def store(self, value: Any, pointer: Any, mask: Any) -> None:
         self.v.b.call(self._store, [value, pointer, self._align, mask])
 
 
 @intrinsic
-def row_to_columns(typingctx, target, source, first, last, n):
-    """target[q] = source[q] for first <= q < last, else 0, for q < n."""
+def copy_row(typingctx, target, source, step, first, last, n):
+    """target[q] = source[q·step] for first <= q < last, else 0, for q < n."""
 
     def codegen(context, b, signature, args):
-        target, source, first, last, n = args
+        target, source, step, first, last, n = args
         v = _Vectors(b, signature.args[0].dtype)
         masked, zero = _Masked(v), _constant(0)
-        with cgutils.for_range_slice(b, zero, n, _constant(v.lanes)) as (q, _):
-            row = masked.load(b.gep(source, [q]), masked.lanes(b.sub(first, q), b.sub(last, q)))
-            masked.store(row, b.gep(target, [q]), masked.lanes(zero, b.sub(n, q)))
+
+        def copy(load):
+            with cgutils.for_range_slice(b, zero, n, _constant(v.lanes)) as (q, _):
+                row = load(q, b.sub(first, q), b.sub(last, q))
+                masked.store(row, b.gep(target, [q]), masked.lanes(zero, b.sub(n, q)))
+
+        def every_one(q, first, last):
+            return masked.load(b.gep(source, [q]), masked.lanes(first, last))
+
+        def every_second(q, first, last):
+            parts = []
+            for i in (0, v.lanes):
+                low, high = (b.sub(b.mul(x, _constant(2)), _constant(i)) for x in (first, last))
+                start = b.gep(source, [b.add(b.mul(q, _constant(2)), _constant(i))])
+                parts.append(masked.load(start, masked.lanes(low, b.sub(high, _constant(1)))))
+            return v.shuffle(*parts, range(0, 2 * v.lanes, 2))
+
+        def others(q, first, last):
+            return masked.gather(b.gep(source, [b.mul(q, step)]), step, masked.lanes(first, last))
+
+        with b.if_else(b.icmp_signed("==", step, _constant(1)), likely=True) as (one, more):
+            with one:
+                copy(every_one)
+            with more, b.if_else(b.icmp_signed("==", step, _constant(2))) as (two, rest):
+                with two:
+                    copy(every_second)
+                with rest:
+                    copy(others)
         return context.get_dummy_value()
 
     n_ = types.intp
-    return types.void(target, target, n_, n_, n_), codegen
+    return types.void(target, target, n_, n_, n_, n_), codegen
 
 
 @intrinsic
-def columns_to_row(typingctx, target, source, first, last):
+def add_to_row(typingctx, target, source, first, last):
     """target[q] += source[q] for first <= q < last."""
 
     def codegen(context, b, signature, args):

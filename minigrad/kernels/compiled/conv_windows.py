@@ -36,15 +36,14 @@ from minigrad.kernels.compiled.conv_tile import (
     FLAT_VECS,
     ROWS,
     VECS,
-    clear,
     copy,
+    copy_row,
     dot_tile,
     filter_transform,
     flat,
     flat_end,
     input_transform_columns,
     input_transform_rows,
-    move,
     output_transform_columns,
     output_transform_rows,
     wide,
@@ -68,23 +67,11 @@ JOB = np.dtype(
 # ---------------------------------------------------------------------------- windows
 
 
-@exact
-def _copy(target, source, n, lanes, room):
-    """n elements. Whole vectors are moved if so much may be read, and the last of them may write
-    beyond the n elements: what belongs there is written later."""
-    if n + lanes <= room:
-        for j in range(0, n, lanes):
-            move(on(target, j), on(source, j))
-    else:
-        copy(target, source, n)
-
-
 @cold
-def _fill(image, room, band, job, out):
+def _fill(image, band, job, out):
     """The windows (R, KW, C, M, S) of image (C, H, W) for a band; conv says what they are.
 
-    Rows m0..m1-1 of a window meet the image, m0 its row `top`; columns q0..q1-1 likewise. From
-    `image` on, `room` elements may be read. Behind the windows a vector may be written.
+    Rows m0..m1-1 of a window meet the image, m0 its row `top`; columns q0..q1-1 likewise.
     """
     H, W, M, S, R, KW, sh, sw = job.H, job.W, job.M, job.S, job.R, job.KW, job.sh, job.sw
     rows, columns = carray(at(job.rows, 0), (job.bands, R, 3)), carray(at(job.columns, 0), (KW, 3))
@@ -92,26 +79,13 @@ def _fill(image, room, band, job, out):
         top, m0, m1 = rows[band, r, 0], rows[band, r, 1], rows[band, r, 2]
         for b in range(KW):
             left, q0, q1 = columns[b, 0], columns[b, 1], columns[b, 2]
-            # Where rows of the plane and of the window are equally long, all of them are one long
-            # copy, after which the columns beside the image are cleared.
-            long = sh == 1 and sw == 1 and S == W and m0 < m1 and q0 < q1
-            n = (m1 - m0 - 1) * S + q1 - q0 if long else q1 - q0
             for c in range(job.C):
-                if m0 > 0:
-                    clear(out, m0 * S)
-                for m in range(m0, m0 + 1 if long else m1):
-                    skip, target = (c * H + top + (m - m0) * sh) * W + left, on(out, m * S + q0)
-                    if sw == 1:
-                        _copy(target, on(image, skip), n, job.lanes, room - skip)
+                source = on(image, (c * H + top - m0 * sh) * W + left - q0 * sw)
+                for m in range(M):
+                    if m0 <= m < m1:
+                        copy_row(on(out, m * S), on(source, m * sh * W), sw, q0, q1, S)
                     else:
-                        row, pixels = carray(target, n), carray(on(image, skip), n * sw)
-                        for q in range(n):
-                            row[q] = pixels[q * sw]
-                if m1 < M:
-                    clear(on(out, m1 * S), (M - m1) * S)
-                for m in range(m0, m1):
-                    for q in range(S - (q1 - q0)):  # the columns beside those copied
-                        clear(on(out, m * S + (q if q < q0 else q + q1 - q0)), 1)
+                        copy_row(on(out, m * S), image, 1, 0, 0, S)
                 out = on(out, M * S)
 
 
@@ -238,12 +212,12 @@ def convolve(s, jobs, y):
     offsets, images = at(job.offsets, 0), at(job.images, y)
     windows = on(at(job.scratch, y), s * job.room)
     carray(windows, job.room)[job.size :] = 1
-    elements, tasks = job.N * job.G * job.C * job.H * job.W, job.N * job.G * bands
+    tasks = job.N * job.G * bands
     for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
         i, band = t // bands, t % bands
         row0, row1 = band * job.OH // bands, (band + 1) * job.OH // bands
         skip = i * job.C * job.H * job.W
-        _fill(on(images, skip), elements - skip, band, job, windows)
+        _fill(on(images, skip), band, job, windows)
         weights = on(at(job.weights, y), i % job.G * _blocks(O) * taps)
         result = on(y, i * O * L + row0 * OW)
         _tiles(windows, offsets, taps, weights, (row1 - row0) * OW, O, job.lanes, result, L)
@@ -264,12 +238,12 @@ def convolve_winograd(s, jobs, y):
     products = on(components, 16 * (C * most + lanes))
     spare = on(products, 16 * O * most + lanes)
     bad = carray(at(job.bad, 0), job.N * job.G)
-    elements, tasks = job.N * job.G * C * job.H * job.W, job.N * job.G * bands
+    tasks = job.N * job.G * bands
     for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
         i, band = t // bands, t % bands
         row0, row1 = band * job.tile_rows // bands, (band + 1) * job.tile_rows // bands
         tiles, skip, g = (row1 - row0) * Q, i * C * job.H * job.W, i % job.G
-        _fill(on(images, skip), elements - skip, band, job, windows)
+        _fill(on(images, skip), band, job, windows)
         _input_transform(windows, job, columns, components)
         for k in range(16):
             x, d = on(components, k * (C * most + lanes)), on(products, k * O * tiles)
@@ -306,7 +280,7 @@ def weight_gradient(s, jobs, partial):
                 for i in range(count):
                     skip = ((n + i) * gp + part) * plane
                     out = on(windows, i * job.size)
-                    _fill(on(images, skip), N * gp * plane - skip, band, job, out)
+                    _fill(on(images, skip), band, job, out)
                 for k in range(0, taps, DOT_TAPS):
                     for o in range(0, O, DOT_ROWS):
                         dot_tile(
