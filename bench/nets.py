@@ -34,7 +34,7 @@ def vgg11(nn: Any) -> Any:
 def resnet(nn: Any) -> Any:
     """Four stages of two blocks each, as in ResNet-18."""
 
-    class Block(nn.Module):  # type: ignore[name-defined, misc]
+    class Block(nn.Module):  # type: ignore[misc]
         def __init__(self, i: int, o: int, stride: int) -> None:
             super().__init__()
             self.way = nn.Sequential(
@@ -57,7 +57,7 @@ def resnet(nn: Any) -> Any:
 def mobilenet(nn: Any) -> Any:
     """Inverted residuals, as in MobileNetV2."""
 
-    class Block(nn.Module):  # type: ignore[name-defined, misc]
+    class Block(nn.Module):  # type: ignore[misc]
         def __init__(self, i: int, o: int, stride: int, factor: int) -> None:
             super().__init__()
             wide = i * factor
@@ -84,7 +84,7 @@ def mobilenet(nn: Any) -> Any:
 def mixer(nn: Any) -> Any:
     """An MLP-Mixer on 64 patches of 4 x 4, of four layers."""
 
-    class Block(nn.Module):  # type: ignore[name-defined, misc]
+    class Block(nn.Module):  # type: ignore[misc]
         def __init__(self, tokens: int, channels: int) -> None:
             super().__init__()
             self.first, self.second = nn.LayerNorm(channels), nn.LayerNorm(channels)
@@ -97,7 +97,7 @@ def mixer(nn: Any) -> Any:
             x = x + self.tokens(self.first(x).transpose(1, 2)).transpose(1, 2)
             return x + self.channels(self.second(x))
 
-    class Mixer(nn.Module):  # type: ignore[name-defined, misc]
+    class Mixer(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.patches = nn.Conv2d(3, 128, 4, 4)

@@ -273,11 +273,11 @@ def conv2d_weight_grad(
     once, g = at_once(N, OH * OW, Cg * KH * KW), ready(g, g.dtype)
     if _whole((KH, KW), padding, x.shape[2:], G):
         return product(g.reshape(N, O).T, x.reshape(N, Cg * KH * KW)).reshape(w_shape)
-    cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, once).swapaxes(-1, -2)
-    if once:
-        return product(_exchanged(g).reshape(G, O // G, N * OH * OW), cols).reshape(w_shape)
-    gs = g.reshape(N, G, O // G, OH * OW)
-    if G == 1:
-        return product(gs[:, 0], cols[:, 0], summed=True).reshape(w_shape)
-    dw: Array = product(gs, cols).sum(0)
-    return dw.reshape(w_shape)
+    cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, once)
+    shape = (G, O // G, N * OH * OW) if once else (N, G, O // G, OH * OW)
+    gt = (_exchanged(g) if once else g).reshape(shape).swapaxes(-1, -2)
+    if G == 1 and not once:
+        dw = product(cols[:, 0], gt[:, 0], summed=True)
+    else:  # dwᵀ, as BLAS is quicker at products of more rows than columns
+        dw = product(cols, gt) if once else product(cols, gt).sum(0)
+    return ready(dw.swapaxes(-1, -2), dw.dtype).reshape(w_shape)

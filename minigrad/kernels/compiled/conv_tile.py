@@ -296,7 +296,7 @@ def copy_row(typingctx, target, source, step, first, last, n):
                 low, high = (b.sub(b.mul(x, _constant(2)), _constant(i)) for x in (first, last))
                 start = b.gep(source, [b.add(b.mul(q, _constant(2)), _constant(i))])
                 parts.append(masked.load(start, masked.lanes(low, b.sub(high, _constant(1)))))
-            return v.shuffle(*parts, range(0, 2 * v.lanes, 2))
+            return v.shuffle(parts[0], parts[1], range(0, 2 * v.lanes, 2))
 
         def others(q, first, last):
             return masked.gather(b.gep(source, [b.mul(q, step)]), step, masked.lanes(first, last))
