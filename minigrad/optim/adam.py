@@ -82,6 +82,7 @@ class Adam(Optimizer):
         beta1, beta2 = map(float, group["betas"])
         decoupled, maximize = bool(group["decoupled_weight_decay"]), bool(group["maximize"])
         amsgrad = bool(group["amsgrad"])
+        together: dict[Any, list[Any]] = {}  # by dtype
         for p, data, grad in entries:
             known = self.state.setdefault(p, {})
             if not known:
@@ -102,8 +103,14 @@ class Adam(Optimizer):
                 largest = known["max_exp_avg_sq"].array
                 _amsgrad_step_(data, d, m, v, largest, lr, beta1, beta2, eps, t)
             else:
-                step_ = kernels.backend_for(data).adam_step_
-                step_(data, grad, m, v, lr, beta1, beta2, eps, decay, t, decoupled, maximize)
+                together.setdefault(data.dtype, []).append((data, grad, m, v, t))
+        for work in together.values():
+            params, grads, means, squares, steps = map(list, zip(*work, strict=True))
+            kernels.backend_for(params[0]).adam_step_(
+                params, grads, means, squares, lr, beta1, beta2, eps, decay, steps, decoupled,
+                maximize,
+            )  # fmt: skip
+        for _, data, _ in entries:
             changes.note_change(data)
 
 

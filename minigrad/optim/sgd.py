@@ -74,19 +74,25 @@ class SGD(Optimizer):
         lr, momentum = float(group["lr"]), float(group["momentum"])
         dampening, weight_decay = float(group["dampening"]), float(group["weight_decay"])
         nesterov, maximize = bool(group["nesterov"]), bool(group["maximize"])
-        state, note_change = self.state, changes.note_change
-        dtype, step_, rate = None, None, None
-        for p, data, grad in entries:
-            if step_ is None or data.dtype is not dtype:
-                dtype, step_ = data.dtype, kernels.backend_for(data).sgd_step_
-                rate = np.array(lr, dtype)  # numpy computes faster with it than with a plain number
-            buf, damp = None, dampening
-            if momentum:
-                known = state.setdefault(p, {})
-                buffer = known.get("momentum_buffer")
-                if buffer is None:  # b ← d is momentum·0 + (1 - 0)·d
-                    buffer = known["momentum_buffer"] = wrap(np.zeros_like(data, order="C"))
-                    damp = 0.0
-                buf = buffer.array
-            step_(data, grad, buf, rate, momentum, damp, weight_decay, nesterov, maximize)
-            note_change(data)
+        for dtype in dict.fromkeys(data.dtype for _, data, _ in entries):
+            params, grads, buffers, damps = [], [], [], []
+            for p, data, grad in entries:
+                if data.dtype != dtype:
+                    continue
+                buf, damp = None, dampening
+                if momentum:
+                    known = self.state.setdefault(p, {})
+                    buffer = known.get("momentum_buffer")
+                    if buffer is None:  # b ← d is momentum·0 + (1 - 0)·d
+                        buffer = known["momentum_buffer"] = wrap(np.zeros_like(data, order="C"))
+                        damp = 0.0
+                    buf = buffer.array
+                params.append(data)
+                grads.append(grad)
+                buffers.append(buf)
+                damps.append(damp)
+            kernels.backend_for(params[0]).sgd_step_(
+                params, grads, buffers, lr, momentum, damps, weight_decay, nesterov, maximize
+            )
+        for _, data, _ in entries:
+            changes.note_change(data)

@@ -296,21 +296,21 @@ def test_in_place_kernels_give_the_same_floats(dtype: object, how: str) -> None:
             laid_out(draw(5, 4, dtype=dtype, seed=s) ** 2, how) for s in range(2)
         ]
 
-    for options in ((0.1, 0.9, 0, 0.01, True, False), (0.1, 0.9, 0.1, 0, False, True)):
+    for options in ((0.1, 0.9, [0], 0.01, True, False), (0.1, 0.9, [0.1], 0, False, True)):
         (p, g, m, _), (p2, g2, m2, _) = arrays(), arrays()
-        reference.sgd_step_(p, g, m, *options)
-        compiled.sgd_step_(p2, g2, m2, *options)
+        reference.sgd_step_([p], [g], [m], *options)
+        compiled.sgd_step_([p2], [g2], [m2], *options)
         np.testing.assert_array_equal(p, p2)
         np.testing.assert_array_equal(m, m2)
         assert not np.array_equal(p, arrays()[0])
-    reference.sgd_step_(p, g, None, 0.1, 0, 0, 0, False, False)
-    compiled.sgd_step_(p2, g2, None, 0.1, 0, 0, 0, False, False)
+    reference.sgd_step_([p], [g], [None], 0.1, 0, [0], 0, False, False)
+    compiled.sgd_step_([p2], [g2], [None], 0.1, 0, [0], 0, False, False)
     np.testing.assert_array_equal(p, p2)
     for decoupled in (False, True):
-        rest = (0.1, 0.9, 0.99, 1e-8, 0.01, 3, decoupled, not decoupled)
+        rest = (0.1, 0.9, 0.99, 1e-8, 0.01, [3], decoupled, not decoupled)
         (p, g, m, v), (p2, g2, m2, v2) = arrays(), arrays()
-        reference.adam_step_(p, g, m, v, *rest)
-        compiled.adam_step_(p2, g2, m2, v2, *rest)
+        reference.adam_step_([p], [g], [m], [v], *rest)
+        compiled.adam_step_([p2], [g2], [m2], [v2], *rest)
         for a, b in ((p, p2), (m, m2), (v, v2)):
             np.testing.assert_allclose(a, b, rtol=1e-6 if dtype == np.float32 else 1e-14)
     index = np.array([3, 0, 3, 4, 3])
@@ -318,6 +318,45 @@ def test_in_place_kernels_give_the_same_floats(dtype: object, how: str) -> None:
     reference.add_at_(out, index, rows)
     compiled.add_at_(out2, index, rows2)
     np.testing.assert_array_equal(out, out2)
+
+
+@needs_numba
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_a_group_of_parameters_moves_as_each_alone(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On any number of threads, and where two parameters share memory: one after the other."""
+    from minigrad.kernels.compiled import steps
+    from minigrad.kernels.machinery import launch
+
+    for module in (steps, launch):
+        monkeypatch.setattr(module, "PARALLEL_FROM", 1)
+    sizes = [0, 1, steps.CHUNK, 3, steps.CHUNK + 1, 3 * steps.CHUNK - 1]
+
+    def arrays() -> list[list[Array]]:
+        lists = [[draw(n, seed=i) ** (1 + i // 3) for n in sizes] for i in range(4)]
+        lists[0].append(lists[0][-1][5:])  # the last one's memory
+        for others in lists[1:]:
+            others.append(others[-1][5:].copy())
+        return lists
+
+    def step(backend: Any, lists: list[list[Array]]) -> None:
+        count = len(lists[0])
+        if kind == "sgd":
+            backend.sgd_step_(*lists[:3], 0.1, 0.9, [0.1] * count, 0.01, True, False)
+        else:
+            backend.adam_step_(*lists, 0.1, 0.9, 0.99, 1e-8, 0.01, [2] * count, True, False)
+
+    expected = arrays()
+    for single in zip(*expected, strict=True):
+        step(reference, [[a] for a in single])
+    for threads in (1, 2, 4):
+        kernels.set_num_threads(threads)
+        found = arrays()
+        step(compiled, found)
+        for ours, theirs in zip(found, expected, strict=True):
+            for a, b in zip(ours, theirs, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-15)
 
 
 @needs_numba

@@ -4,12 +4,23 @@
 from __future__ import annotations
 
 from math import sqrt
+from typing import Any
 
 import numpy as np
+from numba import prange
 
 from minigrad.kernels import reference
-from minigrad.kernels.machinery.arrays import Array
-from minigrad.kernels.machinery.launch import checked, exact_kernel, ready
+from minigrad.kernels.machinery.arrays import Array, address_of
+from minigrad.kernels.machinery.launch import (
+    PARALLEL_FROM,
+    checked,
+    exact,
+    exact_kernel,
+    ready,
+    run,
+    threaded,
+)
+from minigrad.kernels.machinery.pointers import part, start
 
 # ---------------------------------------------------------------------------- running statistics
 
@@ -46,90 +57,138 @@ def move_stats_(
 
 # ---------------------------------------------------------------------------- optimisers
 # Compiled without any flag, with scalars in the dtype of p: the floats are those of the formula.
+# One call moves all parameters of a group. A task is a stretch of one of them: table (k, 5) has
+# where p, g and two arrays of state lie, and how many elements they have; first (k,) the number of
+# each one's first task.
+
+CHUNK = 1 << 15
+
+
+@exact
+def _stretch(t, table, first):
+    """The parameter of task t, where its stretch begins and ends."""
+    k = np.searchsorted(first, t, side="right") - 1
+    begin = (t - first[k]) * CHUNK
+    return k, begin, min(CHUNK, table[k, 4] - begin)
 
 
 @exact_kernel
-def _sgd(p, g, buf, lr, momentum, rest, weight_decay, nesterov, maximize):
-    for i in range(p.size):
-        d = -g[i] if maximize else g[i]
-        if weight_decay != 0:
-            d = d + weight_decay * p[i]
-        if buf.size:
-            b = buf[i] * momentum + rest * d
-            buf[i] = b
-            d = d + momentum * b if nesterov else b
-        p[i] -= lr * d
+def _sgd(lo, hi, table, first, rest, scalars, nesterov, maximize):
+    lr, momentum, weight_decay = scalars
+    like = start(rest)
+    for t in range(lo, hi):
+        k, begin, n = _stretch(t, table, first)
+        p, g = part(table[k, 0], like, begin, n), part(table[k, 1], like, begin, n)
+        with_buffer = table[k, 2] != 0
+        buf = part(table[k, 2], like, begin, n)
+        for i in range(n):
+            d = -g[i] if maximize else g[i]
+            if weight_decay != 0:
+                d = d + weight_decay * p[i]
+            if with_buffer:
+                b = buf[i] * momentum + rest[k] * d
+                buf[i] = b
+                d = d + momentum * b if nesterov else b
+            p[i] -= lr * d
 
 
 @exact_kernel
-def _adam(p, g, m, v, shrink, a1, b2, a2, eps, weight_decay, root, rate, maximize):
-    for i in range(p.size):
-        d = -g[i] if maximize else g[i]
-        q = p[i] * shrink
-        d = d + weight_decay * q
-        m[i] += a1 * (d - m[i])
-        v[i] = v[i] * b2 + a2 * d * d
-        p[i] = q - rate * m[i] / (np.sqrt(v[i]) / root + eps)
+def _adam(lo, hi, table, first, roots, rates, scalars, maximize):
+    shrink, a1, b2, a2, eps, weight_decay = scalars
+    like = start(roots)
+    for t in range(lo, hi):
+        k, begin, n = _stretch(t, table, first)
+        p, g = part(table[k, 0], like, begin, n), part(table[k, 1], like, begin, n)
+        m, v = part(table[k, 2], like, begin, n), part(table[k, 3], like, begin, n)
+        root, rate = roots[k], rates[k]
+        for i in range(n):
+            d = -g[i] if maximize else g[i]
+            q = p[i] * shrink
+            d = d + weight_decay * q
+            m[i] += a1 * (d - m[i])
+            v[i] = v[i] * b2 + a2 * d * d
+            p[i] = q - rate * m[i] / (np.sqrt(v[i]) / root + eps)
 
 
-def _in_place(p: Array, *arrays: Array | None) -> bool:
-    """Whether the compiled loop can run over these arrays as they lie in memory."""
-    return p.flags.carray and all(
-        a is None or (a.flags.carray and a.dtype == p.dtype and a.shape == p.shape) for a in arrays
+@threaded
+def _sgd_p(tasks, *args):
+    for t in prange(tasks):
+        _sgd(np.int64(t), np.int64(t) + 1, *args)
+
+
+@threaded
+def _adam_p(tasks, *args):
+    for t in prange(tasks):
+        _adam(np.int64(t), np.int64(t) + 1, *args)
+
+
+def _in_place(*lists: Any) -> bool:
+    """Whether the compiled loops can run over these arrays as they lie in memory."""
+    params = lists[0]
+    dtype = params[0].dtype
+    return all(
+        a is None or (a.flags.carray and a.dtype == dtype and a.shape == p.shape)
+        for arrays in lists
+        for a, p in zip(arrays, params, strict=True)
     )
 
 
+def _run(serial: Any, parallel: Any, lists: Any, *args: Any) -> None:
+    sizes = [p.size for p in lists[0]]
+    table = np.zeros((len(sizes), 5), np.int64)
+    for i, arrays in enumerate(lists):
+        table[:, i] = [0 if a is None else address_of(a) for a in arrays]
+    table[:, 4] = sizes
+    counts = -(-table[:, 4] // CHUNK)
+    first, tasks, elements = np.cumsum(counts) - counts, int(counts.sum()), sum(sizes)
+    if elements >= PARALLEL_FROM:  # memory that two of them share would be changed at once
+        order = np.argsort(table[:, 0])
+        begins, ends = table[order, 0], table[order, 0] + table[order, 4] * lists[0][0].itemsize
+        if (begins[1:] < ends[:-1]).any():
+            elements = 0
+    run(serial, parallel, tasks, elements, table, first, *args)
+
+
 def sgd_step_(
-    p: Array,
-    g: Array,
-    buf: Array | None,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    maximize: bool,
-) -> None:
-    """One step of SGD, in place in p and buf: buf = momentum·buf + (1 - dampening)·g."""
-    # Starting a compiled loop costs as much as three numpy calls on a small array.
-    small = p.size < 4096 and buf is None
-    if small or not _in_place(p, g := ready(g, p.dtype), buf):
-        reference.sgd_step_(p, g, buf, lr, momentum, dampening, weight_decay, nesterov, maximize)
+    params: list[Array], grads: list[Array], buffers: list[Array | None], lr: float,
+    momentum: float, dampening: list[float], weight_decay: float, nesterov: bool, maximize: bool,
+) -> None:  # fmt: skip
+    """One step of SGD for parameters of one dtype, in place in them and in their buffers:
+    buf = momentum·buf + (1 - dampening)·g."""
+    dtype = params[0].dtype
+    grads = [ready(g, dtype) for g in grads]
+    if not _in_place(params, grads, buffers):
+        reference.sgd_step_(
+            params, grads, buffers, lr, momentum, dampening, weight_decay, nesterov, maximize
+        )
         return
-    f = p.dtype.type
-    b = np.empty(0, p.dtype) if buf is None else buf.reshape(-1)
-    scalars = (f(lr), f(momentum), f(1 - dampening), f(weight_decay))
-    _sgd(p.reshape(-1), g.reshape(-1), b, *scalars, bool(nesterov), bool(maximize))
+    rest = np.array([1 - damp for damp in dampening], dtype)
+    scalars = tuple(dtype.type(x) for x in (lr, momentum, weight_decay))
+    lists = (params, grads, buffers)
+    _run(_sgd, _sgd_p, lists, rest, scalars, bool(nesterov), bool(maximize))
 
 
 def adam_step_(
-    p: Array,
-    g: Array,
-    m: Array,
-    v: Array,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    step: int,
-    decoupled: bool,
-    maximize: bool,
-) -> None:
-    """Step number `step` (from 1) of Adam, or AdamW if decoupled, in place in p, m and v."""
-    g = ready(g, p.dtype)
-    if not _in_place(p, g, m, v):
+    params: list[Array], grads: list[Array], means: list[Array], squares: list[Array], lr: float,
+    beta1: float, beta2: float, eps: float, weight_decay: float, steps: list[int],
+    decoupled: bool, maximize: bool,
+) -> None:  # fmt: skip
+    """Each one's step number (from 1) of Adam, or AdamW if decoupled, for parameters of one dtype,
+    in place in them and in their running means of g and of g²."""
+    dtype = params[0].dtype
+    grads = [ready(g, dtype) for g in grads]
+    if not _in_place(params, grads, means, squares):
         reference.adam_step_(
-            p, g, m, v, lr, beta1, beta2, eps, weight_decay, step, decoupled, maximize
-        )
+            params, grads, means, squares, lr, beta1, beta2, eps, weight_decay, steps, decoupled,
+            maximize,
+        )  # fmt: skip
         return
-    f = p.dtype.type
-    shrink = f(1 - lr * weight_decay) if decoupled else f(1)
-    decay = f(0) if decoupled else f(weight_decay)
-    root, rate = f(sqrt(1 - beta2**step)), f(lr / (1 - beta1**step))
-    scalars = (shrink, f(1 - beta1), f(beta2), f(1 - beta2), f(eps), decay, root, rate)
-    flat = (p.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1))
-    _adam(*flat, *scalars, bool(maximize))
+    shrink, decay = (1 - lr * weight_decay, 0) if decoupled else (1, weight_decay)
+    roots = np.array([sqrt(1 - beta2**step) for step in steps], dtype)
+    rates = np.array([lr / (1 - beta1**step) for step in steps], dtype)
+    scalars = tuple(dtype.type(x) for x in (shrink, 1 - beta1, beta2, 1 - beta2, eps, decay))
+    lists = (params, grads, means, squares)
+    _run(_adam, _adam_p, lists, roots, rates, scalars, bool(maximize))
 
 
 # ---------------------------------------------------------------------------- scatter

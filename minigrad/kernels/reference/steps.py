@@ -32,53 +32,42 @@ def move_stats_(
 
 
 def sgd_step_(
-    p: Array,
-    g: Array,
-    buf: Array | None,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    maximize: bool,
-) -> None:
-    """One step of SGD, in place in p and buf: buf = momentum·buf + (1 - dampening)·g."""
-    d = -g if maximize else g
-    if weight_decay:
-        d = d + weight_decay * p
-    if buf is not None:
-        buf *= momentum
-        buf += (1 - dampening) * d
-        d = d + momentum * buf if nesterov else buf
-    p -= lr * d
+    params: list[Array], grads: list[Array], buffers: list[Array | None], lr: float,
+    momentum: float, dampening: list[float], weight_decay: float, nesterov: bool, maximize: bool,
+) -> None:  # fmt: skip
+    """One step of SGD for parameters of one dtype, in place in them and in their buffers:
+    buf = momentum·buf + (1 - dampening)·g."""
+    for p, g, buf, damp in zip(params, grads, buffers, dampening, strict=True):
+        rate = np.array(lr, p.dtype)  # numpy computes faster with it than with a plain number
+        d = -g if maximize else g
+        if weight_decay:
+            d = d + weight_decay * p
+        if buf is not None:
+            buf *= momentum
+            buf += (1 - damp) * d
+            d = d + momentum * buf if nesterov else buf
+        p -= rate * d
 
 
 def adam_step_(
-    p: Array,
-    g: Array,
-    m: Array,
-    v: Array,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    step: int,
-    decoupled: bool,
-    maximize: bool,
-) -> None:
-    """Step number `step` (from 1) of Adam, or AdamW if decoupled, in place in p, m and v."""
-    d = -g if maximize else g
-    if weight_decay and decoupled:
-        p *= 1 - lr * weight_decay
-    elif weight_decay:
-        d = d + weight_decay * p
-    m += (1 - beta1) * (d - m)
-    v *= beta2
-    v += (1 - beta2) * d * d
-    # m and v start at zero; the divisions take out the bias that leaves in them.
-    denominator = np.sqrt(v) / sqrt(1 - beta2**step) + eps
-    p -= lr / (1 - beta1**step) * m / denominator
+    params: list[Array], grads: list[Array], means: list[Array], squares: list[Array], lr: float,
+    beta1: float, beta2: float, eps: float, weight_decay: float, steps: list[int],
+    decoupled: bool, maximize: bool,
+) -> None:  # fmt: skip
+    """Each one's step number (from 1) of Adam, or AdamW if decoupled, for parameters of one dtype,
+    in place in them and in their running means of g and of g²."""
+    for p, g, m, v, step in zip(params, grads, means, squares, steps, strict=True):
+        d = -g if maximize else g
+        if weight_decay and decoupled:
+            p *= 1 - lr * weight_decay
+        elif weight_decay:
+            d = d + weight_decay * p
+        m += (1 - beta1) * (d - m)
+        v *= beta2
+        v += (1 - beta2) * d * d
+        # m and v start at zero; the divisions take out the bias that leaves in them.
+        denominator = np.sqrt(v) / sqrt(1 - beta2**step) + eps
+        p -= lr / (1 - beta1**step) * m / denominator
 
 
 def add_at_(out: Array, index: Array, rows: Array) -> None:
