@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -321,9 +322,10 @@ def test_in_place_kernels_give_the_same_floats(dtype: object, how: str) -> None:
 
 
 @needs_numba
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
 def test_a_group_of_parameters_moves_as_each_alone(
-    kind: str, monkeypatch: pytest.MonkeyPatch
+    kind: str, shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On any number of threads, and where two parameters share memory: one after the other."""
     from minigrad.kernels.compiled import steps
@@ -335,9 +337,10 @@ def test_a_group_of_parameters_moves_as_each_alone(
 
     def arrays() -> list[list[Array]]:
         lists = [[draw(n, seed=i) ** (1 + i // 3) for n in sizes] for i in range(4)]
-        lists[0].append(lists[0][-1][5:])  # the last one's memory
-        for others in lists[1:]:
-            others.append(others[-1][5:].copy())
+        if shared:
+            lists[0].append(lists[0][-1][5:])  # the last one's memory
+            for others in lists[1:]:
+                others.append(others[-1][5:].copy())
         return lists
 
     def step(backend: Any, lists: list[list[Array]]) -> None:

@@ -163,7 +163,7 @@ def sgd_step_(
         )
         return
     rest = np.array([1 - damp for damp in dampening], dtype)
-    scalars = tuple(dtype.type(x) for x in (lr, momentum, weight_decay))
+    scalars = np.array((lr, momentum, weight_decay), dtype)
     lists = (params, grads, buffers)
     _run(_sgd, _sgd_p, lists, rest, scalars, bool(nesterov), bool(maximize))
 
@@ -186,7 +186,7 @@ def adam_step_(
     shrink, decay = (1 - lr * weight_decay, 0) if decoupled else (1, weight_decay)
     roots = np.array([sqrt(1 - beta2**step) for step in steps], dtype)
     rates = np.array([lr / (1 - beta1**step) for step in steps], dtype)
-    scalars = tuple(dtype.type(x) for x in (shrink, 1 - beta1, beta2, 1 - beta2, eps, decay))
+    scalars = np.array((shrink, 1 - beta1, beta2, 1 - beta2, eps, decay), dtype)
     lists = (params, grads, means, squares)
     _run(_adam, _adam_p, lists, roots, rates, scalars, bool(maximize))
 
