@@ -46,11 +46,11 @@ def a_file(text: str) -> Path:
     return path
 
 
-def a_run(text: str) -> dict[tuple[str, str], Any]:
-    """The rows of an earlier run by suite and name: what they measured, per round."""
+def a_run(text: str) -> dict[tuple[str, str, int], Any]:
+    """The rows of an earlier run by suite, name and threads: what they measured, per round."""
     try:
         rows = json.loads(Path(text).read_text())["rows"]
-        return {(row["suite"], row["name"]): row["measured"] for row in rows}
+        return {(row["suite"], row["name"], row["threads"]): row["measured"] for row in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"{text!r} is not a file written by --json ({type(error).__name__}: {error})"
         raise argparse.ArgumentTypeError(message) from None
@@ -65,10 +65,11 @@ def a_picture(text: str) -> Path:
     return path
 
 
-def at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
-    return int(text)
+def thread_numbers(text: str) -> list[int]:
+    numbers = text.split(",")
+    if not all(number.isdecimal() and int(number) > 0 for number in numbers):
+        raise argparse.ArgumentTypeError(f"expected whole numbers from 1, got {text!r}")
+    return list(dict.fromkeys(map(int, numbers)))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -81,8 +82,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="minigrad's paths to measure (default: numba,numpy)")  # fmt: skip
     add("--against", type=comma_list(list(AGAINST)), default=list(AGAINST),
         help=f"peers, of {','.join(AGAINST)}; numpy is written by hand (default: all)")  # fmt: skip
-    add("--threads", type=at_least_one, default=limits.cores(),
-        help="threads for each contender (default: the processors there are)")  # fmt: skip
+    add(
+        "--threads",
+        type=thread_numbers,
+        default=[limits.cores()],
+        metavar="N[,N]",
+        help="threads for each contender, a table each (default: the processors there are)",
+    )
     add("--json", type=a_file, metavar="PATH", help="write the numbers and the machine here")
     add("--plot", type=a_picture, metavar="PATH", help="write the figure here")
     add("--compare", type=a_run, metavar="PATH",
@@ -95,7 +101,9 @@ def plan_of(flags: argparse.Namespace) -> Plan:
     return QUICK if flags.quick else FULL
 
 
-def rows_of(suite: str, flags: argparse.Namespace, names: list[str], turns: Any) -> Iterator[Row]:
+def rows_of(
+    suite: str, flags: argparse.Namespace, threads: int, names: list[str], turns: Any
+) -> Iterator[Row]:
     plan = plan_of(flags)
     subject = names[0]
     base = next((name for name in ("torch", "numpy", "by hand") if name in names[1:]), None)
@@ -103,10 +111,10 @@ def rows_of(suite: str, flags: argparse.Namespace, names: list[str], turns: Any)
     if suite in TURNS:
         yield from timed(cases, turns, plan, subject, base)
     elif suite == "startup":
-        yield from fresh.startup(plan, flags.threads, names)
+        yield from fresh.startup(plan, threads, names)
     elif suite == "memory":
         if sys.platform == "linux":
-            yield from fresh.memory_rows(plan, flags.threads, names, subject, base)
+            yield from fresh.memory_rows(plan, threads, names, subject, base)
         else:
             print("\nmemory: only Linux tells what the suite needs")
     elif "numba" in names:
@@ -129,6 +137,39 @@ def progress(text: str) -> None:
         print(f"\r{text:70}", end="\r", file=sys.stderr)
 
 
+def measured(
+    flags: argparse.Namespace, threads: int, names: list[str], machine: dict[str, Any],
+    rates: dict[str, float], notes: list[str],
+) -> list[Row]:  # fmt: skip
+    """The rows of all suites with so many threads; `rates` becomes what the machine can do."""
+    turning = {name: (name, threads) for name in [*names, "limit"]}
+    if not set(flags.suite) & set(TURNS):
+        turning = {"limit": turning["limit"]}
+    sweeps = plan_of(flags).sweeps if set(flags.suite) & set(TURNS) else 1
+    found: dict[str, list[Row]] = {}
+    for sweep in range(1, sweeps + 1):
+        with contenders(turning) as turns:
+            if not rates:
+                rates.update(turns["limit"].ask("rates"))
+                said = [*report.described(machine, rates), *(f"Note: {n}." for n in notes)]
+                print("\n".join(said), flush=True)
+            for suite in dict.fromkeys(flags.suite):
+                if suite not in TURNS and sweep < sweeps:
+                    continue
+                rows = []
+                for row in rows_of(suite, flags, threads, names, turns):
+                    rows.append(row)
+                    progress(f"sweep {sweep} of {sweeps}, {suite}: {row.name.strip()}")
+                for row, later in zip(found.setdefault(suite, rows), rows, strict=True):
+                    row.threads = threads if suite in TURNS else 0
+                    if row is not later:
+                        row.extend(later)
+                progress("")
+                if not rows:
+                    print(f"\n{suite}: nothing measured with these flags")
+    return [row for own in found.values() for row in own]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     flags = parse(arguments)
     started = time.perf_counter()
@@ -138,42 +179,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not set(flags.kernels) & set(names):
         print("nothing to measure: numba is not installed; try --kernels numpy", file=sys.stderr)
         return 2
-    machine = limits.machine(flags.threads)
+    machine = limits.machine(flags.threads[0])
     others = limits.Others()
-    turning = {name: (name, flags.threads) for name in [*names, "limit"]}
-    if not set(flags.suite) & set(TURNS):
-        turning = {"limit": turning["limit"]}
-    sweeps = plan_of(flags).sweeps if set(flags.suite) & set(TURNS) else 1
-    found: dict[str, list[Row]] = {}
     rates: dict[str, float] = {}
-    for sweep in range(1, sweeps + 1):
-        with contenders(turning) as turns:
-            if sweep == 1:
-                rates = turns["limit"].ask("rates")
-                print(
-                    "\n".join([*report.described(machine, rates), *(f"Note: {n}." for n in notes)])
-                )
-            for suite in dict.fromkeys(flags.suite):
-                if suite not in TURNS and sweep < sweeps:
-                    continue
-                rows = []
-                for row in rows_of(suite, flags, names, turns):
-                    rows.append(row)
-                    progress(f"sweep {sweep} of {sweeps}, {suite}: {row.name.strip()}")
-                for row, later in zip(found.setdefault(suite, rows), rows, strict=True):
-                    if row is not later:
-                        row.extend(later)
-                if sweep == sweeps:
-                    nothing = f"{suite}: nothing measured with these flags"
-                    progress("")
-                    print("\n" + (report.table(found[suite]) if rows else nothing), flush=True)
-    rows = [row for own in found.values() for row in own]
+    rows: list[Row] = []
+    for threads in flags.threads:
+        rows += measured(flags, threads, names, machine, rates, notes)
     machine["others"] = others.share()
     if machine["others"] is not None and machine["others"] > BUSY:
         notes.append(
             f"other processes took {machine['others']:.0%} of the processors: run again on an idle "
             "machine before you believe any of this"
         )
+        for row in rows:
+            row.busy = True
+    for own in report.groups(rows, lambda row: (row.suite, row.threads)).values():
+        print("\n" + report.table(own), flush=True)
+    if machine["others"] is not None and machine["others"] > BUSY:
         print(f"\nNote: {notes[-1]}.")
     print("\n" + report.summary(rows))
     if flags.compare:

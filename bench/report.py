@@ -45,7 +45,8 @@ def value(number: float, unit: str) -> str:
 
 def ratio(s: Spread) -> str:
     """The median, and between which values the middle half of the rounds lies."""
-    return f"{s.median:.2f} [{s.low:.2f}, {s.high:.2f}]"
+    median, low, high = (f"{x:.2f}" if x >= 0.1 else f"{x:.2g}" for x in s)
+    return f"{median} [{low}, {high}]"
 
 
 def three(s: Spread) -> str:
@@ -69,6 +70,11 @@ def beside_numpy(row: Row) -> str:
         return ""
     gain = spread(gains)
     return f"{gain.median:.2g}x" + (", numpy wins" if gain.high < 1 else "")
+
+
+def title(rows: Sequence[Row]) -> str:
+    n = rows[0].threads
+    return TITLES[rows[0].suite] + (f", on {n} thread{'s' * (n > 1)}" if n else "")
 
 
 def columns(rows: Sequence[Row]) -> list[str]:
@@ -111,7 +117,7 @@ def table(rows: Sequence[Row]) -> str:
     """One suite, for the terminal."""
     lines = grid(rows)
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = [TITLES[rows[0].suite], ""]
+    text = [title(rows), ""]
     for line in lines:
         padded = [
             cell.ljust(width) if i == 0 else cell.rjust(width)
@@ -140,9 +146,9 @@ def groups(rows: Iterable[Row], key: Callable[[Row], T]) -> dict[T, list[Row]]:
 def markdown(rows: Sequence[Row], description: Sequence[str], notes: Sequence[str]) -> str:
     """The tables of README.md."""
     text = [" ".join([*description, *(f"Note: {note}." for note in notes)])]
-    for suite, own in groups(rows, lambda row: row.suite).items():
+    for own in groups(rows, lambda row: (row.suite, row.threads)).values():
         first, *lines = grid(own)
-        text += ["", f"**{TITLES[suite]}**", ""]
+        text += ["", f"**{title(own)}**", ""]
         text.append("| " + " | ".join(LABELS.get(cell, cell) for cell in first) + " |")
         text.append("|" + "---|" * len(first))
         for line in lines:
@@ -170,7 +176,7 @@ def described(machine: dict[str, Any], limits: dict[str, float]) -> list[str]:
     return text
 
 
-def compared(rows: Sequence[Row], earlier: Mapping[tuple[str, str], Any]) -> str:
+def compared(rows: Sequence[Row], earlier: Mapping[tuple[str, str, int], Any]) -> str:
     """Line by line this run and an earlier one: do they agree?
 
     They do where the middle halves overlap. In how many rows the median of one lies among the
@@ -179,7 +185,7 @@ def compared(rows: Sequence[Row], earlier: Mapping[tuple[str, str], Any]) -> str
     lines = [["", "this run", "earlier", ""]]
     agreeing = among = 0
     for row in rows:
-        now, before = row.measured(), earlier.get((row.suite, row.name))
+        now, before = row.measured(), earlier.get((row.suite, row.name, row.threads))
         if not now or not before:
             continue
         a, b = spread(now), spread(before)
@@ -204,6 +210,8 @@ def summary(rows: Sequence[Row]) -> str:
     text = f"Targets: {counts['met']} met, {counts['MISSED']} missed"
     if unknown := sum(row.verdict == "unknown" for row in rows):
         text += f", {unknown} not judged (they are ratios to torch)"
+    if busy := sum(row.verdict == "busy" for row in rows):
+        text += f", {busy} not judged (other processes took too much of the machine)"
     if wrong := sum(bool(row.refused) for row in rows):
         text += f"; {wrong} rows have WRONG results, which were not timed"
     return text + "."

@@ -58,6 +58,8 @@ class Row:
     first: dict[str, float] = field(default_factory=dict)  # seconds of each one's first call
     refused: dict[str, str] = field(default_factory=dict)  # not timed, and why
     limit: list[float] = field(default_factory=list)  # the machine's least time, per round
+    threads: int = 0  # that each contender had; 0: it says so itself, or does not matter
+    busy: bool = False  # others took so much of the machine that no verdict is given
 
     def extend(self, later: Row) -> None:
         """Take in the rounds of a later sweep; a result refused there counts for all."""
@@ -92,7 +94,8 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """ "met", "MISSED", "WRONG" (a refused result), "unknown" (no PyTorch), "" (no target)."""
+        """ "met", "MISSED", "WRONG" (a refused result), "unknown" (no PyTorch), "busy" (others took
+        too much of the machine), "" (no target)."""
         if self.subject in self.refused:
             return "WRONG"
         if self.target is None:
@@ -100,6 +103,8 @@ class Row:
         judged = self.judged()
         if not judged or (self.target.of == "ratio" and self.base != "torch"):
             return "unknown"
+        if self.busy:
+            return "busy"
         return "met" if self.target.met(median(judged)) else "MISSED"
 
     def as_json(self) -> dict[str, Any]:
@@ -109,7 +114,8 @@ class Row:
             if (found := self.ratios(name, self.base)) is not None
         }
         return {
-            "suite": self.suite, "name": self.name, "unit": self.unit, "subject": self.subject,
+            "suite": self.suite, "name": self.name, "threads": self.threads, "unit": self.unit,
+            "subject": self.subject,
             "base": self.base, "target": None if self.target is None else vars(self.target),
             "verdict": self.verdict, "measured": self.measured(), "values": self.values,
             "ratios": ratios,

@@ -17,7 +17,7 @@ from bench import __main__ as program
 from bench import by_hand, figure, report, torchlike
 from bench.cases import BIG, BY_NAME, CASES, Case
 from bench.rounds import Contender, Plan, alternate, measure, timed
-from bench.rows import Row, Target, overall, spread
+from bench.rows import Row, Spread, Target, overall, spread
 from bench.work import TOLERANCE, TOLERANCE_TRAINED, Timer, Work, validate
 from bench.worker import Bench
 
@@ -89,6 +89,17 @@ def test_the_geometric_mean_is_taken_round_by_round() -> None:
     assert mean is not None
     assert mean.ratios("numba", "torch") == pytest.approx([1.0, 6.0])
     assert overall([row(0.5), Row("conv", "y", {}, "numba", "torch")], "mean", 0.8) is None
+
+
+def test_a_busy_machine_gives_no_verdict() -> None:
+    row = Row("norm", "x", {"numba": [1.0], "torch": [2.0]}, "numba", "torch", Target(0.9))
+    assert row.verdict == "met"
+    row.busy = True
+    assert row.verdict == "busy" and "1 not judged (other processes" in report.summary([row])
+
+
+def test_nothing_is_rounded_to_zero() -> None:
+    assert report.ratio(Spread(0.0021, 0.001, 0.5)) == "0.0021 [0.001, 0.50]"
 
 
 def test_the_rows_that_follow_from_others() -> None:
@@ -190,7 +201,7 @@ def test_a_process_that_dies_says_why() -> None:
         (["--suite", "speed"], "invalid choice: 'speed'"),
         (["--against", "torch,jax"], "'jax' unknown; choose from torch, mygrad, autograd, numpy"),
         (["--kernels", ""], "'' unknown; choose from numba, numpy"),
-        (["--threads", "0"], "a whole number from 1, got '0'"),
+        (["--threads", "0"], "expected whole numbers from 1, got '0'"),
         (["--json", "no/such/folder/x.json"], "not a file in a folder that exists"),
         (["--plot", "picture.txt"], "the ending must be .png, .svg or .pdf"),
         (["--compare", "no/such/file.json"], "is not a file written by --json (FileNotFoundError"),
@@ -256,7 +267,7 @@ def test_a_run_beside_an_earlier_one() -> None:
         Row("norm", name, {"numba": times, "torch": [1.0] * 4}, "numba", "torch")
         for name, times in (("same", [1.0, 2, 3, 4]), ("other", [7.0, 7, 7, 7]), ("new", [1.0] * 4))
     ]
-    earlier = {("norm", "same"): [2.0, 3, 4, 5], ("norm", "other"): [1.0, 2, 3, 7]}
+    earlier = {("norm", "same", 0): [2.0, 3, 4, 5], ("norm", "other", 0): [1.0, 2, 3, 7]}
     text = report.compared(rows, earlier)
     same, other = (line for line in text.splitlines() if "[" in line)
     assert "same" in same and "DIFFERS" not in same
