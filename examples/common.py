@@ -7,7 +7,9 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +18,11 @@ import numpy as np
 from cycler import cycler
 from matplotlib.figure import Figure
 from scipy import stats
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 import minigrad as mg
 from minigrad import data
+from minigrad.config import compiling
 from minigrad.kernels import kernels_in_use
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
@@ -166,12 +169,56 @@ def run_all(
     found = sum(key in known for _, key in work)
     if found:
         tqdm.write(f"{found} of {len(work)} are in {file} (--fresh forgets them)", sys.stderr)
-    for configuration, key in tqdm(work, desc=name, unit="run"):
-        if key not in known:
-            result = plain(function(**configuration))
-            _append_line(file, json.dumps({"key": key, "result": result}))
-            known[key] = result
+    try:
+        for configuration, key in progress(work, name, "run"):
+            if key not in known:
+                result = plain(function(**configuration))
+                _append_line(file, json.dumps({"key": key, "result": result}))
+                known[key] = result
+    except KeyboardInterrupt:
+        done = sum(key in known for _, key in work)
+        raise SystemExit(
+            f"\ninterrupted: {done} of {len(work)} runs are kept in {file}, for the next time"
+        ) from None
     return [known[key] for _, key in work]
+
+
+class _Bar(tqdm):  # type: ignore[misc]
+    """A progress bar whose clock starts after the first step, in which kernels are compiled."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._first = ExitStack()
+        self._first.enter_context(compiling())
+        self._counting = True
+        super().__init__(*args, **options)
+
+    def __iter__(self) -> Iterator[Any]:
+        for i, item in enumerate(super().__iter__()):
+            if i == 1:
+                self._started()
+            yield item
+
+    def update(self, n: float | None = 1) -> bool | None:
+        self._started()
+        return super().update(n)
+
+    def _started(self) -> None:
+        if self._counting:
+            self._counting = False
+            self._first.close()
+            self.start_t = self.last_print_t = time.time()
+
+    def close(self) -> None:
+        self._first.close()
+        super().close()
+
+
+def progress(items: Any, name: str, unit: str = "step", **options: Any) -> Any:
+    """A progress bar over items, of 80 columns; a line every five seconds where there is no
+    terminal."""
+    pause = 0.1 if sys.stderr.isatty() else 5.0
+    options = {"ncols": 80, "mininterval": pause, "maxinterval": pause, "smoothing": 0, **options}
+    return _Bar(items, desc=name, unit=unit, **options)
 
 
 def _read_results(file: Path) -> dict[str, Any]:

@@ -17,10 +17,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from tqdm import tqdm
 
 import minigrad as mg
-from common import cosine, marked, parse_flags, place, save_figure
+from common import cosine, marked, parse_flags, place, progress, save_figure
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
@@ -79,8 +78,8 @@ def train(model: nn.Module, x_train, y_train, x_test, y_test, epochs: int, seed:
     }
     steps = epochs * len(loader)
 
-    with tqdm(total=steps, unit="step", desc="training") as bar:
-        for epoch in range(1, epochs + 1):
+    with progress(None, "training", total=steps) as bar:
+        for _ in range(epochs):
             model.train()
             loss_sum = correct = seen = 0
             for x, y in loader:
@@ -101,11 +100,7 @@ def train(model: nn.Module, x_train, y_train, x_test, y_test, epochs: int, seed:
             curves["accuracy"].append(100 * correct / seen)
             curves["held-out loss"].append(F.cross_entropy(logits, mg.from_numpy(y_test)).item())
             curves["held-out accuracy"].append(accuracy(logits, y_test))
-            bar.set_postfix_str(
-                f"epoch {epoch}/{epochs}, loss {curves['loss'][-1]:.4f}, "
-                f"accuracy {curves['accuracy'][-1]:.2f} %, "
-                f"held out {curves['held-out accuracy'][-1]:.2f} %"
-            )
+            bar.set_postfix_str(f"held out {curves['held-out accuracy'][-1]:.1f} %", False)
     return curves
 
 

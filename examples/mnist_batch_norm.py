@@ -18,10 +18,9 @@ from functools import cache
 
 import numpy as np
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 import minigrad as mg
-from common import COLOURS, finish, load_mnist, parse_experiment, run_all, summarise
+from common import COLOURS, finish, load_mnist, parse_experiment, progress, run_all, summarise
 from minigrad import nn, optim
 from minigrad.nn import functional as F
 
@@ -82,7 +81,7 @@ def train(data, batch_norm: bool, sigma: float, rate: float, steps: int, seed: i
     history: dict[str, list] = {"steps": at, "accuracy": [], "percentiles": []}
     order = np.empty(0, dtype=int)
     name = f"{'BN' if batch_norm else 'plain'}, sigma {sigma:g}, rate {rate:g}, seed {seed}"
-    for step in tqdm(range(steps + 1), desc=name, unit="step", leave=False):
+    for step in progress(range(steps + 1), name, leave=False):
         if step in look:
             accuracy, percentiles = evaluate(model, x_test, y_test)
             history["accuracy"].append(accuracy)

@@ -9,10 +9,9 @@ import time
 
 import numpy as np
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 import minigrad as mg
-from common import cosine, marked, parse_flags, save_figure
+from common import cosine, marked, parse_flags, progress, save_figure
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
@@ -57,7 +56,7 @@ def train(model: nn.Module, x_train, y_train, epochs: int, seed: int) -> list[fl
     criterion = nn.BCEWithLogitsLoss()
     optimizer = optim.SGD(model.parameters(), lr=PEAK_RATE, momentum=0.9, nesterov=True)
     losses = []
-    bar = tqdm(range(epochs), unit="epoch", desc="training")
+    bar = progress(range(epochs), "training", "epoch")
     for epoch in bar:
         optimizer.param_groups[0]["lr"] = cosine(PEAK_RATE, epoch / epochs)
         loss_sum = correct = seen = 0
@@ -72,7 +71,7 @@ def train(model: nn.Module, x_train, y_train, epochs: int, seed: int) -> list[fl
             correct += ((logits > 0) == (y > 0)).sum().item()
             seen += len(x)
         losses.append(loss_sum / seen)
-        bar.set_postfix_str(f"loss {losses[-1]:.4f}, accuracy {100 * correct / seen:.2f} %")
+        bar.set_postfix_str(f"accuracy {100 * correct / seen:.1f} %", False)
     return losses
 
 

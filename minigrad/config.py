@@ -6,6 +6,9 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -75,19 +78,51 @@ def warmup(verbose: bool = False) -> float:
     """Compile (or load from the cache) the numba kernels that networks use; return the seconds.
 
     Without it each kernel compiles when it is first called.
+
+    Args:
+        verbose: say on the standard error how many are compiled, as it goes on, and how long it
+            took; nothing where all were compiled before.
     """
     start = time.perf_counter()
     state = get_rng_state()
-    model = nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-        nn.Linear(16, 3), nn.BatchNorm1d(3),
-    )  # fmt: skip
-    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    F.cross_entropy(model(randn(4, 1, 4, 4)), zeros(4).long()).backward()
-    optimizer.step()
-    model.eval()(randn(4, 1, 4, 4))
+    with compiling(verbose):
+        model = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(64, 600), nn.BatchNorm1d(600), nn.ReLU(), nn.Linear(600, 150),
+        )  # fmt: skip
+        optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        F.cross_entropy(model(randn(4, 1, 8, 8)), zeros(4).long()).backward()
+        optimizer.step()
+        model.eval()(randn(4, 1, 8, 8))
     set_rng_state(state)
-    seconds = time.perf_counter() - start
-    if verbose:
-        print(f"kernels ready after {seconds:.1f} s", file=sys.stderr)
-    return seconds
+    return time.perf_counter() - start
+
+
+@contextmanager
+def compiling(verbose: bool = True) -> Iterator[None]:
+    """Say on the standard error what is compiled in this block: a count that grows on a terminal,
+    and a line at the end. Nothing if nothing is."""
+    if not verbose or kernels.kernels_in_use() == "numpy":
+        yield
+        return
+    from numba.core import event as events
+
+    counted, start = 0, time.perf_counter()
+
+    class Count(events.Listener):
+        def on_start(self, event: Any) -> None:
+            nonlocal counted
+            counted += 1
+            if sys.stderr.isatty():
+                print(f"\rcompiling kernels, once: {counted}", end="", file=sys.stderr, flush=True)
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with events.install_listener("numba:compile", Count()):
+        yield
+    if counted:
+        seconds = time.perf_counter() - start
+        kept = os.environ.get("NUMBA_CACHE_DIR") or "__pycache__"
+        line = f"compiled {counted} kernels in {seconds:.1f} s; they are kept in {kept}"
+        print(("\r" if sys.stderr.isatty() else "") + line, file=sys.stderr)

@@ -67,7 +67,9 @@ CHUNK = 1 << 15
 @exact
 def _stretch(t, table, first):
     """The parameter of task t, where its stretch begins and ends."""
-    k = np.searchsorted(first, t, side="right") - 1
+    k = len(first) - 1
+    while first[k] > t:
+        k -= 1
     begin = (t - first[k]) * CHUNK
     return k, begin, min(CHUNK, table[k, 4] - begin)
 
