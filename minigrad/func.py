@@ -1,4 +1,5 @@
-"""PyTorch's `torch.func`: a module called as a function of its parameters."""
+"""PyTorch's `torch.func`: a module called as a function of its parameters, and derivatives as
+functions (`transforms.py`)."""
 
 from __future__ import annotations
 
@@ -7,8 +8,22 @@ from typing import Any
 
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
+from minigrad.transforms import (
+    grad,
+    grad_and_value,
+    hessian,
+    jacfwd,
+    jacrev,
+    jvp,
+    value_and_grad,
+    vjp,
+    vmap,
+)
 
-__all__ = ["functional_call"]
+__all__ = [
+    "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp",
+    "value_and_grad", "vjp", "vmap",
+]  # fmt: skip
 
 
 def functional_call(
