@@ -1,4 +1,4 @@
-"""Derivatives as functions, and derivatives of derivatives: PyTorch's `torch.func`.
+"""Gradients as functions, and derivatives of them: `grad` of PyTorch's `torch.func`.
 
 `grad` records what it returns as one operation on the tape. Its vjp needs second derivatives, and
 one complex pass has all of them. Let G(x, θ) = ∂f/∂x be what was returned, and v its cotangent.
@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -33,9 +33,7 @@ from minigrad.ops.shape import narrow, reshape
 from minigrad.tape import Array, Leaf, Node, Pending
 from minigrad.tensor import Tensor, node_of, wrap
 
-__all__ = [
-    "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "value_and_grad", "vjp", "vmap",
-]  # fmt: skip
+__all__ = ["grad", "grad_and_value", "value_and_grad", "vjp"]
 
 Run = Callable[[Sequence[Tensor]], tuple[Any, Any]]  # from the inputs to the value and the rest
 
@@ -96,8 +94,8 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple
     on the tape as `grad`'s is. With `has_aux` the rest of what `func` returns comes third.
     """
     state = get_rng_state()
-    result, rest = _parts("vjp", func(*primals), has_aux)
-    out = _tensor("vjp", result)
+    result, rest = parted("vjp", func(*primals), has_aux)
+    out = only_tensor("vjp", result)
     argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
 
     def pull(cotangent: Any) -> Any:
@@ -108,7 +106,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple
             )
 
         def weighted(*args: Any) -> Tensor:
-            return total(mul(_parts("vjp", func(*args), has_aux)[0], cotangent))
+            return total(mul(parted("vjp", func(*args), has_aux)[0], cotangent))
 
         now = get_rng_state()
         set_rng_state(state)  # the same function as before
@@ -121,135 +119,15 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple
     return (out, pull, rest) if has_aux else (out, pull)
 
 
-def jvp(
-    func: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...],
-    has_aux: bool = False,
-) -> tuple[Any, ...]:  # fmt: skip
-    """Return (func(*primals), J·tangents), by one complex forward pass, exact to rounding.
-
-    Not on the tape. With `has_aux` the rest of what `func` returns comes third.
-    """
-    if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
-        raise TypeError("jvp: expected a tuple of primals and one of tangents")
-    (xs, rebuild), (vs, _) = _leaves("jvp", primals), _leaves("jvp", tangents)
-    if [x.shape for x in xs] != [v.shape for v in vs]:
-        raise RuntimeError(
-            f"jvp: tangents of shapes {[v.shape for v in vs]} for primals of shapes "
-            f"{[x.shape for x in xs]}"
-        )
-    _refuse_second_probe("jvp")
-    with modes.probe():
-        probes = [wrap(_moved(x.array, v.array)) for x, v in zip(xs, vs, strict=True)]
-        result, rest = _parts("jvp", func(*rebuild(probes)), has_aux)
-    out = _tensor("jvp", result)
-    kind = xs[0].dtype
-    value = wrap(np.asarray(out.array.real).astype(kind))
-    tangent = wrap(np.asarray(out.array.imag / STEP).astype(kind))
-    return (value, tangent, rest) if has_aux else (value, tangent)
-
-
-def jacrev(
-    func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
-) -> Callable[..., Any]:
-    """The Jacobian matrix of `func`, a backward pass for each element of its output.
-
-    An output of shape (…) and an argument of shape (***) give (…, ***). Not on the tape.
-    """
-
-    @functools.wraps(func)
-    def jacobian(*args: Any, **kwargs: Any) -> Any:
-        run, xs, rebuild = _prepared("jacrev", func, argnums, has_aux, args, kwargs)
-        with modes.enable_grad():
-            inputs = [wrap(x.array, Leaf(x.shape, x.dtype)) for x in xs]
-            result, rest = run(inputs)
-        out = _tensor("jacrev", result)
-        node, leaves = node_of(out), [x.node for x in inputs]
-        rows: list[list[Any]] = [[] for _ in xs]
-        for index in np.ndindex(out.shape):
-            found: dict[Any, Any] = {}
-            if node is not None:
-                cotangent = np.zeros(out.shape, out.dtype)
-                cotangent[index] = 1
-                wanted = [leaf for leaf in leaves if leaf is not None]
-                found = _walk(node, cotangent, wanted, True)
-            for row, x, leaf in zip(rows, inputs, leaves, strict=True):
-                row.append(found[leaf] if leaf in found else np.zeros(x.shape, x.dtype))
-        parts = [
-            wrap(np.stack(row).reshape(out.shape + x.shape) if row
-                 else np.zeros(out.shape + x.shape, x.dtype))
-            for row, x in zip(rows, inputs, strict=True)
-        ]  # fmt: skip
-        return (rebuild(parts), rest) if has_aux else rebuild(parts)
-
-    return jacobian
-
-
-def jacfwd(
-    func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False,
-    randomness: str = "error",
-) -> Callable[..., Any]:  # fmt: skip
-    """The Jacobian matrix of `func`, a complex forward pass for each element of its arguments.
-
-    An output of shape (…) and an argument of shape (***) give (…, ***). Not on the tape.
-    `randomness` is accepted as in PyTorch; every pass draws the same random numbers.
-    """
-
-    @functools.wraps(func)
-    def jacobian(*args: Any, **kwargs: Any) -> Any:
-        run, xs, rebuild = _prepared("jacfwd", func, argnums, has_aux, args, kwargs)
-        _refuse_second_probe("jacfwd")
-        state = get_rng_state()
-        out, rest = run(xs)
-        ys, put = _leaves("jacfwd", out)
-        columns: list[list[Any]] = [[[] for _ in xs] for _ in ys]
-        for k, x in enumerate(xs):
-            for index in np.ndindex(x.shape):
-                direction = np.zeros(x.shape)
-                direction[index] = 1
-                inputs = [wrap(_moved(x.array, direction)) if j == k else y
-                          for j, y in enumerate(xs)]  # fmt: skip
-                set_rng_state(state)
-                with modes.probe():
-                    out, _ = run(inputs)
-                for i, y in enumerate(_leaves("jacfwd", out)[0]):
-                    columns[i][k].append(y.array.imag / STEP)
-        parts = []
-        for y, several in zip(ys, columns, strict=True):
-            shaped = []
-            for x, each in zip(xs, several, strict=True):
-                matrix = np.stack(each, -1) if each else np.zeros((*y.shape, 0))
-                shaped.append(wrap(matrix.reshape(y.shape + x.shape).astype(y.dtype)))
-            parts.append(rebuild(shaped))
-        return (put(parts), rest) if has_aux else put(parts)
-
-    return jacobian
-
-
-def hessian(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
-    """The second derivatives of `func`, exact to rounding: `jacfwd(jacrev(func))`.
-
-    For a scalar and an argument of shape (***), (***, ***). Not on the tape.
-    """
-    return jacfwd(jacrev(func, argnums), argnums)
-
-
-def vmap(func: Callable[..., Any], *args: Any, **kwargs: Any) -> NoReturn:
-    """Refused: operations take batches as they are."""
-    raise NotImplementedError(
-        "vmap is not supported: write the function for a batch (matmul and einsum take an axis in "
-        "front), or stack([func(x) for x in batch])"
-    )
-
-
 # ---------------------------------------------------------------------------- the inside
 
 
-def _moved(a: Array, v: Any) -> Array:
+def moved(a: Array, v: Any) -> Array:
     """x + ih·v."""
     return np.asarray(a + 1j * STEP * np.asarray(v, np.float64), np.complex128)
 
 
-def _refuse_second_probe(name: str) -> None:
+def refuse_second_probe(name: str) -> None:
     if modes.probing.get():
         raise NotImplementedError(
             f"{name}: a third derivative is not supported: second derivatives take the complex "
@@ -257,7 +135,7 @@ def _refuse_second_probe(name: str) -> None:
         )
 
 
-def _leaves(name: str, tree: Any) -> tuple[list[Tensor], Callable[[Sequence[Any]], Any]]:
+def leaves_of(name: str, tree: Any) -> tuple[list[Tensor], Callable[[Sequence[Any]], Any]]:
     """The tensors in dicts, lists and tuples, and how to put others in their places."""
     found: list[Tensor] = []
 
@@ -288,7 +166,7 @@ def _leaves(name: str, tree: Any) -> tuple[list[Tensor], Callable[[Sequence[Any]
     return found, lambda values: put(values, places)
 
 
-def _parts(name: str, result: Any, has_aux: bool) -> tuple[Any, Any]:
+def parted(name: str, result: Any, has_aux: bool) -> tuple[Any, Any]:
     """What a function returned: the value, and the rest."""
     if not has_aux:
         return result, None
@@ -299,13 +177,13 @@ def _parts(name: str, result: Any, has_aux: bool) -> tuple[Any, Any]:
     return result
 
 
-def _tensor(name: str, value: Any) -> Tensor:
+def only_tensor(name: str, value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: the function must return a tensor, got {type(value).__name__}")
     return value
 
 
-def _prepared(
+def prepared(
     name: str, func: Callable[..., Any], argnums: Any, has_aux: bool, args: Any, kwargs: Any
 ) -> tuple[Run, list[Tensor], Callable[[Sequence[Any]], Any]]:
     """The function of the tensors to differentiate by, those, and how results are put together."""
@@ -317,13 +195,13 @@ def _prepared(
         if not -len(args) <= n < len(args):
             raise RuntimeError(f"{name}: argnums {n} of {len(args)} arguments")
     places = [n % len(args) for n in numbers]
-    xs, rebuild = _leaves(name, tuple(args[n] for n in places))
+    xs, rebuild = leaves_of(name, tuple(args[n] for n in places))
 
     def run(inputs: Sequence[Tensor]) -> tuple[Any, Any]:
         given = list(args)
         for n, value in zip(places, rebuild(inputs), strict=True):
             given[n] = value
-        return _parts(name, func(*given, **kwargs), has_aux)
+        return parted(name, func(*given, **kwargs), has_aux)
 
     return run, xs, rebuild if several else lambda values: rebuild(values)[0]
 
@@ -351,13 +229,13 @@ def _grad(
     keep: bool,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
     """The gradients, recorded, the value and the rest; `keep` the value's own graph."""
-    run, xs, rebuild = _prepared(name, func, argnums, has_aux, args, kwargs)
+    run, xs, rebuild = prepared(name, func, argnums, has_aux, args, kwargs)
     state, start = get_rng_state(), changes.tick()
     used, recording = _Inputs(start), modes.grad_enabled.get()
     inputs = [wrap(x.array, _entrance(x)) for x in xs]
     with modes.watched_by(used), modes.enable_grad():
         result, rest = run(inputs)
-    value = _tensor(name, result)
+    value = only_tensor(name, result)
     if value.array.ndim:
         raise RuntimeError(
             f"{name}: expected a function to a scalar, got a tensor of shape {value.shape}"
@@ -367,7 +245,7 @@ def _grad(
     found: dict[Node, Any] = {}
     if out is not None:
         outside = _outside(out, start, entrances)
-        found = _walk(out, np.ones((), out.dtype), entrances, keep)
+        found = walk_to(out, np.ones((), out.dtype), entrances, keep)
     parts = [
         np.array(found[node], order="C") if node in found else np.zeros_like(a)
         for node, a in zip(entrances, (x.array for x in xs), strict=True)
@@ -423,13 +301,13 @@ class _Second:
     def along(self, g: Array, saved: list[Array]) -> list[Any]:
         """The gradients of the inputs, and of what the function uses besides."""
         if _complex((g, *saved)):
-            _refuse_second_probe("backward of func.grad")
+            refuse_second_probe("backward of func.grad")
         size = float(np.abs(g).max(initial=0))
         size = size if 0 < size < np.inf else 1.0  # h·v must be tiny whatever v is
         probes, at, flat = [], 0, g.reshape(-1)
         for a in saved[: self.n]:
             v = flat[at : at + a.size].reshape(a.shape)
-            z = _moved(a, v / size)
+            z = moved(a, v / size)
             probes.append(wrap(z, Leaf(z.shape, z.dtype)))
             at += a.size
         now, found = get_rng_state(), {}
@@ -461,7 +339,7 @@ def _complex(arrays: Iterable[Array]) -> bool:
     return any(a.dtype.kind == "c" for a in arrays)
 
 
-def _walk(out: Node, cotangent: Array, wanted: list[Node], keep: bool) -> dict[Any, Any]:
+def walk_to(out: Node, cotangent: Array, wanted: list[Node], keep: bool) -> dict[Any, Any]:
     """The gradients of the nodes `wanted`, complex in a probe: of real ones among them, too."""
     if out.dtype.kind == "c":
         return complex_walk(out, cotangent, wanted, keep)
