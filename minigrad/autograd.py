@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import modes, tape
+from minigrad.checks import refuse_create_graph
 from minigrad.modes import detect_anomaly, enable_grad, no_grad, set_grad_enabled
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.recording import record
@@ -38,12 +39,25 @@ def _tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
-def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool = False) -> None:
-    """Add the gradient of several outputs at once to `.grad` of their leaves."""
+def backward(
+    tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> None:  # fmt: skip
+    """Add the gradient of several outputs at once to `.grad` of their leaves.
+
+    Args:
+        tensors: a tensor or several.
+        grad_tensors: the gradients with respect to them; scalars may leave theirs out.
+        retain_graph: keep the graph for another backward.
+        create_graph: refused; for second derivatives see `func.grad`.
+    """
+    refuse_create_graph("backward", create_graph)
     outputs = _tuple(tensors)
     grads = (None,) * len(outputs) if grad_tensors is None else _tuple(grad_tensors)
     seeds = [seed(y, g, "backward") for y, g in zip(outputs, grads, strict=True)]
-    tape.backward([n for n, _ in seeds], [g for _, g in seeds], retain_graph, modes.inspector())
+    tape.backward(
+        [n for n, _ in seeds], [g for _, g in seeds], bool(retain_graph), modes.inspector()
+    )
 
 
 def grad(
@@ -57,14 +71,10 @@ def grad(
         inputs: a tensor or several, leaves or not.
         grad_outputs: the gradients with respect to the outputs; scalars may leave theirs out.
         retain_graph: keep the graph for another backward.
-        create_graph: refused; for second derivatives see `hvp`.
+        create_graph: refused; for second derivatives see `func.grad`.
         allow_unused: return None for an input that the outputs do not depend on.
     """
-    if create_graph:
-        raise NotImplementedError(
-            "grad: create_graph is not supported (a backward is not recorded): for Hessian-vector "
-            "products use minigrad.autograd.functional.hvp"
-        )
+    refuse_create_graph("grad", create_graph)
     outputs, inputs = _tuple(outputs), _tuple(inputs)
     given = (None,) * len(outputs) if grad_outputs is None else _tuple(grad_outputs)
     if len(given) != len(outputs):

@@ -136,3 +136,19 @@ def asked(name: str) -> str:
             name = function
         frame = frame.f_back
     return name
+
+
+CREATE_GRAPH = """{}: create_graph is not supported, as a backward is not recorded. Write instead
+
+    from minigrad.func import grad
+    gradient = grad(lambda x: discriminator(x).sum())(x)    # of what had the gradient taken
+    penalty = ((gradient.norm(2, dim=1) - 1) ** 2).mean()
+
+The gradient is on the tape: penalty.backward() reaches x, and the parameters that the function
+uses. For Hessian-vector products there is autograd.functional.hvp."""
+
+
+def refuse_create_graph(name: str, create_graph: bool) -> None:
+    """Say what to write instead."""
+    if create_graph:
+        raise NotImplementedError(CREATE_GRAPH.format(name))

@@ -4,7 +4,8 @@ A ContextVar belongs to a thread or async task, which does not see the settings 
 five. Four are kept here:
 
     grad_enabled              whether operations are recorded; no_grad, enable_grad
-    probing                   whether gradcheck or hvp sends complex numbers through a function
+    probing                   whether gradcheck, hvp or a second derivative sends complex numbers
+                              through a function
     frozen_layers             the layers whose running statistics stay; nn.utils.frozen_stats
     watch                     who sees the operations, and the layers around them; detect_anomaly,
                               remember, profile; watchers counts their blocks anywhere

@@ -197,16 +197,17 @@ def _fitted(f: Callable[[Any], Any], shape: tuple[int, ...], dtype: np.dtype[Any
 
 
 def fit(grad: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """Sum `grad` over the axes that broadcasting added or stretched, and cast it to `dtype`."""
+    """Sum `grad` over the axes that broadcasting added or stretched, and cast it to `dtype`,
+    unless it is the complex gradient of a real input."""
     if grad.shape != shape:
         lead = grad.ndim - len(shape)
         axes = [*range(lead)]
         axes += [i + lead for i, n in enumerate(shape) if n == 1 != grad.shape[i + lead]]
         wide: Any = np.complex128 if grad.dtype.kind == "c" else np.float64
         grad = np.add.reduce(grad, tuple(axes), wide).reshape(shape)
-    if grad.dtype == dtype:
-        return grad
-    return (grad.real if dtype.kind == "f" else grad).astype(dtype)
+    if grad.dtype == dtype or (grad.dtype.kind == "c" and dtype.kind == "f"):
+        return grad  # the walk decides what becomes of the imaginary part of a complex probe
+    return grad.astype(dtype)
 
 
 def record(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad import modes, tape
+from minigrad.checks import refuse_create_graph
 from minigrad.dtypes import PYTHON_DTYPE, float32
 from minigrad.hooks import RemovableHandle
 from minigrad.incoming import Holder, as_array, made
@@ -268,16 +269,21 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
             node.keep_grad = False
         node.grad = array if array.flags.writeable else array.copy()  # added to in place later
 
-    def backward(self, gradient: Tensor | Array | None = None, retain_graph: bool = False) -> None:
+    def backward(
+        self, gradient: Tensor | Array | None = None, retain_graph: bool | None = None,
+        create_graph: bool = False,
+    ) -> None:  # fmt: skip
         """Add the gradient of this tensor to `.grad` of every leaf it was computed from.
 
         Args:
             gradient: the gradient with respect to this tensor, of its shape; a scalar may leave it
                 out (1).
             retain_graph: keep the graph for another backward; otherwise it is consumed.
+            create_graph: refused; for second derivatives see `func.grad`.
         """
+        refuse_create_graph("backward", create_graph)
         node, cotangent = seed(self, gradient, "backward")
-        tape.backward((node,), (cotangent,), retain_graph, modes.inspector())
+        tape.backward((node,), (cotangent,), bool(retain_graph), modes.inspector())
 
     def retain_grad(self) -> None:
         """Collect `.grad` here too, although this is not a leaf."""

@@ -46,7 +46,9 @@ ROOMS = {
     "serialization": "checks dtypes files incoming interrupts tape tensor",
     "nn": "changes checks dtypes hooks incoming interrupts kernels modes names ops recording "
     "tables tape tensor",
-    "func": "checks nn tensor",
+    "derivatives": "autograd changes checks kernels modes ops tape tensor",
+    "jacobians": "autograd derivatives modes ops tape tensor",
+    "func": "checks derivatives jacobians nn tensor",
     "analysis": "autograd changes checks func hooks modes nn ops tape tensor",
     "config": "kernels nn ops optim",
     "visual": "changes closures files modes nn recording tables tape tensor",

@@ -126,8 +126,11 @@ def remainder(input: Any, other: Any) -> Tensor:
     if np.result_type(a, b).kind in "iub":
         _refuse_zero("remainder", b)
     with np.errstate(all="ignore"):
-        out = np.remainder(a, b)
-    db = quiet(lambda g: -g * np.floor_divide(a, b))
+        if np.result_type(a, b).kind == "c":
+            out = a - b * np.floor_divide(a.real, b.real)
+        else:
+            out = np.remainder(a, b)
+    db = quiet(lambda g: -g * np.floor_divide(a.real, b.real))
     return record_each("remainder", out, (input, lambda g: g), (other, db))
 
 

@@ -20,7 +20,7 @@ from minigrad.checks import integer, integers
 from minigrad.ops.joining import pad as pad_op
 from minigrad.ops.linear import matrices
 from minigrad.ops.shape import squeeze, unsqueeze
-from minigrad.recording import needs_grad, record, require
+from minigrad.recording import fit, needs_grad, record, require
 from minigrad.tensor import Tensor
 
 Ints = Any  # an int or a sequence of ints
@@ -111,7 +111,7 @@ def _conv(
         if kept_x is not None:
             dw = backend.conv2d_weight_grad(g, kept_x, w_shape, *settings)
         if need_b:
-            db = _bias_grad(g).astype(b_dtype)
+            db = fit(_bias_grad(g), (g.shape[1],), b_dtype)
         return dx, dw, db
 
     return record(name, y, (x, weight, bias), vjp)
@@ -206,7 +206,7 @@ def conv_transpose2d(
         if kept_x is not None:
             dw = backend.conv2d_weight_grad(kept_x, g, w_shape, *settings)
         if need_b:
-            db = _bias_grad(g).astype(b_dtype)
+            db = fit(_bias_grad(g), (g.shape[1],), b_dtype)
         return dx, dw, db
 
     return record(name, y, (input, weight, bias), vjp)

@@ -22,7 +22,7 @@ from minigrad.ops.shape import (
     transpose,
     unsqueeze,
 )
-from minigrad.recording import operand, record, record_each, require
+from minigrad.recording import fit, operand, record, record_each, require
 from minigrad.tensor import Tensor, wrap
 
 
@@ -64,7 +64,7 @@ def cat(tensors: Sequence[Any], dim: int = 0, **names: Unpack[Axis]) -> Tensor:
     def vjp(g: Any) -> Any:
         parts = dict(zip(kept, np.split(g, ends, axis=position), strict=True))
         return [
-            np.zeros(0, dtypes[i]) if i in skipped else parts[i].astype(dtypes[i], copy=False)
+            np.zeros(0, dtypes[i]) if i in skipped else fit(parts[i], parts[i].shape, dtypes[i])
             for i in range(count)
         ]
 

@@ -11,6 +11,7 @@ import numpy as np
 from minigrad import changes, kernels
 from minigrad.checks import number
 from minigrad.dtypes import float32
+from minigrad.optim.adaptive import check_betas
 from minigrad.optim.optimizer import Entry, Group, Optimizer
 from minigrad.tape import Array
 from minigrad.tensor import wrap
@@ -66,11 +67,7 @@ class Adam(Optimizer):
         name = type(self).__name__
         for key in ("lr", "eps", "weight_decay"):
             number(name, key, group[key], at_least=0)
-        betas = group["betas"]
-        if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise TypeError(f"{name}: betas must be two numbers, got {betas!r}")
-        for i, beta in enumerate(betas):
-            number(name, f"betas[{i}]", beta, at_least=0, below=1)
+        check_betas(name, group["betas"])
 
     def entries(self, group: Group) -> dict[str, bool]:
         """What is remembered about a parameter, and whether a step needs it."""

@@ -1,6 +1,6 @@
 """Learning-rate schedules: `scheduler.step()` after every epoch, as in PyTorch.
 
-Here are the two that look at something else than the epoch: other schedules, or a measurement.
+Here are those that look at something else than the epoch: other schedules, or a measurement.
 """
 
 from __future__ import annotations
@@ -8,39 +8,118 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 from minigrad.checks import number, one_of
 from minigrad.interrupts import deferred
+from minigrad.optim.cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.scheduler import LRScheduler, check_optimizer, whole_step
 from minigrad.optim.schedules import (
     ConstantLR,
     CosineAnnealingLR,
     ExponentialLR,
     LambdaLR,
     LinearLR,
-    LRScheduler,
+    MultiplicativeLR,
     MultiStepLR,
+    PolynomialLR,
     StepLR,
-    check_optimizer,
-    whole_step,
 )
 
 __all__ = [
+    "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
     "ExponentialLR",
     "LRScheduler",
     "LambdaLR",
     "LinearLR",
     "MultiStepLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "PolynomialLR",
     "ReduceLROnPlateau",
     "SequentialLR",
     "StepLR",
 ]
 
 
-class SequentialLR(LRScheduler):
+def check_parts(name: str, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None) -> None:
+    """Raise unless these schedules can be stepped together."""
+    for i, scheduler in enumerate(schedulers):
+        if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
+            raise TypeError(
+                f"{name}: schedule {i} is a {type(scheduler).__name__}; expected a schedule whose "
+                "step() takes no argument"
+            )
+        if scheduler.optimizer is not optimizer:
+            raise ValueError(f"{name}: schedule {i} belongs to another optimiser")
+
+
+class Composed(LRScheduler):
+    """Base of the schedules that are made of others."""
+
+    _schedulers: list[LRScheduler]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimiser."""
+        state = super().state_dict()
+        state["_schedulers"] = [scheduler.state_dict() for scheduler in self._schedulers]
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned; load the optimiser's state, too."""
+        if isinstance(state_dict, dict):  # older files have the names without the underscore
+            old = {"schedulers": "_schedulers", "milestones": "_milestones"}
+            state_dict = {old.get(key, key): value for key, value in state_dict.items()}
+        state = self._checked_state(state_dict)
+        states = state.pop("_schedulers")
+        if len(states) != len(self._schedulers):
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: expected {len(self._schedulers)} "
+                f"schedules, got {len(states)}"
+            )
+        for scheduler, part in zip(self._schedulers, states, strict=True):
+            deepcopy(scheduler, {id(self.optimizer): self.optimizer}).load_state_dict(part)
+        with deferred():
+            for scheduler, part in zip(self._schedulers, states, strict=True):
+                scheduler.load_state_dict(part)
+            vars(self).update(state)
+
+
+class ChainedScheduler(Composed):
+    """Several schedules at once: each changes the rates that the one before has set.
+
+    Args:
+        schedulers: schedules of one optimiser.
+        optimizer: theirs, and may be left out.
+    """
+
+    def __init__(
+        self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None
+    ) -> None:
+        if not schedulers:
+            raise ValueError("ChainedScheduler: expected at least one schedule")
+        if optimizer is None and isinstance(schedulers[0], LRScheduler):
+            optimizer = schedulers[0].optimizer
+        check_parts("ChainedScheduler", schedulers, optimizer)
+        self.optimizer = check_optimizer("ChainedScheduler", optimizer)
+        self._schedulers = list(schedulers)
+        self._last_lr = self.rates()
+
+    def step(self) -> None:  # type: ignore[override]
+        """Set the rates of the next epoch."""
+        with whole_step(self):
+            for scheduler in self._schedulers:
+                scheduler.step()
+            self._last_lr = self.rates()
+
+
+class SequentialLR(Composed):
     """One schedule after another: number i starts at epoch milestones[i - 1].
 
     Args:
@@ -58,33 +137,26 @@ class SequentialLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         check_optimizer("SequentialLR", optimizer)
-        for i, scheduler in enumerate(schedulers):
-            if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
-                raise TypeError(
-                    f"SequentialLR: schedule {i} is a {type(scheduler).__name__}; expected a "
-                    "schedule whose step() takes no argument"
-                )
-            if scheduler.optimizer is not optimizer:
-                raise ValueError(f"SequentialLR: schedule {i} belongs to another optimiser")
+        check_parts("SequentialLR", schedulers, optimizer)
         if not schedulers or len(milestones) != len(schedulers) - 1:
             raise ValueError(
                 f"SequentialLR: expected one schedule more than milestones, got {len(schedulers)} "
                 f"and {len(milestones)}"
             )
-        self.schedulers, self.milestones = list(schedulers), list(milestones)
+        self._schedulers, self._milestones = list(schedulers), list(milestones)
         self.optimizer = optimizer
         self.last_epoch = last_epoch + 1
         # Each schedule has set its own first rates already: take that back, start the right one.
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"]
         self.rewind()
-        first = self.schedulers[bisect_right(self.milestones, 0)]
+        first = self._schedulers[bisect_right(self._milestones, 0)]
         first.start()
         self._last_lr = first.get_last_lr()
 
     def rewind(self) -> None:
         """Take the first step of every schedule back."""
-        for scheduler in self.schedulers:
+        for scheduler in self._schedulers:
             if isinstance(scheduler, SequentialLR):
                 scheduler.rewind()
             else:
@@ -97,43 +169,21 @@ class SequentialLR(LRScheduler):
     def restart(self) -> None:
         """Go to epoch 0 of the schedule, whatever the rates are now."""
         self.last_epoch = 0
-        first = self.schedulers[bisect_right(self.milestones, 0)]
+        first = self._schedulers[bisect_right(self._milestones, 0)]
         first.restart()
         self._last_lr = first.get_last_lr()
 
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]
         """Set the rates of the next epoch."""
         with whole_step(self):
             self.last_epoch += 1
-            index = bisect_right(self.milestones, self.last_epoch)
-            scheduler = self.schedulers[index]
-            if index and self.milestones[index - 1] == self.last_epoch:
+            index = bisect_right(self._milestones, self.last_epoch)
+            scheduler = self._schedulers[index]
+            if index and self._milestones[index - 1] == self.last_epoch:
                 scheduler.restart()
             else:
                 scheduler.step()
             self._last_lr = scheduler.get_last_lr()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimiser."""
-        state = super().state_dict()
-        state["schedulers"] = [scheduler.state_dict() for scheduler in self.schedulers]
-        return state
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from what `state_dict` returned; load the optimiser's state, too."""
-        self._check_state(state_dict)
-        states = state_dict["schedulers"]
-        if len(states) != len(self.schedulers):
-            raise ValueError(
-                f"SequentialLR.load_state_dict: expected {len(self.schedulers)} schedules, got "
-                f"{len(states)}"
-            )
-        for scheduler, state in zip(self.schedulers, states, strict=True):
-            scheduler._check_state(state)
-        with deferred():
-            for scheduler, state in zip(self.schedulers, states, strict=True):
-                scheduler.load_state_dict(state)
-            vars(self).update({k: v for k, v in state_dict.items() if k != "schedulers"})
 
 
 class ReduceLROnPlateau(LRScheduler):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import Any, ClassVar, cast
@@ -22,7 +24,7 @@ Entry = tuple[Tensor, Array, Array]  # a parameter, its array, its gradient's ar
 
 
 class Optimizer:
-    """Base of the optimisers; a subclass gives `update` and `check`.
+    """Base of the optimisers; a subclass gives `update`, or a `step` of its own, as in PyTorch.
 
     `param_groups` is a list of dicts, each with a list `params` and the group's hyperparameters,
     which may be changed between steps. `state` maps a parameter to a dict of what is remembered
@@ -38,7 +40,7 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = defaults
-        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[Group] = []
         self.has_stepped = False  # a scheduler warns if it is stepped before the optimiser
         name = type(self).__name__
@@ -55,13 +57,21 @@ class Optimizer:
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            cls.step = _noted(cls.step)  # type: ignore[method-assign]
+
     def check(self, group: Group) -> None:
-        """Raise if a hyperparameter of `group` is out of range."""
-        raise NotImplementedError
+        """Raise if a hyperparameter of `group` is out of range; without a rule of its own all
+        pass."""
 
     def update(self, group: Group, entries: list[Entry]) -> None:
         """Change the parameters of one group, in place."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} has neither step(closure=None) nor update(group, entries): "
+            "define one"
+        )
 
     def add_param_group(self, param_group: Group) -> None:
         """Optimise more parameters: a dict with `params` and hyperparameters of their own.
@@ -261,7 +271,7 @@ class Optimizer:
                 raise TypeError(f"{name}: the state of parameter {key} must be a dict, got {kind}")
             group, p = group_of[key]
             state[p] = self._loaded_entry(f"{name}: parameter {key}", group, p, entry)
-        self.param_groups, self.state = groups, state
+        self.param_groups, self.state = groups, defaultdict(dict, state)
 
     def _loaded_groups(self, name: str, saved: Any) -> list[Group]:
         plain = isinstance(saved, list) and all(isinstance(group, dict) for group in saved)
@@ -332,6 +342,18 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _noted(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A `step` of one's own, which a schedule will see to have been called."""
+
+    @functools.wraps(step)
+    def call(self: Optimizer, *args: Any, **options: Any) -> Any:
+        result = step(self, *args, **options)
+        self.has_stepped = True
+        return result
+
+    return call
 
 
 def _listed(name: str, params: Any) -> list[Any]:

@@ -7,144 +7,56 @@ Most compute the next rate from the current one (`get_lr`), so several on one op
 from __future__ import annotations
 
 import math
-import warnings
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from types import FunctionType
 from typing import Any
 
 from minigrad.checks import integer, number
-from minigrad.interrupts import deferred
 from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.scheduler import LRScheduler, check_optimizer
 
 
-class LRScheduler:
-    """Base of the schedules; a subclass gives `get_lr`, and `_get_closed_form_lr` if it has one.
+class Multiplied(LRScheduler):
+    """Base of the schedules by functions of the epoch, one for all groups or one for each."""
 
-    Args:
-        optimizer: whose groups' `lr` is set; the rates at the start are noted in `initial_lr`.
-        last_epoch: the number of the last epoch when a run is resumed, else -1.
-    """
-
-    optimizer: Optimizer
-
-    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+        last_epoch: int = -1,
+    ) -> None:
         name = type(self).__name__
-        self.optimizer = check_optimizer(name, optimizer)
-        self.last_epoch = integer(name, "last_epoch", last_epoch, -1)
-        for i, group in enumerate(optimizer.param_groups):
-            if last_epoch == -1:
-                group.setdefault("initial_lr", group["lr"])
-            elif "initial_lr" not in group:
-                raise KeyError(
-                    f"{name}: last_epoch={last_epoch} resumes a run, but group {i} of the "
-                    "optimiser has no 'initial_lr': load the optimiser's state first"
-                )
-        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self.start()
-
-    def start(self) -> None:
-        """Set the rates of the first epoch."""
-        self._step_count = 1
-        self.last_epoch += 1
-        self._set(self.first_rates())
-
-    def rates(self) -> list[float]:
-        """The current rates."""
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-    def first_rates(self) -> list[float]:
-        """The rates to start with."""
-        return self.get_lr()
-
-    def get_lr(self) -> list[float]:
-        """The rates of epoch `last_epoch`, from those of the epoch before."""
-        raise NotImplementedError
-
-    def _get_closed_form_lr(self) -> list[float]:
-        # the rates of epoch `last_epoch` from the initial ones alone
-        return self.get_lr()
-
-    def _set(self, rates: list[float]) -> None:
-        groups = self.optimizer.param_groups
-        if len(rates) != len(groups):
+        groups = len(check_optimizer(name, optimizer).param_groups)
+        lambdas = list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
+        if len(lambdas) != groups:
             raise ValueError(
-                f"{type(self).__name__}: the schedule was made for {len(rates)} groups, the "
-                f"optimiser has {len(groups)} now: make a new schedule after add_param_group"
+                f"{name}: expected one function or {groups}, one for each group, got {len(lambdas)}"
             )
-        for group, rate in zip(groups, rates, strict=True):
-            group["lr"] = rate
-        self._last_lr = self.rates()
-
-    def step(self) -> None:
-        """Set the rates of the next epoch; call it after the optimiser's `step`."""
-        if self._step_count == 1 and not self.optimizer.has_stepped:
-            warnings.warn(
-                f"{type(self).__name__}.step was called before optimizer.step(): the first rate of "
-                "the schedule is skipped; call optimizer.step() first",
-                UserWarning,
-                stacklevel=2,
-            )
-        with whole_step(self):
-            self._step_count += 1
-            self.last_epoch += 1
-            self._set(self.get_lr())
-
-    def restart(self) -> None:
-        """Go to epoch 0 of the schedule, whatever the rates are now."""
-        with whole_step(self):
-            self.last_epoch = 0
-            self._set(self._get_closed_form_lr())
-
-    def get_last_lr(self) -> list[float]:
-        """The rates that were set last, one for each group."""
-        return list(self._last_lr)
+        for f in lambdas:
+            if not callable(f):
+                raise TypeError(f"{name}: lr_lambda must be a function of the epoch, got {f!r}")
+        self.lr_lambdas: list[Any] = lambdas
+        super().__init__(optimizer, last_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimiser."""
-        return {key: value for key, value in vars(self).items() if key != "optimizer"}
+        """Everything but the optimiser and the functions, which the new schedule is given again.
+        Of callable objects, their attributes."""
+        kept = [None if isinstance(f, FunctionType) else dict(vars(f)) for f in self.lr_lambdas]
+        return {**super().state_dict(), "lr_lambdas": kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from what `state_dict` returned; load the optimiser's state, too.
-
-        Raises:
-            ValueError: the state of another kind of schedule; nothing has changed then.
-        """
-        self._check_state(state_dict)
-        vars(self).update(state_dict)
-
-    def _check_state(self, state_dict: dict[str, Any]) -> None:
-        expected = set(self.state_dict())
-        if not isinstance(state_dict, dict) or set(state_dict) != expected:
-            got = sorted(state_dict) if isinstance(state_dict, dict) else state_dict
-            raise ValueError(
-                f"{type(self).__name__}.load_state_dict: expected {sorted(expected)}, got {got!r}"
-            )
+        """Continue from what `state_dict` returned; load the optimiser's state, too."""
+        if isinstance(state_dict, dict):  # older files have none
+            state_dict = {"lr_lambdas": [None] * len(self.lr_lambdas), **state_dict}
+        state = self._checked_state(state_dict)
+        for f, kept in zip(self.lr_lambdas, state.pop("lr_lambdas"), strict=True):
+            vars(f).update(kept or {})
+        vars(self).update(state)
 
 
-@contextmanager
-def whole_step(scheduler: LRScheduler) -> Iterator[None]:
-    """A step is done as a whole, or after an error not at all.
-
-    An interrupt waits for its end, a second one does not: lr_lambda may take for ever.
-    """
-    before = dict(vars(scheduler))
-    with deferred(insistent=True):
-        try:
-            yield
-        except BaseException:
-            vars(scheduler).update(before)
-            raise
-
-
-def check_optimizer(name: str, optimizer: Any) -> Optimizer:
-    """Return the optimiser if it is one."""
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"{name}: expected an Optimizer, got {type(optimizer).__name__}")
-    return optimizer
-
-
-class LambdaLR(LRScheduler):
+class LambdaLR(Multiplied):
     """lr = initial_lr · lr_lambda(epoch).
 
     Args:
@@ -153,29 +65,26 @@ class LambdaLR(LRScheduler):
         last_epoch: the last epoch when resuming, else -1.
     """
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
-        last_epoch: int = -1,
-    ) -> None:
-        groups = len(check_optimizer("LambdaLR", optimizer).param_groups)
-        lambdas = list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
-        if len(lambdas) != groups:
-            raise ValueError(
-                f"LambdaLR: expected one function or {groups}, one for each group, got "
-                f"{len(lambdas)}"
-            )
-        self.lr_lambdas: list[Any] = lambdas
-        super().__init__(optimizer, last_epoch)
-
     def get_lr(self) -> list[float]:
         epoch = self.last_epoch
         return [lr * f(epoch) for lr, f in zip(self.base_lrs, self.lr_lambdas, strict=True)]
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimiser and the functions, which the new schedule is given again."""
-        return {key: value for key, value in super().state_dict().items() if key != "lr_lambdas"}
+
+class MultiplicativeLR(Multiplied):
+    """lr ← lr_lambda(epoch)·lr every epoch after the first.
+
+    Args:
+        optimizer: whose rates are set.
+        lr_lambda: one function of the epoch, or one for each group.
+        last_epoch: the last epoch when resuming, else -1.
+    """
+
+    def first_rates(self) -> list[float]:
+        return self.rates()
+
+    def get_lr(self) -> list[float]:
+        epoch = self.last_epoch
+        return [lr * f(epoch) for lr, f in zip(self.rates(), self.lr_lambdas, strict=True)]
 
 
 class StepLR(LRScheduler):
@@ -224,6 +133,13 @@ class MultiStepLR(LRScheduler):
         self.milestones = sorted(milestones)
         self.gamma = number("MultiStepLR", "gamma", gamma)
         super().__init__(optimizer, last_epoch)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned; load the optimiser's state, too."""
+        state = self._checked_state(state_dict)
+        if isinstance(state["milestones"], Counter):  # as PyTorch has them
+            state["milestones"] = sorted(state["milestones"].elements())
+        vars(self).update(state)
 
     def get_lr(self) -> list[float]:
         times = self.milestones.count(self.last_epoch)
@@ -331,6 +247,42 @@ class LinearLR(LRScheduler):
         rise = self.end_factor - self.start_factor
         done = min(self.total_iters, self.last_epoch) / self.total_iters
         return [lr * (self.start_factor + rise * done) for lr in self.base_lrs]
+
+
+class PolynomialLR(LRScheduler):
+    """lr = initial_lr · (1 - epoch/total_iters)^power, then 0.
+
+    Args:
+        optimizer: whose rates are set.
+        total_iters: epochs until the rate is 0.
+        power: 1 falls along a line, 2 along a parabola.
+        last_epoch: the last epoch when resuming, else -1.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_iters: int = 5,
+        power: float = 1.0,
+        last_epoch: int = -1,
+    ) -> None:
+        self.total_iters = integer("PolynomialLR", "total_iters", total_iters)
+        self.power = number("PolynomialLR", "power", power)
+        super().__init__(optimizer, last_epoch)
+
+    def first_rates(self) -> list[float]:
+        return self.rates()
+
+    def get_lr(self) -> list[float]:
+        epoch, total = self.last_epoch, self.total_iters
+        if epoch > total:
+            return self.rates()
+        factor: float = ((1 - epoch / total) / (1 - (epoch - 1) / total)) ** self.power
+        return [lr * factor for lr in self.rates()]
+
+    def _get_closed_form_lr(self) -> list[float]:
+        left: float = 1 - min(self.total_iters, self.last_epoch) / self.total_iters
+        return [lr * left**self.power for lr in self.base_lrs]
 
 
 class CosineAnnealingLR(LRScheduler):

@@ -71,7 +71,7 @@ def test_a_method_is_the_op(name: str) -> None:
     [
         ("x.relu", "inplace"), ("x.sum", "dim keepdim dtype names"), ("x.clamp", "min max"),
         ("x.std", "dim unbiased keepdim correction names"), ("x.cumsum", "dim dtype"),
-        ("x.where", "condition other"), ("x.backward", "gradient retain_graph"),
+        ("x.where", "condition other"), ("x.backward", "gradient retain_graph create_graph"),
         ("mg.sum", "input dim keepdim dtype names"), ("F.relu", "input inplace"),
         ("x.new_full", "size fill_value dtype device requires_grad"),
         ("nn.Linear", "in_features out_features bias device dtype"),
