@@ -100,9 +100,10 @@ def test_an_op_given_numpy_arrays(sample: Sample) -> None:
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "AdaptiveAvgPool2d": (2,), "AdaptiveMaxPool2d": (3,), "AvgPool1d": (2,), "AvgPool2d": (2,),
     "ConstantPad1d": (1, 2.0), "ConstantPad2d": (1, 2.0), "Conv1d": (3, 2, 2), "Conv2d": (3, 2, 2),
-    "ConvTranspose2d": (3, 2, 2), "Embedding": (4, 2), "GroupNorm": (1, 3), "LayerNorm": (4,),
-    "Linear": (4, 2), "LogSoftmax": (1,), "MaxPool1d": (2,), "MaxPool2d": (2,), "RMSNorm": (4,),
-    "Softmax": (1,), "Unflatten": (1, (3, 1)),
+    "ConvTranspose2d": (3, 2, 2), "Embedding": (4, 2), "GRU": (4, 2), "GRUCell": (4, 2),
+    "GroupNorm": (1, 3), "LSTM": (4, 2), "LSTMCell": (4, 2), "LayerNorm": (4,), "Linear": (4, 2),
+    "LogSoftmax": (1,), "MaxPool1d": (2,), "MaxPool2d": (2,), "RMSNorm": (4,), "RNN": (4, 2),
+    "RNNCell": (4, 2), "Softmax": (1,), "Unflatten": (1, (3, 1)),
 }  # fmt: skip
 CONTAINERS = ("Module", "ModuleDict", "ModuleList", "Sequential", "Identity", "Residual")
 LAYERS = [
