@@ -23,6 +23,7 @@ from minigrad.nn.activation import (
     Softsign,
     Tanh,
 )
+from minigrad.nn.cells import GRUCell, LSTMCell, RNNCell
 from minigrad.nn.container import Identity, ModuleDict, ModuleList, Residual, Sequential
 from minigrad.nn.conv import Conv1d, Conv2d, ConvTranspose2d
 from minigrad.nn.linear import Dropout, Dropout1d, Dropout2d, Embedding, Linear
@@ -78,7 +79,7 @@ from minigrad.nn.pooling import (
     MaxPool2d,
     Unflatten,
 )
-from minigrad.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from minigrad.nn.recurrent import GRU, LSTM, RNN
 
 __all__ = [
     "CELU", "ELU", "GELU", "GRU", "LSTM", "RNN", "SELU", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d",

@@ -1,4 +1,4 @@
-"""Recurrent layers, over whole sequences, and their cells, which take one step."""
+"""Recurrent layers, over whole sequences; `cells.py` has those of one step."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from minigrad.nn.module import Module, Parameter
 from minigrad.ops import recurrent
 from minigrad.ops.create import zeros
 from minigrad.ops.joining import cat, stack
-from minigrad.ops.shape import narrow, reshape, select, squeeze, transpose, unsqueeze
+from minigrad.ops.shape import narrow, select, squeeze, transpose, unsqueeze
 from minigrad.tensor import Tensor, wrap
 
 Ends = tuple[Tensor, list[Tensor]]
 
 
-def _rnn(x: Tensor, states: Any, weights: Any, nonlinearity: str, reverse: bool) -> Ends:
+def rnn_layer(x: Tensor, states: Any, weights: Any, nonlinearity: str, reverse: bool) -> Ends:
     y = recurrent.rnn(x, states[0], weights, nonlinearity, reverse)
     return y, [select(y, 0, 0 if reverse else -1)]
 
 
-def _gru(x: Tensor, states: Any, weights: Any, reverse: bool) -> Ends:
+def gru_layer(x: Tensor, states: Any, weights: Any, reverse: bool) -> Ends:
     y = recurrent.gru(x, states[0], weights, reverse)
     return y, [select(y, 0, 0 if reverse else -1)]
 
 
-def _lstm(x: Tensor, states: Any, weights: Any, reverse: bool) -> Ends:
+def lstm_layer(x: Tensor, states: Any, weights: Any, reverse: bool) -> Ends:
     out = recurrent.lstm(x, states[0], states[1], weights, reverse)  # (T + 1, N, H): c is the last
     y = narrow(out, 0, 0, len(x))
     return y, [select(y, 0, 0 if reverse else -1), select(out, 0, -1)]
 
 
-class _Weights(Module):
+class Weights(Module):  # the base of layers here and of cells
     """What layers and cells share: sizes, parameters, and the check of what comes in."""
 
     blocks: int  # of the weights: 1, 3 or 4 times hidden_size rows
@@ -129,7 +129,7 @@ class _Weights(Module):
         return list(given)
 
 
-class _Recurrent(_Weights):
+class _Recurrent(Weights):
     """What RNN, LSTM and GRU share."""
 
     mode: str  # PyTorch's word
@@ -256,7 +256,7 @@ class RNN(_Recurrent):
         self.mode = f"RNN_{self.nonlinearity.upper()}"
 
     def _layer(self, x: Any, states: Any, weights: Any, reverse: bool) -> Any:
-        return _rnn(x, states, weights, self.nonlinearity, reverse)
+        return rnn_layer(x, states, weights, self.nonlinearity, reverse)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The outputs (T, N, D·H) with D directions, or (N, T, D·H) or (T, D·H) as the input is;
@@ -309,7 +309,7 @@ class LSTM(_Recurrent):
         )  # fmt: skip
 
     def _layer(self, x: Any, states: Any, weights: Any, reverse: bool) -> Any:
-        return _lstm(x, states, weights, reverse)
+        return lstm_layer(x, states, weights, reverse)
 
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
@@ -363,142 +363,10 @@ class GRU(_Recurrent):
         )  # fmt: skip
 
     def _layer(self, x: Any, states: Any, weights: Any, reverse: bool) -> Any:
-        return _gru(x, states, weights, reverse)
+        return gru_layer(x, states, weights, reverse)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The outputs (T, N, D·H) with D directions, or (N, T, D·H) or (T, D·H) as the input is;
         and the last states h_n (layers·D, N, H). `hx` has the first states, 0 if not given."""
         y, (h,) = self._run(input, hx)
         return y, h
-
-
-class _Cell(_Weights):
-    """What RNNCell, LSTMCell and GRUCell share: a sequence of one step."""
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool, device: Any, dtype: Any
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias)
-        self._add("", self.input_size, floating(type(self).__name__, dtype, device))
-        self.reset_parameters()
-
-    def _step(self, x: Tensor, hx: Any) -> list[Tensor]:
-        """The states after the step."""
-        self._check(x, 2, "(N, I) or (I,)")
-        axes = "(N, H)" if x.ndim == 2 else "(H,)"
-        states = self._begin(x, hx, (*x.shape[:-1], self.hidden_size), axes)
-        if x.ndim == 2:
-            return self._layer(unsqueeze(x, 0), states, self._weights(""), False)[1]
-        states = [unsqueeze(state, 0) for state in states]
-        ends = self._layer(reshape(x, 1, 1, -1), states, self._weights(""), False)[1]
-        return [squeeze(end, 0) for end in ends]
-
-    def extra_repr(self) -> str:
-        """The arguments, those at their defaults left out."""
-        return f"{self.input_size}, {self.hidden_size}{'' if self.bias else ', bias=False'}"
-
-
-class RNNCell(_Cell):
-    """One step of an `RNN` of one layer.
-
-    Args:
-        input_size: I, the size of an input vector.
-        hidden_size: H, the size of a state.
-        bias: learn the two biases.
-        nonlinearity: "tanh" or "relu".
-        device: the CPU, the only one there is.
-        dtype: of the parameters; float32 by default.
-    """
-
-    blocks = 1
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, device, dtype)
-        self.nonlinearity = one_of("RNNCell", "nonlinearity", nonlinearity, ("tanh", "relu"))
-
-    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool) -> Any:
-        return _rnn(x, states, weights, self.nonlinearity, reverse)
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """The next state (N, H) or (H,), from x (N, I) or (I,) and the state `hx`, 0 if None."""
-        return self._step(input, hx)[0]
-
-    def extra_repr(self) -> str:
-        """The arguments, those at their defaults left out."""
-        text = super().extra_repr()
-        return text if self.nonlinearity == "tanh" else f"{text}, nonlinearity={self.nonlinearity}"
-
-
-class LSTMCell(_Cell):
-    """One step of an `LSTM` of one layer.
-
-    Args:
-        input_size: I, the size of an input vector.
-        hidden_size: H, the size of a state.
-        bias: learn the two biases.
-        device: the CPU, the only one there is.
-        dtype: of the parameters; float32 by default.
-    """
-
-    blocks = 4
-    states = ("h_0", "c_0")
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, device, dtype)
-
-    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool) -> Any:
-        return _lstm(x, states, weights, reverse)
-
-    def forward(
-        self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The next states (h, c), each (N, H) or (H,), from x (N, I) or (I,) and the pair `hx`, 0
-        if None."""
-        h, c = self._step(input, hx)
-        return h, c
-
-
-class GRUCell(_Cell):
-    """One step of a `GRU` of one layer.
-
-    Args:
-        input_size: I, the size of an input vector.
-        hidden_size: H, the size of a state.
-        bias: learn the two biases.
-        device: the CPU, the only one there is.
-        dtype: of the parameters; float32 by default.
-    """
-
-    blocks = 3
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, device, dtype)
-
-    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool) -> Any:
-        return _gru(x, states, weights, reverse)
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """The next state (N, H) or (H,), from x (N, I) or (I,) and the state `hx`, 0 if None."""
-        return self._step(input, hx)[0]

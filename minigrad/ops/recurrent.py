@@ -83,8 +83,9 @@ def rnn(
     h0_shape = h0.shape
     states = np.empty((len(a) + 1, *h0_shape), np.result_type(z, h0, u))
     states[0] = h0
+    ut = np.ascontiguousarray(u.T)  # in row-major order the product is faster
     for t in range(len(a)):  # (RNN 1) and (RNN 2)
-        y = np.matmul(states[t], u.T, out=states[t + 1])
+        y = np.matmul(states[t], ut, out=states[t + 1])
         y += z[t]
         if nonlinearity == "tanh":
             np.tanh(y, out=y)
@@ -134,7 +135,7 @@ def lstm(
     half, offset = np.full(4 * size, 0.5, dtype), np.full(4 * size, 0.5, dtype)
     half[m], offset[m] = 1, 0
     z *= half
-    halved = u.T * half
+    halved = np.ascontiguousarray(u.T) * half  # in row-major order the product is faster
     states = np.empty((steps + 2, *h0.shape), dtype)  # h_0 to h_T, c_T
     cells = np.empty((steps + 1, *h0.shape), dtype)
     tanhs = np.empty((steps, *h0.shape), dtype)  # of c_t
@@ -202,9 +203,9 @@ def gru(x: Tensor, h: Tensor, weights: tuple[Tensor, ...], reverse: bool = False
     states = np.empty((steps + 1, *h0.shape), dtype)
     states[0] = h0
     products = np.empty((steps, *h0.shape), dtype)  # q
-    product = np.empty_like(z[0])
+    product, ut = np.empty_like(z[0]), np.ascontiguousarray(u.T)
     for t in range(steps):
-        np.matmul(states[t], u.T, out=product)
+        np.matmul(states[t], ut, out=product)
         if biases:
             product += biases[1]
         gates, n, q = z[t, :, both], z[t, :, last], products[t]
