@@ -102,8 +102,11 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "ConstantPad1d": (1, 2.0), "ConstantPad2d": (1, 2.0), "Conv1d": (3, 2, 2), "Conv2d": (3, 2, 2),
     "ConvTranspose2d": (3, 2, 2), "Embedding": (4, 2), "GRU": (4, 2), "GRUCell": (4, 2),
     "GroupNorm": (1, 3), "LSTM": (4, 2), "LSTMCell": (4, 2), "LayerNorm": (4,), "Linear": (4, 2),
-    "LogSoftmax": (1,), "MaxPool1d": (2,), "MaxPool2d": (2,), "RMSNorm": (4,), "RNN": (4, 2),
-    "RNNCell": (4, 2), "Softmax": (1,), "Unflatten": (1, (3, 1)),
+    "LogSoftmax": (1,), "MaxPool1d": (2,), "MaxPool2d": (2,), "MultiheadAttention": (4, 2),
+    "RMSNorm": (4,), "RNN": (4, 2), "RNNCell": (4, 2), "Softmax": (1,),
+    "Transformer": (4, 2, 1, 1, 4), "TransformerDecoder": (nn.Identity(), 1),
+    "TransformerDecoderLayer": (4, 2), "TransformerEncoder": (nn.Identity(), 1),
+    "TransformerEncoderLayer": (4, 2), "Unflatten": (1, (3, 1)),
 }  # fmt: skip
 CONTAINERS = ("Module", "ModuleDict", "ModuleList", "Sequential", "Identity", "Residual")
 LAYERS = [

@@ -18,6 +18,7 @@ HOMES = {  # where the derivation of each chapter stands
     "DBN": "ops/whitening.py",
     "CONV": "ops/conv.py",
     "CE": "ops/losses.py",
+    "ATT": "ops/attention.py",
     "RNN": "ops/recurrent.py",
     "LSTM": "ops/recurrent.py",
     "GRU": "ops/recurrent.py",
