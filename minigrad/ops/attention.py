@@ -30,7 +30,7 @@ from minigrad.ops.joining import repeat_interleave
 from minigrad.ops.large import rows
 from minigrad.ops.linear import matrices
 from minigrad.ops.random import generator
-from minigrad.recording import fit, need_grad, record, require
+from minigrad.recording import fit, needs_grad, record, require
 from minigrad.tensor import Tensor
 
 NAMES = ("query", "key", "value")
@@ -54,17 +54,16 @@ def scaled_dot_product_attention(
     p = probability(name, "dropout_p", dropout_p)
     if enable_gqa:
         key, value = (_shared(name, query, what, x) for what, x in (("key", key), ("value", value)))
+    q: Any
     q, k, v = matrices(name, query, key, value, names=NAMES)
     _check_shapes(name, q, k, v)
     factor = 1 / math.sqrt(q.shape[-1] or 1) if scale is None else number(name, "scale", scale)
     scaled = q.real.dtype.type(factor)
     z = (q * scaled) @ k.swapaxes(-1, -2)  # (ATT 1)
-    mask, blocked = _mask(name, attn_mask, is_causal, q, z.shape)
+    mask = _mask(name, attn_mask, is_causal, q, z.shape)
     if mask is not None:
         z = z + mask if mask.dtype.kind == "c" else np.add(z, mask, out=z)
-    weights = _softmax(z) if z.shape[-1] else z  # (ATT 2)
-    if blocked is not None:
-        weights = np.where(blocked, 0, weights).astype(weights.dtype, copy=False)
+    weights = _softmax(z) if z.size else z  # (ATT 2)
     keep = None
     if p:
         keep = np.zeros(weights.shape, weights.real.dtype)
@@ -72,17 +71,15 @@ def scaled_dot_product_attention(
             keep[...] = np.asarray(generator().random(weights.shape) >= p) / (1 - p)
     used = weights if keep is None else weights * keep  # (ATT 3)
     y = used @ v  # (ATT 4)
-    needs = need_grad(query, key, value)
-    need_mask = isinstance(attn_mask, Tensor) and need_grad(attn_mask)[0]
-    scores = needs[0] or needs[1] or need_mask
+    need_q, need_k, need_v, need_mask = map(needs_grad, (query, key, value, attn_mask))
     shapes = [(x.shape, x.dtype) for x in (q, k, v)]
     like = (mask.shape, mask.dtype) if mask is not None else ((), q.dtype)
-    kept_q, kept_k = q if needs[1] else None, k if needs[0] else None
-    kept_v = v if scores else None
+    kept_q, kept_k = q if need_k else None, k if need_q else None
+    kept_v = v if need_q or need_k or need_mask else None
 
     def vjp(g: Any) -> Any:
         dq = dk = dm = None
-        dv = fit(used.swapaxes(-1, -2) @ g, *shapes[2]) if needs[2] else None  # (ATT 5)
+        dv = fit(used.swapaxes(-1, -2) @ g, *shapes[2]) if need_v else None  # (ATT 5)
         if kept_v is not None:
             dp = g @ kept_v.swapaxes(-1, -2)
             if keep is not None:
@@ -99,11 +96,15 @@ def scaled_dot_product_attention(
 
 
 def _softmax(z: Any) -> Any:
+    """Along the last axis; 0 where all is -∞."""
     if (loops := rows(z, z.ndim - 1)) is not None:
-        return loops.softmax(z)
-    top = z.real.max(-1, keepdims=True)
-    e = np.exp(z - np.where(np.isfinite(top), top, 0).astype(top.dtype))
-    return e / e.sum(-1, keepdims=True)
+        y = loops.softmax(z)
+    else:
+        y = np.exp(z - z.real.max(-1, keepdims=True))
+        y /= y.sum(-1, keepdims=True)
+    if np.isnan(y[..., 0]).any():
+        y[np.isneginf(z.real).all(-1)] = 0
+    return y
 
 
 def _shared(name: str, query: Tensor, what: str, x: Tensor) -> Tensor:
@@ -133,8 +134,8 @@ def _check_shapes(name: str, q: Any, k: Any, v: Any) -> None:
 
 def _mask(
     name: str, attn_mask: Any, is_causal: bool, q: Any, shape: tuple[int, ...]
-) -> tuple[Any, Any]:
-    """What is added to the scores of this shape, and which rows are all -∞; None for nothing."""
+) -> Any:
+    """What is added to the scores of this shape; None for nothing."""
     mask: Any = None if attn_mask is None else as_array(attn_mask)
     if mask is not None:
         if mask.dtype.kind == "b":
@@ -155,7 +156,4 @@ def _mask(
     if is_causal:
         causal = np.where(np.tri(*shape[-2:], dtype=bool), 0, -np.inf).astype(q.real.dtype)
         mask = causal if mask is None else mask + causal
-    if mask is None:
-        return None, None
-    blocked = np.isneginf(np.atleast_1d(mask.real)).all(-1, keepdims=True)
-    return mask, blocked if blocked.any() else None
+    return mask

@@ -104,10 +104,14 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "GroupNorm": (1, 3), "LSTM": (4, 2), "LSTMCell": (4, 2), "LayerNorm": (4,), "Linear": (4, 2),
     "LogSoftmax": (1,), "MaxPool1d": (2,), "MaxPool2d": (2,), "MultiheadAttention": (4, 2),
     "RMSNorm": (4,), "RNN": (4, 2), "RNNCell": (4, 2), "Softmax": (1,),
-    "Transformer": (4, 2, 1, 1, 4), "TransformerDecoder": (nn.Identity(), 1),
-    "TransformerDecoderLayer": (4, 2), "TransformerEncoder": (nn.Identity(), 1),
+    "Transformer": (4, 2, 1, 1, 4), "TransformerDecoder": (nn.TransformerDecoderLayer(4, 2, 4), 1),
+    "TransformerDecoderLayer": (4, 2),
+    "TransformerEncoder": (nn.TransformerEncoderLayer(4, 2, 4), 1),
     "TransformerEncoderLayer": (4, 2), "Unflatten": (1, (3, 1)),
 }  # fmt: skip
+# How many tensors forward takes, where it is not one.
+INPUTS = {"MultiheadAttention": 3, "Transformer": 2, "TransformerDecoder": 2,
+          "TransformerDecoderLayer": 2}  # fmt: skip
 CONTAINERS = ("Module", "ModuleDict", "ModuleList", "Sequential", "Identity", "Residual")
 LAYERS = [
     name for name in nn.__all__
@@ -130,9 +134,10 @@ def test_a_layer_given_something_else(name: str) -> None:
             refusal(lambda w=wrong: layer(w, good), name)
             refusal(lambda w=wrong: layer(good, w), name)
         else:
-            refusal(lambda w=wrong: layer(w), name)
+            refusal(lambda w=wrong: layer(*[w] * INPUTS.get(name, 1)), name)
     if name not in ("Dropout", "Dropout1d", "Dropout2d", "Flatten", "Unflatten"):
-        assert refusal(lambda: layer(None, None) if name.endswith("Loss") else layer(None), name)
+        count = 2 if name.endswith("Loss") else INPUTS.get(name, 1)
+        assert refusal(lambda: layer(*[None] * count), name)
 
 
 @pytest.mark.parametrize("name", nn.__all__)
