@@ -190,10 +190,9 @@ class MultiheadAttention(Module):
         size = self.embed_dim
         if self.in_proj_weight is not None and query is key and key is value:
             return list(chunk(F.linear(query, self.in_proj_weight, self.in_proj_bias), 3, -1))
+        weights: list[Tensor] = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
         if self.in_proj_weight is not None:
             weights = [narrow(self.in_proj_weight, 0, k * size, size) for k in range(3)]
-        else:
-            weights = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
         biases: list[Tensor | None] = [None] * 3
         if self.in_proj_bias is not None:
             biases = [narrow(self.in_proj_bias, 0, k * size, size) for k in range(3)]
@@ -214,21 +213,17 @@ class MultiheadAttention(Module):
         if attn_mask is not None:
             shapes: list[tuple[int, ...]]
             shapes = [(length, steps), (n * self.num_heads, length, steps)]
-            total = added("attn_mask", attn_mask, shapes, dtype)
+            total = _added("attn_mask", attn_mask, shapes, dtype)
             if total.ndim == 3:
                 total = reshape(total, n, self.num_heads, length, steps)
         if padding is not None:
             shape = (n, steps) if batched else (steps,)
-            mask = reshape(added("key_padding_mask", padding, [shape], dtype), n, 1, 1, steps)
+            mask = reshape(_added("key_padding_mask", padding, [shape], dtype), n, 1, 1, steps)
             total = mask if total is None else total + mask
         return total
 
-    def extra_repr(self) -> str:
-        """Nothing, as in PyTorch."""
-        return ""
 
-
-def added(argument: str, mask: Any, shapes: list[tuple[int, ...]], dtype: Any) -> Tensor:
+def _added(argument: str, mask: Any, shapes: list[tuple[int, ...]], dtype: Any) -> Tensor:
     """A mask as numbers that are added to scores: -∞ where bools are True."""
     name = "MultiheadAttention"
     if not isinstance(mask, Tensor):

@@ -81,23 +81,23 @@ class _Layer(Module):
         self, x: Tensor, part: Callable[[Tensor], Tensor], norm: LayerNorm, drop: Dropout
     ) -> Tensor:
         """x with what a part adds to it, normalised after the sum, or before the part."""
-        if self.norm_first:
-            return x + drop(part(norm(x)))
-        return norm(x + drop(part(x)))  # type: ignore[no-any-return]
+        y: Tensor = x + drop(part(norm(x))) if self.norm_first else norm(x + drop(part(x)))
+        return y
 
     def _look(
         self, attention: MultiheadAttention, x: Tensor, memory: Tensor, mask: Tensor | None,
         padding: Tensor | None, is_causal: bool,
     ) -> Tensor:  # fmt: skip
-        return attention(  # type: ignore[no-any-return]
+        y: Tensor
+        y, _ = attention(
             x, memory, memory, attn_mask=mask, key_padding_mask=padding, is_causal=is_causal,
             need_weights=False,
-        )[0]  # fmt: skip
+        )  # fmt: skip
+        return y
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        return self.linear2(  # type: ignore[no-any-return]
-            self.dropout(self.activation(self.linear1(x)))
-        )
+        y: Tensor = self.linear2(self.dropout(self.activation(self.linear1(x))))
+        return y
 
 
 class TransformerEncoderLayer(_Layer):
@@ -349,16 +349,13 @@ class Transformer(Module):
         memory = self.encoder(
             src, mask=src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal
         )
-        return self.decoder(  # type: ignore[no-any-return]
-            tgt,
-            memory,
-            tgt_mask=tgt_mask,
-            memory_mask=memory_mask,
+        y: Tensor = self.decoder(
+            tgt, memory, tgt_mask=tgt_mask, memory_mask=memory_mask,
             tgt_key_padding_mask=tgt_key_padding_mask,
-            memory_key_padding_mask=memory_key_padding_mask,
-            tgt_is_causal=tgt_is_causal,
+            memory_key_padding_mask=memory_key_padding_mask, tgt_is_causal=tgt_is_causal,
             memory_is_causal=memory_is_causal,
-        )
+        )  # fmt: skip
+        return y
 
     @staticmethod
     def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Tensor:

@@ -132,9 +132,7 @@ def _check_shapes(name: str, q: Any, k: Any, v: Any) -> None:
         raise RuntimeError(f"{name}: the stacks do not broadcast, {shapes}") from None
 
 
-def _mask(
-    name: str, attn_mask: Any, is_causal: bool, q: Any, shape: tuple[int, ...]
-) -> Any:
+def _mask(name: str, attn_mask: Any, is_causal: bool, q: Any, shape: tuple[int, ...]) -> Any:
     """What is added to the scores of this shape; None for nothing."""
     mask: Any = None if attn_mask is None else as_array(attn_mask)
     if mask is not None:
@@ -154,6 +152,6 @@ def _mask(
                 f"{name}: attn_mask of shape {mask.shape} does not broadcast to the scores' {shape}"
             )
     if is_causal:
-        causal = np.where(np.tri(*shape[-2:], dtype=bool), 0, -np.inf).astype(q.real.dtype)
+        causal = np.where(np.tri(*shape[-2:], dtype=np.bool_), 0, -np.inf).astype(q.real.dtype)
         mask = causal if mask is None else mask + causal
     return mask
