@@ -1,13 +1,14 @@
 """CASES, the table: every operation, the shapes it is tried on, and what it should give.
 
 This file holds arithmetic, activations and reductions; cases_nn.py adds shapes, products, layers
-and losses to the same table.
+and losses to the same table, cases_more.py attention, folding and resizing.
 """
 
 from __future__ import annotations
 
 import math
 
+import cases_more  # noqa: F401  (likewise)
 import cases_nn  # noqa: F401  (adds its part of the table)
 import naive
 import numpy as np

@@ -328,7 +328,7 @@ case("F.kl_div", [((3, 4), (3, 4))], lambda x, t: (t * (np.log(t) - x)).sum() / 
      reduction="batchmean", domain="positive")  # fmt: skip
 
 # Identity at the ends of dropout's range; in between see test_random.
-for name in ("dropout", "dropout1d", "dropout2d"):
+for name in ("dropout", "dropout1d", "dropout2d", "dropout3d"):
     case("F." + name, [(2, 3, 4)], np.copy, p=0.0)
     case("F." + name, [(2, 3, 4)], np.copy, p=0.7, training=False)
     case("F." + name, [(2, 3, 4)], like, p=1.0)

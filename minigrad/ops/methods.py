@@ -159,6 +159,7 @@ class Methods(Operators):
     contiguous = _shape.contiguous
     clone = _shape.clone
     narrow = _shape.narrow
+    unfold = _shape.unfold
     select = _shape.select
     diagonal = _shape.diagonal
     diag = _shape.diag

@@ -1,4 +1,4 @@
-"""Pooling over windows."""
+"""Pooling over windows, and normalisation by means over channels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.checks import integer, integers
+from minigrad.ops.arithmetic import add, div, mul
+from minigrad.ops.elementary import pow, square
+from minigrad.ops.joining import pad
 from minigrad.ops.reductions import mean
-from minigrad.ops.shape import squeeze, unsqueeze
+from minigrad.ops.shape import reshape, squeeze, unsqueeze
 from minigrad.recording import floating_operand, needs_grad, operand, record, require
 from minigrad.tensor import Tensor, wrap
 
@@ -109,6 +112,29 @@ def _avg_pool(
     settings = (size, step, padding, out_size, count_include_pad, divisor)
     y = backend.avg_pool2d(a, *settings)
     return record(name, y, (x,), lambda g: (backend.avg_pool2d_backward(g, shape, *settings),))
+
+
+def local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """x / (k + alpha·mean of x² over `size` neighbouring channels)^beta, for x (N, C, …).
+
+    Source: Krizhevsky et al., ImageNet classification with deep convolutional neural networks,
+    2012, section 3.3, whose alpha is this one / size.
+    """
+    name = "local_response_norm"
+    require(name, input=input)
+    size = integer(name, "size", size)
+    if input.ndim < 3:
+        raise ValueError(
+            f"{name}: expected an input (N, C, …) of 3 axes or more, got {input.shape}"
+        )
+    if not input.numel():
+        return input
+    n, c, *_ = input.shape
+    squares = pad(reshape(square(input), n, 1, c, -1), (0, 0, size // 2, (size - 1) // 2))
+    means = reshape(avg_pool2d(squares, (size, 1), stride=1), *input.shape)
+    return div(input, pow(add(mul(means, alpha), k), beta))
 
 
 def max_pool1d(

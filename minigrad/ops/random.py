@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from typing import Any
 
 import numpy as np
@@ -169,8 +170,21 @@ def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 
 
 def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """`dropout` of whole channels of (N, C, H, W) or (C, H, W)."""
+    """`dropout` of whole channels of (N, C, H, W). Three axes are, as in PyTorch, (N, C, L)."""
+    if as_array(input).ndim == 3:
+        warnings.warn(
+            "dropout2d: an input of three axes is taken for (N, C, L), as in PyTorch: use "
+            "dropout1d for that, or unsqueeze(0) for (C, H, W)",
+            UserWarning,
+            stacklevel=2,
+        )
+        return _channel_dropout("dropout2d", input, p, training, 1)
     return _channel_dropout("dropout2d", input, p, training, 2)
+
+
+def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
+    return _channel_dropout("dropout3d", input, p, training, 3)
 
 
 def _channel_dropout(name: str, x: Any, p: float, training: bool, spatial: int) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Unpack, cast, overload
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from minigrad.changes import owner
 from minigrad.checks import axis_of, integer, integers
@@ -283,6 +284,42 @@ def select(input: Any, dim: int, index: int) -> Tensor:
     if not -a.shape[axis] <= index < a.shape[axis]:
         raise IndexError(f"select: index {index} is outside axis {axis} of shape {a.shape}")
     return _slice("select", input, (slice(None),) * axis + (index, ...))
+
+
+def unfold(input: Any, dimension: int, size: int, step: int) -> Tensor:
+    """Every `step`-th window of `size` elements along `dimension`, as a new last axis: a view, in
+    which an element is repeated where windows overlap."""
+    # dL/dx = g summed over the windows that an element is in
+    name = "unfold"
+    a = operand(name, input)
+    axis = axis_of(name, dimension, a.ndim)
+    size, step = integer(name, "size", size, None), integer(name, "step", step, None)
+    n = a.shape[axis] if a.ndim else 1
+    if not 0 <= size <= n:
+        raise RuntimeError(f"{name}: size must be from 0 to {n}, those of dim {axis}, got {size}")
+    if step < 1:
+        raise RuntimeError(f"{name}: step must be at least 1, got {step}")
+    shape = a.shape
+    line = a if a.ndim else a.reshape(1)
+    count = (n - size) // step + 1
+    if size:
+        every = (slice(None),) * axis + (slice(None, None, step),)
+        out = sliding_window_view(line, size, axis, writeable=a.flags.writeable)[every]
+    else:
+        out = np.empty((*line.shape[:axis], count, *line.shape[axis + 1 :], 0), a.dtype)
+    if not a.ndim:
+        out = out[0]
+
+    def back(g: Any) -> Any:
+        dx = np.zeros(shape or (1,), g.dtype)
+        if not shape:
+            g = g[None]
+        for k in range(size):
+            taken = (slice(None),) * axis + (slice(k, k + (count - 1) * step + 1, step),)
+            dx[taken] += g[..., k]
+        return dx.reshape(shape)
+
+    return _view(name, input, out, back)
 
 
 def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:

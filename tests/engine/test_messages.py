@@ -100,10 +100,19 @@ def test_an_op_given_numpy_arrays(sample: Sample) -> None:
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "AdaptiveAvgPool2d": (2,), "AdaptiveMaxPool2d": (3,), "AvgPool1d": (2,), "AvgPool2d": (2,),
     "ConstantPad1d": (1, 2.0), "ConstantPad2d": (1, 2.0), "Conv1d": (3, 2, 2), "Conv2d": (3, 2, 2),
-    "ConvTranspose2d": (3, 2, 2), "Embedding": (4, 2), "GroupNorm": (1, 3), "LayerNorm": (4,),
-    "Linear": (4, 2), "LogSoftmax": (1,), "MaxPool1d": (2,), "MaxPool2d": (2,), "RMSNorm": (4,),
-    "Softmax": (1,), "Unflatten": (1, (3, 1)),
+    "ConvTranspose2d": (3, 2, 2), "Embedding": (4, 2), "Fold": (4, 2), "GRU": (4, 2),
+    "GRUCell": (4, 2), "GroupNorm": (1, 3), "LSTM": (4, 2), "LSTMCell": (4, 2), "LayerNorm": (4,),
+    "Linear": (4, 2), "LocalResponseNorm": (2,), "LogSoftmax": (1,), "MaxPool1d": (2,),
+    "MaxPool2d": (2,), "MultiheadAttention": (4, 2), "PixelShuffle": (2,), "PixelUnshuffle": (2,),
+    "RMSNorm": (4,), "RNN": (4, 2), "RNNCell": (4, 2), "Softmax": (1,),
+    "Transformer": (4, 2, 1, 1, 4), "TransformerDecoder": (nn.TransformerDecoderLayer(4, 2, 4), 1),
+    "TransformerDecoderLayer": (4, 2),
+    "TransformerEncoder": (nn.TransformerEncoderLayer(4, 2, 4), 1),
+    "TransformerEncoderLayer": (4, 2), "Unflatten": (1, (3, 1)), "Unfold": (2,), "Upsample": (2,),
 }  # fmt: skip
+# How many tensors forward takes, where it is not one.
+INPUTS = {"MultiheadAttention": 3, "Transformer": 2, "TransformerDecoder": 2,
+          "TransformerDecoderLayer": 2}  # fmt: skip
 CONTAINERS = ("Module", "ModuleDict", "ModuleList", "Sequential", "Identity", "Residual")
 LAYERS = [
     name for name in nn.__all__
@@ -126,9 +135,10 @@ def test_a_layer_given_something_else(name: str) -> None:
             refusal(lambda w=wrong: layer(w, good), name)
             refusal(lambda w=wrong: layer(good, w), name)
         else:
-            refusal(lambda w=wrong: layer(w), name)
-    if name not in ("Dropout", "Dropout1d", "Dropout2d", "Flatten", "Unflatten"):
-        assert refusal(lambda: layer(None, None) if name.endswith("Loss") else layer(None), name)
+            refusal(lambda w=wrong: layer(*[w] * INPUTS.get(name, 1)), name)
+    if name not in ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Flatten", "Unflatten"):
+        count = 2 if name.endswith("Loss") else INPUTS.get(name, 1)
+        assert refusal(lambda: layer(*[None] * count), name)
 
 
 @pytest.mark.parametrize("name", nn.__all__)

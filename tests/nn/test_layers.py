@@ -67,6 +67,16 @@ LAYERS = [
     (lambda n: n.Dropout(0.3).eval(), (3, 4)),
     (lambda n: n.Dropout1d().eval(), (3, 4, 5)),
     (lambda n: n.Dropout2d(p=0.25, inplace=True).eval(), (3, 4, 5, 6)),
+    (lambda n: n.Dropout3d().eval(), (3, 4, 5, 6, 2)),
+    (lambda n: n.LocalResponseNorm(3, alpha=0.5), (2, 5, 3, 2)),
+    (lambda n: n.Unfold((2, 3), 1, (1, 0), 2), (2, 3, 5, 6)),
+    (lambda n: n.Fold((4, 5), 2, stride=(1, 2)), (2, 8, 6)),
+    (lambda n: n.PixelShuffle(2), (2, 8, 3, 2)),
+    (lambda n: n.PixelUnshuffle(2), (2, 2, 4, 6)),
+    (lambda n: n.Upsample((5, 3)), (2, 2, 4, 4)),
+    (lambda n: n.Upsample(scale_factor=2), (2, 2, 4)),
+    (lambda n: n.Upsample(scale_factor=(1.5, 2), mode="bilinear"), (2, 2, 4, 3)),
+    (lambda n: n.Upsample(7, mode="linear", align_corners=True), (2, 2, 4)),
     (
         lambda n: n.Sequential(
             OrderedDict(

@@ -18,6 +18,10 @@ HOMES = {  # where the derivation of each chapter stands
     "DBN": "ops/whitening.py",
     "CONV": "ops/conv.py",
     "CE": "ops/losses.py",
+    "ATT": "ops/attention.py",
+    "RNN": "ops/recurrent.py",
+    "LSTM": "ops/recurrent.py",
+    "GRU": "ops/recurrent.py",
 }
 NUMBER = re.compile(r"\(([A-Z]+) (\d+)\)")
 DEFINITION = re.compile(r"\S {2,}\(([A-Z]+) (\d+)\)$", re.MULTILINE)  # at the end of its line

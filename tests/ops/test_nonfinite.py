@@ -48,6 +48,8 @@ EXEMPT = {
     "dropout": "PyTorch draws other numbers",
     "dropout1d": "as above",
     "dropout2d": "as above",
+    "dropout3d": "as above",
+    "scaled_dot_product_attention": "PyTorch has two implementations, which differ in this",
 }
 
 

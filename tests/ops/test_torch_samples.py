@@ -88,6 +88,8 @@ class Translation:
         if isinstance(value, slice):
             return slice(self(value.start), self(value.stop), self(value.step))
         if isinstance(value, dict):
+            if value.get("dropout_p"):
+                raise Unknown("PyTorch's random numbers")
             return {key: self(item) for key, item in value.items()}
         return value
 

@@ -9,7 +9,7 @@ network anew, `fold.py` folds them into the layer before.
 from minigrad.modes import frozen_stats
 from minigrad.nn.norm.batch import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from minigrad.nn.norm.instance import InstanceNorm1d, InstanceNorm2d
-from minigrad.nn.norm.per_sample import GroupNorm, LayerNorm, RMSNorm
+from minigrad.nn.norm.per_sample import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from minigrad.nn.norm.variants import (
     BatchInstanceNorm2d,
     BatchRenorm1d,
@@ -33,6 +33,7 @@ __all__ = [
     "InstanceNorm1d",
     "InstanceNorm2d",
     "LayerNorm",
+    "LocalResponseNorm",
     "LpBatchNorm1d",
     "LpBatchNorm2d",
     "RMSNorm",

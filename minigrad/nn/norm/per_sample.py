@@ -12,6 +12,7 @@ from minigrad.nn.module import Module
 from minigrad.nn.norm.base import affine_parameters, fill, sizes_of
 from minigrad.nn.parameter import Parameter
 from minigrad.ops import norm as ops
+from minigrad.ops.pooling import local_response_norm
 from minigrad.tensor import Tensor
 
 
@@ -179,3 +180,32 @@ class RMSNorm(Module):
         return (
             f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
         )
+
+
+class LocalResponseNorm(Module):
+    """x / (k + alpha·mean of x² over `size` neighbouring channels)^beta, for x (N, C, …).
+
+    Args:
+        size: how many channels.
+        alpha: the factor of the mean.
+        beta: the exponent.
+        k: what is added.
+
+    Source: Krizhevsky et al., ImageNet classification with deep convolutional neural networks,
+    2012, section 3.3, whose alpha is this one / size.
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size = integer("LocalResponseNorm", "size", size)
+        self.alpha = number("LocalResponseNorm", "alpha", alpha)
+        self.beta = number("LocalResponseNorm", "beta", beta)
+        self.k = number("LocalResponseNorm", "k", k)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The normalised x."""
+        return local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        """The arguments, as PyTorch prints them."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

@@ -1,0 +1,284 @@
+"""Recurrent layers: one op goes over a whole sequence, and its vjp back through time.
+
+Step t = 1 … T has an input x_t (N, I), and the state h_t-1 (N, H) that the step before left; h_0 is
+given. W is weight_ih, U weight_hh, b and b' are bias_ih and bias_hh. A plain recurrent layer has
+one product for the input and one for the state, and f is tanh or relu:
+
+    forward     z_t = x_t·Wᵀ + b + h_t-1·Uᵀ + b'                                         (RNN 1)
+                h_t = f(z_t)                                                             (RNN 2)
+
+h_t acts in two ways: it is the output of step t, with the gradient g_t, and the next step's state.
+So gradients come from behind, beginning at dz_T+1 = 0:
+
+    backward    dh_t = g_t + dz_t+1·U                                                    (RNN 3)
+                dz_t = dh_t·(1 - h_t²)        for relu dh_t where h_t > 0, else 0        (RNN 4)
+                dx_t = dz_t·W,   dh_0 = dz_1·U                                           (RNN 5)
+                dW = Σ_t dz_tᵀ·x_t,   dU = Σ_t dz_tᵀ·h_t-1,   db = db' = Σ_t dz_t        (RNN 6)
+
+Only the products with U wait for one another. Those with W need no state: one product serves all
+steps, before (RNN 1) and after (RNN 5), and so do the sums over t in (RNN 6).
+
+In an LSTM z_t has four blocks of H, and there is a second state c_t, which a step changes by sums
+and products alone, so gradients reach far back (Hochreiter & Schmidhuber 1997; Gers et al. 2000):
+
+    forward     i, f, o = σ(z_i), σ(z_f), σ(z_o),   a = tanh(z_a)     at t, by (RNN 1)  (LSTM 1)
+                c_t = f·c_t-1 + i·a                                                     (LSTM 2)
+                h_t = o·tanh(c_t)                                                       (LSTM 3)
+
+    backward    dc_t = dh_t·o·(1 - tanh²(c_t)) + dc_t+1·f_t+1                           (LSTM 4)
+                di = dc_t·a,   df = dc_t·c_t-1,   da = dc_t·i,   do = dh_t·tanh(c_t)    (LSTM 5)
+                dz_i = di·i·(1 - i), for f and o alike,   dz_a = da·(1 - a²)            (LSTM 6)
+
+and (RNN 3), (RNN 5) and (RNN 6) as above. PyTorch writes g for a, and orders the blocks i, f, a, o.
+
+A GRU has two gates r and u in one state, and a candidate n. In n the state's product stands apart,
+as q, since r scales it (Cho et al. 2014; PyTorch writes z for u; the blocks are r, u, n):
+
+    forward     r, u = σ(z_r), σ(z_u)                                   by (RNN 1)       (GRU 1)
+                q = h_t-1·U_nᵀ + b'_n,   n = tanh(x_t·W_nᵀ + b_n + r·q)                  (GRU 2)
+                h_t = n + u·(h_t-1 - n)                                                  (GRU 3)
+
+    backward    du = dh_t·(h_t-1 - n),   dn = dh_t·(1 - u),   dz_n = dn·(1 - n²)         (GRU 4)
+                dr = dz_n·q,   dq = dz_n·r                                               (GRU 5)
+                dz_r = dr·r·(1 - r),   dz_u = du·u·(1 - u)                               (GRU 6)
+                dh_t-1 = g_t-1 + dh_t·u + (dz_r, dz_u, dq)·U                             (GRU 7)
+
+W and b have the gradients (RNN 5) and (RNN 6) of (dz_r, dz_u, dz_n), U and b' of (dz_r, dz_u, dq).
+
+σ(z) = ½ + ½·tanh(z/2), so that one tanh serves all four blocks of an LSTM.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.ops.arithmetic import quiet
+from minigrad.ops.linear import matrices
+from minigrad.recording import need_grad, record
+from minigrad.tensor import Tensor
+
+NAMES = ("input", "h_0", "weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+@quiet
+def rnn(
+    x: Tensor, h: Tensor, weights: tuple[Tensor, ...], nonlinearity: str, reverse: bool = False
+) -> Tensor:
+    """The states (T, N, H) of a plain recurrent layer at all steps; with `reverse` it begins with
+    the last one.
+
+    Args:
+        x: the inputs (T, N, I).
+        h: the state to begin with, (N, H).
+        weights: weight_ih (H, I), weight_hh (H, H), and bias_ih (H,) and bias_hh (H,) or neither.
+        nonlinearity: "tanh" or "relu".
+        reverse: go from the last step to the first.
+    """
+    a, h0, w, u, *biases = matrices("rnn", x, h, *weights, names=NAMES)
+    order = slice(None, None, -1 if reverse else 1)
+    a = a[order]
+    z = _of_inputs(a, w, biases)  # (T, N, H)
+    h0_shape = h0.shape
+    states = np.empty((len(a) + 1, *h0_shape), np.result_type(z, h0, u))
+    states[0] = h0
+    ut = np.ascontiguousarray(u.T)  # in row-major order the product is faster
+    for t in range(len(a)):  # (RNN 1) and (RNN 2)
+        y = np.matmul(states[t], ut, out=states[t + 1])
+        y += z[t]
+        if nonlinearity == "tanh":
+            np.tanh(y, out=y)
+        else:
+            y[y.real <= 0] = 0
+    needs = need_grad(x, h, *weights)
+    inputs = _needed(needs, a, w)
+
+    def vjp(g: Any) -> Any:
+        g, dtype = g[order], np.result_type(g, states)
+        dz = np.empty(g.shape, dtype)
+        dh = np.zeros(h0_shape, dtype)
+        for t in reversed(range(len(g))):
+            dh += g[t]  # (RNN 3); dh is what came from behind
+            y = states[t + 1]
+            if nonlinearity == "tanh":  # (RNN 4)
+                np.multiply(y, y, out=dz[t])
+                np.subtract(1, dz[t], out=dz[t])
+                dz[t] *= dh
+            else:
+                dz[t] = np.where(y.real <= 0, 0, dh)
+            np.matmul(dz[t], u, out=dh)
+        return _parts(needs, order, dh, dz, dz, inputs, states[:-1])
+
+    return record("rnn", states[1:][order], (x, h, *weights), vjp)
+
+
+@quiet
+def lstm(
+    x: Tensor, h: Tensor, c: Tensor, weights: tuple[Tensor, ...], reverse: bool = False
+) -> Tensor:
+    """The states h of an LSTM at all steps, and after them c at the end: (T + 1, N, H).
+
+    Arguments as for `rnn`, with both states to begin with, and four blocks of H in the weights.
+    """
+    names = (*NAMES[: len(weights) + 2], "c_0")
+    a, h0, w, u, *rest = matrices("lstm", x, h, *weights, c, names=names)
+    *biases, c0 = rest
+    order = slice(None, None, -1 if reverse else 1)
+    a, steps, size = a[order], len(a), h0.shape[1]
+    blocks = [slice(k * size, (k + 1) * size) for k in range(4)]
+    i, f, m, o = blocks
+    z = _of_inputs(a, w, biases)  # (T, N, 4·H)
+    dtype = np.result_type(z, h0, c0, u)
+    z = z.astype(dtype, copy=False)
+    # σ(z) = ½ + ½·tanh(z/2): factors before and after the tanh, and what is added
+    half, offset = np.full(4 * size, 0.5, dtype), np.full(4 * size, 0.5, dtype)
+    half[m], offset[m] = 1, 0
+    z *= half
+    halved = np.ascontiguousarray(u.T) * half  # in row-major order the product is faster
+    states = np.empty((steps + 2, *h0.shape), dtype)  # h_0 to h_T, c_T
+    cells = np.empty((steps + 1, *h0.shape), dtype)
+    tanhs = np.empty((steps, *h0.shape), dtype)  # of c_t
+    states[0], cells[0] = h0, c0
+    product, part = np.empty_like(z[0]), np.empty_like(cells[0])
+    for t in range(steps):
+        gates = z[t]
+        gates += np.matmul(states[t], halved, out=product)  # (RNN 1)
+        np.tanh(gates, out=gates)  # (LSTM 1)
+        gates *= half
+        gates += offset
+        np.multiply(gates[:, f], cells[t], out=cells[t + 1])  # (LSTM 2)
+        np.multiply(gates[:, i], gates[:, m], out=part)
+        cells[t + 1] += part
+        np.tanh(cells[t + 1], out=tanhs[t])
+        np.multiply(gates[:, o], tanhs[t], out=states[t + 1])  # (LSTM 3)
+    states[-1] = cells[-1]
+    out = np.concatenate((states[steps:0:-1], states[-1:])) if reverse else states[1:]
+    needs = need_grad(x, h, *weights, c)
+    inputs = _needed(needs, a, w)
+
+    def vjp(g: Any) -> Any:
+        dtype = np.result_type(g, z)
+        dc = g[-1].astype(dtype)
+        g = g[:-1][order]
+        dz = np.multiply(z, 1 - z, dtype=dtype)  # the slopes of σ and, in one block, of tanh
+        dz[..., m] = 1 - z[..., m] ** 2
+        dh, part = np.zeros_like(dc), np.empty_like(dc)
+        d = np.empty_like(dz[0])
+        for t in reversed(range(len(g))):
+            dh += g[t]  # (RNN 3)
+            gates, tanh_c = z[t], tanhs[t]
+            np.multiply(tanh_c, tanh_c, out=part)  # (LSTM 4); dc is what came from behind
+            np.subtract(1, part, out=part)
+            part *= gates[:, o]
+            part *= dh
+            dc += part
+            np.multiply(dc, gates[:, m], out=d[:, i])  # (LSTM 5)
+            np.multiply(dc, cells[t], out=d[:, f])
+            np.multiply(dc, gates[:, i], out=d[:, m])
+            np.multiply(dh, tanh_c, out=d[:, o])
+            dz[t] *= d  # (LSTM 6)
+            dc *= gates[:, f]
+            np.matmul(dz[t], u, out=dh)
+        parts = _parts(needs[:-1], order, dh, dz, dz, inputs, states[:-2])
+        return *parts, dc if needs[-1] else None
+
+    return record("lstm", out, (x, h, *weights, c), vjp)
+
+
+@quiet
+def gru(x: Tensor, h: Tensor, weights: tuple[Tensor, ...], reverse: bool = False) -> Tensor:
+    """The states (T, N, H) of a GRU at all steps.
+
+    Arguments as for `rnn`, with three blocks of H in the weights.
+    """
+    a, h0, w, u, *biases = matrices("gru", x, h, *weights, names=NAMES)
+    order = slice(None, None, -1 if reverse else 1)
+    a, steps, size = a[order], len(a), h0.shape[1]
+    both, last = slice(2 * size), slice(2 * size, None)  # r and u; n, and q
+    r, update = slice(size), slice(size, 2 * size)
+    z = _of_inputs(a, w, biases[:1])  # (T, N, 3·H)
+    dtype = np.result_type(z, h0, u)
+    z = z.astype(dtype, copy=False)
+    states = np.empty((steps + 1, *h0.shape), dtype)
+    states[0] = h0
+    products = np.empty((steps, *h0.shape), dtype)  # q
+    product, ut = np.empty_like(z[0]), np.ascontiguousarray(u.T)
+    for t in range(steps):
+        np.matmul(states[t], ut, out=product)
+        if biases:
+            product += biases[1]
+        gates, n, q = z[t, :, both], z[t, :, last], products[t]
+        gates += product[:, both]
+        gates *= 0.5  # (GRU 1), as σ(z) = ½ + ½·tanh(z/2)
+        np.tanh(gates, out=gates)
+        gates *= 0.5
+        gates += 0.5
+        q[...] = product[:, last]  # (GRU 2)
+        n += gates[:, r] * q
+        np.tanh(n, out=n)
+        y = np.subtract(states[t], n, out=states[t + 1])  # (GRU 3)
+        y *= gates[:, update]
+        y += n
+    needs = need_grad(x, h, *weights)
+    inputs = _needed(needs, a, w)
+
+    def vjp(g: Any) -> Any:
+        g, dtype = g[order], np.result_type(g, z)
+        dh, part = np.zeros(g.shape[1:], dtype), np.empty(g.shape[1:], dtype)
+        dn = np.empty(g.shape, dtype)
+        dp = np.empty(z.shape, dtype)  # dz_r, dz_u and dq
+        dp[..., both] = z[..., both] * (1 - z[..., both])  # the slopes of σ
+        for t in reversed(range(len(g))):
+            dh += g[t]
+            d, n, u_t = dp[t], z[t, :, last], z[t, :, update]
+            np.subtract(states[t], n, out=part)  # (GRU 4), and of (GRU 6) what concerns u
+            part *= dh
+            d[:, update] *= part
+            np.multiply(n, n, out=dn[t])
+            np.subtract(1, dn[t], out=dn[t])
+            dn[t] *= dh
+            np.subtract(1, u_t, out=part)
+            dn[t] *= part
+            np.multiply(dn[t], z[t, :, r], out=d[:, last])  # (GRU 5), (GRU 6)
+            np.multiply(dn[t], products[t], out=part)
+            d[:, r] *= part
+            dh *= u_t  # (GRU 7)
+            dh += np.matmul(d, u, out=part)
+        dz = np.concatenate((dp[..., both], dn), -1)
+        return _parts(needs, order, dh, dz, dp, inputs, states[:-1])
+
+    return record("gru", states[1:][order], (x, h, *weights), vjp)
+
+
+def _of_inputs(a: Any, w: Any, biases: list[Any]) -> Any:
+    """x·Wᵀ and the biases, of all steps in one product."""
+    z = a.reshape(-1, a.shape[-1]) @ w.T
+    for b in biases:
+        z = z + b if b.dtype.kind != z.dtype.kind else np.add(z, b, out=z)
+    return z.reshape(*a.shape[:-1], len(w))
+
+
+def _needed(needs: tuple[bool, ...], a: Any, w: Any) -> tuple[Any, Any, tuple[int, ...]]:
+    """x, for dW, and W, for dx, where these are wanted; and the shape of x."""
+    need_x, _, need_w, *_ = needs
+    return a if need_w else None, w if need_x else None, a.shape
+
+
+def _parts(
+    needs: tuple[bool, ...], order: slice, dh: Any, dz: Any, dp: Any, inputs: Any, before: Any
+) -> list[Any]:
+    """The gradients of the input, the state and the weights, by (RNN 5) and (RNN 6): `dz` is that
+    of the products with W, `dp` of those with U, `before` has the states before each step."""
+    a, w, shape = inputs
+    _, need_h, _, need_u, *need_biases = needs
+    rows, state_rows = dz.reshape(-1, dz.shape[-1]), dp.reshape(-1, dp.shape[-1])
+    dx = None if w is None else (rows @ w).reshape(shape)[order]
+    dw = None if a is None else rows.T @ a.reshape(-1, shape[-1])
+    du = state_rows.T @ before.reshape(-1, before.shape[-1]) if need_u else None
+    acc = np.result_type(dz, np.float64)
+    sums = [
+        v.sum(0, dtype=acc).astype(v.dtype) if need else None
+        for v, need in zip((rows, state_rows), need_biases, strict=False)
+    ]
+    return [dx, dh if need_h else None, dw, du, *sums]

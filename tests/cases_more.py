@@ -1,0 +1,175 @@
+"""The part of CASES with attention, folding and resizing, three axes, and local normalisation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from sampling import case
+
+rng = np.random.default_rng(6)
+
+
+def attention(q, k, v, mask=0.0, scale=None):  # type: ignore[no-untyped-def]
+    """Row by row."""
+    stack = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    q, k, v = (np.broadcast_to(x, stack + x.shape[-2:]) for x in (q, k, v))
+    out = np.zeros(q.shape[:-1] + v.shape[-1:])
+    mask = np.broadcast_to(mask, (*out.shape[:-1], k.shape[-2]))
+    for i in np.ndindex(out.shape[:-1]):
+        z = mask[i] + [q[i] @ key * (scale or 1 / math.sqrt(q.shape[-1])) for key in k[i[:-1]]]
+        p = [math.exp(a - max(z)) if a > -math.inf else 0.0 for a in z]
+        for j, value in enumerate(v[i[:-1]]):
+            out[i] += p[j] / (sum(p) or 1.0) * value
+    return out
+
+
+SDPA = "F.scaled_dot_product_attention"
+QKV = [((3, 4), (5, 4), (5, 2)), ((2, 2, 3, 4), (2, 2, 3, 4), (2, 2, 3, 4)),
+       ((2, 2, 3, 4), (1, 2, 5, 4), (2, 1, 5, 3)), ((1, 1), (1, 1), (1, 1))]  # fmt: skip
+SEEN = rng.random((3, 5)) < 0.5
+SEEN[1] = False  # a query that may look nowhere
+case(SDPA, QKV, attention)
+case(SDPA, [((0, 4), (5, 4), (5, 2)), ((0, 3, 4), (0, 5, 4), (0, 5, 2))],
+     lambda q, k, v: np.zeros((*q.shape[:-1], 2)))  # fmt: skip
+case(SDPA, QKV[:1], lambda q, k, v: attention(q, k, v, scale=0.3), scale=0.3)
+case(SDPA, [((2, 3, 4), (2, 5, 4), (2, 5, 2))],
+     lambda q, k, v: attention(q, k, v, np.where(SEEN, 0, -np.inf)), SEEN)  # fmt: skip
+case(SDPA, QKV[:2], lambda q, k, v: attention(
+    q, k, v, np.where(np.tri(len(q.T[0].T) if q.ndim < 3 else 3, k.shape[-2]), 0, -np.inf)),
+     is_causal=True)  # fmt: skip
+case(SDPA, [((2, 3, 4), (2, 5, 4), (2, 5, 2), (3, 5)), ((2, 3, 4), (2, 5, 4), (2, 5, 2), (1, 5))],
+     attention)  # fmt: skip
+case(SDPA, [((1, 4, 3, 2), (1, 2, 3, 2), (1, 2, 3, 2))], lambda q, k, v: attention(
+    q, k.repeat(2, 1), v.repeat(2, 1)), enable_gqa=True)  # fmt: skip
+
+
+# Windows as columns, and back.
+def columns(x, kernel, dilation, padding, stride):  # type: ignore[no-untyped-def]
+    """Window by window, tap by tap."""
+    x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
+    starts = [range(0, x.shape[i + 2] - dilation[i] * (kernel[i] - 1), stride[i]) for i in (0, 1)]
+    taps = [(c, i, j) for c in range(x.shape[1]) for i in range(kernel[0])
+            for j in range(kernel[1])]  # fmt: skip
+    places = [(a, b) for a in starts[0] for b in starts[1]]
+    out = np.zeros((len(x), len(taps), len(places)))
+    for t, (c, i, j) in enumerate(taps):
+        for p, (a, b) in enumerate(places):
+            out[:, t, p] = x[:, c, a + i * dilation[0], b + j * dilation[1]]
+    return out
+
+
+def folded(y, size, *settings):  # type: ignore[no-untyped-def]
+    """The columns' adjoint: that of a matrix, whose columns are those of unit planes."""
+    c = y.shape[1] // math.prod(settings[0])
+    units = np.eye(c * math.prod(size)).reshape(-1, c, *size)
+    matrix = columns(units, *settings).reshape(len(units), -1)
+    return (y.reshape(len(y), -1) @ matrix.T).reshape(len(y), c, *size)
+
+
+def shuffled(x, r):  # type: ignore[no-untyped-def]
+    *stack, c, h, w = x.shape
+    out = np.zeros((*stack, c // r**2, h * r, w * r))
+    for k, i, j in np.ndindex(c // r**2, h * r, w * r):
+        out[..., k, i, j] = x[..., k * r**2 + i % r * r + j % r, i // r, j // r]
+    return out
+
+
+def unshuffled(x, r):  # type: ignore[no-untyped-def]
+    *stack, c, h, w = x.shape
+    out = np.zeros((*stack, c * r**2, h // r, w // r))
+    for k, i, j in np.ndindex(c, h, w):
+        out[..., k * r**2 + i % r * r + j % r, i // r, j // r] = x[..., k, i, j]
+    return out
+
+
+for settings in [((2, 3), (1, 1), (0, 0), (1, 1)), ((2, 2), (2, 1), (1, 2), (2, 1)),
+                 ((1, 1), (1, 1), (0, 0), (3, 2)), ((3, 2), (1, 2), (2, 1), (1, 3))]:  # fmt: skip
+    case("F.unfold", [(2, 3, 5, 6), (1, 1, 4, 5)],
+         lambda x, s=settings: columns(x, *s), *settings)  # fmt: skip
+    shape = columns(np.zeros((2, 3, 5, 6)), *settings).shape
+    case("F.fold", [shape, (1, shape[1] // 3, shape[2])],
+         lambda y, s=settings: folded(y, (5, 6), *s), (5, 6), *settings)  # fmt: skip
+plain = (2, 2), (1, 1), (0, 0), (1, 1)
+case("F.unfold", [(3, 4, 4)], lambda x: columns(x[None], *plain)[0], 2)
+case("F.unfold", [(0, 3, 4, 4)], lambda x: np.zeros((0, 12, 9)), 2)
+case("F.fold", [(12, 9)], lambda y: folded(y[None], (4, 4), *plain)[0], 4, 2)
+case("F.fold", [(0, 12, 9)], lambda y: np.zeros((0, 3, 4, 4)), (4, 4), (2, 2))
+case("F.pixel_shuffle", [(2, 8, 3, 2), (4, 1, 1), (2, 1, 4, 2, 3), (0, 4, 2, 2)],
+     lambda x: shuffled(x, 2), 2)  # fmt: skip
+case("F.pixel_shuffle", [(1, 3, 2, 2)], lambda x: x, 1)
+case("F.pixel_unshuffle", [(2, 2, 6, 4)], lambda x: unshuffled(x, 2), 2)
+case("F.pixel_unshuffle", [(1, 3, 6), (1, 2, 1, 3, 3)], lambda x: unshuffled(x, 3), 3)
+for size, step in ((2, 1), (2, 3), (1, 2), (4, 1), (0, 1)):
+    case(".unfold", [(4, 5), (5, 4, 2)], lambda x, n=size, s=step: np.stack(
+        [x[i : i + n] for i in range(0, len(x) - n + 1, s)]).transpose(
+            0, *range(2, x.ndim + 1), 1), 0, size, step)  # fmt: skip
+case(".unfold", [(3, 7)], lambda x: np.stack([x[:, i : i + 3] for i in (0, 2, 4)], 1), -1, 3, 2)
+case(".unfold", [()], lambda x: x[None], 0, 1, 1)
+
+
+# Resizing: sums over the input's elements, of weights that their distances give.
+def resized(x, size, kernel, align=False, factors=None):  # type: ignore[no-untyped-def]
+    for axis, m in enumerate(size, 2):
+        n, out = x.shape[axis], []
+        scale = 1 / factors[axis - 2] if factors else n / m
+        for i in range(m):
+            place = (n - 1) / max(m - 1, 1) * i if align else (i + 0.5) * scale - 0.5
+            out.append(sum(np.take(x, min(max(j, 0), n - 1), axis) * kernel(place - j)
+                           for j in range(-3, n + 3)))  # fmt: skip
+        x = np.stack(out, axis)
+    return x
+
+
+def tent(d):  # type: ignore[no-untyped-def]
+    return max(0.0, 1 - abs(d))
+
+
+def cubic(d, a=-0.75):  # type: ignore[no-untyped-def]
+    d = abs(d)
+    if d <= 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0.0
+
+
+def nearest(x, size):  # type: ignore[no-untyped-def]
+    for axis, m in enumerate(size, 2):
+        x = np.take(x, [i * x.shape[axis] // m for i in range(m)], axis)
+    return x
+
+
+SIZES = [(2, 2, 3, 4), (1, 1, 5, 2), (1, 2, 1, 1)]
+for size in ((3, 4), (6, 8), (2, 3), (7, 3), (1, 1)):
+    case("F.interpolate", SIZES, lambda x, s=size: nearest(x, s), size)
+    for mode, kernel in (("bilinear", tent), ("bicubic", cubic)):
+        for align in (False, True):
+            case("F.interpolate", SIZES, lambda x, s=size, k=kernel, a=align: resized(x, s, k, a),
+                 size, mode=mode, align_corners=align)  # fmt: skip
+case("F.interpolate", [(2, 2, 5)], lambda x: nearest(x, (8,)), 8)
+case("F.interpolate", [(2, 2, 5)], lambda x: nearest(x, (10,)), scale_factor=2)
+case("F.interpolate", [(2, 2, 5)], lambda x: resized(x, (8,), tent), 8, mode="linear")
+case("F.interpolate", [(2, 2, 5)], lambda x: resized(x, (7,), tent, factors=[1.5]),
+     scale_factor=1.5, mode="linear")  # fmt: skip
+case("F.interpolate", [(2, 2, 5)], lambda x: resized(x, (7,), tent), scale_factor=1.5,
+     mode="linear", recompute_scale_factor=True)  # fmt: skip
+case("F.interpolate", [(1, 2, 2, 3, 2)], lambda x: nearest(x, (3, 2, 4)), (3, 2, 4))
+case("F.interpolate", [(1, 2, 2, 3, 2)], lambda x: resized(x, (3, 4, 2), tent), (3, 4, 2),
+     mode="trilinear")  # fmt: skip
+case("F.interpolate", [(1, 1, 4, 5)], lambda x: x[:, :, [0, 2, 3]][..., [0, 2, 4]], 3,
+     mode="nearest-exact")  # fmt: skip
+case("F.interpolate", [(0, 2, 3, 3)], lambda x: np.zeros((0, 2, 2, 2)), 2)
+
+
+def by_neighbours(x, size, alpha=1e-4, beta=0.75, k=1.0):  # type: ignore[no-untyped-def]
+    out = np.zeros_like(x)
+    for c in range(x.shape[1]):
+        low, high = max(0, c - size // 2), c + (size - 1) // 2 + 1
+        out[:, c] = x[:, c] / (k + alpha * (x[:, low:high] ** 2).sum(1) / size) ** beta
+    return out
+
+
+for size in (1, 2, 5):
+    case("F.local_response_norm", [(2, 4, 3), (1, 3, 2, 2), (0, 2, 2)],
+         lambda x, n=size: by_neighbours(x, n, 2.0), size, 2.0)  # fmt: skip
+case("F.local_response_norm", [(2, 4, 3)], lambda x: by_neighbours(x, 3, 0.5, 0.6, 2.0),
+     3, alpha=0.5, beta=0.6, k=2.0)  # fmt: skip
