@@ -21,7 +21,7 @@ from minigrad.kernels.machinery import threads as pools
 pytest.importorskip("numba")
 
 from minigrad.kernels import compiled
-from minigrad.kernels.compiled import conv, conv_tile
+from minigrad.kernels.compiled import conv, conv_costs, conv_tile
 from minigrad.kernels.machinery import launch
 
 Array = np.ndarray
@@ -121,11 +121,11 @@ def check_grid() -> None:
         for case in GRID:
             *four, rest = arrays(case, dtype)
             agree(*four, rest)
-    kept, conv.TRANSFORM = conv.TRANSFORM, SEEM_FREE
+    kept, conv_costs.TRANSFORM = conv_costs.TRANSFORM, SEEM_FREE
     for case in WINOGRAD:
         *four, rest = arrays(case, np.float32)
         agree(*four, rest)
-    conv.TRANSFORM = kept
+    conv_costs.TRANSFORM = kept
 
 
 SEEM_FREE = -(10**9)  # what the transforms cost: they pay wherever they can be had
@@ -134,7 +134,7 @@ SEEM_FREE = -(10**9)  # what the transforms cost: they pay wherever they can be 
 @pytest.fixture
 def winograd(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Convolutions take Winograd's form; the list says of each since whether it fell back."""
-    monkeypatch.setattr(conv, "TRANSFORM", SEEM_FREE)
+    monkeypatch.setattr(conv_costs, "TRANSFORM", SEEM_FREE)
     fell: list[bool] = []
     convolve = conv._convolve
 
@@ -160,8 +160,8 @@ def test_it_agrees_with_numpy(
     case: tuple, dtype: object, product: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In each of the forms, and in the one that is thought the cheapest."""
-    cost = conv._product_cost
-    monkeypatch.setattr(conv, "_product_cost", lambda *sizes: product * (cost(*sizes) + 1))
+    cost = conv_costs.product_cost
+    monkeypatch.setattr(conv_costs, "product_cost", lambda *sizes: product * (cost(*sizes) + 1))
     *four, rest = arrays(case, dtype)
     before = [a.copy() for a in four]
     agree(*four, rest)
@@ -181,7 +181,7 @@ def test_winograd_is_taken_where_it_pays() -> None:
     usual = (square, (1, 1), (1, 1))
 
     def pays(channels: int, side: int, settings: Any = usual, dtype: Any = single) -> bool:
-        return conv._winograd_pays(channels, channels, (side, side), settings, dtype)
+        return conv_costs.winograd_pays(channels, channels, (side, side), settings, dtype)
 
     assert pays(64, 16) and pays(64, 28)
     assert not pays(1, 28) and not pays(64, 3)
@@ -195,7 +195,7 @@ def test_winograd_rounds_no_worse_than_sums_over_all_taps(monkeypatch: pytest.Mo
     wide = three(reference, *[a.astype(np.float64) for a in (x, w, b, g)], rest)
     errors = []
     for cost in (SEEM_FREE, -SEEM_FREE):
-        monkeypatch.setattr(conv, "TRANSFORM", cost)
+        monkeypatch.setattr(conv_costs, "TRANSFORM", cost)
         results = three(compiled, x, w, b, g, rest)
         errors.append([np.abs(a - r).max() for a, r in zip(results[:2], wide[:2], strict=True)])
     assert (np.array(errors[0]) <= errors[1]).all()  # sums of 64 terms, not of 576

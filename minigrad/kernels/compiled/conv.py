@@ -34,7 +34,7 @@ pixels r, r + s, … of dx are such a convolution of their own, with every s-th 
 dw[o, k] = Σ_(n,j) g[n, o, j] · windows[n, off(k) + j] is the other tile.
 
 Where pixels are few and channels are many, conv_im2col's products are cheaper, as they read the
-weights once for all images: _direct_cost and _product_cost tell which.
+weights once for all images: direct_cost and product_cost tell which.
 
 Padding is multiplied like pixels, in dx as in y: a weight of inf makes NaN where it meets zeros.
 """
@@ -43,16 +43,15 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import product
-from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.kernels.compiled import conv_im2col
+from minigrad.kernels.compiled import conv_costs, conv_im2col
+from minigrad.kernels.compiled.conv_costs import SCRATCH
 from minigrad.kernels.compiled.conv_tile import (
     DOT_ROWS,
     DOT_TAPS,
-    FLAT_ROWS,
     ROWS,
     VECS,
     VECTOR_BYTES,
@@ -73,20 +72,8 @@ from minigrad.kernels.machinery.threads import get_num_threads
 from minigrad.kernels.reference.conv import output_size
 
 TASKS = 8  # a shape that allows it is divided into so many tasks at least, or threads would idle
-SCRATCH = 1 << 20  # bytes of windows for a worker: about what its own cache holds
 PARTIAL = 1 << 22  # elements that all partial weight gradients may have together
-TRANSFORM = 48  # vector multiply-adds that cost what Winograd's transforms cost, a row and channel
 WORK = 8  # multiply-adds that take as long as an element of other kernels, which launch.run counts
-
-
-# What the forms cost, in vector multiply-adds: rough, and the same on every processor, as all of it
-# is vectors. It only has to tell apart forms that differ much.
-STREAMED = 2  # reading a vector of weights that no worker's cache keeps from image to image
-ROW = 50  # a row of pixels that is copied, to windows or to columns
-COPIED = 3  # a vector of pixels that is copied, beyond that
-GEMM = 1.6  # a vector multiply-add of BLAS, which packs its matrices first
-DOT = 3  # a vector multiply-add of the weights' gradient
-CALL_BLAS = 750
 
 
 class Plan(NamedTuple):
@@ -176,64 +163,6 @@ def _winograd(images: int, C: int, O: int, size: Pair, out: Pair, padding: Pair)
     return Plan(geometry, C, bands, windows, behind, offsets, offsets, rows, columns)
 
 
-def _winograd_pays(C: int, O: int, out: Pair, settings: tuple[Pair, ...], dtype: Any) -> bool:
-    """Whether Winograd's form saves more multiply-adds than its transforms cost.
-
-    A component's tiles are computed in whole vectors. Never in float64, which is asked for by those
-    to whom rounding matters more than time.
-    """
-    if settings != ((3, 3), (1, 1), (1, 1)) or dtype != np.float32:
-        return False
-    lanes = VECTOR_BYTES // 4
-    tiles = -(-out[0] // 2) * -(-out[1] // 2)
-    saved = 9 * out[0] * out[1] - 16 * -(-tiles // lanes) * lanes
-    return tiles >= lanes and C * O * saved > TRANSFORM * lanes * (C + O) * out[0]
-
-
-@lru_cache(1024)
-def _direct_cost(
-    tasks: int, C: int, O: int, kernel: Pair, out: Pair, winograd: bool, itemsize: int
-) -> float:
-    """Of `tasks` images (of a group each) of C channels, as vector multiply-adds."""
-    lanes, taps, (OH, OW) = VECTOR_BYTES // itemsize, C * kernel[0] * kernel[1], out
-    if lanes > OH * OW or not taps:
-        return inf
-    outputs = max(-(-O // ROWS) * ROWS, 1) if O > FLAT_ROWS else FLAT_ROWS
-    if winograd:
-        tiles = -(-(-(-OH // 2) * -(-OW // 2)) // lanes)
-        tiles += STREAMED if 16 * O * C * itemsize > SCRATCH else 0
-        return tasks * (16 * outputs * C * tiles + TRANSFORM * (C + O) * OH)
-    vectors = -(-OH * OW // lanes) + (STREAMED if O * taps * itemsize > SCRATCH else 0)
-    return tasks * (outputs * taps * vectors + _windows_cost(C, kernel, out, lanes))
-
-
-def _windows_cost(C: int, kernel: Pair, out: Pair, lanes: int) -> float:
-    return C * kernel[1] * (out[0] + kernel[0] - 1) * (ROW + COPIED * out[1] / lanes)
-
-
-@lru_cache(1024)
-def _weights_cost(tasks: int, C: int, O: int, kernel: Pair, out: Pair, itemsize: int) -> float:
-    """The same of the weights' gradient, whose tile reads both factors from memory."""
-    lanes, taps = VECTOR_BYTES // itemsize, C * kernel[0] * kernel[1]
-    if out[0] * out[1] < lanes or not taps:
-        return inf
-    products = -(-O // DOT_ROWS) * DOT_ROWS * taps * -(-out[0] * out[1] // lanes)
-    return tasks * (DOT * products + _windows_cost(C, kernel, out, lanes))
-
-
-@lru_cache(1024)
-def _product_cost(N: int, G: int, C: int, O: int, kernel: Pair, out: Pair, itemsize: int) -> float:
-    """The same of conv_im2col's product, its columns made of the C channels of a group."""
-    lanes, taps, pixels = VECTOR_BYTES // itemsize, C * kernel[0] * kernel[1], out[0] * out[1]
-    together = conv_im2col.at_once(N, pixels, taps)
-    cost = N * G * O * taps * pixels / lanes * GEMM + CALL_BLAS * G * (1 if together else N)
-    if kernel != (1, 1):
-        cost += N * G * taps * out[0] * (ROW + COPIED * out[1] / lanes)
-    if together:
-        cost += N * G * (O + C) * (ROW + COPIED * pixels / lanes)
-    return cost
-
-
 def _start(
     function: Any, plan: Plan, result: Array, work: int, arrays: dict[str, Array], **sizes: int
 ) -> None:
@@ -269,7 +198,8 @@ def _convolve(
     """x (N, G·C, H, W) and w (G, O, C, KH, KW) to (N, G·O, *out); None if that is too small."""
     (N, _, H, W), (G, O, C, KH, KW), dtype = x.shape, w.shape, x.dtype
     plan: Plan | None
-    if winograd := not exact and _winograd_pays(C, O, out, ((KH, KW), stride, dilation), dtype):
+    geometry = ((KH, KW), stride, dilation)
+    if winograd := not exact and conv_costs.winograd_pays(C, O, out, geometry, dtype):
         plan = _winograd(N * G, C, O, (H, W), out, padding)
     else:
         settings = ((H, W), out, (KH, KW), stride, padding, dilation, dtype.itemsize)
@@ -318,9 +248,9 @@ def conv2d(
     OH = output_size(H, KH, stride[0], padding[0], dilation[0])
     OW = output_size(W, KW, stride[1], padding[1], dilation[1])
     N, G, sizes = len(x), groups, (Cg, O // groups, (KH, KW), (OH, OW))
-    winograd = _winograd_pays(*sizes[:2], (OH, OW), ((KH, KW), stride, dilation), x.dtype)
-    cost = _direct_cost(N * G, *sizes, winograd, x.itemsize)
-    if cost < _product_cost(N, G, *sizes, x.itemsize):
+    winograd = conv_costs.winograd_pays(*sizes[:2], (OH, OW), ((KH, KW), stride, dilation), x.dtype)
+    cost = conv_costs.direct_cost(N * G, *sizes, winograd, x.itemsize)
+    if cost < conv_costs.product_cost(N, G, *sizes, x.itemsize):
         grouped = w.reshape(groups, O // groups, Cg, KH, KW)
         y = _convolve(x, grouped, bias, (OH, OW), stride, padding, dilation)
         if y is not None:
@@ -343,10 +273,10 @@ def conv2d_input_grad(
     # What the largest residue costs, and how many there are.
     size = (-(-H // stride[0]), -(-W // stride[1]))
     taps = (-(-KH // stride[0]), -(-KW // stride[1]))
-    winograd = _winograd_pays(O // G, Cg, size, (taps, (1, 1), dilation), g.dtype)
-    cost = _direct_cost(N * G, O // G, Cg, taps, size, winograd, g.itemsize)
+    winograd = conv_costs.winograd_pays(O // G, Cg, size, (taps, (1, 1), dilation), g.dtype)
+    cost = conv_costs.direct_cost(N * G, O // G, Cg, taps, size, winograd, g.itemsize)
     cost *= min(KH, stride[0]) * min(KW, stride[1])
-    if cost >= _product_cost(N, G, Cg, O // G, (KH, KW), (OH, OW), g.itemsize):
+    if cost >= conv_costs.product_cost(N, G, Cg, O // G, (KH, KW), (OH, OW), g.itemsize):
         return conv_im2col.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)
     turned = w.reshape(G, O // G, Cg, KH, KW).swapaxes(1, 2)
     parts = {}
@@ -404,7 +334,7 @@ def conv2d_weight_grad(
     (N, _, OH, OW), (_, _, H, W), dtype, G = g.shape, x.shape, g.dtype, groups
     O, C, KH, KW = w_shape[0] // G, *w_shape[1:]
     sizes = (C, O, (KH, KW), (OH, OW), g.itemsize)
-    if _weights_cost(N * G, *sizes) >= _product_cost(N, G, *sizes):
+    if conv_costs.weights_cost(N * G, *sizes) >= conv_costs.product_cost(N, G, *sizes):
         return conv_im2col.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
     # So that there are tasks enough, the channels are split into parts. Where they are few, the
     # images are split into shares, too, each of which has a partial dw.

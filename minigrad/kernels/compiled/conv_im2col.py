@@ -19,7 +19,7 @@ import numpy as np
 from numba import prange
 from numba.np.numpy_support import carray
 
-from minigrad.kernels.compiled.conv_tile import add_to_row, copy_row
+from minigrad.kernels.compiled.conv_rows import add_to_row, copy_row
 from minigrad.kernels.compiled.products import product
 from minigrad.kernels.machinery.arrays import Array, Pair, pairs_array
 from minigrad.kernels.machinery.launch import exact, exact_kernel, ready, run, threaded

@@ -1,4 +1,4 @@
-"""What convolution needs in vector instructions: two register tiles, copies, Winograd's transforms.
+"""What convolution needs in vector instructions: two register tiles and Winograd's transforms.
 
 A tile is a small piece of a result that stays in vector registers while a long sum runs over it.
 LLVM's loop vectoriser keeps such sums in memory and reaches a third of the machine's speed, so the
@@ -61,14 +61,14 @@ ROWS, VECS = (8, 3) if _REGISTERS == 32 else (4, 3)
 FLAT_ROWS, FLAT_VECS = (2, 8) if _REGISTERS == 32 else (1, 6)
 DOT_ROWS, DOT_TAPS = (4, 6) if _REGISTERS == 32 else (2, 5)
 
-_I32, _I64 = ir.IntType(32), ir.IntType(64)
+I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
-def _constant(n: int) -> Any:
-    return ir.Constant(_I64, n)
+def constant(n: int) -> Any:
+    return ir.Constant(I64, n)
 
 
-class _Vectors:
+class Vectors:
     """Emits code for vectors of one element type."""
 
     def __init__(self, builder: Any, element: types.Float, lanes: int = 0) -> None:
@@ -106,19 +106,19 @@ class _Vectors:
 
     def broadcast(self, value: Any) -> Any:
         undefined = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
-        first = self.b.insert_element(undefined, value, ir.Constant(_I32, 0))
-        zeros = ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes)
+        first = self.b.insert_element(undefined, value, ir.Constant(I32, 0))
+        zeros = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
         return self.b.shuffle_vector(first, undefined, zeros)
 
     def shuffle(self, a: Any, b: Any, lanes: Any) -> Any:
         """The vector of these lanes of a and b, one after the other."""
         return self.b.shuffle_vector(
-            a, b, ir.Constant(ir.VectorType(_I32, self.lanes), list(lanes))
+            a, b, ir.Constant(ir.VectorType(I32, self.lanes), list(lanes))
         )
 
     def from_lane(self, n: Any) -> Any:
         """A mask: lanes n and above."""
-        lanes = ir.Constant(ir.VectorType(_I64, self.lanes), list(range(self.lanes)))
+        lanes = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
         return self.b.icmp_signed(">=", lanes, self.broadcast(n))
 
     def total(self, vector: Any) -> Any:
@@ -133,21 +133,21 @@ def _tile_of(rows: int, vecs: int) -> Any:
 
         def codegen(context, b, signature, args):
             x, off, taps, w, y, stride, outs = args
-            v = _Vectors(b, signature.args[0].dtype)
+            v = Vectors(b, signature.args[0].dtype)
             sums = v.sums(rows * vecs)
             with cgutils.for_range(b, taps) as loop:
                 start = b.gep(x, [b.load(b.gep(off, [loop.index]))])
-                xs = [v.load(start, _constant(i * v.lanes)) for i in range(vecs)]
-                ws = b.gep(w, [b.mul(loop.index, _constant(ROWS))])
+                xs = [v.load(start, constant(i * v.lanes)) for i in range(vecs)]
+                ws = b.gep(w, [b.mul(loop.index, constant(ROWS))])
                 for o in range(rows):
-                    w_o = v.broadcast(b.load(b.gep(ws, [_constant(o)])))
+                    w_o = v.broadcast(b.load(b.gep(ws, [constant(o)])))
                     for i in range(vecs):
                         v.add_product(sums[o * vecs + i], w_o, xs[i])
             for o in range(rows):
-                with b.if_then(b.icmp_signed("<", _constant(o), outs), likely=True):
-                    row = b.gep(y, [b.mul(stride, _constant(o))])
+                with b.if_then(b.icmp_signed("<", constant(o), outs), likely=True):
+                    row = b.gep(y, [b.mul(stride, constant(o))])
                     for i in range(vecs):
-                        v.store(b.load(sums[o * vecs + i]), row, _constant(i * v.lanes))
+                        v.store(b.load(sums[o * vecs + i]), row, constant(i * v.lanes))
             return context.get_dummy_value()
 
         pointers = (x, off, types.intp, x, x, types.intp, types.intp)
@@ -169,14 +169,14 @@ def dot_tile(typingctx, g, g_image, g_row, last, x, x_image, off, images, pixels
 
     def codegen(context, b, signature, args):
         g, g_image, g_row, last, x, x_image, off, images, pixels, d, d_row = args
-        v = _Vectors(b, signature.args[0].dtype)
-        lanes = _constant(v.lanes)
+        v = Vectors(b, signature.args[0].dtype)
+        lanes = constant(v.lanes)
         sums = v.sums(DOT_ROWS * DOT_TAPS)
-        offsets = [b.load(b.gep(off, [_constant(k)])) for k in range(DOT_TAPS)]
+        offsets = [b.load(b.gep(off, [constant(k)])) for k in range(DOT_TAPS)]
         rows = []
         for o in range(DOT_ROWS):
-            within = b.icmp_signed("<", _constant(o), last)
-            rows.append(b.mul(b.select(within, _constant(o), last), g_row))
+            within = b.icmp_signed("<", constant(o), last)
+            rows.append(b.mul(b.select(within, constant(o), last), g_row))
 
         def step(gs, xs, j, mask):
             def part(p):
@@ -196,15 +196,15 @@ def dot_tile(typingctx, g, g_image, g_row, last, x, x_image, off, images, pixels
             xs = [b.gep(x_n, [offset]) for offset in offsets]
             rest = b.srem(pixels, lanes)
             whole = b.sub(pixels, rest)
-            with cgutils.for_range_slice(b, _constant(0), whole, lanes) as (j, _):
+            with cgutils.for_range_slice(b, constant(0), whole, lanes) as (j, _):
                 step(gs, xs, j, None)
             # The last vector ends with the last pixel; what was already summed is masked out, on
             # both sides, for 0 · inf is not 0.
-            with b.if_then(b.icmp_signed(">", rest, _constant(0))):
+            with b.if_then(b.icmp_signed(">", rest, constant(0))):
                 step(gs, xs, b.sub(pixels, lanes), v.from_lane(b.sub(lanes, rest)))
         for o in range(DOT_ROWS):
             for k in range(DOT_TAPS):
-                place = b.gep(d, [b.add(b.mul(d_row, _constant(o)), _constant(k))])
+                place = b.gep(d, [b.add(b.mul(d_row, constant(o)), constant(k))])
                 b.store(b.fadd(b.load(place), v.total(b.load(sums[o * DOT_TAPS + k]))), place)
         return context.get_dummy_value()
 
@@ -212,145 +212,24 @@ def dot_tile(typingctx, g, g_image, g_row, last, x, x_image, off, images, pixels
     return types.void(g, n, n, n, x, n, off, n, n, x, n), codegen
 
 
-# ---------------------------------------------------------------------------- pointers
-
-
-@intrinsic
-def copy(typingctx, target, source, n):
-    """n elements from source to target."""
-
-    def codegen(context, builder, signature, args):
-        size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
-        cgutils.raw_memcpy(builder, args[0], args[1], args[2], size)
-        return context.get_dummy_value()
-
-    return types.void(target, target, types.intp), codegen
-
-
-# ---------------------------------------------------------------------------- rows of pixels
-# They are short and seldom a multiple of a vector: masks leave alone what is beside them.
-
-
-class _Masked:
-    """Loads and stores of those of a vector's lanes that a mask has."""
-
-    def __init__(self, v: _Vectors) -> None:
-        self.v = v
-        get, module = cgutils.get_or_insert_function, v.b.module
-        pointer, mask = v.scalar.as_pointer(), ir.VectorType(ir.IntType(1), v.lanes)
-        kind = f"v{v.lanes}f{8 * v.bytes}.p0"
-        load = ir.FunctionType(v.type, [pointer, _I32, mask, v.type])
-        store = ir.FunctionType(ir.VoidType(), [v.type, pointer, _I32, mask])
-        spread = ir.VectorType(pointer, v.lanes)
-        gather = ir.FunctionType(v.type, [spread, _I32, mask, v.type])
-        self._load = get(module, load, f"llvm.masked.load.{kind}")
-        self._gather = get(
-            module, gather, f"llvm.masked.gather.v{v.lanes}f{8 * v.bytes}.v{v.lanes}p0"
-        )
-        self._store = get(module, store, f"llvm.masked.store.{kind}")
-        self._align = ir.Constant(_I32, v.bytes)
-        self._lanes = ir.Constant(ir.VectorType(_I32, v.lanes), list(range(v.lanes)))
-
-    def lanes(self, first: Any, last: Any) -> Any:
-        """Those from first to last - 1; of a negative or large number, as it says."""
-        b = self.v.b
-        first, last = (self.v.broadcast(b.trunc(n, _I32)) for n in (first, last))
-        above = b.icmp_signed(">=", self._lanes, first)
-        return b.and_(above, b.icmp_signed("<", self._lanes, last))
-
-    def load(self, pointer: Any, mask: Any) -> Any:
-        return self.v.b.call(self._load, [pointer, self._align, mask, self.v.zero])
-
-    def gather(self, pointer: Any, step: Any, mask: Any) -> Any:
-        """Elements that lie `step` apart."""
-        b, v = self.v.b, self.v
-        numbers = ir.Constant(ir.VectorType(_I64, v.lanes), [i * v.bytes for i in range(v.lanes)])
-        places = b.add(v.broadcast(b.ptrtoint(pointer, _I64)), b.mul(numbers, v.broadcast(step)))
-        spread = b.inttoptr(places, ir.VectorType(pointer.type, v.lanes))
-        return b.call(self._gather, [spread, self._align, mask, v.zero])
-
-    def store(self, value: Any, pointer: Any, mask: Any) -> None:
-        self.v.b.call(self._store, [value, pointer, self._align, mask])
-
-
-@intrinsic
-def copy_row(typingctx, target, source, step, first, last, n):
-    """target[q] = source[q·step] for first <= q < last, else 0, for q < n."""
-
-    def codegen(context, b, signature, args):
-        target, source, step, first, last, n = args
-        v = _Vectors(b, signature.args[0].dtype)
-        masked, zero = _Masked(v), _constant(0)
-
-        def copy(load):
-            with cgutils.for_range_slice(b, zero, n, _constant(v.lanes)) as (q, _):
-                row = load(q, b.sub(first, q), b.sub(last, q))
-                masked.store(row, b.gep(target, [q]), masked.lanes(zero, b.sub(n, q)))
-
-        def every_one(q, first, last):
-            return masked.load(b.gep(source, [q]), masked.lanes(first, last))
-
-        def every_second(q, first, last):
-            parts = []
-            for i in (0, v.lanes):
-                low, high = (b.sub(b.mul(x, _constant(2)), _constant(i)) for x in (first, last))
-                start = b.gep(source, [b.add(b.mul(q, _constant(2)), _constant(i))])
-                parts.append(masked.load(start, masked.lanes(low, b.sub(high, _constant(1)))))
-            return v.shuffle(parts[0], parts[1], range(0, 2 * v.lanes, 2))
-
-        def others(q, first, last):
-            return masked.gather(b.gep(source, [b.mul(q, step)]), step, masked.lanes(first, last))
-
-        with b.if_else(b.icmp_signed("==", step, _constant(1)), likely=True) as (one, more):
-            with one:
-                copy(every_one)
-            with more, b.if_else(b.icmp_signed("==", step, _constant(2))) as (two, rest):
-                with two:
-                    copy(every_second)
-                with rest:
-                    copy(others)
-        return context.get_dummy_value()
-
-    n_ = types.intp
-    return types.void(target, target, n_, n_, n_, n_), codegen
-
-
-@intrinsic
-def add_to_row(typingctx, target, source, first, last):
-    """target[q] += source[q] for first <= q < last."""
-
-    def codegen(context, b, signature, args):
-        target, source, first, last = args
-        v = _Vectors(b, signature.args[0].dtype)
-        masked = _Masked(v)
-        with cgutils.for_range_slice(b, first, last, _constant(v.lanes)) as (q, _):
-            some, place = masked.lanes(_constant(0), b.sub(last, q)), b.gep(target, [q])
-            sums = b.fadd(masked.load(place, some), masked.load(b.gep(source, [q]), some))
-            masked.store(sums, place, some)
-        return context.get_dummy_value()
-
-    n_ = types.intp
-    return types.void(target, target, n_, n_), codegen
-
-
 # ---------------------------------------------------------------------------- Winograd
 # Those of conv_windows, for as many neighbouring tiles of the image as a vector has lanes. In two
 # dimensions, columns are transformed first and then rows.
 
 
-def _vectors_at(v: _Vectors, start: Any, apart: Any) -> list[Any]:
+def _vectors_at(v: Vectors, start: Any, apart: Any) -> list[Any]:
     """Four vectors, which lie `apart`."""
-    return [v.load(start, v.b.mul(apart, _constant(k))) for k in range(4)]
+    return [v.load(start, v.b.mul(apart, constant(k))) for k in range(4)]
 
 
-def _input_transform(v: _Vectors, d: list[Any], target: Any, apart: Any) -> None:
+def _input_transform(v: Vectors, d: list[Any], target: Any, apart: Any) -> None:
     """Bᵀ d: the factors of m0 to m3 that the inputs give, to `target`, `apart` from each other."""
     b, (d0, d1, d2, d3) = v.b, d
     for k, sum_ in enumerate([b.fsub(d0, d2), b.fadd(d1, d2), b.fsub(d2, d1), b.fsub(d1, d3)]):
-        v.store(sum_, target, b.mul(apart, _constant(k)))
+        v.store(sum_, target, b.mul(apart, constant(k)))
 
 
-def _output_transform(v: _Vectors, m: list[Any]) -> tuple[Any, Any]:
+def _output_transform(v: Vectors, m: list[Any]) -> tuple[Any, Any]:
     """Aᵀ m: y0 and y1."""
     b, (m0, m1, m2, m3) = v.b, m
     return b.fadd(b.fadd(m0, m1), m2), b.fsub(b.fsub(m1, m2), m3)
@@ -362,10 +241,10 @@ def input_transform_columns(typingctx, source, target, apart):
 
     def codegen(context, b, signature, args):
         source, target, apart = args
-        v = _Vectors(b, signature.args[0].dtype)
+        v = Vectors(b, signature.args[0].dtype)
         d = []
         for start in (0, 2):
-            a, c = (v.load(source, _constant(start + i * v.lanes)) for i in (0, 1))
+            a, c = (v.load(source, constant(start + i * v.lanes)) for i in (0, 1))
             d += [v.shuffle(a, c, range(i, 2 * v.lanes, 2)) for i in (0, 1)]
         _input_transform(v, d, target, apart)
         return context.get_dummy_value()
@@ -379,8 +258,8 @@ def input_transform_rows(typingctx, even, odd, next_row, target, apart):
 
     def codegen(context, b, signature, args):
         even, odd, next_row, target, apart = args
-        v = _Vectors(b, signature.args[0].dtype)
-        d = [v.load(row, start) for start in (_constant(0), next_row) for row in (even, odd)]
+        v = Vectors(b, signature.args[0].dtype)
+        d = [v.load(row, start) for start in (constant(0), next_row) for row in (even, odd)]
         _input_transform(v, d, target, apart)
         return context.get_dummy_value()
 
@@ -393,18 +272,18 @@ def filter_transform(typingctx, source, target, apart):
 
     def codegen(context, b, signature, args):
         source, target, apart = args
-        v = _Vectors(b, signature.args[0].dtype, ROWS)
+        v = Vectors(b, signature.args[0].dtype, ROWS)
         half = ir.Constant(v.type, [0.5] * ROWS)
 
         def transform(w0, w1, w2):
             outer, middle = b.fmul(b.fadd(w0, w2), half), b.fmul(w1, half)
             return w0, b.fadd(outer, middle), b.fsub(outer, middle), w2
 
-        w = [v.load(source, _constant(i * ROWS)) for i in range(9)]
+        w = [v.load(source, constant(i * ROWS)) for i in range(9)]
         rows = [transform(*w[i : i + 3]) for i in (0, 3, 6)]
         for k, column in enumerate(zip(*rows, strict=True)):
             for i, component in enumerate(transform(*column)):
-                v.store(component, target, b.mul(apart, _constant(4 * i + k)))
+                v.store(component, target, b.mul(apart, constant(4 * i + k)))
         return context.get_dummy_value()
 
     return types.void(source, source, types.intp), codegen
@@ -416,10 +295,10 @@ def output_transform_rows(typingctx, products, apart, even, odd):
 
     def codegen(context, b, signature, args):
         products, apart, even, odd = args
-        v = _Vectors(b, signature.args[0].dtype)
+        v = Vectors(b, signature.args[0].dtype)
         y0, y1 = _output_transform(v, _vectors_at(v, products, apart))
-        v.store(y0, even, _constant(0))
-        v.store(y1, odd, _constant(0))
+        v.store(y0, even, constant(0))
+        v.store(y1, odd, constant(0))
         return context.get_dummy_value()
 
     return types.void(products, types.intp, products, products), codegen
@@ -435,12 +314,12 @@ def output_transform_columns(typingctx, m, apart, bias, target, first, second):
 
     def codegen(context, b, signature, args):
         m, apart, bias, target, *counts = args
-        v = _Vectors(b, signature.args[0].dtype)
+        v = Vectors(b, signature.args[0].dtype)
         bias = v.broadcast(bias)
         y0, y1 = (b.fadd(y, bias) for y in _output_transform(v, _vectors_at(v, m, apart)))
         lanes = [i // 2 + i % 2 * v.lanes for i in range(2 * v.lanes)]
-        v.store(v.shuffle(y0, y1, lanes[: v.lanes]), target, _constant(0))
-        v.store(v.shuffle(y0, y1, lanes[v.lanes :]), target, _constant(v.lanes))
+        v.store(v.shuffle(y0, y1, lanes[: v.lanes]), target, constant(0))
+        v.store(v.shuffle(y0, y1, lanes[v.lanes :]), target, constant(v.lanes))
         zeros = [
             b.select(v.from_lane(n), v.zero, b.fsub(y, y))
             for y, n in zip((y0, y1), counts, strict=True)

@@ -29,6 +29,7 @@ import zlib
 import numpy as np
 from numba.np.numpy_support import carray
 
+from minigrad.kernels.compiled.conv_rows import copy, copy_row
 from minigrad.kernels.compiled.conv_tile import (
     DOT_ROWS,
     DOT_TAPS,
@@ -36,8 +37,6 @@ from minigrad.kernels.compiled.conv_tile import (
     FLAT_VECS,
     ROWS,
     VECS,
-    copy,
-    copy_row,
     dot_tile,
     filter_transform,
     flat,
@@ -58,8 +57,9 @@ GEOMETRY += ["bands", "size", "rows", "columns"]
 CALL = ["N", "G", "O", "taps", "parts", "shares", "at_once", "workers", "room"]
 CALL += ["images", "g", "weights", "bias", "offsets", "scratch", "bad"]
 # numba's cache on disk does not notice changes in another file, but the type of a record is part
-# of its key; hence an unused field, named by what conv_tile contains.
-_tile_source = zlib.crc32(pkgutil.get_data("minigrad.kernels.compiled", "conv_tile.py") or b"")
+# of its key; hence an unused field, named by what conv_tile and conv_rows contain.
+_sources = [pkgutil.get_data("minigrad.kernels.compiled", f"conv_{n}.py") for n in ("tile", "rows")]
+_tile_source = zlib.crc32(b"".join(source or b"" for source in _sources))
 JOB = np.dtype(
     [*((name, np.int64) for name in GEOMETRY + CALL), (f"tile_{_tile_source}", np.int64)]
 )

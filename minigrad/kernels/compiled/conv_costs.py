@@ -1,0 +1,84 @@
+"""What the forms of a convolution cost, in vector multiply-adds, so that the cheapest is taken.
+
+Rough, and the same on every processor, as all of it is vectors: it only has to tell apart forms
+that differ much.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from minigrad.kernels.compiled.conv_im2col import at_once
+from minigrad.kernels.compiled.conv_tile import DOT_ROWS, FLAT_ROWS, ROWS, VECTOR_BYTES
+from minigrad.kernels.machinery.arrays import Pair
+
+SCRATCH = 1 << 20  # bytes that are kept from image to image: about what a worker's own cache holds
+TRANSFORM = 48  # what Winograd's transforms cost, a row and channel
+STREAMED = 2  # reading a vector of weights that no worker's cache keeps from image to image
+ROW = 50  # a row of pixels that is copied, to windows or to columns
+COPIED = 3  # a vector of pixels that is copied, beyond that
+GEMM = 1.6  # a vector multiply-add of BLAS, which packs its matrices first
+DOT = 3  # a vector multiply-add of the weights' gradient
+CALL_BLAS = 750
+
+
+def winograd_pays(C: int, O: int, out: Pair, settings: tuple[Pair, ...], dtype: Any) -> bool:
+    """Whether Winograd's form saves more multiply-adds than its transforms cost.
+
+    A component's tiles are computed in whole vectors. Never in float64, which is asked for by those
+    to whom rounding matters more than time.
+    """
+    if settings != ((3, 3), (1, 1), (1, 1)) or dtype != np.float32:
+        return False
+    lanes = VECTOR_BYTES // 4
+    tiles = -(-out[0] // 2) * -(-out[1] // 2)
+    saved = 9 * out[0] * out[1] - 16 * -(-tiles // lanes) * lanes
+    return tiles >= lanes and C * O * saved > TRANSFORM * lanes * (C + O) * out[0]
+
+
+@lru_cache(1024)
+def direct_cost(
+    tasks: int, C: int, O: int, kernel: Pair, out: Pair, winograd: bool, itemsize: int
+) -> float:
+    """Of `tasks` images (of a group each) of C channels, as vector multiply-adds."""
+    lanes, taps, (OH, OW) = VECTOR_BYTES // itemsize, C * kernel[0] * kernel[1], out
+    if lanes > OH * OW or not taps:
+        return inf
+    outputs = max(-(-O // ROWS) * ROWS, 1) if O > FLAT_ROWS else FLAT_ROWS
+    if winograd:
+        tiles = -(-(-(-OH // 2) * -(-OW // 2)) // lanes)
+        tiles += STREAMED if 16 * O * C * itemsize > SCRATCH else 0
+        return tasks * (16 * outputs * C * tiles + TRANSFORM * (C + O) * OH)
+    vectors = -(-OH * OW // lanes) + (STREAMED if O * taps * itemsize > SCRATCH else 0)
+    return tasks * (outputs * taps * vectors + _windows_cost(C, kernel, out, lanes))
+
+
+def _windows_cost(C: int, kernel: Pair, out: Pair, lanes: int) -> float:
+    return C * kernel[1] * (out[0] + kernel[0] - 1) * (ROW + COPIED * out[1] / lanes)
+
+
+@lru_cache(1024)
+def weights_cost(tasks: int, C: int, O: int, kernel: Pair, out: Pair, itemsize: int) -> float:
+    """The same of the weights' gradient, whose tile reads both factors from memory."""
+    lanes, taps = VECTOR_BYTES // itemsize, C * kernel[0] * kernel[1]
+    if out[0] * out[1] < lanes or not taps:
+        return inf
+    products = -(-O // DOT_ROWS) * DOT_ROWS * taps * -(-out[0] * out[1] // lanes)
+    return tasks * (DOT * products + _windows_cost(C, kernel, out, lanes))
+
+
+@lru_cache(1024)
+def product_cost(N: int, G: int, C: int, O: int, kernel: Pair, out: Pair, itemsize: int) -> float:
+    """The same of conv_im2col's product, its columns made of the C channels of a group."""
+    lanes, taps, pixels = VECTOR_BYTES // itemsize, C * kernel[0] * kernel[1], out[0] * out[1]
+    together = at_once(N, pixels, taps)
+    cost = N * G * O * taps * pixels / lanes * GEMM + CALL_BLAS * G * (1 if together else N)
+    if kernel != (1, 1):
+        cost += N * G * taps * out[0] * (ROW + COPIED * out[1] / lanes)
+    if together:
+        cost += N * G * (O + C) * (ROW + COPIED * pixels / lanes)
+    return cost
