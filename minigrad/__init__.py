@@ -209,7 +209,7 @@ subtract, multiply, divide, true_divide, negative, absolute, clip = (
 )  # fmt: skip
 float, double, half, long, int, short = float32, float64, float16, int64, int32, int16
 inf, nan, pi = math.inf, math.nan, math.pi
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 suggest_names(
     "minigrad.analysis", "minigrad.autograd", "minigrad.data", "minigrad.func",
