@@ -55,6 +55,11 @@ GRID = [
     (33, 2, 3, 6, 6, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # shares of unequal size
     (1, 1, 2, 100, 90, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # bands of rows
     (2, 24, 3, 61, 160, (3, 3), (2, 1), (1, 1), (1, 1), 1),  # windows too large for one band
+    (2, 5, 5, 9, 7, (3, 3), (2, 2), (1, 1), (1, 1), 5),  # depthwise, with loops of its own
+    (3, 6, 6, 8, 31, (5, 3), (1, 2), (2, 0), (2, 1), 6),
+    (2, 40, 40, 4, 4, (3, 3), (1, 1), (1, 1), (1, 1), 40),
+    (2, 5, 5, 12, 13, (3, 3), (2, 3), (2, 4), (2, 2), 5),
+    (1, 4, 4, 5, 70, (1, 3), (1, 1), (3, 5), (1, 1), 4),  # more padding than kernel
 ]  # fmt: skip
 # By Winograd's tiles of 2 x 2 outputs, if made to: all numbers of rows and columns that are left
 # over.

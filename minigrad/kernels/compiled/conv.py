@@ -42,12 +42,12 @@ Padding is multiplied like pixels, in dx as in y: a weight of inf makes NaN wher
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import product
+from itertools import product as pairs
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.kernels.compiled import conv_costs, conv_im2col
+from minigrad.kernels.compiled import conv_costs, conv_depthwise, conv_im2col
 from minigrad.kernels.compiled.conv_costs import SCRATCH
 from minigrad.kernels.compiled.conv_tile import (
     DOT_ROWS,
@@ -71,6 +71,7 @@ from minigrad.kernels.machinery.memory import FROM, empty
 from minigrad.kernels.machinery.threads import get_num_threads
 from minigrad.kernels.reference.conv import output_size
 
+CHANNELS = 4  # from which on depthwise convolutions have loops of their own
 TASKS = 8  # a shape that allows it is divided into so many tasks at least, or threads would idle
 PARTIAL = 1 << 22  # elements that all partial weight gradients may have together
 WORK = 8  # multiply-adds that take as long as an element of other kernels, which launch.run counts
@@ -247,6 +248,9 @@ def conv2d(
     (_, _, H, W), (O, Cg, KH, KW) = x.shape, w.shape
     OH = output_size(H, KH, stride[0], padding[0], dilation[0])
     OW = output_size(W, KW, stride[1], padding[1], dilation[1])
+    if _depthwise(w, groups):
+        some = w.reshape(groups, KH, KW)
+        return conv_depthwise.conv2d(x, some, (OH, OW), stride, padding, dilation, bias)
     N, G, sizes = len(x), groups, (Cg, O // groups, (KH, KW), (OH, OW))
     winograd = conv_costs.winograd_pays(*sizes[:2], (OH, OW), ((KH, KW), stride, dilation), x.dtype)
     cost = conv_costs.direct_cost(N * G, *sizes, winograd, x.itemsize)
@@ -276,18 +280,24 @@ def conv2d_input_grad(
     winograd = conv_costs.winograd_pays(O // G, Cg, size, (taps, (1, 1), dilation), g.dtype)
     cost = conv_costs.direct_cost(N * G, O // G, Cg, taps, size, winograd, g.itemsize)
     cost *= min(KH, stride[0]) * min(KW, stride[1])
-    if cost >= conv_costs.product_cost(N, G, Cg, O // G, (KH, KW), (OH, OW), g.itemsize):
+    product = conv_costs.product_cost(N, G, Cg, O // G, (KH, KW), (OH, OW), g.itemsize)
+    if cost >= product and not _depthwise(w, groups):
         return conv_im2col.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)
     turned = w.reshape(G, O // G, Cg, KH, KW).swapaxes(1, 2)
     parts = {}
-    for rh, rw in product(range(min(H, stride[0])), range(min(W, stride[1]))):
+    for rh, rw in pairs(range(min(H, stride[0])), range(min(W, stride[1]))):
         rows = _residue(rh, H, KH, stride[0], padding[0], dilation[0])
         columns = _residue(rw, W, KW, stride[1], padding[1], dilation[1])
         if not rows.taps or not columns.taps:
             continue
         some = turned[..., rows.taps, :][..., columns.taps]
         around, apart = (rows.padding, columns.padding), (rows.dilation, columns.dilation)
-        part = _convolve(g, some, None, (rows.size, columns.size), (1, 1), around, apart)
+        size = (rows.size, columns.size)
+        if _depthwise(w, groups):
+            filters = some.reshape(G, *some.shape[-2:])
+            parts[rh, rw] = conv_depthwise.conv2d(g, filters, size, (1, 1), around, apart)
+            continue
+        part = _convolve(g, some, None, size, (1, 1), around, apart)
         if part is None:
             return conv_im2col.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)
         parts[rh, rw] = part
@@ -299,6 +309,11 @@ def conv2d_input_grad(
     for (rh, rw), part in parts.items():
         conv_im2col.place(part, dx, (rh, rw), stride)
     return dx
+
+
+def _depthwise(w: Array, groups: int) -> bool:
+    """Whether every channel is convolved alone, with one filter, and there are enough of them."""
+    return len(w) == groups and w.shape[1] == 1 and groups >= CHANNELS
 
 
 class _Residue(NamedTuple):
@@ -333,6 +348,9 @@ def conv2d_weight_grad(
     """Equation (CONV 3): dw of shape w_shape from g (N, O, OH, OW) and x (N, C, H, W)."""
     (N, _, OH, OW), (_, _, H, W), dtype, G = g.shape, x.shape, g.dtype, groups
     O, C, KH, KW = w_shape[0] // G, *w_shape[1:]
+    if C == 1 and O == 1 and G >= CHANNELS:
+        dw = conv_depthwise.conv2d_weight_grad(g, x, (KH, KW), stride, padding, dilation)
+        return dw.reshape(w_shape)
     sizes = (C, O, (KH, KW), (OH, OW), g.itemsize)
     if conv_costs.weights_cost(N * G, *sizes) >= conv_costs.product_cost(N, G, *sizes):
         return conv_im2col.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
@@ -358,5 +376,5 @@ def conv2d_weight_grad(
         N=N, G=G, O=O, taps=plan.tiled.size, parts=parts, shares=shares, at_once=at_once,
         room=plan.size * at_once, workers=min(get_num_threads(), shares * G * parts),
     )  # fmt: skip
-    dw: Array = partial.sum(0)[:, :, :O, : plan.taps]  # (G, parts, O, taps)
-    return dw.swapaxes(1, 2).reshape(w_shape)
+    summed: Array = partial.sum(0)[:, :, :O, : plan.taps]  # (G, parts, O, taps)
+    return summed.swapaxes(1, 2).reshape(w_shape)

@@ -128,3 +128,54 @@ def add_to_row(typingctx, target, source, first, last):
 
     n_ = types.intp
     return types.void(target, target, n_, n_), codegen
+
+
+@intrinsic
+def row_of_taps(typingctx, y, x, offsets, weights, taps, n):
+    """y[q] = Σ_k weights[k]·x[offsets[k] + q] for q < n. Of x, a vector more may be read."""
+
+    def codegen(context, b, signature, args):
+        y, x, offsets, weights, taps, n = args
+        v = Vectors(b, signature.args[0].dtype)
+        masked, (total,) = _Masked(v), v.sums(1)
+        with cgutils.for_range_slice(b, constant(0), n, constant(v.lanes)) as (q, _):
+            b.store(v.zero, total)
+            with cgutils.for_range(b, taps) as loop:
+                at = b.add(q, b.load(b.gep(offsets, [loop.index])))
+                weight = v.broadcast(b.load(b.gep(weights, [loop.index])))
+                v.add_product(total, weight, v.load(x, at))
+            masked.store(b.load(total), b.gep(y, [q]), masked.lanes(constant(0), b.sub(n, q)))
+        return context.get_dummy_value()
+
+    return types.void(y, x, offsets, x, types.intp, types.intp), codegen
+
+
+@intrinsic
+def products_of_taps(typingctx, sums, g, x, offsets, taps, n):
+    """sums[k] += g[q]·x[offsets[k] + q] for q < n, in the lanes of vector k of sums."""
+
+    def codegen(context, b, signature, args):
+        sums, g, x, offsets, taps, n = args
+        v = Vectors(b, signature.args[0].dtype)
+        masked = _Masked(v)
+        with cgutils.for_range_slice(b, constant(0), n, constant(v.lanes)) as (q, _):
+            some = masked.lanes(constant(0), b.sub(n, q))  # of x as well: 0 · inf is not 0
+            row = masked.load(b.gep(g, [q]), some)
+            with cgutils.for_range(b, taps) as loop:
+                at, k = b.load(b.gep(offsets, [loop.index])), b.mul(loop.index, constant(v.lanes))
+                product = b.fmul(row, masked.load(b.gep(x, [b.add(q, at)]), some), flags=("contract",))
+                v.store(b.fadd(v.load(sums, k), product, flags=("contract",)), sums, k)
+        return context.get_dummy_value()
+
+    return types.void(sums, g, x, offsets, types.intp, types.intp), codegen
+
+
+@intrinsic
+def total(typingctx, sums, k):
+    """The sum of the lanes of vector k."""
+
+    def codegen(context, b, signature, args):
+        v = Vectors(b, signature.args[0].dtype)
+        return v.total(v.load(args[0], b.mul(args[1], constant(v.lanes))))
+
+    return sums.dtype(sums, types.intp), codegen
