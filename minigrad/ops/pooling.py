@@ -129,8 +129,8 @@ def local_response_norm(
         raise ValueError(
             f"{name}: expected an input (N, C, …) of 3 axes or more, got {input.shape}"
         )
-    if not input.numel():
-        return input
+    if 0 in input.shape:
+        return mul(input, 1)
     n, c, *_ = input.shape
     squares = pad(reshape(square(input), n, 1, c, -1), (0, 0, size // 2, (size - 1) // 2))
     means = reshape(avg_pool2d(squares, (size, 1), stride=1), *input.shape)

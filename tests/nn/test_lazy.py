@@ -53,8 +53,8 @@ def test_use_before_the_first_input_is_refused() -> None:
                         nn.LazyLinear(2))  # fmt: skip
     for use in (
         lambda: net[0].weight + 1, lambda: net[4].weight.shape, lambda: net.state_dict(),
-        lambda: net.double(), lambda: net.load_state_dict({"0.weight": 1.0}, strict=False),
-        lambda: net[1].weight.numel(),
+        lambda: net.double(), lambda: net[1].weight.numel(),
+        lambda: net.load_state_dict({"0.weight": minigrad.ones(4, 3, 3, 3)}, strict=False),
     ):  # fmt: skip
         with pytest.raises(ValueError, match="an uninitialized parameter of a lazy layer was used"):
             use()
