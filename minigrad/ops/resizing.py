@@ -61,19 +61,17 @@ def interpolate(
     if mode == "area":
         return AREA[input.ndim - 2](input, out_size)
     kind = a.real.dtype.type
-    same = mode == "bicubic" and out_size == a.shape[2:]  # then x stays as it is, NaN or not
+    same = mode == "bicubic" and out_size == a.shape[2:]  # then g passes as it is, NaN or not
     steps: list[tuple[int, int, Taps]] = []
     for i, (n, m) in enumerate(zip(a.shape[2:], out_size, strict=True)):
         factor = None if factors is None else factors[i]
-        steps.append(
-            (i + 2, n, _taps("nearest" if same else mode, n, m, factor, bool(align_corners), kind))
-        )
+        steps.append((i + 2, n, _taps(mode, n, m, factor, bool(align_corners), kind)))
     y = a
     for axis, _, taps in steps:
         y = _mixed(y, axis, taps)
 
     def back(g: Any) -> Any:
-        for axis, n, taps in reversed(steps):
+        for axis, n, taps in () if same else reversed(steps):
             g = _spread(g, axis, n, taps)
         return g
 
