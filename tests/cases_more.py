@@ -173,3 +173,92 @@ for size in (1, 2, 5):
          lambda x, n=size: by_neighbours(x, n, 2.0), size, 2.0)  # fmt: skip
 case("F.local_response_norm", [(2, 4, 3)], lambda x: by_neighbours(x, 3, 0.5, 0.6, 2.0),
      3, alpha=0.5, beta=0.6, k=2.0)  # fmt: skip
+
+
+# Three spatial axes.
+def conv3d(x, w, b=None, s=(1, 1, 1), p=(0, 0, 0), d=(1, 1, 1), g=1):  # type: ignore[no-untyped-def]
+    x = np.pad(x, [(0, 0), (0, 0), *((n, n) for n in p)])
+    size = [(n - d * (k - 1) - 1) // s + 1
+            for n, k, s, d in zip(x.shape[2:], w.shape[2:], s, d, strict=True)]  # fmt: skip
+    out = np.zeros((len(x), len(w), *size))
+    for o, c in np.ndindex(w.shape[:2]):
+        for tap in np.ndindex(w.shape[2:]):
+            at = [slice(t * d, t * d + (n - 1) * s + 1, s)
+                  for t, n, s, d in zip(tap, size, s, d, strict=True)]  # fmt: skip
+            channel = o // (len(w) // g) * w.shape[1] + c
+            out[:, o] += w[(o, c, *tap)] * x[(slice(None), channel, *at)]
+    return out if b is None else out + b.reshape(-1, 1, 1, 1)
+
+
+for settings in [((1, 1, 1), (0, 0, 0), (1, 1, 1), 1), ((2, 1, 2), (1, 0, 2), (1, 2, 1), 2),
+                 ((1, 2, 1), (1, 1, 0), (2, 1, 1), 1)]:  # fmt: skip
+    options = dict(zip(("stride", "padding", "dilation", "groups"), settings, strict=True))
+    weight = (4, 2 // settings[3], 2, 3, 2)
+    case("F.conv3d", [((2, 2, 4, 5, 3), weight), ((2, 2, 4, 5, 3), weight, (4,))],
+         lambda x, w, b=None, s=settings: conv3d(x, w, b, *s), **options)  # fmt: skip
+case("F.conv3d", [((2, 3, 4, 3), (1, 2, 2, 2, 2))], lambda x, w: conv3d(x[None], w)[0])
+case("F.conv3d", [((0, 2, 3, 3, 3), (3, 2, 2, 2, 2))], lambda x, w: np.zeros((0, 3, 2, 2, 2)))
+case("F.conv3d", [((1, 1, 3, 3, 4), (2, 1, 3, 1, 3))],
+     lambda x, w: conv3d(x, w, p=(1, 0, 1)), padding="same")  # fmt: skip
+case("F.conv3d", [((1, 1, 3, 3, 4), (2, 1, 2, 1, 3))], lambda x, w: conv3d(
+    np.pad(x, [(0, 0), (0, 0), (0, 1), (0, 0), (1, 1)]), w), padding="same")  # fmt: skip
+case("F.conv3d", [((1, 1, 3, 3, 4), (2, 1, 2, 1, 3))], conv3d, padding="valid")
+
+
+def pool3d(x, f, k, s=None, p=(0, 0, 0), d=(1, 1, 1), ceil=False):  # type: ignore[no-untyped-def]
+    """f of the elements of each window, and of how many it has with its padding."""
+    s = s or k
+    starts = []
+    for n, k_, s_, p_, d_ in zip(x.shape[-3:], k, s, p, d, strict=True):
+        room = n + 2 * p_ - d_ * (k_ - 1) - 1
+        count = (-(-room // s_) if ceil else room // s_) + 1
+        starts.append([i * s_ - p_ for i in range(count) if not ceil or i * s_ - p_ < n])
+    out = np.zeros((*x.shape[:-3], *map(len, starts)))
+    for i in np.ndindex(out.shape):
+        taps, whole = [], 1
+        for axis in range(3):
+            first, n = starts[axis][i[axis - 3]], x.shape[axis - 3]
+            taps.append([t for t in range(first, first + k[axis] * d[axis], d[axis]) if 0 <= t < n])
+            whole *= min(first + k[axis], n + p[axis]) - first
+        out[i] = f(x[(*i[:-3], *np.ix_(*taps))], whole)
+    return out
+
+
+VOLUMES = [(2, 2, 5, 4, 6), (2, 3, 4, 3)]
+for k, s, p, d, ceil in [
+    ((2, 2, 2), None, (0, 0, 0), (1, 1, 1), False),
+    ((2, 3, 2), (1, 2, 2), (1, 1, 0), (1, 1, 1), True),
+    ((3, 2, 2), (2, 1, 3), (1, 0, 1), (1, 2, 1), False),
+]:  # fmt: skip
+    case("F.max_pool3d", VOLUMES, lambda x, k=k, s=s, p=p, d=d, c=ceil: pool3d(
+        x, lambda v, n: v.max(), k, s, p, d, c), k, s, p, d, ceil)  # fmt: skip
+    if d == (1, 1, 1):
+        case("F.avg_pool3d", VOLUMES, lambda x, k=k, s=s, p=p, c=ceil: pool3d(
+            x, lambda v, n: v.sum() / n, k, s, p, (1, 1, 1), c), k, s, p, ceil)  # fmt: skip
+        case("F.avg_pool3d", VOLUMES, lambda x, k=k, s=s, p=p, c=ceil: pool3d(
+            x, lambda v, n: v.mean(), k, s, p, (1, 1, 1), c), k, s, p, ceil, False)  # fmt: skip
+        case("F.avg_pool3d", VOLUMES[:1], lambda x, k=k, s=s, p=p, c=ceil: pool3d(
+            x, lambda v, n: v.sum() / 3, k, s, p, (1, 1, 1), c),
+             k, s, p, ceil, True, 3)  # fmt: skip
+case("F.max_pool3d", [(1, 2, 4, 4, 4)], lambda x: pool3d(x, lambda v, n: v.max(), (2, 2, 2)), 2,
+     domain="ties")  # fmt: skip
+case("F.max_pool3d", [(0, 2, 4, 4, 4)], lambda x: np.zeros((0, 2, 2, 2, 2)), 2)
+case("F.avg_pool3d", [(0, 2, 4, 4, 4)], lambda x: np.zeros((0, 2, 2, 2, 2)), 2)
+
+
+def cells(x, sizes):  # type: ignore[no-untyped-def]
+    for axis, m in zip(range(x.ndim - len(sizes), x.ndim), sizes, strict=True):
+        n = x.shape[axis]
+        x = np.stack([np.take(x, range(i * n // m, -(-(i + 1) * n // m)), axis).mean(axis)
+                      for i in range(m)], axis)  # fmt: skip
+    return x
+
+
+for size in ((1, 1, 1), (2, 3, 4), (5, 4, 6), (3, 2, 7)):
+    case("F.adaptive_avg_pool3d", VOLUMES, lambda x, s=size: cells(x, s), size)
+case("F.adaptive_avg_pool3d", VOLUMES[:1], lambda x: cells(x, (2, 4, 3)), (2, None, 3))
+case("F.interpolate", [(2, 2, 5, 4, 6)], lambda x: cells(x, (2, 3, 4)), (2, 3, 4), mode="area")
+for size in (1, 3, 5, 7):
+    case("F.adaptive_avg_pool1d", [(2, 2, 5), (3, 5)], lambda x, s=size: cells(x, (s,)), size)
+    case("F.interpolate", [(2, 2, 5)], lambda x, s=size: cells(x, (s,)), size, mode="area")
+case("F.interpolate", [(2, 2, 5, 4)], lambda x: cells(x, (2, 3)), (2, 3), mode="area")

@@ -169,6 +169,17 @@ class Conv2d(_PlainConv):
         return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
+class Conv3d(_PlainConv):
+    """Convolve (N, C, D, H, W) or (C, D, H, W); arguments as for `Conv2d`."""
+
+    axes = 3
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The convolution, (N, O, OD, OH, OW) or (O, OD, OH, OW)."""
+        x, padding = self._padded(input)
+        return F.conv3d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
 class ConvTranspose2d(_Conv):
     """The transpose of a convolution, which enlarges (N, C, H, W) or (C, H, W).
 

@@ -102,6 +102,20 @@ class MaxPool2d(_MaxPool):
         )  # fmt: skip
 
 
+class MaxPool3d(_MaxPool):
+    """The largest value in each window of (N, C, D, H, W) or (C, D, H, W); arguments as for
+    `MaxPool2d`."""
+
+    axes = 3
+
+    def forward(self, input: Tensor) -> Any:
+        """The maxima; with return_indices, a pair of maxima and positions."""
+        return F.max_pool3d(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
+            self.return_indices,
+        )  # fmt: skip
+
+
 class AvgPool1d(_Pool):
     """The mean of each window of (N, C, L) or (C, L).
 
@@ -146,7 +160,28 @@ class AvgPool1d(_Pool):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class AvgPool2d(_Pool):
+class _AvgPool(_Pool):
+    def __init__(
+        self,
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding)
+        if divisor_override == 0:
+            raise ValueError(f"{type(self).__name__}: divisor_override must not be 0")
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+        self.divisor_override = divisor_override
+
+    def extra_repr(self) -> str:
+        """The arguments, as PyTorch prints them."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool2d(_AvgPool):
     """The mean of each window of (N, C, H, W) or (C, H, W).
 
     Args:
@@ -160,21 +195,6 @@ class AvgPool2d(_Pool):
 
     axes = 2
 
-    def __init__(
-        self,
-        kernel_size: Ints,
-        stride: Ints | None = None,
-        padding: Ints = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: int | None = None,
-    ) -> None:
-        super().__init__(kernel_size, stride, padding)
-        if divisor_override == 0:
-            raise ValueError("AvgPool2d: divisor_override must not be 0")
-        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
-        self.divisor_override = divisor_override
-
     def forward(self, input: Tensor) -> Tensor:
         """The means."""
         return F.avg_pool2d(
@@ -182,18 +202,30 @@ class AvgPool2d(_Pool):
             self.count_include_pad, self.divisor_override,
         )  # fmt: skip
 
-    def extra_repr(self) -> str:
-        """The arguments, as PyTorch prints them."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+class AvgPool3d(_AvgPool):
+    """The mean of each window of (N, C, D, H, W) or (C, D, H, W); arguments as for `AvgPool2d`."""
+
+    axes = 3
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The means."""
+        return F.avg_pool3d(
+            input, self.kernel_size, self.stride, self.padding, self.ceil_mode,
+            self.count_include_pad, self.divisor_override,
+        )  # fmt: skip
 
 
 class _AdaptivePool(Module):
+    axes = 2
+
     def __init__(self, output_size: int | Sequence[int | None] | None) -> None:
         super().__init__()
-        name = type(self).__name__
-        sizes = output_size if isinstance(output_size, tuple | list) else (output_size,) * 2
-        if len(sizes) != 2:
-            raise ValueError(f"{name}: output_size must be one size or two, got {output_size!r}")
+        name, n = type(self).__name__, self.axes
+        sizes = output_size if isinstance(output_size, tuple | list) else (output_size,) * n
+        if len(sizes) != n:
+            words = {1: "one size", 2: "one size or two", 3: "one size or three"}[n]
+            raise ValueError(f"{name}: output_size must be {words}, got {output_size!r}")
         for size in sizes:
             if size is not None:
                 integer(name, "output_size", size)
@@ -202,6 +234,20 @@ class _AdaptivePool(Module):
     def extra_repr(self) -> str:
         """The output size."""
         return f"output_size={self.output_size}"
+
+
+class AdaptiveAvgPool1d(_AdaptivePool):
+    """Means over `output_size` cells of (N, C, L) or (C, L).
+
+    Args:
+        output_size: how many.
+    """
+
+    axes = 1
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The means."""
+        return F.adaptive_avg_pool1d(input, self.output_size)
 
 
 class AdaptiveAvgPool2d(_AdaptivePool):
@@ -214,6 +260,20 @@ class AdaptiveAvgPool2d(_AdaptivePool):
     def forward(self, input: Tensor) -> Tensor:
         """The means."""
         return F.adaptive_avg_pool2d(input, self.output_size)
+
+
+class AdaptiveAvgPool3d(_AdaptivePool):
+    """Means over a grid of `output_size` cells of (N, C, D, H, W) or (C, D, H, W).
+
+    Args:
+        output_size: the sizes of the grid, or one int for all; None keeps the input's.
+    """
+
+    axes = 3
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The means."""
+        return F.adaptive_avg_pool3d(input, self.output_size)
 
 
 class AdaptiveMaxPool2d(_AdaptivePool):

@@ -19,8 +19,8 @@ class Upsample(Module):
     Args:
         size: the sizes of the output's spatial axes, or one for all.
         scale_factor: numbers that the input's sizes are multiplied with (and rounded down).
-        mode: "nearest", "nearest-exact", or by the spatial axes "linear", "bilinear" or "bicubic",
-            and "trilinear".
+        mode: "nearest", "nearest-exact", or by the spatial axes "linear", "bilinear", "bicubic" or
+            "trilinear", and "area", the means of cells.
         align_corners: the outermost elements keep their places; else the outermost edges do.
         recompute_scale_factor: go by the sizes, although scale_factor was given.
     """

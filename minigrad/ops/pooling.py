@@ -17,7 +17,7 @@ from minigrad.recording import floating_operand, needs_grad, operand, record, re
 from minigrad.tensor import Tensor, wrap
 
 
-def _output_size(
+def windows_per_axis(
     name: str, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> tuple[int, ...]:
     """Windows per axis; with ceil_mode one may overhang the end but must start inside."""
@@ -74,7 +74,7 @@ def _max_pool(
     size = integers(name, "kernel_size", kernel_size, 2)
     step, padding = _steps(name, stride, size), integers(name, "padding", padding, 2, 0)
     dilation = integers(name, "dilation", dilation, 2)
-    out_size = _output_size(name, x.shape[2:], size, step, padding, dilation, ceil_mode)
+    out_size = windows_per_axis(name, x.shape[2:], size, step, padding, dilation, ceil_mode)
     a = operand(name, x)
     backend, shape = kernels.backend_for(a), a.shape
     peaks, index = backend.max_pool2d(a, size, step, padding, dilation, out_size)
@@ -106,7 +106,7 @@ def _avg_pool(
         raise ValueError(f"{name}: divisor_override must not be zero")
     size = integers(name, "kernel_size", kernel_size, 2)
     step, padding = _steps(name, stride, size), integers(name, "padding", padding, 2, 0)
-    out_size = _output_size(name, x.shape[2:], size, step, padding, (1, 1), ceil_mode)
+    out_size = windows_per_axis(name, x.shape[2:], size, step, padding, (1, 1), ceil_mode)
     a = operand(name, x)
     backend, shape = kernels.backend_for(a), a.shape
     settings = (size, step, padding, out_size, count_include_pad, divisor)
@@ -129,8 +129,8 @@ def local_response_norm(
         raise ValueError(
             f"{name}: expected an input (N, C, …) of 3 axes or more, got {input.shape}"
         )
-    if not input.numel():
-        return input
+    if 0 in input.shape:
+        return mul(input, 1)
     n, c, *_ = input.shape
     squares = pad(reshape(square(input), n, 1, c, -1), (0, 0, size // 2, (size - 1) // 2))
     means = reshape(avg_pool2d(squares, (size, 1), stride=1), *input.shape)
@@ -163,6 +163,16 @@ def avg_pool1d(
         ceil_mode, count_include_pad, None,
     )  # fmt: skip
     return squeeze(out, -2)
+
+
+def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
+    """`adaptive_avg_pool2d` over (N, C, L) or (C, L), as one row."""
+    name = "adaptive_avg_pool1d"
+    _check_row(name, input)
+    if 0 in input.shape[-2:]:
+        raise RuntimeError(f"{name}: only N may be 0, got shape {input.shape}")
+    (size,) = integers(name, "output_size", output_size, 1, 0)
+    return squeeze(adaptive_avg_pool2d(unsqueeze(input, -2), (1, size)), -2)
 
 
 def _check_row(name: str, x: Tensor) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks import integers, number, one_of
+from minigrad.ops.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d
+from minigrad.ops.volumes import adaptive_avg_pool3d
 from minigrad.recording import floating_operand, record_each, require
 from minigrad.tensor import Tensor
 
 MODES = {"nearest": (1, 2, 3), "nearest-exact": (1, 2, 3), "linear": (1,), "bilinear": (2,),
-         "bicubic": (2,), "trilinear": (3,)}  # fmt: skip
+         "bicubic": (2,), "trilinear": (3,), "area": (1, 2, 3)}  # fmt: skip
+AREA = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
 Taps = list[tuple[Any, Any]]  # for each of the elements that are mixed: its index, and its weight
 
 
@@ -28,8 +31,8 @@ def interpolate(
         input: x, floating.
         size: the sizes of the output's spatial axes, or one for all.
         scale_factor: numbers that the input's sizes are multiplied with (and rounded down).
-        mode: "nearest", "nearest-exact", or by the spatial axes "linear", "bilinear" or "bicubic",
-            and "trilinear".
+        mode: "nearest", "nearest-exact", or by the spatial axes "linear", "bilinear", "bicubic" or
+            "trilinear", and "area", the means of cells.
         align_corners: the outermost elements keep their places; else the outermost edges do.
         recompute_scale_factor: go by the sizes, although scale_factor was given.
         antialias: False; not supported.
@@ -47,7 +50,7 @@ def interpolate(
             f"{name}: mode={mode!r} takes {axes} axes (N, C, …), only N may be 0, got shape "
             f"{input.shape}"
         )
-    if align_corners is not None and mode.startswith("nearest"):
+    if align_corners is not None and mode.startswith(("nearest", "area")):
         raise ValueError(f"{name}: align_corners is for the other modes, got mode={mode!r}")
     a = floating_operand(name, input)
     out_size, factors = _target(name, a.shape[2:], size, scale_factor)
@@ -55,7 +58,10 @@ def interpolate(
         if factors is None:
             raise ValueError(f"{name}: recompute_scale_factor needs scale_factor, not size")
         factors = None
+    if mode == "area":
+        return AREA[input.ndim - 2](input, out_size)
     kind = a.real.dtype.type
+    same = mode == "bicubic" and out_size == a.shape[2:]  # then g passes as it is, NaN or not
     steps: list[tuple[int, int, Taps]] = []
     for i, (n, m) in enumerate(zip(a.shape[2:], out_size, strict=True)):
         factor = None if factors is None else factors[i]
@@ -65,7 +71,7 @@ def interpolate(
         y = _mixed(y, axis, taps)
 
     def back(g: Any) -> Any:
-        for axis, n, taps in reversed(steps):
+        for axis, n, taps in () if same else reversed(steps):
             g = _spread(g, axis, n, taps)
         return g
 

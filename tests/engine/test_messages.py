@@ -98,13 +98,15 @@ def test_an_op_given_numpy_arrays(sample: Sample) -> None:
 
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
-    "AdaptiveAvgPool2d": (2,), "AdaptiveMaxPool2d": (3,), "AvgPool1d": (2,), "AvgPool2d": (2,),
+    "AdaptiveAvgPool1d": (2,), "AdaptiveAvgPool2d": (2,), "AdaptiveAvgPool3d": (2,),
+    "AdaptiveMaxPool2d": (3,), "AvgPool1d": (2,), "AvgPool2d": (2,), "AvgPool3d": (2,),
     "ConstantPad1d": (1, 2.0), "ConstantPad2d": (1, 2.0), "Conv1d": (3, 2, 2), "Conv2d": (3, 2, 2),
-    "ConvTranspose2d": (3, 2, 2), "Embedding": (4, 2), "Fold": (4, 2), "GRU": (4, 2),
-    "GRUCell": (4, 2), "GroupNorm": (1, 3), "LSTM": (4, 2), "LSTMCell": (4, 2), "LayerNorm": (4,),
+    "Conv3d": (3, 2, 2), "ConvTranspose2d": (3, 2, 2), "Embedding": (4, 2), "Fold": (4, 2),
+    "GRU": (4, 2), "GRUCell": (4, 2), "GroupNorm": (1, 3), "LSTM": (4, 2), "LSTMCell": (4, 2),
+    "LayerNorm": (4,), "LazyBatchNorm2d": (), "LazyConv2d": (2, 2), "LazyLinear": (2,),
     "Linear": (4, 2), "LocalResponseNorm": (2,), "LogSoftmax": (1,), "MaxPool1d": (2,),
-    "MaxPool2d": (2,), "MultiheadAttention": (4, 2), "PixelShuffle": (2,), "PixelUnshuffle": (2,),
-    "RMSNorm": (4,), "RNN": (4, 2), "RNNCell": (4, 2), "Softmax": (1,),
+    "MaxPool2d": (2,), "MaxPool3d": (2,), "MultiheadAttention": (4, 2), "PixelShuffle": (2,),
+    "PixelUnshuffle": (2,), "RMSNorm": (4,), "RNN": (4, 2), "RNNCell": (4, 2), "Softmax": (1,),
     "Transformer": (4, 2, 1, 1, 4), "TransformerDecoder": (nn.TransformerDecoderLayer(4, 2, 4), 1),
     "TransformerDecoderLayer": (4, 2),
     "TransformerEncoder": (nn.TransformerEncoderLayer(4, 2, 4), 1),

@@ -28,7 +28,7 @@ TOGETHER = tuple(itertools.product(("numpy", "numba"), ("f4", "f8")))
 VECTORS = {"elu", "selu", "celu", "hardtanh", "relu6", "hardswish", "hardsigmoid"}
 # A weight that is not finite makes NaN where it meets padding, in the gradients too; see
 # kernels/compiled/conv.py.
-CONVOLUTIONS = {"conv1d", "conv2d", "conv_transpose2d"}
+CONVOLUTIONS = {"conv1d", "conv2d", "conv3d", "conv_transpose2d"}
 # Of elements that tie, as several NaNs do, PyTorch may take another.
 TIES = {"sort", "argsort", "topk"}
 # inf - inf in one of the two orders of adding, and inf in the other: only which are finite is equal
@@ -38,6 +38,7 @@ ORDER = {
     "binary_cross_entropy_with_logits": "infinite targets and pos_weight",
     "instance_norm": "PyTorch computes x·scale + shift, with an infinite gamma inf - inf",
     "group_norm": "as instance_norm",
+    "interpolate": "whether rounding makes a weight 0, or tiny",
     "layer_norm": "with an infinite gamma the order of three sums",
 }
 EXEMPT = {

@@ -66,7 +66,8 @@ def test_dropout_scales_what_it_keeps(p: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("dropout1d", (50, 8, 5)), ("dropout2d", (50, 8, 3, 4))]
+    ("name", "shape"),
+    [("dropout1d", (50, 8, 5)), ("dropout2d", (50, 8, 3, 4)), ("dropout3d", (50, 8, 2, 3, 2))],
 )
 def test_channel_dropout_takes_whole_channels(name: str, shape: Any) -> None:
     y = getattr(F, name)(Tensor(np.ones(shape)), 0.5).array.reshape(*shape[:2], -1)

@@ -31,6 +31,7 @@ DOCUMENTED = {
     "swapdims": "input dim0 dim1", "topk": "input k dim largest sorted", "max": "input dim keepdim",
     "repeat_interleave": "input repeats dim output_size", "prod": "input dim keepdim dtype",
     "norm": "input p dim keepdim", "dropout": "input p training",
+    "max_pool3d": "input kernel_size stride padding dilation ceil_mode return_indices",
 }  # fmt: skip
 
 

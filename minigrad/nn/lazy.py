@@ -1,0 +1,160 @@
+"""Layers that learn the size of their input from the first one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from minigrad.checks import floating
+from minigrad.modes import frozen_stats, no_grad
+from minigrad.nn.conv import Conv2d, Ints
+from minigrad.nn.linear import Linear
+from minigrad.nn.module import Module, Parameter
+from minigrad.nn.norm import BatchNorm2d
+from minigrad.tensor import Tensor
+
+
+class UninitializedParameter(Parameter):
+    """A parameter whose shape is not known yet: it has no array, and every use of it says so."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.node = self.leaf = self.base = None
+
+    def materialize(self, array: Any) -> None:
+        """Become an ordinary parameter with this array."""
+        self.array = array
+        self.__class__ = Parameter  # type: ignore[assignment]
+        self.requires_grad = True
+
+    def __repr__(self) -> str:
+        return "<UninitializedParameter>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "array":
+                raise ValueError(
+                    "an uninitialized parameter of a lazy layer was used: run the network once on "
+                    "an input first, then convert it, or load into it"
+                )
+            return super().__getattr__(name)
+
+
+class _Lazy(Module):
+    """What lazy layers share. Each is made with size 1, which the first input replaces."""
+
+    size_name: str  # of the argument that the input tells
+    axis: int  # of the input that has this size
+    least: int  # axes that the input must have to have it
+    _dtype: Any
+
+    def _forget(self, dtype: Any) -> None:
+        self._dtype = floating(type(self).__name__, dtype)
+        object.__setattr__(self, self.size_name, 0)
+        for name in list(self._parameter_names):
+            if getattr(self, name) is not None:
+                setattr(self, name, UninitializedParameter())
+        for name in ("running_mean", "running_var"):
+            if name in self._buffer_names:
+                setattr(self, name, None)
+
+    def _made(self, size: int) -> Module:
+        """The ordinary layer for inputs of this size."""
+        raise NotImplementedError
+
+    def forward(self, input: Tensor, **options: Any) -> Any:
+        """Become the ordinary layer for this input, and run it."""
+        name = type(self).__name__
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{name}: input must be a Tensor, got {type(input).__name__}")
+        if not self.least <= input.ndim:
+            raise RuntimeError(
+                f"{name}: expected an input of at least {self.least} axes to learn "
+                f"{self.size_name} from, got shape {input.shape}"
+            )
+        layer = self._made(input.shape[self.axis]).train(self.training)
+        with no_grad(), frozen_stats(layer):
+            layer(input)  # what it refuses leaves this one as it was
+        for key in layer._parameter_names:
+            if (parameter := getattr(self, key)) is not None:
+                parameter.materialize(getattr(layer, key).array)
+        for key in layer._buffer_names:
+            setattr(self, key, getattr(layer, key))
+        object.__setattr__(self, self.size_name, getattr(layer, self.size_name))
+        self.__class__ = type(layer)  # type: ignore[assignment]
+        return self.forward(input, **options)
+
+
+class LazyLinear(_Lazy, Linear):
+    """`Linear` whose in_features are those of its first input; until then its parameters cannot be
+    used."""
+
+    size_name, axis, least = "in_features", -1, 1
+
+    def __init__(
+        self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        Linear.__init__(self, 1, out_features, bias, device, dtype)
+        self._forget(dtype)
+
+    def _made(self, size: int) -> Module:
+        return Linear(size, self.out_features, self.bias is not None, dtype=self._dtype)
+
+
+class LazyConv2d(_Lazy, Conv2d):
+    """`Conv2d` whose in_channels are those of its first input; until then its parameters cannot be
+    used."""
+
+    size_name, axis, least = "in_channels", -3, 3
+
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Ints,
+        stride: Ints = 1,
+        padding: Ints | str = 0,
+        dilation: Ints = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        Conv2d.__init__(
+            self, groups, out_channels, kernel_size, stride, padding, dilation, groups, bias,
+            padding_mode, device, dtype,
+        )  # fmt: skip
+        self._forget(dtype)
+
+    def _made(self, size: int) -> Module:
+        return Conv2d(
+            size, self.out_channels, self.kernel_size, self.stride, self.padding, self.dilation,
+            self.groups, self.bias is not None, self.padding_mode, dtype=self._dtype,
+        )  # fmt: skip
+
+
+class LazyBatchNorm2d(_Lazy, BatchNorm2d):
+    """`BatchNorm2d` whose num_features are the channels of its first input; until then its
+    parameters cannot be used."""
+
+    size_name, axis, least = "num_features", 1, 4
+
+    def __init__(
+        self,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        BatchNorm2d.__init__(self, 1, eps, momentum, affine, track_running_stats, dtype, bias=bias)
+        self._forget(dtype)
+
+    def _made(self, size: int) -> Module:
+        return BatchNorm2d(
+            size, self.eps, self.momentum, self.affine, self.track_running_stats, self._dtype,
+            bias=self.bias is not None,
+        )  # fmt: skip

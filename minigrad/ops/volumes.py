@@ -1,0 +1,179 @@
+"""Convolution and pooling over three axes, D, H and W, by what there is for two.
+
+The depth is taken apart from the planes. Pooling does the planes first, then the depth: a maximum
+of maxima is the maximum, and a mean over all is the mean of means (the numbers of elements, that
+they are divided by, multiply). A convolution adds up over the taps of its depth just as it does
+over channels:
+
+    y[n, o, t] = Σ_c Σ_k w[o, c, k] * x[n, c, s·t + d·k]        * over H and W
+
+so with the planes that output plane t needs as C·KD channels, it is conv2d of N·OD images.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.checks import integer, integers
+from minigrad.ops.conv import conv2d
+from minigrad.ops.joining import pad
+from minigrad.ops.linear import matrices
+from minigrad.ops.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d, windows_per_axis
+from minigrad.ops.shape import permute, reshape, squeeze, unfold, unsqueeze
+from minigrad.recording import require
+from minigrad.tensor import Tensor, wrap
+
+
+def conv3d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """3-d convolution of x (N, C, D, H, W) or (C, D, H, W) with weight (O, C/groups, KD, KH, KW).
+
+    `padding` may be "same" (stride 1) or "valid". Returns (N, O, OD, OH, OW).
+    """
+    name = "conv3d"
+    require(name, input=input, weight=weight, **({} if bias is None else {"bias": bias}))
+    if weight.ndim != 5 or input.ndim not in (4, 5):
+        raise RuntimeError(
+            f"{name}: expected an input of 4 or 5 axes and a weight of 5, got shapes {input.shape} "
+            f"and {weight.shape}"
+        )
+    if input.ndim == 4:
+        x = unsqueeze(input, 0)
+        return squeeze(conv3d(x, weight, bias, stride, padding, dilation, groups), 0)
+    steps, taps = integers(name, "stride", stride, 3), integers(name, "dilation", dilation, 3)
+    groups = integer(name, "groups", groups)
+    spans = [d * (k - 1) + 1 for d, k in zip(taps, weight.shape[2:], strict=True)]
+    around = _padding(name, padding, steps, spans)
+    _check_conv(name, input, weight, bias, groups, around, spans)
+    x = pad(input, [n for pair in reversed(around) for n in pair])
+    o, in_group, depth, height, width = weight.shape
+    planes = unfold(x, 2, spans[0], steps[0])[..., :: taps[0]]  # (N, C, OD, H, W, KD)
+    n, c, out_depth, h, w, _ = planes.shape
+    images = reshape(permute(planes, 0, 2, 1, 5, 3, 4), n * out_depth, c * depth, h, w)
+    kernel = reshape(weight, o, in_group * depth, height, width)
+    y = conv2d(images, kernel, bias, steps[1:], 0, taps[1:], groups)  # (N·OD, O, OH, OW)
+    return permute(reshape(y, n, out_depth, *y.shape[1:]), 0, 2, 1, 3, 4)
+
+
+def _padding(
+    name: str, padding: Any, stride: tuple[int, ...], spans: list[int]
+) -> list[tuple[int, int]]:
+    """What is added before and after each axis."""
+    if not isinstance(padding, str):
+        return [(p, p) for p in integers(name, "padding", padding, 3, 0)]
+    if padding not in ("same", "valid"):
+        raise ValueError(f"{name}: padding must be 'same', 'valid' or integers, got {padding!r}")
+    if padding == "valid":
+        return [(0, 0)] * 3
+    if set(stride) != {1}:
+        raise ValueError(f"{name}: padding='same' needs stride 1, got {stride}")
+    return [((s - 1) // 2, s - 1 - (s - 1) // 2) for s in spans]
+
+
+def _check_conv(
+    name: str, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, around: Any, spans: Any
+) -> None:
+    _, w, *rest = matrices(name, *((x, weight) if bias is None else (x, weight, bias)))
+    if x.shape[1] != w.shape[1] * groups or w.shape[0] % groups:
+        raise RuntimeError(
+            f"{name}: groups={groups}, weight of shape {w.shape}: expected an input with "
+            f"{w.shape[1] * groups} channels and output channels divisible by groups, got input "
+            f"shape {x.shape}"
+        )
+    if rest and rest[0].shape != w.shape[:1]:
+        raise RuntimeError(f"{name}: bias of shape {rest[0].shape}, expected ({w.shape[0]},)")
+    padded = tuple(n + sum(p) for n, p in zip(x.shape[2:], around, strict=True))
+    if any(n < s for n, s in zip(padded, spans, strict=True)):
+        raise RuntimeError(
+            f"{name}: the kernel {w.shape[2:]} reaches over {tuple(spans)}, more than the padded "
+            f"input {padded}"
+        )
+
+
+def _check(name: str, x: Any) -> None:
+    require(name, input=x)
+    if x.dtype.kind == "b":
+        raise RuntimeError(f"{name}: bool tensors are not supported: convert with .float()")
+    if x.ndim not in (4, 5) or 0 in x.shape[-4:]:
+        raise RuntimeError(
+            f"{name}: expected (N, C, D, H, W) or (C, D, H, W), only N may be 0, got shape "
+            f"{x.shape}"
+        )
+
+
+def _steps(name: str, stride: Any, size: tuple[int, ...]) -> tuple[int, ...]:
+    """The stride, which is the kernel size if it is not given."""
+    return size if stride in (None, (), []) else integers(name, "stride", stride, 3)
+
+
+def max_pool3d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
+    """The largest value in each window; with return_indices also its flat position in the
+    volume."""
+    name = "max_pool3d"
+    _check(name, input)
+    size = integers(name, "kernel_size", kernel_size, 3)
+    steps, dilation = _steps(name, stride, size), integers(name, "dilation", dilation, 3)
+    padding = integers(name, "padding", padding, 3, 0)
+    windows_per_axis(name, input.shape[-3:], size, steps, padding, dilation, ceil_mode)
+    *stack, c, d, h, w = input.shape
+    x = reshape(input, *stack, c * d, h, w)
+    y, place = max_pool2d(x, size[1:], steps[1:], padding[1:], dilation[1:], ceil_mode, True)
+    oh, ow = y.shape[-2:]
+    rows = reshape(y, *stack, c, d, oh * ow)
+    kernel, step, around, apart = (size[0], 1), (steps[0], 1), (padding[0], 0), (dilation[0], 1)
+    y, depth = max_pool2d(rows, kernel, step, around, apart, ceil_mode, True)
+    out = reshape(y, *stack, c, y.shape[-2], oh, ow)
+    if not return_indices:
+        return out
+    at = depth.array // (oh * ow)  # which plane each maximum is in; then, where it is in there
+    inside = np.take_along_axis(place.array.reshape(*stack, c, d, oh * ow), at, -2)
+    return out, wrap((at * (h * w) + inside).reshape(out.shape))
+
+
+def avg_pool3d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Tensor:  # fmt: skip
+    """The mean of each window."""
+    name = "avg_pool3d"
+    _check(name, input)
+    size = integers(name, "kernel_size", kernel_size, 3)
+    steps, padding = _steps(name, stride, size), integers(name, "padding", padding, 3, 0)
+    windows_per_axis(name, input.shape[-3:], size, steps, padding, (1, 1, 1), ceil_mode)
+    if divisor_override is not None and not integer(
+        name, "divisor_override", divisor_override, None
+    ):
+        raise ValueError(f"{name}: divisor_override must not be zero")
+    first = None if divisor_override is None else 1
+    *stack, c, d, h, w = input.shape
+    x = reshape(input, *stack, c * d, h, w)
+    y = avg_pool2d(x, size[1:], steps[1:], padding[1:], ceil_mode, count_include_pad, first)
+    oh, ow = y.shape[-2:]
+    rows = reshape(y, *stack, c, d, oh * ow)
+    kernel, step, around = (size[0], 1), (steps[0], 1), (padding[0], 0)
+    y = avg_pool2d(rows, kernel, step, around, ceil_mode, count_include_pad, divisor_override)
+    return reshape(y, *stack, c, y.shape[-2], oh, ow)
+
+
+def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
+    """Means over a grid of output_size cells; cell i covers floor(i·D/OD) to ceil((i+1)·D/OD)."""
+    name = "adaptive_avg_pool3d"
+    _check(name, input)
+    given = output_size if isinstance(output_size, tuple | list) else (output_size,) * 3
+    if len(given) != 3:
+        raise ValueError(f"{name}: output_size must be one size or three, got {output_size!r}")
+    wanted = [n if o is None else o for o, n in zip(given, input.shape[-3:], strict=True)]
+    od, oh, ow = integers(name, "output_size", wanted, 3, 0)
+    *stack, c, d, h, w = input.shape
+    y = adaptive_avg_pool2d(reshape(input, *stack, c * d, h, w), (oh, ow))
+    if not oh * ow:
+        return reshape(y, *stack, c, d, oh, ow)[..., :od, :, :]
+    y = adaptive_avg_pool2d(reshape(y, *stack, c, d, oh * ow), (od, oh * ow))
+    return reshape(y, *stack, c, od, oh, ow)
