@@ -7,7 +7,7 @@ import importlib
 import math
 from typing import TYPE_CHECKING
 
-from minigrad import analysis, autograd, data, func, nn, optim
+from minigrad import analysis, autograd, data, func, nn, optim, utils
 from minigrad.config import show_config, warmup
 from minigrad.device import cuda, device
 from minigrad.dtypes import bool_ as bool
@@ -217,7 +217,7 @@ __version__ = "0.1.0"
 suggest_names(
     "minigrad.analysis", "minigrad.autograd", "minigrad.data", "minigrad.func",
     "minigrad.nn", "minigrad.nn.functional", "minigrad.nn.init", "minigrad.nn.utils",
-    "minigrad.optim", "minigrad.optim.lr_scheduler",
+    "minigrad.optim", "minigrad.optim.lr_scheduler", "minigrad.utils", "minigrad.utils.data",
 )  # fmt: skip
 
 __all__ = [
@@ -245,7 +245,7 @@ __all__ = [
     "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes",
     "swapdims", "t", "take", "take_along_dim", "tanh", "tensor", "tile", "topk", "transpose",
     "tril", "triu", "true_divide", "trunc", "uint8", "unbind", "unique", "unsqueeze", "use_kernels",
-    "var", "var_mean", "warmup", "where", "zeros", "zeros_like",
+    "utils", "var", "var_mean", "warmup", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

@@ -43,6 +43,7 @@ ROOMS = {
     "autograd": "checks modes ops recording tape tensor",
     "optim": "changes checks dtypes incoming interrupts kernels modes tape tensor",
     "data": "checks dtypes incoming ops tape tensor",
+    "utils": "data",
     "serialization": "checks dtypes files incoming interrupts tape tensor",
     "nn": "changes checks dtypes hooks incoming interrupts kernels modes names ops recording "
     "tables tape tensor",
