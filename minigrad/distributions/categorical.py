@@ -94,7 +94,7 @@ class Categorical(OfProbabilities):
             return full(shape, 0)
         with no_grad():
             rows = self.probs.reshape(-1, self._num_events)
-            return multinomial(rows, count, True).t().reshape(shape)
+            return multinomial(rows, count, True).t().reshape(shape).contiguous()
 
     def log_prob(self, value: Any) -> Tensor:
         """logits[x]."""

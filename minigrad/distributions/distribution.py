@@ -151,9 +151,10 @@ class Distribution:
     def _check(self, argument: str, value: Tensor, good: Any, expected: str) -> None:
         """Raise unless `good` everywhere."""
         if self._validate_args and not np.all(good):
-            wrong = value.array[~np.broadcast_to(good, value.shape)]
+            values, fine = np.broadcast_arrays(value.array, good)
+            wrong = values[~fine]
             raise ValueError(
-                f"{type(self).__name__}: {argument} must be {expected}, got {wrong.ravel()[0]}"
+                f"{type(self).__name__}: {argument} must be {expected}, got {wrong[0]}"
             )
 
     def _supports(self, value: Any) -> Any:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigrad.distributions.distribution import Distribution, parameters
-from minigrad.ops.arithmetic import clamp, where
-from minigrad.ops.create import as_tensor, full_like
+from minigrad.ops.arithmetic import clamp
+from minigrad.ops.create import as_tensor
 from minigrad.ops.elementary import log
 from minigrad.ops.random import rand
 from minigrad.tensor import Tensor
@@ -41,7 +41,7 @@ class Uniform(Distribution):
     @property
     def mode(self) -> Tensor:
         """NaN: all values are alike."""
-        return full_like(self.low, math.nan)
+        return math.nan * self.high
 
     @property
     def variance(self) -> Tensor:
@@ -65,7 +65,7 @@ class Uniform(Distribution):
         """-log(high - low) in [low, high), -inf elsewhere."""
         x = self._value(value)
         inside = (self.low <= x) & (x < self.high)
-        return where(inside, 0.0, -math.inf) - log(self.high - self.low)
+        return log(inside.to(self.low.dtype)) - log(self.high - self.low)
 
     def cdf(self, value: Any) -> Tensor:
         """(x - low)/(high - low), from 0 to 1."""

@@ -277,9 +277,10 @@ def multinomial(
     a, num_samples = as_array(input), integer("multinomial", "num_samples", num_samples)
     if a.ndim not in (1, 2):
         raise RuntimeError(f"multinomial: expected weights (C,) or (N, C), got shape {a.shape}")
-    rows = np.atleast_2d(a).astype(np.float64)
-    if (rows < 0).any() or not (rows.sum(axis=1) > 0).all():
-        raise RuntimeError("multinomial: each row needs non-negative weights, not all zero")
+    rows = np.atleast_2d(a).astype(np.float64)  # a copy
+    sums = rows.sum(axis=1)
+    if (rows < 0).any() or not ((sums > 0) & (sums < np.inf)).all():
+        raise RuntimeError("multinomial: each row needs finite weights, none below 0, not all 0")
     least = (rows > 0).sum(axis=1).min(initial=num_samples)
     if least < num_samples and not replacement:
         raise RuntimeError(
@@ -287,8 +288,18 @@ def multinomial(
             "without replacement"
         )
     rng = stream("multinomial", generator)
-    draws = [rng.choice(rows.shape[1], num_samples, replacement, row / row.sum()) for row in rows]
-    return wrap(np.array(draws, int64).reshape(*a.shape[:-1], num_samples))
+    rows /= sums[:, None]
+    if not replacement and num_samples > 1:
+        draws = np.array([rng.choice(len(p), num_samples, False, p) for p in rows], int64)
+        return wrap(draws.reshape(*a.shape[:-1], num_samples))
+    # a number uniform in [0, 1) lies in position i with probability p_i of the cumulated sum
+    ends = np.cumsum(rows, axis=1)
+    ends /= ends[:, -1:]
+    u = rng.random((len(rows), num_samples))
+    out = np.empty(u.shape, int64)
+    for i, end in enumerate(ends):
+        out[i] = np.searchsorted(end, u[i], side="right")
+    return wrap(out.reshape(*a.shape[:-1], num_samples))
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

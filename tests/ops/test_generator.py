@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from typing import Any
 
@@ -131,6 +132,8 @@ REFUSED = [
     lambda m: m.zeros(3, dtype=m.float16).random_(100000), lambda m: m.normal(0.0, -1.0, (2,)),
     lambda m: m.normal(m.zeros(2), m.ones(2), (2,)), lambda m: m.bernoulli(m.zeros(2), 2.0),
     lambda m: m.multinomial(m.ones(2), 3), lambda m: m.multinomial(m.ones(2, 2, 2), 1),
+    lambda m: m.multinomial(m.tensor([1.0, math.inf]), 1),
+    lambda m: m.multinomial(m.tensor([1.0, -1.0]), 1), lambda m: m.multinomial(m.zeros(2), 1),
 ]  # fmt: skip
 
 
@@ -143,6 +146,19 @@ def test_what_pytorch_refuses(call: Any) -> None:
     with pytest.raises((RuntimeError, ValueError, TypeError), match=r"^\w+: "):
         call(mg)
     assert mg.get_rng_state() == before
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_multinomial_draws_what_numpy_does(count: int) -> None:
+    """With replacement it looks for uniform numbers in the cumulated weights, as numpy's choice."""
+    weights = np.random.default_rng(0).random((6, 5))
+    weights[3, [0, 4]] = 0
+    before = weights.copy()
+    found = mg.multinomial(Tensor(weights), count, True, generator=mg.Generator().manual_seed(5))
+    rng = np.random.default_rng(5)
+    expected = [rng.choice(5, count, True, row / row.sum()) for row in weights]
+    np.testing.assert_array_equal(found.array, expected)
+    np.testing.assert_array_equal(weights, before)
 
 
 def test_a_probability_for_each_element() -> None:
