@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import Tensor
+from minigrad import Tensor, nn
 
 x = mg.zeros(50)
 DRAWS = {
@@ -31,6 +31,14 @@ DRAWS = {
     "bernoulli_": lambda g: mg.zeros(50).bernoulli_(generator=g),
     "random_": lambda g: mg.zeros(50).random_(generator=g),
     "exponential_": lambda g: mg.zeros(50).exponential_(generator=g),
+    "uniform_ of init": lambda g: nn.init.uniform_(mg.zeros(50), generator=g),
+    "normal_ of init": lambda g: nn.init.normal_(mg.zeros(50), 0.0, 1.0, g),
+    "trunc_normal_": lambda g: nn.init.trunc_normal_(mg.zeros(50), generator=g),
+    "uniform_ of xavier": lambda g: nn.init.xavier_uniform_(mg.zeros(5, 10), 1.0, g),
+    "normal_ of xavier": lambda g: nn.init.xavier_normal_(mg.zeros(5, 10), generator=g),
+    "uniform_ of kaiming": lambda g: nn.init.kaiming_uniform_(mg.zeros(5, 10), generator=g),
+    "normal_ of kaiming": lambda g: nn.init.kaiming_normal_(mg.zeros(5, 10), generator=g),
+    "orthogonal_": lambda g: nn.init.orthogonal_(mg.zeros(5, 10), 1, g),
 }
 
 
