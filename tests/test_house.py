@@ -40,9 +40,11 @@ ROOMS = {
     "recording": "changes checks closures dtypes incoming modes tape tensor views",
     "ops": "changes checks device dtypes incoming interrupts kernels modes names recording tape "
     "tensor views",
+    "distributions": "checks modes ops recording tensor",
     "autograd": "checks modes ops recording tape tensor",
     "optim": "changes checks dtypes incoming interrupts kernels modes tape tensor",
     "data": "checks dtypes incoming ops tape tensor",
+    "utils": "data",
     "serialization": "checks dtypes files incoming interrupts tape tensor",
     "nn": "changes checks dtypes hooks incoming interrupts kernels modes names ops recording "
     "tables tape tensor",

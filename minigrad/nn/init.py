@@ -1,4 +1,4 @@
-"""Initialisation: each function fills a tensor in place from the library's generator."""
+"""Initialisation: each function fills a tensor in place with numbers of a generator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from minigrad.checks import number, one_of
 from minigrad.modes import no_grad
 from minigrad.ops.inplace import copy_, fill_
-from minigrad.ops.random import generator
+from minigrad.ops.random import Generator, stream
 from minigrad.tensor import Tensor
 
 
@@ -20,21 +20,30 @@ def _filled(tensor: Tensor, values: Any) -> Tensor:
         return copy_(tensor, values)
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+def uniform_(
+    tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Fill from the uniform distribution on [a, b)."""
     if a > b:
         raise ValueError(f"uniform_: expected a <= b, got a={a} and b={b}")
-    return _filled(tensor, generator().uniform(a, b, tensor.shape))
+    return _filled(tensor, stream("uniform_", generator).uniform(a, b, tensor.shape))
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Fill from the normal distribution."""
     std = number("normal_", "std", std, at_least=0)
-    return _filled(tensor, generator().normal(mean, std, tensor.shape))
+    return _filled(tensor, stream("normal_", generator).normal(mean, std, tensor.shape))
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Fill from the normal distribution cut off at a and b (values outside are drawn again)."""
     std = number("trunc_normal_", "std", std, above=0)
@@ -44,9 +53,10 @@ def trunc_normal_(
             f"trunc_normal_: [a, b] = [{a}, {b}] must reach to within 4 std of the mean {mean}, "
             f"got std={std}"
         )
-    values = generator().normal(size=tensor.shape)
+    rng = stream("trunc_normal_", generator)
+    values = rng.normal(size=tensor.shape)
     while (outside := (values < low) | (values > high)).any():
-        values[outside] = generator().normal(size=int(outside.sum()))
+        values[outside] = rng.normal(size=int(outside.sum()))
     return _filled(tensor, np.clip(mean + std * values, a, b))
 
 
@@ -115,38 +125,54 @@ def _fan(name: str, tensor: Tensor, mode: str) -> int:
     return fans[one_of(name, "mode", mode, ("fan_in", "fan_out")) == "fan_out"]
 
 
-def _scaled(tensor: Tensor, std: float, fill: Callable[..., Tensor]) -> Tensor:
+def _scaled(tensor: Tensor, std: float, fill: Callable[..., Tensor], generator: Any) -> Tensor:
     """Uniform or normal with mean 0 and this standard deviation (uniform on ±b has b/√3)."""
     bound = math.sqrt(3) * std
-    return uniform_(tensor, -bound, bound) if fill is uniform_ else normal_(tensor, 0.0, std)
+    if fill is uniform_:
+        return uniform_(tensor, -bound, bound, generator)
+    return normal_(tensor, 0.0, std, generator)
 
 
-def _xavier(tensor: Tensor, gain: float, fill: Callable[..., Tensor]) -> Tensor:
+def _xavier(tensor: Tensor, gain: float, fill: Callable[..., Tensor], generator: Any) -> Tensor:
     # std = gain·sqrt(2/(fan_in + fan_out)), Glorot & Bengio 2010, equation 12
     fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
-    return _scaled(tensor, gain * math.sqrt(2 / max(fan_in + fan_out, 1)), fill)
+    return _scaled(tensor, gain * math.sqrt(2 / max(fan_in + fan_out, 1)), fill, generator)
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_uniform_(
+    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Fill by Glorot & Bengio (2010), uniform: keeps the variance of signals and gradients."""
-    return _xavier(tensor, gain, uniform_)
+    return _xavier(tensor, gain, uniform_, generator)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill by Glorot & Bengio (2010), normal."""
-    return _xavier(tensor, gain, normal_)
+    return _xavier(tensor, gain, normal_, generator)
 
 
 def _kaiming(
-    name: str, tensor: Tensor, a: float, mode: str, nonlinearity: str, fill: Callable[..., Tensor]
+    name: str,
+    tensor: Tensor,
+    a: float,
+    mode: str,
+    nonlinearity: str,
+    fill: Callable[..., Tensor],
+    generator: Any,
 ) -> Tensor:
     # std = gain/sqrt(fan), He et al. 2015, equations 10 and 14
     fan = _fan(name, tensor, mode)
-    return _scaled(tensor, calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1)), fill)
+    return _scaled(
+        tensor, calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1)), fill, generator
+    )
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
 ) -> Tensor:
     """Fill by He et al. (2015), uniform: keeps the variance through rectifiers of slope `a`.
 
@@ -155,18 +181,23 @@ def kaiming_uniform_(
         a: the slope of the leaky relu that follows; used with that nonlinearity only.
         mode: "fan_in" keeps the variance of the forward pass, "fan_out" of the backward pass.
         nonlinearity: a name that `calculate_gain` knows.
+        generator: what is drawn from, instead of the library's generator.
     """
-    return _kaiming("kaiming_uniform_", tensor, a, mode, nonlinearity, uniform_)
+    return _kaiming("kaiming_uniform_", tensor, a, mode, nonlinearity, uniform_, generator)
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
 ) -> Tensor:
     """Fill by He et al. (2015), normal; arguments as for `kaiming_uniform_`."""
-    return _kaiming("kaiming_normal_", tensor, a, mode, nonlinearity, normal_)
+    return _kaiming("kaiming_normal_", tensor, a, mode, nonlinearity, normal_, generator)
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """Fill with a random matrix of orthonormal rows or columns (Saxe et al. 2014).
 
     Axes after the first are flattened.
@@ -177,7 +208,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1) -> Tensor:
     columns = math.prod(tensor.shape[1:])
     if not tensor.numel():
         return tensor
-    q, r = np.linalg.qr(generator().normal(size=(max(rows, columns), min(rows, columns))))
+    rng = stream("orthogonal_", generator)
+    q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
     q *= np.sign(np.diag(r))  # makes the distribution uniform, Mezzadri 2007
     return _filled(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
 

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 
 from minigrad import modes
+from minigrad.checks import integer, number
 from minigrad.dtypes import CATEGORY
 from minigrad.incoming import as_array, fitting
 from minigrad.ops import (
@@ -22,7 +23,7 @@ from minigrad.ops import (
     rounding,
     shape,
 )
-from minigrad.ops.random import generator
+from minigrad.ops.random import Generator, probabilities, stream
 from minigrad.recording import carry, needs_grad, overwrite
 from minigrad.tensor import Tensor, node_of, wrap
 
@@ -134,16 +135,56 @@ def copy_(x: T, src: Any) -> T:
     return overwrite("copy_", x, write, (x, np.zeros_like), (src, lambda g: g))
 
 
-def uniform_(x: T, from_: float = 0.0, to: float = 1.0) -> T:
+def uniform_(x: T, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None) -> T:
     """Random numbers uniform in [from_, to)."""
-    return copy_(x, generator().uniform(from_, to, x.shape))
+    if not from_ <= to:
+        raise RuntimeError(f"uniform_: expected from <= to, got {from_} and {to}")
+    return copy_(x, stream("uniform_", generator).uniform(from_, to, x.shape))
 
 
-def normal_(x: T, mean: float = 0.0, std: float = 1.0) -> T:
+def normal_(x: T, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> T:
     """Random numbers from a normal distribution."""
-    return copy_(x, generator().normal(mean, std, x.shape))
+    if not std >= 0:
+        raise RuntimeError(f"normal_: std must be at least 0, got {std}")
+    return copy_(x, stream("normal_", generator).normal(mean, std, x.shape))
 
 
-def bernoulli_(x: T, p: float = 0.5) -> T:
-    """1 with probability p, else 0."""
-    return copy_(x, generator().random(x.shape) < p)
+def bernoulli_(x: T, p: Any = 0.5, *, generator: Generator | None = None) -> T:
+    """1 with probability p, a number or a tensor that broadcasts, else 0."""
+    chance = probabilities("bernoulli_", p)
+    return copy_(x, stream("bernoulli_", generator).random(x.shape) < chance)
+
+
+def exponential_(x: T, lambd: float = 1.0, *, generator: Generator | None = None) -> T:
+    """Random numbers from the exponential distribution, of density lambd·exp(-lambd·x), x > 0."""
+    kind = x.array.real.dtype
+    if kind.kind != "f":
+        raise RuntimeError(f"exponential_: expected a floating tensor, got dtype {kind}")
+    rate = number("exponential_", "lambd", lambd, above=0)
+    values = stream("exponential_", generator).standard_exponential(x.shape) / rate
+    return copy_(x, np.maximum(values, np.finfo(kind).smallest_normal))  # for logarithms of it
+
+
+def random_(
+    x: T, from_: int | None = None, to: int | None = None, *, generator: Generator | None = None
+) -> T:
+    """Random integers from from_ (0 if one bound is given) to `to`, exclusive: random_(to) or
+    random_(from_, to).
+
+    Without bounds they go from 0 to the largest of an integer dtype, and to 2^24 in float32, 2^53
+    in float64, 2^11 in float16, up to where every integer is representable.
+    """
+    kind = x.array.real.dtype
+    if from_ is None and to is None:
+        if kind.kind == "f":
+            low, high = 0, 2 ** (np.finfo(kind).nmant + 1) + 1
+        else:
+            low, high = 0, 2 if kind.kind == "b" else int(np.iinfo(kind).max) + 1
+    else:
+        low, high = (0, from_) if to is None else (from_ or 0, to)
+        low, high = integer("random_", "from", low, None), integer("random_", "to", high, None)
+        if low >= high:
+            raise RuntimeError(f"random_: expected from < to, got {low} and {high}")
+        fitting("random_", low, kind)
+        fitting("random_", high - 1, kind)
+    return copy_(x, stream("random_", generator).integers(low, high, x.shape))

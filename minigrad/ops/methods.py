@@ -260,6 +260,8 @@ class Methods(Operators):
     uniform_ = _inplace.uniform_
     normal_ = _inplace.normal_
     bernoulli_ = _inplace.bernoulli_
+    exponential_ = _inplace.exponential_
+    random_ = _inplace.random_
 
     # ops/create.py
     new_tensor = _create.new_tensor

@@ -1,23 +1,28 @@
-"""Random numbers, from one generator that `manual_seed` restarts, and dropout."""
+"""Random numbers, from one generator that `manual_seed` restarts or one that is given; dropout."""
 
 from __future__ import annotations
 
 import os
 import threading
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from minigrad.checks import integer, probability
 from minigrad.device import check_device
+from minigrad.device import device as _device
 from minigrad.dtypes import float32, float64, int64
 from minigrad.incoming import as_array, check_numbers
 from minigrad.ops.create import shape_of
-from minigrad.recording import operand, record_each
+from minigrad.recording import check_broadcast, operand, record_each
+from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
-_generator: np.random.Generator | None = None  # made when first asked for: numpy.random takes long
+# What a Generator starts from, as in PyTorch.
+FIRST_SEED = 67280421310721
+
+_default: Generator | None = None  # made when first asked for: numpy.random takes long
 _making = threading.Lock()
 
 
@@ -32,34 +37,124 @@ def _held_across_forks(lock: Any) -> None:
 _held_across_forks(_making)
 
 
-def generator() -> np.random.Generator:
-    """The generator that everything random in the library draws from."""
-    global _generator
-    if _generator is None:
+class Generator:
+    """A stream of random numbers of its own, for the `generator=` of whatever draws some.
+
+    As PyTorch's, a new one starts from the same seed every time; the numbers are numpy's, so the
+    same seed gives others than there. Threads may share one.
+
+    Args:
+        device: the CPU, the only one there is.
+    """
+
+    device = _device()
+
+    def __init__(self, device: Any = "cpu") -> None:
+        check_device("Generator", device)
+        self.numpy = np.random.default_rng(FIRST_SEED)
+        self._seed = FIRST_SEED
+
+    def manual_seed(self, seed: int) -> Self:
+        """Restart from an integer seed, from -2^63 to 2^64 - 1; -1 is 2^64 - 1. Returns itself."""
+        number = integer("manual_seed", "seed", seed, None)
+        if not -(1 << 63) <= number < 1 << 64:
+            raise ValueError(f"manual_seed: seed must be in -2^63 ... 2^64 - 1, got {seed!r}")
+        self._seed = number % (1 << 64)
+        self.numpy.bit_generator.state = np.random.default_rng(self._seed).bit_generator.state
+        return self
+
+    def seed(self) -> int:
+        """Restart from a seed of the operating system's, and return it."""
+        self.manual_seed(int.from_bytes(os.urandom(8), "little"))
+        return self._seed
+
+    def initial_seed(self) -> int:
+        """The seed it was last restarted from."""
+        return self._seed
+
+    def get_state(self) -> dict[str, Any]:
+        """Where it stands, to be given to `set_state`: numpy's state, and the seed."""
+        return {**self.numpy.bit_generator.state, "initial_seed": self._seed}
+
+    def set_state(self, new_state: dict[str, Any]) -> None:
+        """Continue from a state that `get_state` returned."""
+        try:
+            seed = new_state.get("initial_seed", self._seed)
+            self.numpy.bit_generator.state = new_state
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise TypeError(
+                "set_state: expected what get_state returned, a dict of numpy's state, got "
+                f"{type(new_state).__name__}"
+            ) from None
+        self._seed = seed
+
+    def clone_state(self) -> Generator:
+        """A generator that continues as this one would."""
+        other = Generator()
+        other.set_state(self.get_state())
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.get_state()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Generator.__init__(self)
+        self.set_state(state)
+
+
+def default_generator() -> Generator:
+    """The generator that everything random in the library draws from unless it is given another."""
+    global _default
+    if _default is None:
         with _making:
-            if _generator is None:
-                made = np.random.default_rng()
-                _held_across_forks(made.bit_generator.lock)  # numpy holds it as long as it draws
-                _generator = made
-    return _generator
+            if _default is None:
+                made = Generator()
+                made.seed()
+                # numpy holds it as long as it draws
+                _held_across_forks(made.numpy.bit_generator.lock)
+                _default = made
+    return _default
 
 
-def manual_seed(seed: int) -> np.random.Generator:
-    """Restart the generator from an integer seed; returns it."""
-    seed = abs(integer("manual_seed", "seed", seed, None))
-    own = generator()
-    own.bit_generator.state = np.random.default_rng(seed).bit_generator.state
-    return own
+def generator() -> np.random.Generator:
+    """numpy's generator of the library's."""
+    return (_default or default_generator()).numpy
+
+
+def stream(name: str, given: Generator | None) -> np.random.Generator:
+    """What the op `name` draws from: the generator that it was given, or else the library's."""
+    if given is None:
+        return generator()
+    if not isinstance(given, Generator):
+        raise TypeError(
+            f"{name}: generator must be a minigrad.Generator, got {type(given).__name__}"
+        )
+    return given.numpy
+
+
+def manual_seed(seed: int) -> Generator:
+    """Restart the library's generator from an integer seed, from -2^63 to 2^64 - 1; returns it."""
+    return default_generator().manual_seed(seed)
+
+
+def seed() -> int:
+    """Restart the library's generator from a seed of the operating system's, and return it."""
+    return default_generator().seed()
+
+
+def initial_seed() -> int:
+    """The seed that the library's generator was last restarted from."""
+    return default_generator().initial_seed()
 
 
 def get_rng_state() -> dict[str, Any]:
-    """The generator's state, to be given to `set_rng_state`."""
-    return dict(generator().bit_generator.state)
+    """The state of the library's generator, to be given to `set_rng_state`."""
+    return default_generator().get_state()
 
 
-def set_rng_state(state: dict[str, Any]) -> None:
+def set_rng_state(new_state: dict[str, Any]) -> None:
     """Continue from a state that `get_rng_state` returned."""
-    generator().bit_generator.state = state
+    default_generator().set_state(new_state)
 
 
 def _made(name: str, array: Any, dtype: Any, device: Any, requires_grad: bool = False) -> Tensor:
@@ -67,27 +162,40 @@ def _made(name: str, array: Any, dtype: Any, device: Any, requires_grad: bool = 
     return wrap(as_array(np.asarray(array), dtype, name)).requires_grad_(requires_grad)
 
 
+def probabilities(name: str, p: Any) -> Array:
+    """p as an array, if all of it is in [0, 1]."""
+    chance = as_array(p, name=name)
+    if chance.size and not (chance.min() >= 0 and chance.max() <= 1):
+        raise RuntimeError(
+            f"{name}: probabilities must be in [0, 1], got {chance.min()} to {chance.max()}"
+        )
+    return chance
+
+
 def rand(
-    *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    *sizes: Any, size: Any = (), generator: Generator | None = None, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Uniform in [0, 1)."""
     shape, kind = shape_of("rand", sizes, size), np.dtype(float32 if dtype is None else dtype)
     # rounding a float64 to float32 could give 1.0
-    array = generator().random(shape, kind if kind in (float32, float64) else float64)
+    array = stream("rand", generator).random(shape, kind if kind in (float32, float64) else float64)
     return _made("rand", array, kind, device, requires_grad)
 
 
 def randn(
-    *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    *sizes: Any, size: Any = (), generator: Generator | None = None, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Standard normal."""
-    array = generator().standard_normal(shape_of("randn", sizes, size))
+    array = stream("randn", generator).standard_normal(shape_of("randn", sizes, size))
     return _made("randn", array, float32 if dtype is None else dtype, device, requires_grad)
 
 
 def randint(
-    low: Any = 0, high: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None
-) -> Tensor:
+    low: Any = 0, high: Any = None, size: Any = None, *, generator: Generator | None = None,
+    dtype: Any = None, device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Integers from low (0 if one bound is given) to high, exclusive: randint(high, size) or
     randint(low, high, size)."""
     if isinstance(high, tuple | list):
@@ -100,63 +208,99 @@ def randint(
         raise RuntimeError(f"randint: expected low < high, got {low} and {high}")
     kind = np.dtype(int64 if dtype is None else dtype)
     check_numbers("randint", kind, low, high - 1)
-    array = generator().integers(low, high, shape_of("randint", (size,)))
-    return _made("randint", array, kind, device)
+    array = stream("randint", generator).integers(low, high, shape_of("randint", (size,)))
+    return _made("randint", array, kind, device, requires_grad)
 
 
-def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Tensor:
+def randperm(
+    n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """A random order of 0 … n-1."""
-    order = generator().permutation(integer("randperm", "n", n, 0))
-    return _made("randperm", order, int64 if dtype is None else dtype, device)
+    order = stream("randperm", generator).permutation(integer("randperm", "n", n, 0))
+    return _made("randperm", order, int64 if dtype is None else dtype, device, requires_grad)
 
 
 def rand_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    input: Any, *, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """`rand` in the shape and dtype of x."""
     a = as_array(input)
     kind = a.dtype if dtype is None else dtype
-    return rand(a.shape, dtype=kind, device=device, requires_grad=requires_grad)
+    return rand(
+        a.shape, generator=generator, dtype=kind, device=device, requires_grad=requires_grad
+    )
 
 
 def randn_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    input: Any, *, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """`randn` in the shape and dtype of x."""
     a = as_array(input)
     kind = a.dtype if dtype is None else dtype
-    return randn(a.shape, dtype=kind, device=device, requires_grad=requires_grad)
+    return randn(
+        a.shape, generator=generator, dtype=kind, device=device, requires_grad=requires_grad
+    )
 
 
-def normal(mean: Any, std: Any, size: Any = None) -> Tensor:
-    """Normal with the given mean and standard deviation."""
-    m, s = as_array(mean), as_array(std)
-    shape = np.broadcast_shapes(m.shape, s.shape) if size is None else tuple(size)
+def normal(
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None,
+    dtype: Any = None, device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Normal with the given mean and standard deviation, which may be tensors that broadcast. The
+    result has their shape, or `size`."""
+    m, s = as_array(mean, name="normal"), as_array(std, name="normal")
+    if s.size and not s.min() >= 0:
+        raise RuntimeError(f"normal: std must be at least 0, got {s.min()}")
+    check_broadcast("normal", (m, s))
+    shape = np.broadcast_shapes(m.shape, s.shape) if size is None else shape_of("normal", (size,))
+    if size is not None and (m.ndim or s.ndim):
+        raise TypeError("normal: size is for numbers as mean and std; tensors bring a shape")
     kind = m.dtype if m.ndim else (s.dtype if s.ndim else float32)
-    return wrap(np.asarray(generator().normal(m, s, shape)).astype(kind))
+    array = stream("normal", generator).normal(m, s, shape)
+    return _made("normal", array, kind if dtype is None else dtype, device, requires_grad)
 
 
-def bernoulli(input: Any, p: float | None = None) -> Tensor:
-    """1 with the probability that each element gives, else 0."""
-    a = as_array(input)
-    chance = a if p is None else p
-    if p is None and a.size and not (a.min() >= 0 and a.max() <= 1):
-        raise RuntimeError(
-            f"bernoulli: probabilities must be in [0, 1], got {a.min()} to {a.max()}"
-        )
-    return wrap(np.asarray(generator().random(a.shape) < chance).astype(a.dtype))
+def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that each element gives (or with probability p), else 0."""
+    a = as_array(input, name="bernoulli")
+    chance = probabilities("bernoulli", a if p is None else p)
+    uniform = stream("bernoulli", generator).random(a.shape)
+    return wrap(np.asarray(uniform < chance).astype(a.dtype))
 
 
-def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tensor:
+def multinomial(
+    input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
     """Positions drawn with probabilities proportional to the rows of x."""
     a, num_samples = as_array(input), integer("multinomial", "num_samples", num_samples)
-    rows = np.atleast_2d(a).astype(np.float64)
-    if (rows < 0).any() or not (rows.sum(axis=1) > 0).all():
-        raise RuntimeError("multinomial: each row needs non-negative weights, not all zero")
-    draws = [
-        generator().choice(rows.shape[1], num_samples, replacement, row / row.sum()) for row in rows
-    ]
-    return wrap(np.stack(draws).reshape(*a.shape[:-1], num_samples).astype(int64))
+    if a.ndim not in (1, 2):
+        raise RuntimeError(f"multinomial: expected weights (C,) or (N, C), got shape {a.shape}")
+    rows = np.atleast_2d(a).astype(np.float64)  # a copy
+    sums = rows.sum(axis=1)
+    if (rows < 0).any() or not ((sums > 0) & (sums < np.inf)).all():
+        raise RuntimeError("multinomial: each row needs finite weights, none below 0, not all 0")
+    least = (rows > 0).sum(axis=1).min(initial=num_samples)
+    if least < num_samples and not replacement:
+        raise RuntimeError(
+            f"multinomial: a row has {least} positive weights, too few for {num_samples} samples "
+            "without replacement"
+        )
+    rng = stream("multinomial", generator)
+    rows /= sums[:, None]
+    if not replacement and num_samples > 1:
+        draws = np.array([rng.choice(len(p), num_samples, False, p) for p in rows], int64)
+        return wrap(draws.reshape(*a.shape[:-1], num_samples))
+    # a number uniform in [0, 1) lies in position i with probability p_i of the cumulated sum
+    ends = np.cumsum(rows, axis=1)
+    ends /= ends[:, -1:]
+    u = rng.random((len(rows), num_samples))
+    out = np.empty(u.shape, int64)
+    for i, end in enumerate(ends):
+        out[i] = np.searchsorted(end, u[i], side="right")
+    return wrap(out.reshape(*a.shape[:-1], num_samples))
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

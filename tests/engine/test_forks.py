@@ -49,7 +49,7 @@ def test_a_child_draws_what_its_parent_would_have_drawn() -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
-        os.write(writer, repr((mg.rand(3).tolist(), own is generator())).encode())
+        os.write(writer, repr((mg.rand(3).tolist(), own.numpy is generator())).encode())
         os._exit(0)
     os.waitpid(pid, 0)
     assert os.read(reader, 1000).decode() == repr((mg.rand(3).tolist(), True))

@@ -16,8 +16,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.autograd import record
-from minigrad.data import DataLoader, Subset, TensorDataset
-from minigrad.data.loader import default_collate
+from minigrad.data import DataLoader, Subset, TensorDataset, default_collate
 
 DTYPES = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"]
 

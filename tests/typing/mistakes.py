@@ -106,6 +106,12 @@ lr_scheduler.StepLr  # error
 data.DataLoadr  # error
 mg.autograd.gradchek  # error
 mg.analysis.sharpnes  # error
+mg.utils.dta  # error
+mg.utils.data.DataLoadr  # error
+mg.distributions.Gaussian  # error
+mg.Generator().manual_sed(0)  # error
+mg.distributions.Normal(0, 1).sampel()  # error
+mg.distributions.Categorical(x).prob  # error
 
 # Layers, optimisers, data.
 nn.Linear(2)  # error
@@ -117,6 +123,9 @@ optim.SGD()  # error
 optim.SGD([x], learning_rate=0.1)  # error
 optim.SGD([x], lr=0.1).setp()  # error
 data.DataLoader(data.TensorDataset(x), batchsize=2)  # error
+mg.randn(2, generator=0)  # error
+mg.distributions.Normal(0)  # error
+mg.distributions.Normal(0, 1).sample(3)  # error
 
 
 class Net(nn.Module):

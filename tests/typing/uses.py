@@ -8,9 +8,11 @@ from typing import Any, assert_type
 import numpy as np
 
 import minigrad as mg
-from minigrad import data, nn, optim
+import minigrad.utils.data as utils_data
+from minigrad import data, distributions, nn, optim
 from minigrad.nn import functional as F
 from minigrad.ops.search import ValuesIndices
+from minigrad.utils.data import Dataset, IterableDataset
 
 x = mg.randn(2, 3, requires_grad=True)
 
@@ -89,3 +91,44 @@ for inputs, targets in data.DataLoader(data.TensorDataset(x, x), batch_size=2, s
     optimizer.step()
     schedule.step()
 nn.Sequential(nn.Linear(2, 3), nn.ReLU())[0].weight.sum()
+
+
+class Squares(Dataset[int]):
+    """A dataset says what its samples are, or does not."""
+
+    def __getitem__(self, index: int) -> int:
+        """One of four."""
+        return index**2
+
+    def __len__(self) -> int:
+        """Four."""
+        return 4
+
+
+class Stream(IterableDataset):
+    """Without a type of its samples."""
+
+
+generator = mg.Generator().manual_seed(0)
+assert_type(generator, mg.Generator)
+assert_type(mg.manual_seed(0), mg.Generator)
+assert_type(mg.initial_seed() + mg.seed() + generator.initial_seed(), int)
+assert_type(mg.randn(2, generator=generator), mg.Tensor)
+assert_type(p.normal_(0, 1, generator=generator).exponential_().random_(3), nn.Parameter)
+assert_type(Squares()[0], int)
+both = Squares() + Squares()
+assert_type(both, data.ConcatDataset)
+utils_data.DataLoader(
+    both, 2, True, num_workers=1, worker_init_fn=lambda worker: None, generator=generator
+)
+mg.utils.data.DataLoader(Stream(), batch_size=None)
+parts = utils_data.random_split(Squares(), [1, 3], generator=generator)
+assert_type(parts, list[data.Subset])
+for d in (
+    distributions.Normal(0.0, x), distributions.Categorical(logits=x), distributions.Bernoulli(0.5),
+    mg.distributions.Uniform(low=0, high=1),
+):  # fmt: skip
+    assert_type(d.log_prob(d.sample((2,))) + d.entropy() + d.mean, mg.Tensor)
+    assert_type(distributions.kl_divergence(d, d), mg.Tensor)
+assert_type(distributions.Categorical(x).probs, mg.Tensor)
+assert_type(distributions.Normal(0, 1).expand((2,)), distributions.Normal)

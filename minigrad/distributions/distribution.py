@@ -1,0 +1,194 @@
+"""What distributions have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from minigrad.checks import integers, number
+from minigrad.modes import no_grad
+from minigrad.ops.create import as_tensor, tensor
+from minigrad.ops.elementary import exp, sqrt
+from minigrad.ops.shape import broadcast_tensors, expand
+from minigrad.recording import check_broadcast
+from minigrad.tensor import Tensor
+
+Shape = tuple[int, ...]
+
+
+class Distribution:
+    """What distributions have in common; subclass it for one of your own.
+
+    Args:
+        batch_shape: the shape of the parameters, a distribution for each element.
+        event_shape: the shape of one sample of one distribution.
+        validate_args: whether parameters and values are checked; None for the default, which is
+            True and set by `set_default_validate_args`.
+    """
+
+    has_rsample: ClassVar[bool] = False
+    has_enumerate_support: ClassVar[bool] = False
+    _names: ClassVar[tuple[str, ...]] = ()
+    _expected: ClassVar[str] = ""  # what `_supports` asks of values, in words
+    _validate_args = True
+
+    def __init__(
+        self,
+        batch_shape: Sequence[int] = (),
+        event_shape: Sequence[int] = (),
+        validate_args: bool | None = None,
+    ) -> None:
+        self._batch_shape, self._event_shape = tuple(batch_shape), tuple(event_shape)
+        if validate_args is not None:
+            self._validate_args = bool(validate_args)
+
+    @staticmethod
+    def set_default_validate_args(value: bool) -> None:
+        """Whether distributions made from now on check their arguments."""
+        Distribution._validate_args = bool(value)
+
+    @property
+    def batch_shape(self) -> Shape:
+        """The shape of the parameters."""
+        return self._batch_shape
+
+    @property
+    def event_shape(self) -> Shape:
+        """The shape of one sample of one distribution."""
+        return self._event_shape
+
+    @property
+    def mean(self) -> Tensor:
+        """The expected value."""
+        raise self._without("mean")
+
+    @property
+    def mode(self) -> Tensor:
+        """The most probable value."""
+        raise self._without("mode")
+
+    @property
+    def variance(self) -> Tensor:
+        """The expected square of the distance from the mean."""
+        raise self._without("variance")
+
+    @property
+    def stddev(self) -> Tensor:
+        """The square root of the variance."""
+        return sqrt(self.variance)
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """Draw from the library's generator; no gradient passes."""
+        with no_grad():
+            return self.rsample(sample_shape)
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """Draw so that gradients pass to the parameters."""
+        raise self._without("rsample")
+
+    def log_prob(self, value: Any) -> Tensor:
+        """The logarithm of the probability of `value`, or of the density there."""
+        raise self._without("log_prob")
+
+    def cdf(self, value: Any) -> Tensor:
+        """The probability of at most `value`."""
+        raise self._without("cdf")
+
+    def icdf(self, value: Any) -> Tensor:
+        """Where `cdf` is `value`."""
+        raise self._without("icdf")
+
+    def entropy(self) -> Tensor:
+        """The expected -log_prob, in nats, of shape `batch_shape`."""
+        raise self._without("entropy")
+
+    def perplexity(self) -> Tensor:
+        """e to the entropy."""
+        return exp(self.entropy())
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        """All values, along a new first axis; the other axes are batch_shape, or 1 without
+        `expand`."""
+        raise self._without("enumerate_support")
+
+    def expand(self, batch_shape: Sequence[int]) -> Self:
+        """The same distribution with parameters broadcast to `batch_shape`."""
+        shape = tuple(batch_shape)
+        new = type(self).__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        for name in ("probs", "logits"):  # which of them is given stays, the other is made of it
+            new.__dict__.pop(name, None)
+        for name in self._given():
+            value = getattr(self, name)
+            new.__dict__[name] = expand(value, shape + value.shape[len(self._batch_shape) :])
+        new._batch_shape = shape
+        return new
+
+    def __repr__(self) -> str:
+        values = [(name, getattr(self, name)) for name in self._given()]
+        shown = [f"{name}: {v.item() if v.numel() == 1 else v.shape}" for name, v in values]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _given(self) -> tuple[str, ...]:
+        """The parameters that it was made from."""
+        return self._names
+
+    def _without(self, method: str) -> NotImplementedError:
+        return NotImplementedError(f"{type(self).__name__}: there is no {method}")
+
+    def _shape(self, sample_shape: Any) -> Shape:
+        name = type(self).__name__
+        if not isinstance(sample_shape, tuple | list):
+            raise TypeError(
+                f"{name}: sample_shape must be a tuple of sizes, such as (3,), got {sample_shape!r}"
+            )
+        return integers(name, "sample_shape", sample_shape, None, 0) + (
+            self._batch_shape + self._event_shape
+        )
+
+    def _check(self, argument: str, value: Tensor, good: Any, expected: str) -> None:
+        """Raise unless `good` everywhere."""
+        if self._validate_args and not np.all(good):
+            values, fine = np.broadcast_arrays(value.array, good)
+            wrong = values[~fine]
+            raise ValueError(
+                f"{type(self).__name__}: {argument} must be {expected}, got {wrong[0]}"
+            )
+
+    def _supports(self, value: Any) -> Any:
+        """Where an array has values that samples may have."""
+        return np.ones(value.shape, np.bool_)
+
+    def _value(self, value: Any) -> Tensor:
+        """The argument of `log_prob` or `cdf`, checked."""
+        name = type(self).__name__
+        if not self._validate_args:
+            return as_tensor(value)
+        if not isinstance(value, Tensor | np.ndarray):
+            raise TypeError(f"{name}: value must be a tensor, got {type(value).__name__}")
+        x, shape = as_tensor(value), self._batch_shape + self._event_shape
+        for mine, its in zip(reversed(shape), reversed(x.shape), strict=False):
+            if mine != its and 1 not in (mine, its):
+                raise ValueError(
+                    f"{name}: value of shape {x.shape} does not broadcast with batch_shape + "
+                    f"event_shape, {shape}"
+                )
+        self._check("value", x, self._supports(x.array.real), self._expected)
+        return x
+
+
+def parameters(name: str, **given: Any) -> list[Tensor]:
+    """Parameters as floating tensors of one shape. Plain numbers take the dtype of the tensors."""
+    known = [v.dtype for v in given.values() if isinstance(v, Tensor | np.ndarray)]
+    dtype = next((d for d in known if d.kind in "fc"), np.dtype(np.float32))
+    made = []
+    for argument, v in given.items():
+        if isinstance(v, Tensor | np.ndarray):
+            x = as_tensor(v)
+            made.append(x if x.dtype.kind in "fc" else x.to(dtype))
+        else:
+            made.append(tensor(number(name, argument, v), dtype=dtype))
+    check_broadcast(name, [x.array for x in made])
+    return list(broadcast_tensors(*made))

@@ -1,0 +1,78 @@
+"""The normal distribution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.distributions.distribution import Distribution, parameters
+from minigrad.ops.activations import erf
+from minigrad.ops.elementary import log
+from minigrad.ops.random import randn
+from minigrad.tensor import Tensor
+
+
+class Normal(Distribution):
+    """The normal distribution.
+
+    Args:
+        loc: the mean, a number or a tensor.
+        scale: the standard deviation, above 0; broadcast with `loc`.
+
+    Raises:
+        ValueError: scale is not above 0, or a parameter is NaN.
+    """
+
+    has_rsample = True
+    _names = ("loc", "scale")
+    _expected = "a number, not NaN"
+
+    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
+        self.loc, self.scale = parameters("Normal", loc=loc, scale=scale)
+        super().__init__(self.loc.shape, validate_args=validate_args)
+        self._check("loc", self.loc, ~np.isnan(self.loc.array), "a number")
+        self._check("scale", self.scale, self.scale.array.real > 0, "above 0")
+
+    @property
+    def mean(self) -> Tensor:
+        """loc."""
+        return self.loc
+
+    @property
+    def mode(self) -> Tensor:
+        """loc."""
+        return self.loc
+
+    @property
+    def stddev(self) -> Tensor:
+        """scale."""
+        return self.scale
+
+    @property
+    def variance(self) -> Tensor:
+        """scale²."""
+        return self.scale**2
+
+    def _supports(self, value: Any) -> Any:
+        return value == value
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """loc + scale·z for a standard normal z."""
+        z = randn(self._shape(sample_shape), dtype=self.loc.array.real.dtype)
+        return self.loc + z * self.scale
+
+    def log_prob(self, value: Any) -> Tensor:
+        """-(x - loc)²/(2·scale²) - log scale - log √(2π)."""
+        z = (self._value(value) - self.loc) / self.scale
+        return -0.5 * z * z - log(self.scale) - 0.5 * math.log(2 * math.pi)
+
+    def cdf(self, value: Any) -> Tensor:
+        """(1 + erf((x - loc)/(scale·√2)))/2."""
+        return 0.5 * (1 + erf((self._value(value) - self.loc) / (self.scale * math.sqrt(2))))
+
+    def entropy(self) -> Tensor:
+        """1/2 + log √(2π) + log scale."""
+        return 0.5 + 0.5 * math.log(2 * math.pi) + log(self.scale)
