@@ -33,6 +33,14 @@ def check_device(name: str, value: Any) -> None:
         raise RuntimeError(f"{name}: device must be 'cpu', the only one there is, got {value!r}")
 
 
+def only_cpu(name: str) -> RuntimeError:
+    """What a request for another device is answered with."""
+    return RuntimeError(
+        f"{name}: the CPU is the only device there is: leave it out, or choose the device by "
+        "minigrad.device('cuda' if minigrad.cuda.is_available() else 'cpu')"
+    )
+
+
 class cuda:
     """There is none: what a script asks before it chooses a device."""
 

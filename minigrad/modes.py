@@ -164,6 +164,18 @@ class enable_grad(_Grad):
     mode = True
 
 
+class inference_mode(_Grad):
+    """`no_grad` by another name; with `mode=False`, `enable_grad`. What was computed inside is an
+    ordinary tensor, which may be used in a graph later."""
+
+    def __init__(self, mode: bool | Callable[..., Any] = True) -> None:
+        super().__init__(mode if callable(mode) else None)
+        self.mode = not mode  # a function is true
+
+    def _again(self) -> _Grad:
+        return (enable_grad if self.mode else no_grad)()
+
+
 class set_grad_enabled(_Grad):
     """Switch recording at once; as a context manager, restore it at the end."""
 

@@ -44,8 +44,8 @@ ROOMS = {
     "optim": "changes checks dtypes incoming interrupts kernels modes tape tensor",
     "data": "checks dtypes incoming ops tape tensor",
     "serialization": "checks dtypes files incoming interrupts tape tensor",
-    "nn": "changes checks dtypes hooks incoming interrupts kernels modes names ops recording "
-    "tables tape tensor",
+    "nn": "changes checks device dtypes hooks incoming interrupts kernels modes names ops "
+    "recording tables tape tensor",
     "func": "checks nn tensor",
     "analysis": "autograd changes checks func hooks modes nn ops tape tensor",
     "config": "kernels nn ops optim",
