@@ -41,15 +41,8 @@ def only_cpu(name: str) -> RuntimeError:
     )
 
 
-class cuda:
-    """There is none: what a script asks before it chooses a device."""
-
-    @staticmethod
-    def is_available() -> bool:
-        """False."""
-        return False
-
-    @staticmethod
-    def device_count() -> int:
-        """0."""
-        return 0
+def only_threads(name: str) -> RuntimeError:
+    """What a request to share memory between processes is answered with."""
+    return RuntimeError(
+        f"{name}: tensors are not shared between processes: use threads, which share all memory"
+    )

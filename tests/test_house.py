@@ -24,6 +24,7 @@ ROOMS = {
     "kernels": "",  # arrays in, arrays out
     "changes": "closures",
     "closures": "",
+    "accelerators": "device",
     "device": "",
     "dtypes": "",
     "files": "",

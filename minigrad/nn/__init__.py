@@ -23,7 +23,14 @@ from minigrad.nn.activation import (
     Softsign,
     Tanh,
 )
-from minigrad.nn.container import Identity, ModuleDict, ModuleList, Residual, Sequential
+from minigrad.nn.container import (
+    DataParallel,
+    Identity,
+    ModuleDict,
+    ModuleList,
+    Residual,
+    Sequential,
+)
 from minigrad.nn.conv import Conv1d, Conv2d, ConvTranspose2d
 from minigrad.nn.linear import Dropout, Dropout1d, Dropout2d, Embedding, Linear
 from minigrad.nn.loss import (
@@ -84,13 +91,13 @@ __all__ = [
     "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchInstanceNorm2d", "BatchNorm1d",
     "BatchNorm2d", "BatchNorm3d", "BatchRenorm1d", "BatchRenorm2d", "CircularPad1d",
     "CircularPad2d", "ConstantPad1d", "ConstantPad2d", "Conv1d", "Conv2d", "ConvTranspose2d",
-    "CrossEntropyLoss", "DecorrelatedBatchNorm1d", "DecorrelatedBatchNorm2d", "Dropout",
-    "Dropout1d", "Dropout2d", "Embedding", "Flatten", "GroupNorm", "Hardsigmoid", "Hardswish",
-    "Hardtanh", "HuberLoss", "Identity", "InstanceNorm1d", "InstanceNorm2d", "KLDivLoss", "L1Loss",
-    "LayerNorm", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "LpBatchNorm1d",
-    "LpBatchNorm2d", "MSELoss", "MaxPool1d", "MaxPool2d", "Mish", "Module", "ModuleDict",
-    "ModuleList", "NLLLoss", "NoiseInjection", "PReLU", "Parameter", "RMSNorm", "ReLU", "ReLU6",
-    "ReflectionPad1d", "ReflectionPad2d", "ReplicationPad1d", "ReplicationPad2d", "Residual",
-    "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Softsign", "Tanh",
-    "Unflatten", "ZeroPad1d", "ZeroPad2d", "functional", "init", "utils",
+    "CrossEntropyLoss", "DataParallel", "DecorrelatedBatchNorm1d", "DecorrelatedBatchNorm2d",
+    "Dropout", "Dropout1d", "Dropout2d", "Embedding", "Flatten", "GroupNorm", "Hardsigmoid",
+    "Hardswish", "Hardtanh", "HuberLoss", "Identity", "InstanceNorm1d", "InstanceNorm2d",
+    "KLDivLoss", "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax",
+    "LpBatchNorm1d", "LpBatchNorm2d", "MSELoss", "MaxPool1d", "MaxPool2d", "Mish", "Module",
+    "ModuleDict", "ModuleList", "NLLLoss", "NoiseInjection", "PReLU", "Parameter", "RMSNorm",
+    "ReLU", "ReLU6", "ReflectionPad1d", "ReflectionPad2d", "ReplicationPad1d", "ReplicationPad2d",
+    "Residual", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Softsign",
+    "Tanh", "Unflatten", "ZeroPad1d", "ZeroPad2d", "functional", "init", "utils",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.device import check_device, only_cpu
+from minigrad.device import check_device, only_cpu, only_threads
 from minigrad.device import device as device_type
 from minigrad.dtypes import native
 from minigrad.ops.shape import clone
@@ -109,6 +109,11 @@ def type_as(x: Tensor, other: Tensor) -> Tensor:
 def cpu(x: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor itself."""
     return x
+
+
+def share_memory_(x: Tensor) -> Tensor:
+    """Refused: memory is shared between threads, not between processes."""
+    raise only_threads("share_memory_")
 
 
 def cuda(x: Tensor, device: Any = None, non_blocking: builtins.bool = False) -> Tensor:

@@ -193,6 +193,7 @@ class Methods(Operators):
     type_as = _convert.type_as
     cpu = _convert.cpu
     cuda = _convert.cuda
+    share_memory_ = _convert.share_memory_
 
     # ops/types.py
     type = _types.type

@@ -104,7 +104,9 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Linear": (4, 2), "LogSoftmax": (1,), "MaxPool1d": (2,), "MaxPool2d": (2,), "RMSNorm": (4,),
     "Softmax": (1,), "Unflatten": (1, (3, 1)),
 }  # fmt: skip
-CONTAINERS = ("Module", "ModuleDict", "ModuleList", "Sequential", "Identity", "Residual")
+CONTAINERS = (
+    "DataParallel", "Identity", "Module", "ModuleDict", "ModuleList", "Residual", "Sequential",
+)  # fmt: skip
 LAYERS = [
     name for name in nn.__all__
     if inspect.isclass(kind := getattr(nn, name)) and issubclass(kind, nn.Module)
