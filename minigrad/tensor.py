@@ -46,7 +46,6 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
     """
 
     __slots__ = ("__weakref__", "array", "base", "leaf", "node", "seen")
-    __array_ufunc__ = None  # `ndarray + Tensor` asks Tensor.__radd__ instead of looping over it
 
     array: Array
     node: Node | None  # None: no gradient is wanted here
