@@ -213,6 +213,7 @@ from minigrad.ops.types import (
     get_default_dtype,
     set_default_dtype,
 )
+from minigrad.printing import set_printoptions
 from minigrad.serialization import load, save
 from minigrad.tensor import Tensor
 
@@ -255,11 +256,12 @@ __all__ = [
     "rand_like", "randint", "randn", "randn_like", "randperm", "reciprocal", "relu", "remainder",
     "remember", "repeat_interleave", "reshape", "roll", "round", "rsqrt", "save", "scatter",
     "scatter_add", "searchsorted", "select", "set_default_dtype", "set_grad_enabled",
-    "set_num_threads", "set_rng_state", "short", "show_config", "sigmoid", "sign", "sin", "softmax",
-    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract",
-    "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tanh", "tensor", "tile", "topk",
-    "transpose", "tril", "triu", "true_divide", "trunc", "uint8", "unbind", "unique", "unsqueeze",
-    "use_kernels", "var", "var_mean", "warmup", "where", "zeros", "zeros_like",
+    "set_num_threads", "set_printoptions", "set_rng_state", "short", "show_config", "sigmoid",
+    "sign", "sin", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim",
+    "tanh", "tensor", "tile", "topk", "transpose", "tril", "triu", "true_divide", "trunc", "uint8",
+    "unbind", "unique", "unsqueeze", "use_kernels", "var", "var_mean", "warmup", "where", "zeros",
+    "zeros_like",
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from minigrad.dtypes import PYTHON_DTYPE, float32
 from minigrad.hooks import RemovableHandle
 from minigrad.incoming import Holder, as_array, made
 from minigrad.names import no_attribute
+from minigrad.printing import text_of
 from minigrad.tape import Array, Leaf, Node
 from minigrad.views import Window
 
@@ -171,7 +172,7 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
         return self.array.__dlpack_device__()
 
     def __repr__(self) -> str:
-        text = np.array2string(self.array, separator=", ", prefix="tensor(", precision=4)
+        text = text_of(self.array, "tensor(")
         if self.dtype not in PYTHON_DTYPE.values() or (
             not self.array.size and self.dtype != float32
         ):

@@ -36,8 +36,9 @@ ROOMS = {
     "tables": "",
     "checks": "device dtypes",
     "incoming": "checks dtypes",
+    "printing": "checks",
     "tape": "changes closures",
-    "tensor": "changes checks dtypes hooks incoming modes names tape views",
+    "tensor": "changes checks dtypes hooks incoming modes names printing tape views",
     "recording": "changes checks closures dtypes incoming modes tape tensor views",
     "ops": "changes checks device dtypes incoming interrupts kernels modes names recording tape "
     "tensor views",
