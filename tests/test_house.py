@@ -45,7 +45,8 @@ ROOMS = {
     "autograd": "checks modes ops recording tape tensor",
     "optim": "changes checks dtypes incoming interrupts kernels modes tape tensor",
     "data": "checks dtypes incoming ops tape tensor",
-    "serialization": "checks dtypes files incoming interrupts tape tensor",
+    "exchange": "dtypes incoming tape tensor",
+    "serialization": "checks dtypes exchange files incoming interrupts tape tensor",
     "nn": "changes checks device dtypes hooks incoming interrupts kernels modes names ops "
     "recording tables tape tensor",
     "func": "checks nn tensor",
