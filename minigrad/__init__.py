@@ -8,13 +8,14 @@ import math
 from typing import TYPE_CHECKING
 
 from minigrad import analysis, autograd, data, distributions, func, nn, optim, utils
+from minigrad.accelerators import accelerator, backends, cuda, mps
 from minigrad.config import show_config, warmup
-from minigrad.device import cuda, device
+from minigrad.device import device
 from minigrad.dtypes import bool_ as bool
 from minigrad.dtypes import complex128, float16, float32, float64, int8, int16, int32, int64, uint8
 from minigrad.kernels import get_num_threads, set_num_threads, use_kernels
-from minigrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from minigrad.names import no_attribute, suggest_names
+from minigrad.modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from minigrad.names import no_name, suggest_names
 from minigrad.ops.activations import (
     erf,
     log_softmax,
@@ -133,6 +134,7 @@ from minigrad.ops.linear import (
     mv,
     outer,
 )
+from minigrad.ops.properties import is_floating_point, numel
 from minigrad.ops.random import (
     Generator,
     bernoulli,
@@ -201,6 +203,20 @@ from minigrad.ops.shape import (
     triu,
     unsqueeze,
 )
+from minigrad.ops.types import (
+    BoolTensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+    get_default_dtype,
+    set_default_dtype,
+)
+from minigrad.printing import set_printoptions
 from minigrad.serialization import load, save
 from minigrad.tensor import Tensor
 
@@ -222,31 +238,36 @@ suggest_names(
 )  # fmt: skip
 
 __all__ = [
-    "Dim", "Generator", "Tensor", "abs", "absolute", "add", "addcmul", "addmm", "all", "allclose",
-    "amax", "amin", "analysis", "any", "arange", "argmax", "argmin", "argsort", "as_tensor",
-    "asarray", "autograd", "bernoulli", "bincount", "bitwise_and", "bitwise_not", "bitwise_or",
+    "BoolTensor", "ByteTensor", "CharTensor", "Dim", "DoubleTensor", "FloatTensor", "Generator",
+    "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Tensor", "abs", "absolute",
+    "accelerator", "add", "addcmul", "addmm", "all", "allclose", "amax", "amin", "analysis",
+    "any", "arange", "argmax", "argmin", "argsort", "as_tensor", "asarray", "autograd",
+    "backends", "bernoulli", "bincount", "bitwise_and", "bitwise_not", "bitwise_or",
     "bitwise_xor", "bmm", "bool", "broadcast_tensors", "broadcast_to", "cat", "ceil", "chunk",
     "clamp", "clip", "clone", "complex128", "concat", "cos", "count_nonzero", "cuda", "cumprod",
     "cumsum", "data", "device", "diag", "diagonal", "distributions", "div", "divide", "dot",
     "double", "dropout", "einsum", "empty", "empty_like", "enable_grad", "eq", "equal", "erf",
-    "exp", "explore", "expm1", "eye", "flatten", "flip", "float", "float16", "float32", "float64",
-    "floor", "floor_divide", "from_dlpack", "from_numpy", "full", "full_like", "func", "gather",
-    "ge", "get_num_threads", "get_rng_state", "graph", "gt", "half", "index_select", "inf",
-    "initial_seed", "int", "int8", "int16", "int32", "int64", "is_grad_enabled", "is_tensor",
-    "isclose", "isfinite", "isinf", "isnan", "le", "lerp", "linspace", "load", "log", "log1p",
-    "log2", "log10", "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "exp", "explore", "expm1", "eye", "flatten", "flip", "float", "float16", "float32",
+    "float64", "floor", "floor_divide", "from_dlpack", "from_numpy", "full", "full_like",
+    "func", "gather", "ge", "get_default_dtype", "get_num_threads", "get_rng_state", "graph",
+    "gt", "half", "index_select", "inf", "inference_mode", "initial_seed", "int", "int8",
+    "int16", "int32", "int64", "is_floating_point", "is_grad_enabled", "is_tensor", "isclose",
+    "isfinite", "isinf", "isnan", "le", "lerp", "linspace", "load", "log", "log1p", "log2",
+    "log10", "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor",
     "logsumexp", "long", "lt", "manual_seed", "masked_fill", "masked_select", "matmul", "max",
-    "maximum", "mean", "median", "meshgrid", "min", "minimum", "mm", "movedim", "mul",
+    "maximum", "mean", "median", "meshgrid", "min", "minimum", "mm", "movedim", "mps", "mul",
     "multinomial", "multiply", "mv", "nan", "narrow", "ne", "neg", "negative", "nn", "no_grad",
-    "nonzero", "norm", "normal", "ones", "ones_like", "optim", "outer", "permute", "pi", "positive",
-    "pow", "prod", "profile", "rand", "rand_like", "randint", "randn", "randn_like", "randperm",
-    "reciprocal", "relu", "remainder", "remember", "repeat_interleave", "reshape", "roll", "round",
-    "rsqrt", "save", "scatter", "scatter_add", "searchsorted", "seed", "select", "set_grad_enabled",
-    "set_num_threads", "set_rng_state", "short", "show_config", "sigmoid", "sign", "sin", "softmax",
-    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract",
-    "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tanh", "tensor", "tile", "topk",
-    "transpose", "tril", "triu", "true_divide", "trunc", "uint8", "unbind", "unique", "unsqueeze",
-    "use_kernels", "utils", "var", "var_mean", "warmup", "where", "zeros", "zeros_like",
+    "nonzero", "norm", "normal", "numel", "ones", "ones_like", "optim", "outer", "permute",
+    "pi", "positive", "pow", "prod", "profile", "rand", "rand_like", "randint", "randn",
+    "randn_like", "randperm", "reciprocal", "relu", "remainder", "remember",
+    "repeat_interleave", "reshape", "roll", "round", "rsqrt", "save", "scatter", "scatter_add",
+    "searchsorted", "seed", "select", "set_default_dtype", "set_grad_enabled",
+    "set_num_threads", "set_printoptions", "set_rng_state", "short", "show_config", "sigmoid",
+    "sign", "sin", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim",
+    "tanh", "tensor", "tile", "topk", "transpose", "tril", "triu", "true_divide", "trunc",
+    "uint8", "unbind", "unique", "unsqueeze", "use_kernels", "utils", "var", "var_mean",
+    "warmup", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -257,4 +278,4 @@ if not TYPE_CHECKING:  # which would let every name pass
         if name in ("explore", "graph", "profile", "remember"):
             value = globals()[name] = getattr(importlib.import_module("minigrad.visual"), name)
             return value
-        raise no_attribute("module 'minigrad'", name, lambda: __all__)
+        raise no_name("minigrad", name, __all__)

@@ -12,6 +12,7 @@ the derivative along v is exact to rounding, with no step size to tune (Squire &
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -21,15 +22,16 @@ import numpy as np
 
 from minigrad import modes, tape
 from minigrad.checks import refuse_create_graph
-from minigrad.modes import detect_anomaly, enable_grad, no_grad, set_grad_enabled
+from minigrad.modes import detect_anomaly, enable_grad, inference_mode, no_grad, set_grad_enabled
 from minigrad.ops.random import get_rng_state, set_rng_state
+from minigrad.ops.types import Variable
 from minigrad.recording import record
 from minigrad.tape import Array, Leaf, Node
 from minigrad.tensor import Tensor, node_of, seed, wrap
 
 __all__ = [
-    "detect_anomaly", "enable_grad", "functional", "grad", "gradcheck", "hvp", "no_grad", "record",
-    "set_grad_enabled",
+    "Variable", "backward", "detect_anomaly", "enable_grad", "functional", "grad", "gradcheck",
+    "hvp", "inference_mode", "no_grad", "record", "set_grad_enabled",
 ]  # fmt: skip
 
 STEP = 1e-20  # h; its square must vanish beside 1, and h times a gradient must not underflow
@@ -62,7 +64,7 @@ def backward(
 
 def grad(
     outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
-    create_graph: bool = False, allow_unused: bool = False,
+    create_graph: bool = False, only_inputs: bool = True, allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
     """Return the gradients of `outputs` with respect to `inputs`, without touching any `.grad`.
 
@@ -72,9 +74,17 @@ def grad(
         grad_outputs: the gradients with respect to the outputs; scalars may leave theirs out.
         retain_graph: keep the graph for another backward.
         create_graph: refused; for second derivatives see `func.grad`.
+        only_inputs: True; False is ignored with a warning.
         allow_unused: return None for an input that the outputs do not depend on.
     """
     refuse_create_graph("grad", create_graph)
+    if not only_inputs:
+        warnings.warn(
+            "grad: only_inputs=False is ignored; for the gradients of other leaves use "
+            "minigrad.autograd.backward",
+            FutureWarning,
+            stacklevel=2,
+        )
     outputs, inputs = _tuple(outputs), _tuple(inputs)
     given = (None,) * len(outputs) if grad_outputs is None else _tuple(grad_outputs)
     if len(given) != len(outputs):

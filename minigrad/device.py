@@ -33,15 +33,16 @@ def check_device(name: str, value: Any) -> None:
         raise RuntimeError(f"{name}: device must be 'cpu', the only one there is, got {value!r}")
 
 
-class cuda:
-    """There is none: what a script asks before it chooses a device."""
+def only_cpu(name: str) -> RuntimeError:
+    """What a request for another device is answered with."""
+    return RuntimeError(
+        f"{name}: the CPU is the only device there is: leave it out, or choose the device by "
+        "minigrad.device('cuda' if minigrad.cuda.is_available() else 'cpu')"
+    )
 
-    @staticmethod
-    def is_available() -> bool:
-        """False."""
-        return False
 
-    @staticmethod
-    def device_count() -> int:
-        """0."""
-        return 0
+def only_threads(name: str) -> RuntimeError:
+    """What a request to share memory between processes is answered with."""
+    return RuntimeError(
+        f"{name}: tensors are not shared between processes: use threads, which share all memory"
+    )

@@ -21,6 +21,7 @@ The process has the rest to itself:
     kernels.machinery.launch  the lock that lets one parallel kernel run at a time
     kernels.machinery.memory  blocks of memory that wait to be used again, and how much may wait
     changes                   the clock, and when each array was last changed in place
+    printing                  how tensors are printed; set_printoptions
     ops.random                the generator that everything random draws from
 """
 
@@ -163,6 +164,18 @@ class enable_grad(_Grad):
     """Record again inside a `no_grad` block."""
 
     mode = True
+
+
+class inference_mode(_Grad):
+    """`no_grad` by another name; with `mode=False`, `enable_grad`. What was computed inside is an
+    ordinary tensor, which may be used in a graph later."""
+
+    def __init__(self, mode: bool | Callable[..., Any] = True) -> None:
+        super().__init__(mode if callable(mode) else None)
+        self.mode = not mode  # a function is true
+
+    def _again(self) -> _Grad:
+        return (enable_grad if self.mode else no_grad)()
 
 
 class set_grad_enabled(_Grad):

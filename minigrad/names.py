@@ -96,6 +96,48 @@ def no_attribute(
     return AttributeError(f"{owner} has no attribute {name!r}{more}{hint}", name=name)
 
 
+# What to write instead of names of PyTorch that are not here, nor near to one that is.
+INSTEAD = {
+    # minigrad
+    "amp": "there is no mixed precision: leave autocast and GradScaler out",
+    "autocast": "there is no mixed precision: leave it out",
+    "GradScaler": "there is no mixed precision: call loss.backward() and optimizer.step()",
+    "bfloat16": "numpy has no such dtype: use float32, or float16 to save memory",
+    "compile": "kernels are compiled as they are: use the model itself",
+    "jit": "there is no tracing: use the model itself",
+    "hub": "there are no models to download: load weights with minigrad.load",
+    "multiprocessing": "tensors are not shared between processes: use threads, which share memory",
+    "onnx": "there is no export: save model.state_dict() with minigrad.save",
+    "quantization": "there are no quantized tensors: use float32",
+    "ao": "there are no quantized tensors: use float32",
+    "sparse": "there are no sparse tensors: use dense ones",
+    "xpu": "the CPU is the only device there is",
+    "set_default_device": "the CPU is the only device there is: leave it out",
+    "set_default_tensor_type": "the default is FloatTensor: leave it out, or pass dtype=",
+    "set_float32_matmul_precision": "products are in full float32: leave it out",
+    "use_deterministic_algorithms": "all results are reproducible: leave it out",
+    "Generator": "there is one generator: use minigrad.manual_seed, get_rng_state, set_rng_state",
+    "Size": "a shape is a tuple: use tuple",
+    "utils": "torch.utils.data is minigrad.data, and nn.utils is minigrad.nn.utils",
+    # minigrad.nn and its functions
+    "SyncBatchNorm": "there is one process: use nn.BatchNorm2d",
+    "parallel": "there is one process: use the model itself, or nn.DataParallel",
+    "Conv3d": "there are no 3-d convolutions: use nn.Conv2d",
+    "conv3d": "there are no 3-d convolutions: use F.conv2d",
+    # minigrad.optim and its schedules
+    "LBFGS": "optimizers here use first derivatives only: use optim.SGD or optim.Adam",
+    "SparseAdam": "there are no sparse tensors: use optim.Adam",
+    "CyclicLR": "use lr_scheduler.LambdaLR with the cycle as its function",
+}
+
+
+def no_name(module: str, name: str, known: Iterable[str]) -> AttributeError:
+    """The error of a module that is asked for a name that it does not have."""
+    instead = INSTEAD.get(name)
+    more = f": {instead}" if instead else ""
+    return no_attribute(f"module {module!r}", name, lambda: () if instead else known, more)
+
+
 def suggest_names(*modules: str) -> None:
     """Let these modules, asked for a name that they do not have, answer with the near one."""
     for module in modules:
@@ -104,4 +146,4 @@ def suggest_names(*modules: str) -> None:
 
 
 def _no_name(module: str, namespace: dict[str, Any], name: str) -> NoReturn:
-    raise no_attribute(f"module {module!r}", name, lambda: namespace.get("__all__", namespace))
+    raise no_name(module, name, namespace.get("__all__", namespace))

@@ -3,6 +3,8 @@
 A file is a zip archive: `manifest.json` describes the structure, and every tensor and array is one
 .npy member (numpy.load opens it, too). There is no pickle in it, so loading a file from a stranger
 cannot run code, and members are stored uncompressed, so a small file cannot fill the memory.
+
+Paths that end in .npz or .safetensors are written and read by exchange.py, in those formats.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ import io
 import math
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from minigrad import exchange
 from minigrad.dtypes import CATEGORY
 from minigrad.files import replacing
 from minigrad.incoming import as_array
@@ -39,7 +43,9 @@ def save(obj: Any, f: File) -> None:
         obj: what to save. Kept: dtype, shape, requires_grad, the kinds of containers, keys that are
             numbers or tuples.
         f: a path, or a file opened for writing bytes. A file at that path is replaced only once all
-            has been written, so an interrupted save loses nothing; it keeps its mode.
+            has been written, so an interrupted save loses nothing; it keeps its mode. A path that
+            ends in .npz (for numpy) or .safetensors takes tensors by name: a state dict, say, of
+            which it keeps names, dtypes and shapes.
 
     Raises:
         TypeError: something of another kind; the message says where. Nothing is written then.
@@ -47,21 +53,15 @@ def save(obj: Any, f: File) -> None:
         RuntimeError: a tensor that was computed with gradients: detach() it.
         OSError: the file cannot be written; what was there is as it was.
     """
-    import json
-
-    arrays: list[Array] = []
-    try:
-        content = _encode(obj, "the object", arrays, set())
-        manifest = json.dumps({"format": FORMAT, "version": VERSION, "content": content})
-    except RecursionError:
-        raise ValueError("save: the object is nested too deeply") from None
-    # zipfile does not bear an interrupt everywhere; _write says where it may come.
+    suffix = exchange.suffix_of(f)
+    write = _writer(obj) if suffix is None else exchange.writer(suffix, obj)
+    # zipfile does not bear an interrupt everywhere; `write` says where it may come.
     with deferred(insistent=True) as interrupt:
         if isinstance(f, str | os.PathLike):
             with replacing(os.fspath(f), "save") as file:
-                _write(file, manifest, arrays, interrupt)
+                write(file, interrupt.check)
         elif hasattr(f, "write"):
-            _write(f, manifest, arrays, interrupt)
+            write(f, interrupt.check)
         else:
             raise TypeError(f"save: expected a path or a file, got {type(f).__name__}")
 
@@ -70,11 +70,12 @@ def load(f: File) -> Any:
     """Read what `save` wrote.
 
     Args:
-        f: a path, or a file opened for reading bytes.
+        f: a path, or a file opened for reading bytes. A path that ends in .npz or .safetensors
+            gives a dict of tensors, whichever program wrote it.
 
     Raises:
         ValueError: the file is truncated or corrupt, was not written by `save`, or by a newer
-            version of it.
+            version of it; it was written by PyTorch, and the message says how to convert it.
         FileNotFoundError: there is no such file.
     """
     from zipfile import BadZipFile, ZipFile
@@ -82,6 +83,9 @@ def load(f: File) -> Any:
     name = os.fspath(f) if isinstance(f, str | os.PathLike) else getattr(f, "name", "the file")
     if not isinstance(f, str | os.PathLike) and not hasattr(f, "read"):
         raise TypeError(f"load: expected a path or a file, got {type(f).__name__}")
+    suffix = exchange.suffix_of(f)
+    if suffix is not None and not (suffix == ".npz" and _is_own(f)):
+        return exchange.read(suffix, name)
     try:
         with ZipFile(f) as archive:
             return _read(archive)
@@ -89,7 +93,11 @@ def load(f: File) -> Any:
         raise
     except _NewerError as error:
         raise ValueError(f"load: {name} {error}") from None
+    except _PyTorchsError:
+        raise ValueError(exchange.conversion(str(name))) from None
     except (BadZipFile, _CorruptError) as error:
+        if _begins_like_pytorchs(f):
+            raise ValueError(exchange.conversion(str(name))) from None
         raise ValueError(
             f"load: {name} is truncated, corrupt or was not written by save ({error})"
         ) from None
@@ -105,9 +113,44 @@ class _NewerError(Exception):
     pass
 
 
+class _PyTorchsError(Exception):
+    pass
+
+
+def _is_own(f: Any) -> bool:
+    """Whether the archive is of our own format, which was once written under .npz, too."""
+    from zipfile import BadZipFile, ZipFile
+
+    try:
+        with ZipFile(f) as archive:
+            return MANIFEST in archive.namelist()
+    except BadZipFile:
+        return False
+
+
+def _begins_like_pytorchs(f: Any) -> bool:
+    if not isinstance(f, str | os.PathLike):
+        return False
+    with open(f, "rb") as file:
+        return file.read(len(exchange.PICKLED)) == exchange.PICKLED
+
+
 # ---------------------------------------------------------------------------- writing
 # JSON's own null, booleans, strings, integers and finite floats stand for themselves; everything
 # else is an object with one key, its kind.
+
+
+def _writer(obj: Any) -> Callable[[Any, Callable[[], None]], None]:
+    """What writes `obj` to a file; it is encoded before anything is written."""
+    import json
+
+    arrays: list[Array] = []
+    try:
+        content = _encode(obj, "the object", arrays, set())
+        manifest = json.dumps({"format": FORMAT, "version": VERSION, "content": content})
+    except RecursionError:
+        raise ValueError("save: the object is nested too deeply") from None
+    return lambda file, check: _write(file, manifest, arrays, check)
 
 
 def _encode(obj: Any, where: str, arrays: list[Array], inside: set[int]) -> Any:
@@ -156,26 +199,13 @@ def _member(array: Array, where: str, arrays: list[Array]) -> str:
     return f"{len(arrays) - 1}.npy"
 
 
-def _write(file: Any, manifest: str, arrays: list[Array], interrupt: deferred) -> None:
+def _write(file: Any, manifest: str, arrays: list[Array], check: Callable[[], None]) -> None:
     from zipfile import ZIP_STORED, ZipFile
 
     with ZipFile(file, "w", ZIP_STORED) as archive:
         archive.writestr(MANIFEST, manifest)
         for i, array in enumerate(arrays):
-            with archive.open(f"{i}.npy", "w", force_zip64=True) as member:
-                pieces: Any = _Pieces(member, interrupt)
-                np.lib.format.write_array(pieces, np.asanyarray(array), allow_pickle=False)
-
-
-class _Pieces:
-    """A file that may be interrupted before each piece that is written to it (16 MiB at most)."""
-
-    def __init__(self, member: Any, interrupt: deferred) -> None:
-        self._member, self._interrupt = member, interrupt
-
-    def write(self, piece: bytes) -> int:
-        self._interrupt.check()
-        return int(self._member.write(piece))
+            exchange.write_member(archive, f"{i}.npy", array, check)
 
 
 # ---------------------------------------------------------------------------- reading
@@ -186,6 +216,8 @@ def _read(archive: ZipFile) -> Any:
 
     members = {info.filename: info for info in archive.infolist()}
     if MANIFEST not in members:
+        if any(name.rpartition("/")[2] == "data.pkl" for name in members):
+            raise _PyTorchsError
         raise _CorruptError(f"no {MANIFEST} in it")
     try:
         manifest = json.loads(_bytes(archive, members.pop(MANIFEST)))

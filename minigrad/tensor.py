@@ -18,6 +18,7 @@ from minigrad.dtypes import PYTHON_DTYPE, float32
 from minigrad.hooks import RemovableHandle
 from minigrad.incoming import Holder, as_array, made
 from minigrad.names import no_attribute
+from minigrad.printing import text_of
 from minigrad.tape import Array, Leaf, Node
 from minigrad.views import Window
 
@@ -47,7 +48,6 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
     """
 
     __slots__ = ("__weakref__", "array", "base", "leaf", "node", "seen")
-    __array_ufunc__ = None  # `ndarray + Tensor` asks Tensor.__radd__ instead of looping over it
 
     array: Array
     node: Node | None  # None: no gradient is wanted here
@@ -173,7 +173,7 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
         return self.array.__dlpack_device__()
 
     def __repr__(self) -> str:
-        text = np.array2string(self.array, separator=", ", prefix="tensor(", precision=4)
+        text = text_of(self.array, "tensor(")
         if self.dtype not in PYTHON_DTYPE.values() or (
             not self.array.size and self.dtype != float32
         ):

@@ -24,6 +24,7 @@ ROOMS = {
     "kernels": "",  # arrays in, arrays out
     "changes": "closures",
     "closures": "",
+    "accelerators": "device",
     "device": "",
     "dtypes": "",
     "files": "",
@@ -35,8 +36,9 @@ ROOMS = {
     "tables": "",
     "checks": "device dtypes",
     "incoming": "checks dtypes",
+    "printing": "checks",
     "tape": "changes closures",
-    "tensor": "changes checks dtypes hooks incoming modes names tape views",
+    "tensor": "changes checks dtypes hooks incoming modes names printing tape views",
     "recording": "changes checks closures dtypes incoming modes tape tensor views",
     "ops": "changes checks device dtypes incoming interrupts kernels modes names recording tape "
     "tensor views",
@@ -45,12 +47,13 @@ ROOMS = {
     "optim": "changes checks dtypes incoming interrupts kernels modes tape tensor",
     "data": "checks dtypes incoming ops tape tensor",
     "utils": "data",
-    "serialization": "checks dtypes files incoming interrupts tape tensor",
-    "nn": "changes checks dtypes hooks incoming interrupts kernels modes names ops recording "
-    "tables tape tensor",
     "derivatives": "autograd changes checks kernels modes ops tape tensor",
     "jacobians": "autograd derivatives modes ops tape tensor",
     "func": "checks derivatives jacobians nn tensor",
+    "exchange": "dtypes incoming tape tensor",
+    "serialization": "checks dtypes exchange files incoming interrupts tape tensor",
+    "nn": "changes checks device dtypes hooks incoming interrupts kernels modes names ops "
+    "recording tables tape tensor",
     "analysis": "autograd changes checks func hooks modes nn ops tape tensor",
     "config": "kernels nn ops optim",
     "visual": "changes closures files modes nn recording tables tape tensor",

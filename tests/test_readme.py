@@ -25,7 +25,7 @@ def blocks(readme: Path) -> list[tuple[str, int, str]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("readme", READMES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_every_block_runs(
-    readme: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    readme: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One after the other, as a reader would type them into one session."""
     monkeypatch.chdir(tmp_path)

@@ -25,7 +25,14 @@ from minigrad.nn.activation import (
 )
 from minigrad.nn.attention import MultiheadAttention
 from minigrad.nn.cells import GRUCell, LSTMCell, RNNCell
-from minigrad.nn.container import Identity, ModuleDict, ModuleList, Residual, Sequential
+from minigrad.nn.container import (
+    DataParallel,
+    Identity,
+    ModuleDict,
+    ModuleList,
+    Residual,
+    Sequential,
+)
 from minigrad.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose2d
 from minigrad.nn.lazy import LazyBatchNorm2d, LazyConv2d, LazyLinear
 from minigrad.nn.linear import Dropout, Dropout1d, Dropout2d, Dropout3d, Embedding, Linear
@@ -97,21 +104,23 @@ from minigrad.nn.transformer import (
 )
 
 __all__ = [
-    "CELU", "ELU", "GELU", "GRU", "LSTM", "RNN", "SELU", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d",
-    "AdaptiveAvgPool3d", "AdaptiveMaxPool2d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BCELoss",
-    "BCEWithLogitsLoss", "BatchInstanceNorm2d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d",
-    "BatchRenorm1d", "BatchRenorm2d", "CircularPad1d", "CircularPad2d", "ConstantPad1d",
-    "ConstantPad2d", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "CrossEntropyLoss",
-    "DecorrelatedBatchNorm1d", "DecorrelatedBatchNorm2d", "Dropout", "Dropout1d", "Dropout2d",
-    "Dropout3d", "Embedding", "Flatten", "Fold", "GRUCell", "GroupNorm", "Hardsigmoid", "Hardswish",
-    "Hardtanh", "HuberLoss", "Identity", "InstanceNorm1d", "InstanceNorm2d", "KLDivLoss", "L1Loss",
-    "LSTMCell", "LayerNorm", "LazyBatchNorm2d", "LazyConv2d", "LazyLinear", "LeakyReLU", "Linear",
-    "LocalResponseNorm", "LogSigmoid", "LogSoftmax", "LpBatchNorm1d", "LpBatchNorm2d", "MSELoss",
-    "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "ModuleDict", "ModuleList",
-    "MultiheadAttention", "NLLLoss", "NoiseInjection", "PReLU", "Parameter", "PixelShuffle",
-    "PixelUnshuffle", "RMSNorm", "RNNCell", "ReLU", "ReLU6", "ReflectionPad1d", "ReflectionPad2d",
-    "ReplicationPad1d", "ReplicationPad2d", "Residual", "Sequential", "SiLU", "Sigmoid",
-    "SmoothL1Loss", "Softmax", "Softplus", "Softsign", "Tanh", "Transformer", "TransformerDecoder",
-    "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer", "Unflatten",
-    "Unfold", "Upsample", "ZeroPad1d", "ZeroPad2d", "functional", "init", "utils",
+    "CELU", "ELU", "GELU", "GRU", "LSTM", "RNN", "SELU", "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool2d", "AvgPool1d", "AvgPool2d",
+    "AvgPool3d", "BCELoss", "BCEWithLogitsLoss", "BatchInstanceNorm2d", "BatchNorm1d",
+    "BatchNorm2d", "BatchNorm3d", "BatchRenorm1d", "BatchRenorm2d", "CircularPad1d",
+    "CircularPad2d", "ConstantPad1d", "ConstantPad2d", "Conv1d", "Conv2d", "Conv3d",
+    "ConvTranspose2d", "CrossEntropyLoss", "DataParallel", "DecorrelatedBatchNorm1d",
+    "DecorrelatedBatchNorm2d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Embedding",
+    "Flatten", "Fold", "GRUCell", "GroupNorm", "Hardsigmoid", "Hardswish", "Hardtanh",
+    "HuberLoss", "Identity", "InstanceNorm1d", "InstanceNorm2d", "KLDivLoss", "L1Loss",
+    "LSTMCell", "LayerNorm", "LazyBatchNorm2d", "LazyConv2d", "LazyLinear", "LeakyReLU",
+    "Linear", "LocalResponseNorm", "LogSigmoid", "LogSoftmax", "LpBatchNorm1d", "LpBatchNorm2d",
+    "MSELoss", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "ModuleDict",
+    "ModuleList", "MultiheadAttention", "NLLLoss", "NoiseInjection", "PReLU", "Parameter",
+    "PixelShuffle", "PixelUnshuffle", "RMSNorm", "RNNCell", "ReLU", "ReLU6", "ReflectionPad1d",
+    "ReflectionPad2d", "ReplicationPad1d", "ReplicationPad2d", "Residual", "Sequential", "SiLU",
+    "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Softsign", "Tanh", "Transformer",
+    "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder",
+    "TransformerEncoderLayer", "Unflatten", "Unfold", "Upsample", "ZeroPad1d", "ZeroPad2d",
+    "functional", "init", "utils",
 ]  # fmt: skip

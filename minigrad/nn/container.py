@@ -245,6 +245,28 @@ class Identity(Module):
         return input
 
 
+class DataParallel(Module):
+    """The module itself, as `.module`: on the CPU there is nothing to spread a batch over.
+
+    Args:
+        module: what is called.
+        device_ids, output_device, dim: accepted, and not used, as in PyTorch without accelerators.
+    """
+
+    def __init__(
+        self, module: Module, device_ids: Any = None, output_device: Any = None, dim: int = 0
+    ) -> None:
+        super().__init__()
+        if not isinstance(module, Module):
+            raise TypeError(f"DataParallel: expected a Module, got {described(module)}")
+        self.module = module
+        self.device_ids: list[int] = []
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        """What the module returns."""
+        return self.module(*inputs, **kwargs)
+
+
 class Residual(Module):
     """x + f(x), with f the given modules in sequence (He et al. 2016, equation 1).
 

@@ -24,6 +24,7 @@ from minigrad.ops.activations import (
 )
 from minigrad.ops.attention import scaled_dot_product_attention
 from minigrad.ops.conv import conv1d, conv2d, conv_transpose2d
+from minigrad.ops.distances import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from minigrad.ops.folding import fold, pixel_shuffle, pixel_unshuffle, unfold
 from minigrad.ops.indexing import embedding, one_hot
 from minigrad.ops.joining import pad
@@ -32,12 +33,8 @@ from minigrad.ops.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
-    huber_loss,
     kl_div,
-    l1_loss,
-    mse_loss,
     nll_loss,
-    smooth_l1_loss,
 )
 from minigrad.ops.norm import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from minigrad.ops.pooling import (

@@ -5,22 +5,36 @@ from __future__ import annotations
 from minigrad.checks import number, one_of, probability
 from minigrad.nn import functional as F
 from minigrad.nn.module import Module
+from minigrad.ops.reducing import reduction_of
 from minigrad.tensor import Tensor
 
 
 class _Loss(Module):
     reductions: tuple[str, ...] = ("mean", "sum", "none")
 
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
         super().__init__()
-        self.reduction = one_of(type(self).__name__, "reduction", reduction, self.reductions)
+        name = type(self).__name__
+        reduction = reduction_of(name, size_average, reduce, reduction)
+        self.reduction = one_of(name, "reduction", reduction, self.reductions)
 
 
 class _WeightedLoss(_Loss):
     """A loss whose weight is a buffer, so that `to(dtype)` and the state dict include it."""
 
-    def __init__(self, weight: Tensor | None, reduction: str) -> None:
-        super().__init__(reduction)
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.weight: Tensor | None
         self.register_buffer("weight", weight)
 
@@ -40,12 +54,13 @@ class CrossEntropyLoss(_WeightedLoss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        *,
+        size_average: bool | None = None,
         ignore_index: int = -100,
+        reduce: bool | None = None,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(weight, reduction)
+        super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
         self.label_smoothing = probability("CrossEntropyLoss", "label_smoothing", label_smoothing)
 
@@ -67,9 +82,14 @@ class NLLLoss(_WeightedLoss):
     """
 
     def __init__(
-        self, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean"
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        ignore_index: int = -100,
+        reduce: bool | None = None,
+        reduction: str = "mean",
     ) -> None:
-        super().__init__(weight, reduction)
+        super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -98,8 +118,14 @@ class L1Loss(_Loss):
 class SmoothL1Loss(_Loss):
     """½d²/beta where |d| < beta, |d| - ½beta elsewhere, with d = x - target (Girshick 2015)."""
 
-    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
-        super().__init__(reduction)
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.beta = number("SmoothL1Loss", "beta", beta, at_least=0)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -111,7 +137,7 @@ class HuberLoss(_Loss):
     """½d² where |d| < delta, delta·(|d| - ½delta) elsewhere, with d = x - target (Huber 1964)."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.delta = number("HuberLoss", "delta", delta, above=0)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -126,9 +152,6 @@ class BCELoss(_WeightedLoss):
         weight: scales each element's loss; broadcast to the shape of x.
         reduction: "mean", "sum" or "none".
     """
-
-    def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
-        super().__init__(weight, reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """See `functional.binary_cross_entropy`."""
@@ -147,11 +170,12 @@ class BCEWithLogitsLoss(_WeightedLoss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        *,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
         pos_weight: Tensor | None = None,
     ) -> None:
-        super().__init__(weight, reduction)
+        super().__init__(weight, size_average, reduce, reduction)
         self.pos_weight: Tensor | None
         self.register_buffer("pos_weight", pos_weight)
 
@@ -173,8 +197,14 @@ class KLDivLoss(_Loss):
 
     reductions = ("mean", "batchmean", "sum", "none")
 
-    def __init__(self, reduction: str = "mean", *, log_target: bool = False) -> None:
-        super().__init__(reduction)
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        log_target: bool = False,
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.log_target = log_target
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

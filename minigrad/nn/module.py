@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from minigrad import modes
+from minigrad.device import only_cpu, only_threads
 from minigrad.hooks import RemovableHandle
 from minigrad.names import no_attribute
 from minigrad.nn import state
@@ -367,6 +368,14 @@ class Module:
     def cpu(self) -> Self:
         """The module itself: the CPU is the only device."""
         return self
+
+    def cuda(self, device: Any = None) -> Self:
+        """Refused: the CPU is the only device there is."""
+        raise only_cpu("cuda")
+
+    def share_memory(self) -> Self:
+        """Refused: memory is shared between threads, not between processes."""
+        raise only_threads("share_memory")
 
     # Its text.
 

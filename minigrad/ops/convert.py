@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.device import check_device
+from minigrad.device import check_device, only_cpu, only_threads
 from minigrad.device import device as device_type
 from minigrad.dtypes import native
 from minigrad.ops.shape import clone
@@ -81,6 +81,21 @@ def int(x: Tensor) -> Tensor:
     return to(x, np.int32)
 
 
+def short(x: Tensor) -> Tensor:
+    """As int16."""
+    return to(x, np.int16)
+
+
+def char(x: Tensor) -> Tensor:
+    """As int8."""
+    return to(x, np.int8)
+
+
+def byte(x: Tensor) -> Tensor:
+    """As uint8."""
+    return to(x, np.uint8)
+
+
 def bool(x: Tensor) -> Tensor:
     """As bool: is not zero."""
     return to(x, np.bool_)
@@ -91,6 +106,16 @@ def type_as(x: Tensor, other: Tensor) -> Tensor:
     return to(x, other.dtype)
 
 
-def cpu(x: Tensor) -> Tensor:
+def cpu(x: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor itself."""
     return x
+
+
+def share_memory_(x: Tensor) -> Tensor:
+    """Refused: memory is shared between threads, not between processes."""
+    raise only_threads("share_memory_")
+
+
+def cuda(x: Tensor, device: Any = None, non_blocking: builtins.bool = False) -> Tensor:
+    """Refused: the CPU is the only device there is."""
+    raise only_cpu("cuda")

@@ -226,6 +226,15 @@ def new_ones(
     return ones(*sizes, size=size, dtype=kind, device=device, requires_grad=requires_grad)
 
 
+def new_empty(
+    x: Tensor, *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`empty` in the dtype of x."""
+    kind = x.dtype if dtype is None else dtype
+    return empty(*sizes, size=size, dtype=kind, device=device, requires_grad=requires_grad)
+
+
 def new_full(
     x: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,

@@ -1,5 +1,4 @@
-"""Losses. `reduction` is "mean", "sum" or "none". Targets that would broadcast are refused: a
-prediction (N, 1) against a target (N,) would silently compare all pairs."""
+"""Losses of probabilities and scores. Those of distances stand in distances.py."""
 
 from __future__ import annotations
 
@@ -9,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
-from minigrad.checks import integer, number, one_of, probability
+from minigrad.checks import integer, probability
 from minigrad.incoming import as_array
 from minigrad.ops.activations import log_softmax
 from minigrad.ops.arithmetic import mul, quiet, where
 from minigrad.ops.large import large_loss
 from minigrad.ops.linear import matrices
-from minigrad.ops.reductions import mean
+from minigrad.ops.reducing import check_reduction, old_arguments, reduced, same_shape
 from minigrad.ops.reductions import sum as total
 from minigrad.recording import (
     check_broadcast,
@@ -29,129 +28,16 @@ from minigrad.recording import (
 from minigrad.tensor import Tensor, wrap
 
 
-def _reduced(loss: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return loss
-    return mean(loss) if reduction == "mean" else total(loss)
-
-
-def _check_reduction(name: str, reduction: str) -> None:
-    one_of(name, "reduction", reduction, ("mean", "sum", "none"))
-
-
-def _same_shape(name: str, x: Any, target: Any, reduction: str) -> None:
-    _check_reduction(name, reduction)
-    found, expected = as_array(target).shape, as_array(x).shape
-    if found != expected:
-        hint = ""
-        if as_array(target).size == as_array(x).size:
-            hint = f": use target.reshape({', '.join(map(str, expected))})"
-        raise ValueError(f"{name}: target of shape {found}, expected the input's {expected}{hint}")
-
-
-def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Tensor:
-    """(x - target)²; with a weight for each element the mean is over the weights."""
-    # dL/dx = g·2·(x - t)/(n for the mean)
-    _same_shape("mse_loss", input, target, reduction)
-    if weight is not None:
-        each = mse_loss(input, target, reduction="none")
-        return _weighted_mean("mse_loss", each, weight, reduction)
-    a, t = operand_arrays("mse_loss", input, target)
-    if (large := large_loss("mse_loss", input, target, a, t, reduction)) is not None:
-        return large
-    d = a - t
-    return _of_difference("mse_loss", input, target, d * d, lambda: 2 * d, reduction)
-
-
-def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Tensor:
-    """|x - target|; with a weight for each element the mean is over the weights."""
-    # dL/dx = g·sign(x - t)/(n for the mean)
-    _same_shape("l1_loss", input, target, reduction)
-    if weight is not None:
-        each = l1_loss(input, target, reduction="none")
-        return _weighted_mean("l1_loss", each, weight, reduction)
-    a, t = operand_arrays("l1_loss", input, target)
-    if (large := large_loss("l1_loss", input, target, a, t, reduction)) is not None:
-        return large
-    d = a - t
-    sign = np.sign(d.real).astype(a.dtype)
-    slope = np.where(np.isnan(sign), 0, sign).astype(a.dtype)  # as that of abs
-    return _of_difference("l1_loss", input, target, d * sign, lambda: slope, reduction)
-
-
-def _weighted_mean(name: str, each: Tensor, weight: Any, reduction: str) -> Tensor:
-    _check_weight(name, each, weight)
-    if reduction == "mean":
-        return total(mul(each, weight)) / total(weight)
-    return _reduced(mul(each, weight), reduction)
-
-
-def _check_weight(name: str, each: Tensor, weight: Any) -> None:
-    if as_array(weight).shape != each.shape:
-        raise ValueError(
-            f"{name}: weight of shape {as_array(weight).shape}, expected the input's {each.shape}"
-        )
-
-
-def _of_difference(name: str, x: Any, target: Any, loss: Any, slope: Any, reduction: str) -> Tensor:
-    """A loss of x - target with its derivative: reduced and recorded in one node."""
-    floating_operand(name, wrap(loss))
-    if reduction == "none":
-        s = slope()
-        return record_each(name, loss, (x, lambda g: g * s), (target, lambda g: -g * s))
-    n = loss.size if reduction == "mean" else 1
-    acc = np.result_type(loss.dtype, np.float64)
-    with np.errstate(all="ignore"):
-        out = np.asarray(loss.sum(dtype=acc) / np.float64(n)).astype(loss.dtype)
-        s = slope() / n if n != 1 else slope()
-    return record_each(name, out, (x, lambda g: g * s), (target, lambda g: -g * s))
-
-
-def smooth_l1_loss(
-    input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0
-) -> Tensor:
-    """½d²/beta where |d| < beta, |d| - ½beta elsewhere (d = x - target)."""
-    beta = number("smooth_l1_loss", "beta", beta, at_least=0)
-    if beta == 0:
-        return l1_loss(input, target, reduction=reduction)
-    return _huber("smooth_l1_loss", input, target, reduction, beta, 1 / beta)
-
-
-def huber_loss(
-    input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
-) -> Tensor:
-    """½d² where |d| < delta, delta·(|d| - ½delta) elsewhere (d = x - target); `weight` scales each
-    element, and the mean stays over all."""
-    delta = number("huber_loss", "delta", delta, above=0)
-    if weight is not None:
-        each = _huber("huber_loss", input, target, "none", delta, 1.0)
-        _check_weight("huber_loss", each, weight)
-        return _reduced(mul(each, weight), reduction)
-    return _huber("huber_loss", input, target, reduction, delta, 1.0)
-
-
-def _huber(name: str, x: Any, target: Any, reduction: str, delta: float, scale: float) -> Tensor:
-    # dL/dx = g·scale·(d where |d| < delta, else delta·sign d)
-    _same_shape(name, x, target, reduction)
-    a, t = operand_arrays(name, x, target)
-    if (large := large_loss("huber", x, target, a, t, reduction, delta, scale)) is not None:
-        return large
-    d = a - t
-    sign = np.sign(d.real)
-    inside = np.abs(d.real) < delta
-    loss = np.where(inside, 0.5 * d * d, delta * (d * sign - 0.5 * delta)) * scale
-    slope = (np.where(inside, d, delta * sign) * scale).astype(a.dtype)
-    return _of_difference(name, x, target, loss.astype(a.dtype), lambda: slope, reduction)
-
-
+@old_arguments
 def binary_cross_entropy(
-    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean"
-) -> Tensor:
+    input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
     """-(t·log x + (1-t)·log(1-x)) for probabilities x; logarithms are limited to -100."""
     # dL/dx = g·(x - t)/(x·(1 - x)), the denominator at least 1e-12
     # dL/dt = g·(log(1-x) - log x)
     name = "binary_cross_entropy"
-    _same_shape(name, input, target, reduction)
+    same_shape(name, input, target, reduction)
     matrices(name, wrap(floating_operand(name, input)), target, names=("input", "target"))
     p, t = operand_arrays(name, input, target)
     logits = f": use {name}_with_logits for raw scores"
@@ -179,18 +65,20 @@ def binary_cross_entropy(
         (input, lambda g: g * (p - t) / denominator),
         (target, lambda g: g * (log_q - log_p)),
     )
-    return _reduced(out if weight is None else mul(out, weight), reduction)
+    return reduced(out if weight is None else mul(out, weight), reduction)
 
 
+@old_arguments
 @quiet
 def binary_cross_entropy_with_logits(
-    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
-) -> Tensor:
+    input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean", pos_weight: Any = None,
+) -> Tensor:  # fmt: skip
     """binary_cross_entropy of sigmoid(x), computed without leaving the logarithm."""
     # l = (1-t)·x + k·log(1 + e^-x), k = 1 + (pos_weight - 1)·t
     # dL/dx = g·(1 - t - k·σ(-x))        dL/dt = g·(-x + (pos_weight - 1)·log(1 + e^-x))
     name = "binary_cross_entropy_with_logits"
-    _same_shape(name, input, target, reduction)
+    same_shape(name, input, target, reduction)
     a, t = operand_arrays(name, wrap(floating_operand(name, input)), target)
     floating_operand(f"{name}: target", target)
     large = None
@@ -222,16 +110,20 @@ def binary_cross_entropy_with_logits(
             name, out, (input, lambda g: g / n * slope), (target, lambda g: g / n * along)
         )
     rows = record_each(name, loss, (input, lambda g: g * slope), (target, lambda g: g * along))
-    return _reduced(mul(rows, weight), reduction)
+    return reduced(mul(rows, weight), reduction)
 
 
-def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Tensor:
+@old_arguments
+def kl_div(
+    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", log_target: bool = False,
+) -> Tensor:  # fmt: skip
     """target·(log target - x), x being log-probabilities; "batchmean" divides by the batch size."""
     # dL/dx = -g·t        dL/dt = g·(log t + 1 - x)
     name = "kl_div"
     if reduction != "batchmean":
-        _check_reduction(name, reduction)
-    _same_shape(name, input, target, "mean")
+        check_reduction(name, reduction)
+    same_shape(name, input, target, "mean")
     a, t = operand_arrays(name, input, target)
     floating_operand(name, input)
     floating_operand(f"{name}: target", target)
@@ -248,18 +140,19 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
             out = record_each(name, loss, (input, lambda g: -g * t), (target, lambda g: g * slope))
     if reduction == "batchmean":
         return total(out) / max(a.shape[0] if a.ndim else 1, 1)
-    return _reduced(out, reduction)
+    return reduced(out, reduction)
 
 
+@old_arguments
 def nll_loss(
-    input: Tensor, target: Any, weight: Any = None, *, ignore_index: int = -100,
-    reduction: str = "mean",
+    input: Tensor, target: Any, weight: Any = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """-weight[t]·x[t] for log-probabilities x (N, C, …) or (C,) and classes t (N, …); the mean is
     over the weights."""
     # dL/dx[t] = -g·weight[t]
     name = "nll_loss"
-    _check_reduction(name, reduction)
+    check_reduction(name, reduction)
     a, t, w = _classes(name, input, target, weight, ignore_index)
     axis = 1 if a.ndim > 1 else 0
     known = t != ignore_index
@@ -316,9 +209,11 @@ def _classes(
     return a, t, np.where(known, v[np.where(known, t, 0)], 0).astype(a.real.dtype)
 
 
+@old_arguments
 def cross_entropy(
-    input: Tensor, target: Any, weight: Any = None, *, ignore_index: int = -100,
-    reduction: str = "mean", label_smoothing: float = 0.0,
+    input: Tensor, target: Any, weight: Any = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """-log softmax(x)[target] for scores x (N, C, …) or (C,).
 
@@ -326,7 +221,7 @@ def cross_entropy(
     and the mean is over the weights; `label_smoothing` mixes in the uniform distribution.
     """
     name = "cross_entropy"
-    _check_reduction(name, reduction)
+    check_reduction(name, reduction)
     label_smoothing = probability(name, "label_smoothing", label_smoothing)
     require(name, input=input)
     t = as_array(target)
@@ -388,4 +283,4 @@ def _soft_cross_entropy(
     loss = -total(scores * t, axis)
     if reduction == "mean":
         return total(loss) / max(math.prod(x.shape) // max(classes, 1), 1)
-    return _reduced(loss, reduction)
+    return reduced(loss, reduction)

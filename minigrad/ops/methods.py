@@ -6,6 +6,7 @@ inherits it, so they know every method by the op itself: its arguments, its docs
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 # Under other names, since in a class the name of a method hides a module: shape, random, any.
@@ -27,6 +28,7 @@ from minigrad.ops import reductions as _reductions
 from minigrad.ops import rounding as _rounding
 from minigrad.ops import search as _search
 from minigrad.ops import shape as _shape
+from minigrad.ops import types as _types
 from minigrad.ops.operators import Operators
 from minigrad.tensor import Tensor
 
@@ -39,7 +41,9 @@ class Methods(Operators):
     # ops/properties.py
     dim = _properties.dim
     size = _properties.size
+    ndimension = _properties.dim
     numel = _properties.numel
+    nelement = _properties.numel
     element_size = _properties.element_size
     is_contiguous = _properties.is_contiguous
     is_floating_point = _properties.is_floating_point
@@ -183,9 +187,17 @@ class Methods(Operators):
     half = _convert.half
     long = _convert.long
     int = _convert.int
+    short = _convert.short
+    char = _convert.char
+    byte = _convert.byte
     bool = _convert.bool
     type_as = _convert.type_as
     cpu = _convert.cpu
+    cuda = _convert.cuda
+    share_memory_ = _convert.share_memory_
+
+    # ops/types.py
+    type = _types.type
 
     # ops/linear.py
     matmul = _linear.matmul
@@ -267,6 +279,7 @@ class Methods(Operators):
     new_tensor = _create.new_tensor
     new_zeros = _create.new_zeros
     new_ones = _create.new_ones
+    new_empty = _create.new_empty
     new_full = _create.new_full
 
     # ops/random.py
@@ -302,3 +315,13 @@ class Methods(Operators):
     def device(self) -> _device:
         """The CPU."""
         return _device()
+
+    @property
+    def is_cuda(self) -> builtins.bool:
+        """False."""
+        return False
+
+    @property
+    def is_cpu(self) -> builtins.bool:
+        """True."""
+        return True

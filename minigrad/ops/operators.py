@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.ops import arithmetic, compare, elementary, indexing, inplace, linear
+from minigrad.ops import arithmetic, compare, elementary, from_numpy, indexing, inplace, linear
 from minigrad.ops.foreign import operator, reflected
 from minigrad.tensor import Tensor
 
@@ -72,3 +72,7 @@ class Operators:
     __gt__ = operator(compare.gt, ">", "__lt__")
     __ge__ = operator(compare.ge, ">=", "__le__")
     __hash__ = object.__hash__
+
+    # What numpy asks: `array + x` and `np.exp(x)`, and np.mean(x).
+    __array_ufunc__ = from_numpy.array_ufunc
+    __array_function__ = from_numpy.array_function

@@ -115,7 +115,9 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 # How many tensors forward takes, where it is not one.
 INPUTS = {"MultiheadAttention": 3, "Transformer": 2, "TransformerDecoder": 2,
           "TransformerDecoderLayer": 2}  # fmt: skip
-CONTAINERS = ("Module", "ModuleDict", "ModuleList", "Sequential", "Identity", "Residual")
+CONTAINERS = (
+    "DataParallel", "Identity", "Module", "ModuleDict", "ModuleList", "Residual", "Sequential",
+)  # fmt: skip
 LAYERS = [
     name for name in nn.__all__
     if inspect.isclass(kind := getattr(nn, name)) and issubclass(kind, nn.Module)

@@ -228,7 +228,7 @@ def test_dropout_layers_drop_in_training_only() -> None:
         (lambda: nn.Embedding(3, 2, padding_idx=3), "padding_idx must name one of the 3 rows"),
         (lambda: nn.GELU("fast"), "'none' or 'tanh', got 'fast'"),
         (lambda: nn.Hardtanh(1, 0), "expected min_val < max_val"),
-        (lambda: nn.MSELoss("avg"), "reduction must be 'mean', 'sum' or 'none', got 'avg'"),
+        (lambda: nn.MSELoss(reduction="a"), "reduction must be 'mean', 'sum' or 'none', got 'a'"),
         (lambda: nn.CrossEntropyLoss(label_smoothing=2), "label_smoothing must be in"),
         (lambda: nn.HuberLoss(delta=0), "delta must be above 0, got 0"),
     ],

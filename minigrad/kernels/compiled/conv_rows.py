@@ -163,7 +163,8 @@ def products_of_taps(typingctx, sums, g, x, offsets, taps, n):
             row = masked.load(b.gep(g, [q]), some)
             with cgutils.for_range(b, taps) as loop:
                 at, k = b.load(b.gep(offsets, [loop.index])), b.mul(loop.index, constant(v.lanes))
-                product = b.fmul(row, masked.load(b.gep(x, [b.add(q, at)]), some), flags=("contract",))
+                pixels = masked.load(b.gep(x, [b.add(q, at)]), some)
+                product = b.fmul(row, pixels, flags=("contract",))
                 v.store(b.fadd(v.load(sums, k), product, flags=("contract",)), sums, k)
         return context.get_dummy_value()
 

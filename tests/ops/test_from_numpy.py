@@ -1,0 +1,194 @@
+"""numpy's functions of tensors are the ops, and give what numpy gives of the arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import Tensor
+from minigrad.autograd import gradcheck
+from minigrad.ops.from_numpy import FUNCTIONS, UFUNCS
+
+INTEGERS = {u for u in UFUNCS if u.__name__.startswith(("bitwise", "invert"))}
+
+
+def values(ufunc: Any, shape: tuple[int, ...], seed: int) -> Any:
+    rng = np.random.default_rng(seed)
+    if ufunc in INTEGERS:
+        return rng.integers(0, 9, shape)
+    return rng.uniform(0.5, 2, shape)
+
+
+@pytest.mark.parametrize("ufunc", UFUNCS, ids=lambda u: u.__name__)
+def test_a_ufunc(ufunc: Any) -> None:
+    for shapes in (((2, 2), (2, 2)), ((3, 3), (3, 3))):
+        arrays = [values(ufunc, s, i) for i, s in enumerate(shapes[: ufunc.nin])]
+        found = ufunc(*map(mg.from_numpy, arrays))
+        expected = ufunc(*arrays)
+        assert type(found) is Tensor and found.dtype == expected.dtype
+        # some ops have kernels of their own, a rounding or two from numpy's
+        np.testing.assert_allclose(found.array, expected, rtol=1e-14)
+        if ufunc.nin == 2:  # an array on either side is the same op
+            for mixed in (
+                (arrays[0], mg.from_numpy(arrays[1])),
+                (mg.from_numpy(arrays[0]), arrays[1]),
+            ):
+                found = ufunc(*mixed)
+                assert type(found) is Tensor
+                np.testing.assert_allclose(found.array, expected, rtol=1e-14)
+
+
+def test_the_walk_finds_ufuncs() -> None:
+    assert len(UFUNCS) > 40 and len(INTEGERS) == 4
+
+
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "sum": lambda x: np.sum(x, axis=0), "sum all": np.sum, "prod": lambda x: np.prod(x, 1),
+    "sum kept": lambda x: np.sum(x, axis=1, keepdims=True), "mean": lambda x: np.mean(x, (0, 1)),
+    "mean of no axis": np.mean, "max": np.max, "min": lambda x: np.min(x, axis=1),
+    "amax": lambda x: np.amax(x, axis=0), "amin": np.amin, "any": np.any, "all": np.all,
+    "any of": lambda x: np.any(x > 1, axis=0), "all of": lambda x: np.all(x > 1, axis=1),
+    "var": np.var, "var of": lambda x: np.var(x, axis=0, ddof=1), "std": lambda x: np.std(x, 1),
+    "std by correction": lambda x: np.std(x, correction=1), "nonzero": np.count_nonzero,
+    "cumsum": np.cumsum, "cumsum of": lambda x: np.cumsum(x, axis=1), "cumprod": np.cumprod,
+    "argmax": np.argmax, "argmin": lambda x: np.argmin(x, axis=1), "sort": np.sort,
+    "sort of": lambda x: np.sort(x, axis=0), "argsort": np.argsort,
+    "clip": lambda x: np.clip(x, 0.8, 1.2), "clip above": lambda x: np.clip(x, None, 1.2),
+    "clip by names": lambda x: np.clip(x, min=0.7, max=1.0), "round": np.round,
+    "round to": lambda x: np.round(x, 1), "around": lambda x: np.round(x, decimals=2),
+    "where": lambda x: np.where(x > 1, x, 0.5), "indices": lambda x: np.where(x > 1)[1],
+    "isclose": lambda x: np.isclose(x, x + 1e-9), "reshape": lambda x: np.reshape(x, (4, 3)),
+    "ravel": np.ravel, "transpose": np.transpose, "transposed": lambda x: np.transpose(x, (1, 0)),
+    "swapaxes": lambda x: np.swapaxes(x, 0, 1), "moveaxis": lambda x: np.moveaxis(x, 0, -1),
+    "squeeze": lambda x: np.squeeze(x[:1]), "squeeze of": lambda x: np.squeeze(x[:1], axis=0),
+    "expand_dims": lambda x: np.expand_dims(x, 1), "copy": np.copy, "diag": np.diag,
+    "broadcast_to": lambda x: np.broadcast_to(x, (2, 3, 4)), "tril": lambda x: np.tril(x, 1),
+    "triu": np.triu, "concatenate": lambda x: np.concatenate([x, x], axis=1),
+    "concatenate rows": lambda x: np.concatenate((x, x)), "stack": lambda x: np.stack([x, x], 1),
+    "flip": np.flip, "flip of": lambda x: np.flip(x, axis=1), "roll": lambda x: np.roll(x, 2),
+    "roll of": lambda x: np.roll(x, 1, axis=0), "tile": lambda x: np.tile(x, (2, 1)),
+    "tile once": lambda x: np.tile(x, 2), "repeat": lambda x: np.repeat(x, 2),
+    "repeat of": lambda x: np.repeat(x, 2, axis=1), "outer": lambda x: np.outer(x, x),
+    "take_along_axis": lambda x: np.take_along_axis(x, np.array([[0], [2], [1]]), axis=1),
+    "einsum": lambda x: np.einsum("ij,kj->ik", x, x), "zeros_like": np.zeros_like,
+    "ones_like": np.ones_like, "empty_like": lambda x: np.empty_like(x) * 0,
+    "full_like": lambda x: np.full_like(x, 3.0), "shape": np.shape, "ndim": np.ndim,
+    "size": np.size, "allclose": lambda x: np.allclose(x, x), "array_equal":
+    lambda x: np.array_equal(x, x), "median": np.median, "percentile": lambda x:
+    np.percentile(x, 30), "vstack": lambda x: np.vstack([x, x]), "tan": np.tan, "hypot":
+    lambda x: np.hypot(x, 2.0), "add.reduce": np.add.reduce, "modf": lambda x: np.modf(x)[0],
+    "dtype=": lambda x: np.exp(x, dtype=np.float64),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_function(name: str) -> None:
+    x = np.random.default_rng(0).uniform(0.5, 2, (3, 4))
+    found, expected = CALLS[name](mg.from_numpy(x)), CALLS[name](x)
+    if isinstance(found, Tensor):
+        assert found.dtype == np.asarray(expected).dtype
+        found = found.array
+    # sums are taken in other orders; `repeat_interleave` and the like are exact
+    np.testing.assert_allclose(found, expected, rtol=1e-13, strict=not isinstance(found, int))
+
+
+def test_every_function_has_a_call() -> None:
+    called = set()
+    for name, call in CALLS.items():
+        x = Watched(name, called)
+        with pytest.raises(Stop):
+            call(x)
+    assert set(FUNCTIONS) - called == set()
+
+
+class Stop(Exception):
+    """What ends a call once numpy's function is known."""
+
+
+class Watched:
+    """Notes which function is called with it."""
+
+    def __init__(self, name: str, called: set[Any]) -> None:
+        self.called = called
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        self.called.add(function)
+        raise Stop
+
+    def __array_ufunc__(self, *args: Any, **options: Any) -> Any:
+        raise Stop
+
+    def __gt__(self, other: Any) -> Any:
+        return self
+
+    def __add__(self, other: Any) -> Any:
+        return self
+
+    def __getitem__(self, index: Any) -> Any:
+        return self
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.exp(x) * np.sqrt(x) - np.log(x),
+        lambda x: np.mean(np.tanh(x), axis=0) + np.var(x, axis=0),
+        lambda x: np.concatenate([x, np.ones((1, 4)) + x[:1]]) @ np.ones((4, 2)),
+        lambda x: np.cumsum(x) + np.ravel(np.transpose(x)) + np.float64(2) * np.std(x),
+        lambda x: np.where(x > 1, x, np.square(x)) / np.sum(x, axis=1, keepdims=True),
+    ],
+)
+def test_gradients_pass(kernels: str, function: Any) -> None:
+    x = np.random.default_rng(0).uniform(0.5, 2, (3, 4))
+    assert gradcheck(function, Tensor(x, requires_grad=True))
+
+
+def test_no_gradient_is_lost() -> None:
+    x = mg.ones(2, 2, requires_grad=True)
+    a = np.zeros((2, 2), np.float32)
+    calls: list[Any] = [
+        np.tan, np.median, np.add.reduce, lambda x: np.exp(x, out=a), lambda x: np.vstack([x, a]),
+        lambda x: np.exp(x, where=a > 0), lambda x: np.add.at(a, 0, x[0]),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(RuntimeError, match=r"the gradient would be lost: use \.detach\(\)"):
+            call(x)
+    with pytest.raises(RuntimeError, match=r"^add with out=: no op computes it"):
+        a += x
+    assert not a.any()
+    assert np.shape(x) == (2, 2) and np.allclose(x, x) and np.result_type(x, a) == np.float32
+    with pytest.raises(TypeError, match=r"^exp with out=: expected an array there"):
+        np.exp(a, out=x.detach())  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="there is no argument 'where'"):
+        np.mean(x, where=a > 0)  # type: ignore[call-overload]
+
+
+def test_numbers_and_arrays_on_the_left() -> None:
+    x = mg.tensor([1.0, 3.0])
+    for number in (np.float64(2), np.float32(2), np.int64(2), np.array(2.0)):
+        y = number * x
+        assert type(y) is Tensor and y.dtype == mg.float32  # a number is weak, whose ever it is
+        assert (number < x).tolist() == [False, True] and (number >= x).tolist() == [True, False]
+        assert (number == x).tolist() == [False, False] and (number != x).tolist() == [True, True]
+    a = np.ones(2)
+    b = a
+    a += x
+    assert a is b and a.tolist() == [2.0, 4.0]
+    assert (np.array([2.0, 3.0]) > x).tolist() == [True, False]
+
+
+def test_what_others_take() -> None:
+    torch = pytest.importorskip("torch")
+    x = mg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert x.nbytes == 16 and x.__dlpack_device__()[0] == 1
+    for shared in (torch.from_dlpack(x), torch.from_dlpack(x.T), np.from_dlpack(x)):
+        assert int(np.asarray(shared).ctypes.data) == x.data_ptr()
+    np.testing.assert_array_equal(torch.from_dlpack(x.T).numpy(), x.array.T)
+    x.requires_grad_()
+    with pytest.raises(BufferError, match=r"use \.detach\(\)"):
+        torch.from_dlpack(x)
+    assert x.numpy(force=True) is x.array and (x * 2).numpy(force=True).tolist() == [[2, 4], [6, 8]]
