@@ -7,7 +7,7 @@ import importlib
 import math
 from typing import TYPE_CHECKING
 
-from minigrad import analysis, autograd, data, func, nn, optim
+from minigrad import analysis, autograd, data, func, linalg, nn, optim
 from minigrad.config import show_config, warmup
 from minigrad.device import cuda, device
 from minigrad.dtypes import bool_ as bool
@@ -123,6 +123,8 @@ from minigrad.ops.joining import (
     tile,
     unbind,
 )
+from minigrad.ops.linalg import det, inverse, logdet, matrix_power, pinverse, slogdet
+from minigrad.ops.linalg import lower_cholesky as cholesky
 from minigrad.ops.linear import (
     addmm,
     bmm,
@@ -132,6 +134,19 @@ from minigrad.ops.linear import (
     mm,
     mv,
     outer,
+)
+from minigrad.ops.products import (
+    addbmm,
+    addmv,
+    addr,
+    baddbmm,
+    cdist,
+    corrcoef,
+    cov,
+    cross,
+    kron,
+    tensordot,
+    trace,
 )
 from minigrad.ops.random import (
     bernoulli,
@@ -213,36 +228,39 @@ __version__ = "0.1.0"
 
 suggest_names(
     "minigrad.analysis", "minigrad.autograd", "minigrad.data", "minigrad.func",
-    "minigrad.nn", "minigrad.nn.functional", "minigrad.nn.init", "minigrad.nn.utils",
-    "minigrad.optim", "minigrad.optim.lr_scheduler",
+    "minigrad.linalg", "minigrad.nn", "minigrad.nn.functional", "minigrad.nn.init",
+    "minigrad.nn.utils", "minigrad.optim", "minigrad.optim.lr_scheduler",
 )  # fmt: skip
 
 __all__ = [
-    "Dim", "Tensor", "abs", "absolute", "add", "addcmul", "addmm", "all", "allclose", "amax",
-    "amin", "analysis", "any", "arange", "argmax", "argmin", "argsort", "as_tensor", "asarray",
-    "autograd", "bernoulli", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
-    "bmm", "bool", "broadcast_tensors", "broadcast_to", "cat", "ceil", "chunk", "clamp", "clip",
-    "clone", "complex128", "concat", "cos", "count_nonzero", "cuda", "cumprod", "cumsum", "data",
-    "device", "diag", "diagonal", "div", "divide", "dot", "double", "dropout", "einsum", "empty",
-    "empty_like", "enable_grad", "eq", "equal", "erf", "exp", "explore", "expm1", "eye", "flatten",
-    "flip", "float", "float16", "float32", "float64", "floor", "floor_divide", "from_dlpack",
-    "from_numpy", "full", "full_like", "func", "gather", "ge", "get_num_threads", "get_rng_state",
-    "graph", "gt", "half", "index_select", "inf", "int", "int8", "int16", "int32", "int64",
-    "is_grad_enabled", "is_tensor", "isclose", "isfinite", "isinf", "isnan", "le", "lerp",
-    "linspace", "load", "log", "log1p", "log2", "log10", "log_softmax", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logsumexp", "long", "lt", "manual_seed",
-    "masked_fill", "masked_select", "matmul", "max", "maximum", "mean", "median", "meshgrid", "min",
-    "minimum", "mm", "movedim", "mul", "multinomial", "multiply", "mv", "nan", "narrow", "ne",
-    "neg", "negative", "nn", "no_grad", "nonzero", "norm", "normal", "ones", "ones_like", "optim",
-    "outer", "permute", "pi", "positive", "pow", "prod", "profile", "rand", "rand_like", "randint",
-    "randn", "randn_like", "randperm", "reciprocal", "relu", "remainder", "remember",
+    "Dim", "Tensor", "abs", "absolute", "add", "addbmm", "addcmul", "addmm", "addmv", "addr",
+    "all", "allclose", "amax", "amin", "analysis", "any", "arange", "argmax", "argmin",
+    "argsort", "as_tensor", "asarray", "autograd", "baddbmm", "bernoulli", "bincount",
+    "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool",
+    "broadcast_tensors", "broadcast_to", "cat", "cdist", "ceil", "cholesky", "chunk", "clamp",
+    "clip", "clone", "complex128", "concat", "corrcoef", "cos", "count_nonzero", "cov", "cross",
+    "cuda", "cumprod", "cumsum", "data", "det", "device", "diag", "diagonal", "div", "divide",
+    "dot", "double", "dropout", "einsum", "empty", "empty_like", "enable_grad", "eq", "equal",
+    "erf", "exp", "explore", "expm1", "eye", "flatten", "flip", "float", "float16", "float32",
+    "float64", "floor", "floor_divide", "from_dlpack", "from_numpy", "full", "full_like",
+    "func", "gather", "ge", "get_num_threads", "get_rng_state", "graph", "gt", "half",
+    "index_select", "inf", "int", "int8", "int16", "int32", "int64", "inverse",
+    "is_grad_enabled", "is_tensor", "isclose", "isfinite", "isinf", "isnan", "kron", "le",
+    "lerp", "linalg", "linspace", "load", "log", "log1p", "log2", "log10", "log_softmax",
+    "logdet", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "long",
+    "lt", "manual_seed", "masked_fill", "masked_select", "matmul", "matrix_power", "max",
+    "maximum", "mean", "median", "meshgrid", "min", "minimum", "mm", "movedim", "mul",
+    "multinomial", "multiply", "mv", "nan", "narrow", "ne", "neg", "negative", "nn", "no_grad",
+    "nonzero", "norm", "normal", "ones", "ones_like", "optim", "outer", "permute", "pi",
+    "pinverse", "positive", "pow", "prod", "profile", "rand", "rand_like", "randint", "randn",
+    "randn_like", "randperm", "reciprocal", "relu", "remainder", "remember",
     "repeat_interleave", "reshape", "roll", "round", "rsqrt", "save", "scatter", "scatter_add",
     "searchsorted", "select", "set_grad_enabled", "set_num_threads", "set_rng_state", "short",
-    "show_config", "sigmoid", "sign", "sin", "softmax", "sort", "split", "sqrt", "square",
-    "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t",
-    "take", "take_along_dim", "tanh", "tensor", "tile", "topk", "transpose", "tril", "triu",
-    "true_divide", "trunc", "uint8", "unbind", "unique", "unsqueeze", "use_kernels", "var",
-    "var_mean", "warmup", "where", "zeros", "zeros_like",
+    "show_config", "sigmoid", "sign", "sin", "slogdet", "softmax", "sort", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes",
+    "swapdims", "t", "take", "take_along_dim", "tanh", "tensor", "tensordot", "tile", "topk",
+    "trace", "transpose", "tril", "triu", "true_divide", "trunc", "uint8", "unbind", "unique",
+    "unsqueeze", "use_kernels", "var", "var_mean", "warmup", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

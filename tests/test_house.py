@@ -42,6 +42,7 @@ ROOMS = {
     "tensor views",
     "autograd": "checks modes ops recording tape tensor",
     "optim": "changes checks dtypes incoming interrupts kernels modes tape tensor",
+    "linalg": "ops tensor",
     "data": "checks dtypes incoming ops tape tensor",
     "serialization": "checks dtypes files incoming interrupts tape tensor",
     "nn": "changes checks dtypes hooks incoming interrupts kernels modes names ops recording "

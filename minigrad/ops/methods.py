@@ -20,7 +20,9 @@ from minigrad.ops import elementary as _elementary
 from minigrad.ops import indexing as _indexing
 from minigrad.ops import inplace as _inplace
 from minigrad.ops import joining as _joining
+from minigrad.ops import linalg as _linalg
 from minigrad.ops import linear as _linear
+from minigrad.ops import products as _products
 from minigrad.ops import properties as _properties
 from minigrad.ops import random as _random
 from minigrad.ops import reductions as _reductions
@@ -194,6 +196,26 @@ class Methods(Operators):
     dot = _linear.dot
     outer = _linear.outer
     addmm = _linear.addmm
+
+    # ops/linalg.py
+    inverse = _linalg.inverse
+    det = _linalg.det
+    slogdet = _linalg.slogdet
+    logdet = _linalg.logdet
+    cholesky = _linalg.lower_cholesky
+    matrix_power = _linalg.matrix_power
+    pinverse = _linalg.pinverse
+
+    # ops/products.py
+    trace = _products.trace
+    cross = _products.cross
+    kron = _products.kron
+    addmv = _products.addmv
+    addr = _products.addr
+    baddbmm = _products.baddbmm
+    addbmm = _products.addbmm
+    cov = _products.cov
+    corrcoef = _products.corrcoef
 
     # ops/indexing.py
     gather = _indexing.gather
