@@ -112,17 +112,15 @@ def slogdet(input: Any) -> SignLogdet:
     """The signs and the logarithms of the absolute values of determinants; -inf for 0."""
     # dL/dA = g·A⁻ᵀ
     a = _matrix("slogdet", input)
-    parts: Any = np.linalg.slogdet(a)
-    sign, log = np.asarray(parts[0]), np.asarray(parts[1])
+    found: Any = np.linalg.slogdet(a)
+    sign, log = (np.asarray(part) for part in found)
     if a.dtype.kind == "c":  # the sign turns by a tiny angle, which is the logarithm's derivative
         log = log + 1j * (sign.imag / sign.real)
         sign = np.sign(sign.real)
-    with np.errstate(all="ignore"):
-        y = log
     return SignLogdet(
         unrecorded("slogdet", sign),
         record_each(
-            "slogdet", y,
+            "slogdet", log,
             (input, lambda g: g[..., None, None] * _t(_computed("slogdet", np.linalg.inv, a))),
         ),
     )  # fmt: skip
