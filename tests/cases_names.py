@@ -32,7 +32,8 @@ ARGUMENTS = {
     "take_along_dim": ("x", "indices=index"), "narrow": ("x", "start=1, length=1"),
     "select": ("x", "index=1"), "unflatten": ("x", "sizes=(1, -1)"),
     "cosine_similarity": ("x", "x2=y"), "logsumexp": ("x", ""), "normalize": ("x", "p=1"),
-    "cross": ("x", "other=y"), "norm": ("x", "p=1"), "squeeze": ("two[:, :1]", ""), "size": ("x", ""),
+    "cross": ("x", "other=y"), "glu": ("two[0, :, :2]", ""),
+    "norm": ("x", "p=1"), "squeeze": ("two[:, :1]", ""), "size": ("x", ""),
 }  # fmt: skip
 
 

@@ -8,7 +8,9 @@ from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
 
-class _Loss(Module):
+class Loss(Module):
+    """Base of the losses, with their `reduction`."""
+
     reductions: tuple[str, ...] = ("mean", "sum", "none")
 
     def __init__(self, reduction: str = "mean") -> None:
@@ -16,7 +18,7 @@ class _Loss(Module):
         self.reduction = one_of(type(self).__name__, "reduction", reduction, self.reductions)
 
 
-class _WeightedLoss(_Loss):
+class _WeightedLoss(Loss):
     """A loss whose weight is a buffer, so that `to(dtype)` and the state dict include it."""
 
     def __init__(self, weight: Tensor | None, reduction: str) -> None:
@@ -79,7 +81,7 @@ class NLLLoss(_WeightedLoss):
         )
 
 
-class MSELoss(_Loss):
+class MSELoss(Loss):
     """(x - target)², of equal shapes."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -87,7 +89,7 @@ class MSELoss(_Loss):
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
-class L1Loss(_Loss):
+class L1Loss(Loss):
     """|x - target|, of equal shapes."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -95,7 +97,7 @@ class L1Loss(_Loss):
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
-class SmoothL1Loss(_Loss):
+class SmoothL1Loss(Loss):
     """½d²/beta where |d| < beta, |d| - ½beta elsewhere, with d = x - target (Girshick 2015)."""
 
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
@@ -107,7 +109,7 @@ class SmoothL1Loss(_Loss):
         return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
 
-class HuberLoss(_Loss):
+class HuberLoss(Loss):
     """½d² where |d| < delta, delta·(|d| - ½delta) elsewhere, with d = x - target (Huber 1964)."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
@@ -162,7 +164,7 @@ class BCEWithLogitsLoss(_WeightedLoss):
         )
 
 
-class KLDivLoss(_Loss):
+class KLDivLoss(Loss):
     """target·(log target - x), x being log-probabilities.
 
     Args:

@@ -21,6 +21,7 @@ from minigrad.ops import (
     linear,
     rounding,
     shape,
+    trigonometry,
 )
 from minigrad.ops.random import generator
 from minigrad.recording import carry, needs_grad, overwrite
@@ -82,6 +83,7 @@ cos_ = in_place(elementary.cos)
 abs_ = in_place(arithmetic.abs)
 clamp_ = in_place(arithmetic.clamp)
 lerp_ = in_place(arithmetic.lerp)
+addcdiv_ = in_place(trigonometry.addcdiv)
 addcmul_ = in_place(arithmetic.addcmul)
 sign_ = in_place(rounding.sign)
 floor_ = in_place(rounding.floor)

@@ -112,8 +112,9 @@ def slogdet(input: Any) -> SignLogdet:
     """The signs and the logarithms of the absolute values of determinants; -inf for 0."""
     # dL/dA = g·A⁻ᵀ
     a = _matrix("slogdet", input)
-    found: Any = np.linalg.slogdet(a)
-    sign, log = (np.asarray(part) for part in found)
+    sign: Any
+    log: Any
+    sign, log = (np.asarray(part) for part in np.linalg.slogdet(a))
     if a.dtype.kind == "c":  # the sign turns by a tiny angle, which is the logarithm's derivative
         log = log + 1j * (sign.imag / sign.real)
         sign = np.sign(sign.real)

@@ -22,6 +22,7 @@ from minigrad.ops import inplace as _inplace
 from minigrad.ops import joining as _joining
 from minigrad.ops import linalg as _linalg
 from minigrad.ops import linear as _linear
+from minigrad.ops import margins as _margins
 from minigrad.ops import products as _products
 from minigrad.ops import properties as _properties
 from minigrad.ops import random as _random
@@ -29,6 +30,7 @@ from minigrad.ops import reductions as _reductions
 from minigrad.ops import rounding as _rounding
 from minigrad.ops import search as _search
 from minigrad.ops import shape as _shape
+from minigrad.ops import trigonometry as _trigonometry
 from minigrad.ops.operators import Operators
 from minigrad.tensor import Tensor
 
@@ -75,6 +77,49 @@ class Methods(Operators):
     clamp = _arithmetic.clamp
     lerp = _arithmetic.lerp
     addcmul = _arithmetic.addcmul
+
+    # ops/trigonometry.py
+    tan = _trigonometry.tan
+    sinh = _trigonometry.sinh
+    cosh = _trigonometry.cosh
+    asin = _trigonometry.asin
+    acos = _trigonometry.acos
+    atan = _trigonometry.atan
+    asinh = _trigonometry.asinh
+    acosh = _trigonometry.acosh
+    atanh = _trigonometry.atanh
+    atan2 = _trigonometry.atan2
+    hypot = _trigonometry.hypot
+    deg2rad = _trigonometry.deg2rad
+    rad2deg = _trigonometry.rad2deg
+    frac = _trigonometry.frac
+    fmod = _trigonometry.fmod
+    copysign = _trigonometry.copysign
+    signbit = _trigonometry.signbit
+    heaviside = _trigonometry.heaviside
+    exp2 = _trigonometry.exp2
+    erfc = _trigonometry.erfc
+    logit = _trigonometry.logit
+    xlogy = _trigonometry.xlogy
+    logaddexp = _trigonometry.logaddexp
+    logaddexp2 = _trigonometry.logaddexp2
+    addcdiv = _trigonometry.addcdiv
+    float_power = _trigonometry.float_power
+    nan_to_num = _trigonometry.nan_to_num
+    clamp_min = _trigonometry.clamp_min
+    clamp_max = _trigonometry.clamp_max
+    fmax = _trigonometry.fmax
+    fmin = _trigonometry.fmin
+    sinc = _trigonometry.sinc
+    arcsin = _trigonometry.arcsin
+    arccos = _trigonometry.arccos
+    arctan = _trigonometry.arctan
+    arcsinh = _trigonometry.arcsinh
+    arccosh = _trigonometry.arccosh
+    arctanh = _trigonometry.arctanh
+    arctan2 = _trigonometry.arctan2
+    fix = _trigonometry.fix
+    hardshrink = _margins.hardshrink
 
     # ops/rounding.py
     sign = _rounding.sign
@@ -254,6 +299,7 @@ class Methods(Operators):
     clamp_ = _inplace.clamp_
     lerp_ = _inplace.lerp_
     addcmul_ = _inplace.addcmul_
+    addcdiv_ = _inplace.addcdiv_
     sign_ = _inplace.sign_
     floor_ = _inplace.floor_
     ceil_ = _inplace.ceil_
