@@ -14,6 +14,7 @@ from minigrad.incoming import as_array, fitting
 from minigrad.ops import (
     activations,
     arithmetic,
+    arranging,
     compare,
     cumulative,
     elementary,
@@ -99,6 +100,9 @@ cumprod_ = in_place(cumulative.cumprod)
 triu_ = in_place(shape.triu)
 tril_ = in_place(shape.tril)
 addmm_ = in_place(linear.addmm)
+index_fill_ = in_place(arranging.index_fill)
+index_add_ = in_place(arranging.index_add)
+index_copy_ = in_place(arranging.index_copy)
 masked_fill_ = in_place(indexing.masked_fill)
 scatter_ = in_place(indexing.scatter)
 scatter_add_ = in_place(indexing.scatter_add)

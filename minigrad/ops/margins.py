@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import Any, Unpack, overload
 
 import numpy as np
 
 from minigrad.checks import axis_of, number, one_of
-from minigrad.names import Axis, Keepdims, numpy_names
+from minigrad.names import Axis, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.activations import sigmoid, softmax, softplus, tanh
 from minigrad.ops.arithmetic import add, clamp, div, minimum, mul, neg, quiet, sub, where
 from minigrad.ops.elementary import exp, log, sqrt, square
@@ -53,8 +53,12 @@ def tanhshrink(input: Any) -> Tensor:
     return sub(input, tanh(input))
 
 
-@numpy_names
-def softmin(input: Any, dim: int, dtype: Any = None, **names: Unpack[Axis]) -> Tensor:
+@overload
+def softmin(input: Any, dim: int, dtype: Any = None) -> Tensor: ...
+@overload
+def softmin(input: Any, *, axis: int, dtype: Any = None) -> Tensor: ...
+@numpy_overloads
+def softmin(input: Any, dim: int, dtype: Any = None) -> Tensor:
     """softmax of -x along `dim`."""
     return softmax(neg(input), dim, dtype=dtype)
 

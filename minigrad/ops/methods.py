@@ -12,6 +12,7 @@ from typing import Any
 from minigrad.device import device as _device
 from minigrad.ops import activations as _activations
 from minigrad.ops import arithmetic as _arithmetic
+from minigrad.ops import arranging as _arranging
 from minigrad.ops import compare as _compare
 from minigrad.ops import convert as _convert
 from minigrad.ops import create as _create
@@ -222,6 +223,19 @@ class Methods(Operators):
     repeat = _joining.repeat
     repeat_interleave = _joining.repeat_interleave
 
+    # ops/arranging.py
+    ravel = _arranging.ravel
+    tensor_split = _arranging.tensor_split
+    hsplit = _arranging.hsplit
+    vsplit = _arranging.vsplit
+    fliplr = _arranging.fliplr
+    flipud = _arranging.flipud
+    rot90 = _arranging.rot90
+    diff = _arranging.diff
+    index_fill = _arranging.index_fill
+    index_add = _arranging.index_add
+    index_copy = _arranging.index_copy
+
     # ops/convert.py
     to = _convert.to
     float = _convert.float
@@ -314,6 +328,9 @@ class Methods(Operators):
     triu_ = _inplace.triu_
     tril_ = _inplace.tril_
     addmm_ = _inplace.addmm_
+    index_fill_ = _inplace.index_fill_
+    index_add_ = _inplace.index_add_
+    index_copy_ = _inplace.index_copy_
     masked_fill_ = _inplace.masked_fill_
     scatter_ = _inplace.scatter_
     scatter_add_ = _inplace.scatter_add_
