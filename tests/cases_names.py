@@ -32,6 +32,10 @@ ARGUMENTS = {
     "take_along_dim": ("x", "indices=index"), "narrow": ("x", "start=1, length=1"),
     "select": ("x", "index=1"), "unflatten": ("x", "sizes=(1, -1)"),
     "cosine_similarity": ("x", "x2=y"), "logsumexp": ("x", ""), "normalize": ("x", "p=1"),
+    "cross": ("x", "other=y"), "glu": ("two[0, :, :2]", ""),
+    "tensor_split": ("x", "indices_or_sections=2"), "index_fill": ("x", "index=index[0], value=1"),
+    "index_add": ("x", "index=index[0, :1], source=y[:, :1]"),
+    "index_copy": ("x", "index=index[0, :1], source=y[:, :1]"),
     "norm": ("x", "p=1"), "squeeze": ("two[:, :1]", ""), "size": ("x", ""),
 }  # fmt: skip
 

@@ -45,6 +45,7 @@ ROOMS = {
     "distributions": "checks modes ops recording tensor",
     "autograd": "checks modes ops recording tape tensor",
     "optim": "changes checks dtypes incoming interrupts kernels modes tape tensor",
+    "linalg": "ops tensor",
     "data": "checks dtypes incoming ops tape tensor",
     "utils": "data",
     "derivatives": "autograd changes checks kernels modes ops tape tensor",

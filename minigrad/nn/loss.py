@@ -9,7 +9,9 @@ from minigrad.ops.reducing import reduction_of
 from minigrad.tensor import Tensor
 
 
-class _Loss(Module):
+class Loss(Module):
+    """Base of the losses, with their `reduction`."""
+
     reductions: tuple[str, ...] = ("mean", "sum", "none")
 
     def __init__(
@@ -24,7 +26,7 @@ class _Loss(Module):
         self.reduction = one_of(name, "reduction", reduction, self.reductions)
 
 
-class _WeightedLoss(_Loss):
+class _WeightedLoss(Loss):
     """A loss whose weight is a buffer, so that `to(dtype)` and the state dict include it."""
 
     def __init__(
@@ -99,7 +101,7 @@ class NLLLoss(_WeightedLoss):
         )
 
 
-class MSELoss(_Loss):
+class MSELoss(Loss):
     """(x - target)², of equal shapes."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -107,7 +109,7 @@ class MSELoss(_Loss):
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
-class L1Loss(_Loss):
+class L1Loss(Loss):
     """|x - target|, of equal shapes."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -115,7 +117,7 @@ class L1Loss(_Loss):
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
-class SmoothL1Loss(_Loss):
+class SmoothL1Loss(Loss):
     """½d²/beta where |d| < beta, |d| - ½beta elsewhere, with d = x - target (Girshick 2015)."""
 
     def __init__(
@@ -133,7 +135,7 @@ class SmoothL1Loss(_Loss):
         return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
 
-class HuberLoss(_Loss):
+class HuberLoss(Loss):
     """½d² where |d| < delta, delta·(|d| - ½delta) elsewhere, with d = x - target (Huber 1964)."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
@@ -186,7 +188,7 @@ class BCEWithLogitsLoss(_WeightedLoss):
         )
 
 
-class KLDivLoss(_Loss):
+class KLDivLoss(Loss):
     """target·(log target - x), x being log-probabilities.
 
     Args:

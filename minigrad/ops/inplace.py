@@ -15,6 +15,7 @@ from minigrad.incoming import as_array, fitting
 from minigrad.ops import (
     activations,
     arithmetic,
+    arranging,
     compare,
     cumulative,
     elementary,
@@ -22,6 +23,7 @@ from minigrad.ops import (
     linear,
     rounding,
     shape,
+    trigonometry,
 )
 from minigrad.ops.random import Generator, probabilities, stream
 from minigrad.recording import carry, needs_grad, overwrite
@@ -83,6 +85,7 @@ cos_ = in_place(elementary.cos)
 abs_ = in_place(arithmetic.abs)
 clamp_ = in_place(arithmetic.clamp)
 lerp_ = in_place(arithmetic.lerp)
+addcdiv_ = in_place(trigonometry.addcdiv)
 addcmul_ = in_place(arithmetic.addcmul)
 sign_ = in_place(rounding.sign)
 floor_ = in_place(rounding.floor)
@@ -98,6 +101,9 @@ cumprod_ = in_place(cumulative.cumprod)
 triu_ = in_place(shape.triu)
 tril_ = in_place(shape.tril)
 addmm_ = in_place(linear.addmm)
+index_fill_ = in_place(arranging.index_fill)
+index_add_ = in_place(arranging.index_add)
+index_copy_ = in_place(arranging.index_copy)
 masked_fill_ = in_place(indexing.masked_fill)
 scatter_ = in_place(indexing.scatter)
 scatter_add_ = in_place(indexing.scatter_add)

@@ -13,6 +13,7 @@ from typing import Any
 from minigrad.device import device as _device
 from minigrad.ops import activations as _activations
 from minigrad.ops import arithmetic as _arithmetic
+from minigrad.ops import arranging as _arranging
 from minigrad.ops import compare as _compare
 from minigrad.ops import convert as _convert
 from minigrad.ops import create as _create
@@ -21,13 +22,17 @@ from minigrad.ops import elementary as _elementary
 from minigrad.ops import indexing as _indexing
 from minigrad.ops import inplace as _inplace
 from minigrad.ops import joining as _joining
+from minigrad.ops import linalg as _linalg
 from minigrad.ops import linear as _linear
+from minigrad.ops import margins as _margins
+from minigrad.ops import products as _products
 from minigrad.ops import properties as _properties
 from minigrad.ops import random as _random
 from minigrad.ops import reductions as _reductions
 from minigrad.ops import rounding as _rounding
 from minigrad.ops import search as _search
 from minigrad.ops import shape as _shape
+from minigrad.ops import trigonometry as _trigonometry
 from minigrad.ops import types as _types
 from minigrad.ops.operators import Operators
 from minigrad.tensor import Tensor
@@ -77,6 +82,49 @@ class Methods(Operators):
     clamp = _arithmetic.clamp
     lerp = _arithmetic.lerp
     addcmul = _arithmetic.addcmul
+
+    # ops/trigonometry.py
+    tan = _trigonometry.tan
+    sinh = _trigonometry.sinh
+    cosh = _trigonometry.cosh
+    asin = _trigonometry.asin
+    acos = _trigonometry.acos
+    atan = _trigonometry.atan
+    asinh = _trigonometry.asinh
+    acosh = _trigonometry.acosh
+    atanh = _trigonometry.atanh
+    atan2 = _trigonometry.atan2
+    hypot = _trigonometry.hypot
+    deg2rad = _trigonometry.deg2rad
+    rad2deg = _trigonometry.rad2deg
+    frac = _trigonometry.frac
+    fmod = _trigonometry.fmod
+    copysign = _trigonometry.copysign
+    signbit = _trigonometry.signbit
+    heaviside = _trigonometry.heaviside
+    exp2 = _trigonometry.exp2
+    erfc = _trigonometry.erfc
+    logit = _trigonometry.logit
+    xlogy = _trigonometry.xlogy
+    logaddexp = _trigonometry.logaddexp
+    logaddexp2 = _trigonometry.logaddexp2
+    addcdiv = _trigonometry.addcdiv
+    float_power = _trigonometry.float_power
+    nan_to_num = _trigonometry.nan_to_num
+    clamp_min = _trigonometry.clamp_min
+    clamp_max = _trigonometry.clamp_max
+    fmax = _trigonometry.fmax
+    fmin = _trigonometry.fmin
+    sinc = _trigonometry.sinc
+    arcsin = _trigonometry.arcsin
+    arccos = _trigonometry.arccos
+    arctan = _trigonometry.arctan
+    arcsinh = _trigonometry.arcsinh
+    arccosh = _trigonometry.arccosh
+    arctanh = _trigonometry.arctanh
+    arctan2 = _trigonometry.arctan2
+    fix = _trigonometry.fix
+    hardshrink = _margins.hardshrink
 
     # ops/rounding.py
     sign = _rounding.sign
@@ -180,6 +228,19 @@ class Methods(Operators):
     repeat = _joining.repeat
     repeat_interleave = _joining.repeat_interleave
 
+    # ops/arranging.py
+    ravel = _arranging.ravel
+    tensor_split = _arranging.tensor_split
+    hsplit = _arranging.hsplit
+    vsplit = _arranging.vsplit
+    fliplr = _arranging.fliplr
+    flipud = _arranging.flipud
+    rot90 = _arranging.rot90
+    diff = _arranging.diff
+    index_fill = _arranging.index_fill
+    index_add = _arranging.index_add
+    index_copy = _arranging.index_copy
+
     # ops/convert.py
     to = _convert.to
     float = _convert.float
@@ -207,6 +268,26 @@ class Methods(Operators):
     dot = _linear.dot
     outer = _linear.outer
     addmm = _linear.addmm
+
+    # ops/linalg.py
+    inverse = _linalg.inverse
+    det = _linalg.det
+    slogdet = _linalg.slogdet
+    logdet = _linalg.logdet
+    cholesky = _linalg.lower_cholesky
+    matrix_power = _linalg.matrix_power
+    pinverse = _linalg.pinverse
+
+    # ops/products.py
+    trace = _products.trace
+    cross = _products.cross
+    kron = _products.kron
+    addmv = _products.addmv
+    addr = _products.addr
+    baddbmm = _products.baddbmm
+    addbmm = _products.addbmm
+    cov = _products.cov
+    corrcoef = _products.corrcoef
 
     # ops/indexing.py
     gather = _indexing.gather
@@ -245,6 +326,7 @@ class Methods(Operators):
     clamp_ = _inplace.clamp_
     lerp_ = _inplace.lerp_
     addcmul_ = _inplace.addcmul_
+    addcdiv_ = _inplace.addcdiv_
     sign_ = _inplace.sign_
     floor_ = _inplace.floor_
     ceil_ = _inplace.ceil_
@@ -259,6 +341,9 @@ class Methods(Operators):
     triu_ = _inplace.triu_
     tril_ = _inplace.tril_
     addmm_ = _inplace.addmm_
+    index_fill_ = _inplace.index_fill_
+    index_add_ = _inplace.index_add_
+    index_copy_ = _inplace.index_copy_
     masked_fill_ = _inplace.masked_fill_
     scatter_ = _inplace.scatter_
     scatter_add_ = _inplace.scatter_add_

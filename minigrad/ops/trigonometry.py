@@ -1,0 +1,299 @@
+"""Angles, hyperbolas, and other functions of every element that scripts meet now and then."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad.checks import number
+from minigrad.ops.activations import erf
+from minigrad.ops.arithmetic import add, clamp, div, mul, quiet, sub
+from minigrad.ops.elementary import exp, log, pow
+from minigrad.ops.rounding import trunc
+from minigrad.recording import operand, operands, record_each, unrecorded
+from minigrad.tensor import Tensor, wrap
+
+
+@quiet
+def tan(input: Any) -> Tensor:
+    """The tangent."""
+    # dL/da = g·(1 + y²)
+    y = np.tan(operand("tan", input, floating=True))
+    return record_each("tan", y, (input, lambda g: g * (1 + y * y)))
+
+
+@quiet
+def sinh(input: Any) -> Tensor:
+    """The hyperbolic sine."""
+    # dL/da = g·cosh a
+    a = operand("sinh", input, floating=True)
+    return record_each("sinh", np.sinh(a), (input, lambda g: g * np.cosh(a)))
+
+
+@quiet
+def cosh(input: Any) -> Tensor:
+    """The hyperbolic cosine."""
+    # dL/da = g·sinh a
+    a = operand("cosh", input, floating=True)
+    return record_each("cosh", np.cosh(a), (input, lambda g: g * np.sinh(a)))
+
+
+def _by_slope(name: str, x: Any, f: Callable[[Any], Any], slope: Callable[[Any], Any]) -> Tensor:
+    """f of every element; of a complex probe, by its derivative: numpy's own functions have
+    branches there, or lose digits."""
+    a = operand(name, x, floating=True)
+    y = f(a.real) + 1j * slope(a.real) * a.imag if a.dtype.kind == "c" else f(a)
+    return record_each(name, y, (x, lambda g: g * slope(a)))
+
+
+@quiet
+def asin(input: Any) -> Tensor:
+    """The angle in [-π/2, π/2] with this sine; NaN beyond ±1."""
+    # dL/da = g/√(1 - a²)
+    return _by_slope("asin", input, np.arcsin, lambda a: 1 / np.sqrt(1 - a * a))
+
+
+@quiet
+def acos(input: Any) -> Tensor:
+    """The angle in [0, π] with this cosine; NaN beyond ±1."""
+    # dL/da = -g/√(1 - a²)
+    return _by_slope("acos", input, np.arccos, lambda a: -1 / np.sqrt(1 - a * a))
+
+
+@quiet
+def atan(input: Any) -> Tensor:
+    """The angle in [-π/2, π/2] with this tangent."""
+    # dL/da = g/(1 + a²)
+    return _by_slope("atan", input, np.arctan, lambda a: 1 / (1 + a * a))
+
+
+@quiet
+def asinh(input: Any) -> Tensor:
+    """The inverse of sinh."""
+    # dL/da = g/√(a² + 1)
+    return _by_slope("asinh", input, np.arcsinh, lambda a: 1 / np.sqrt(a * a + 1))
+
+
+@quiet
+def acosh(input: Any) -> Tensor:
+    """The inverse of cosh; NaN below 1."""
+    # dL/da = g/√(a² - 1)
+    return _by_slope("acosh", input, np.arccosh, lambda a: 1 / np.sqrt(a * a - 1))
+
+
+@quiet
+def atanh(input: Any) -> Tensor:
+    """The inverse of tanh; NaN beyond ±1."""
+    # dL/da = g/(1 - a²)
+    return _by_slope("atanh", input, np.arctanh, lambda a: 1 / (1 - a * a))
+
+
+@quiet
+def atan2(input: Any, other: Any) -> Tensor:
+    """The angle of the point (y, x) = (input, other), in [-π, π]."""
+    # dL/dy = g·x/(x² + y²)        dL/dx = -g·y/(x² + y²)        0 at the origin
+    y, x = operands("atan2", input, other, floating=True)
+    square = x * x + y * y
+    inverse: Any = np.where(square.real == 0, 0, 1 / np.where(square.real == 0, 1, square))
+    out: Any = np.arctan2(y.real, x.real)
+    if square.dtype.kind == "c":
+        out = out + 1j * ((x.real * y.imag - y.real * x.imag) * inverse.real)
+    return record_each(
+        "atan2", out, (input, lambda g: g * (x * inverse)), (other, lambda g: -g * (y * inverse))
+    )
+
+
+@quiet
+def hypot(input: Any, other: Any) -> Tensor:
+    """√(x² + y²), without overflow."""
+    # dL/dx = g·x/h        dL/dy = g·y/h        (NaN at the origin, as in PyTorch)
+    a, b = operands("hypot", input, other, floating=True)
+    h: Any = np.hypot(a.real, b.real)
+    if np.result_type(a, b).kind == "c":
+        h = np.sqrt(a * a + b * b)
+    return record_each("hypot", h, (input, lambda g: g * (a / h)), (other, lambda g: g * (b / h)))
+
+
+def deg2rad(input: Any) -> Tensor:
+    """Degrees as radians."""
+    return mul(input, math.pi / 180)
+
+
+def rad2deg(input: Any) -> Tensor:
+    """Radians as degrees."""
+    return mul(input, 180 / math.pi)
+
+
+@quiet
+def frac(input: Any) -> Tensor:
+    """What stands behind the point, with the sign of x."""
+    return sub(input, trunc(input))
+
+
+@quiet
+def fmod(input: Any, other: Any) -> Tensor:
+    """x - y·trunc(x/y), with the sign of x."""
+    # dL/da = g        dL/db = -g·trunc(a/b)
+    a, b = operands("fmod", input, other)
+    if np.result_type(a, b).kind in "iub" and (np.asarray(b) == 0).any():
+        raise RuntimeError("fmod: integers cannot be divided by 0")
+    whole = np.trunc(a.real / b.real) if np.result_type(a, b).kind in "fc" else None
+    out = np.fmod(a, b) if np.result_type(a, b).kind != "c" else a - b * whole
+    return record_each("fmod", out, (input, lambda g: g), (other, lambda g: -g * whole))
+
+
+@quiet
+def copysign(input: Any, other: Any) -> Tensor:
+    """|x| with the sign of y."""
+    # dL/da = g where the signs agree, else -g; 0 at 0        dL/db = 0
+    a, b = operands("copysign", input, other, floating=True)
+    flip = np.sign(a.real) * np.copysign(1, b.real)
+    out = a * flip if a.dtype.kind == "c" else np.copysign(a, b.real)
+    return record_each("copysign", out, (input, lambda g: g * flip), (other, lambda g: g * 0))
+
+
+def signbit(input: Any) -> Tensor:
+    """Whether the sign is negative, of -0.0 too."""
+    a = operand("signbit", input)
+    return unrecorded("signbit", np.signbit(a.real) if a.dtype.kind in "fc" else a < 0)
+
+
+def heaviside(input: Any, values: Any) -> Tensor:
+    """0 below 0, 1 above, and `values` at 0; its gradient is not defined."""
+    a, b = operands("heaviside", input, values)
+    return unrecorded("heaviside", np.where(a == 0, b, (a > 0).astype(b.dtype)))
+
+
+def exp2(input: Any) -> Tensor:
+    """2^x."""
+    return exp(mul(input, math.log(2)))
+
+
+def erfc(input: Any) -> Tensor:
+    """1 - erf x."""
+    return sub(1, erf(input))
+
+
+def logit(input: Any, eps: float | None = None) -> Tensor:
+    """log(x/(1 - x)), the inverse of sigmoid; x is clamped to [eps, 1 - eps] if eps is given."""
+    if eps is not None:
+        eps = number("logit", "eps", eps)
+        input = clamp(input, eps, 1 - eps)
+    return log(div(input, sub(1, input)))
+
+
+@quiet
+def xlogy(input: Any, other: Any) -> Tensor:
+    """x·log y, and 0 where x is 0, whatever y; NaN where y is."""
+    # dL/da = g·log b (0 at a = b = 0, as in PyTorch)        dL/db = g·a/b
+    a, b = operands("xlogy", input, other, floating=True)
+    zero = (a.real == 0) & ~np.isnan(b.real)
+    out = np.where(zero, 0, a * np.log(b))
+    # a complex probe of a = 0 carries its derivative, too
+    if np.result_type(a, b).kind == "c":
+        out = np.where(zero & (b.real > 0), a * np.log(b), out)
+    none = (a.real == 0) & (b.real <= 0)
+    return record_each(
+        "xlogy", out,
+        (input, lambda g: g * np.where(none, 0, np.log(b))), (other, lambda g: g * (a / b)),
+    )  # fmt: skip
+
+
+def logaddexp(input: Any, other: Any) -> Tensor:
+    """log(e^x + e^y), safe from overflow."""
+    # y = max + log(1 + e^-|x - y|)        dL/dx = g·e^(x - y)
+    a, b = operands("logaddexp", input, other, floating=True)
+    with np.errstate(all="ignore"):
+        if np.result_type(a, b).kind == "c":
+            peak = np.maximum(a.real, b.real)
+            y = peak + np.log(np.exp(a - peak) + np.exp(b - peak))
+        else:
+            y = np.logaddexp(a, b)
+    return record_each(
+        "logaddexp", y,
+        (input, quiet(lambda g: g * np.exp(a - y))), (other, quiet(lambda g: g * np.exp(b - y))),
+    )  # fmt: skip
+
+
+def logaddexp2(input: Any, other: Any) -> Tensor:
+    """log₂(2^x + 2^y), safe from overflow."""
+    return mul(logaddexp(mul(input, math.log(2)), mul(other, math.log(2))), 1 / math.log(2))
+
+
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
+    """x + value·a/b."""
+    return add(input, mul(div(tensor1, tensor2), value))
+
+
+def float_power(input: Any, exponent: Any) -> Tensor:
+    """x^y in float64."""
+    raised = [
+        v.double() if isinstance(v, Tensor) else wrap(np.asarray(v, np.float64))
+        for v in (input, exponent)
+    ]
+    return pow(*raised)
+
+
+def nan_to_num(
+    input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """Numbers for NaN (0), inf and -inf (the dtype's largest and smallest)."""
+    # dL/da = g where a is finite, else 0
+    a = operand("nan_to_num", input)
+    if a.dtype.kind not in "fc":
+        return wrap(a.copy())
+    kind = np.finfo(a.real.dtype)
+    high, low = float(kind.max) if posinf is None else posinf, neginf
+    low = float(kind.min) if low is None else low
+    finite, r = np.isfinite(a.real), a.real
+    out = np.where(np.isnan(r), nan or 0.0, np.where(r == np.inf, high, low)).astype(a.dtype)
+    return record_each("nan_to_num", np.where(finite, a, out), (input, lambda g: g * finite))
+
+
+def clamp_min(input: Any, min: Any) -> Tensor:
+    """x, at least min."""
+    return clamp(input, min=min)
+
+
+def clamp_max(input: Any, max: Any) -> Tensor:
+    """x, at most max."""
+    return clamp(input, max=max)
+
+
+def fmax(input: Any, other: Any) -> Tensor:
+    """The larger of two; of a NaN and a number, the number."""
+    a, b = operands("fmax", input, other)
+    return _chosen("fmax", input, other, a, b, (a.real >= b.real) | np.isnan(b.real))
+
+
+def fmin(input: Any, other: Any) -> Tensor:
+    """The smaller of two; of a NaN and a number, the number."""
+    a, b = operands("fmin", input, other)
+    return _chosen("fmin", input, other, a, b, (a.real <= b.real) | np.isnan(b.real))
+
+
+def _chosen(name: str, x: Any, y: Any, a: Any, b: Any, first: Any) -> Tensor:
+    # dL/dx = g where x was taken, as of two that are equal
+    return record_each(
+        name, np.where(first, a, b), (x, lambda g: g * first), (y, lambda g: g * ~first)
+    )
+
+
+@quiet
+def sinc(input: Any) -> Tensor:
+    """sin(πx)/(πx), and 1 at 0."""
+    # dL/da = g·(cos(πa) - y)/a, 0 at 0
+    a = operand("sinc", input, floating=True)
+    zero = a.real == 0
+    safe = np.where(zero, 1, a)
+    y = np.where(zero, 1, np.sin(math.pi * safe) / (math.pi * safe)).astype(a.dtype)
+    # At 0 y is 1 - (πa)²/6, which a complex probe needs for the second derivative.
+    slope = np.where(zero, -(math.pi**2) / 3 * a, (np.cos(math.pi * safe) - y) / safe)
+    return record_each("sinc", y, (input, lambda g: g * slope.astype(g.dtype)))
+
+
+arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
+arctan2, fix = atan2, trunc

@@ -1,0 +1,235 @@
+"""minigrad.linalg and products of matrices: values, gradients and second ones against PyTorch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import func, linalg
+from minigrad.autograd import gradcheck
+
+torch = pytest.importorskip("torch")
+
+SQUARE = [(3, 3), (2, 4, 4), (1, 1), (2, 0, 3, 3)]
+TALL = [(4, 2), (2, 5, 3), (3, 3)]
+BOTH = [*TALL, (2, 4), (2, 3, 5)]
+
+
+def positive(m: Any, x: Any) -> Any:
+    return x @ x.mT + m.eye(x.shape[-1], dtype=m.float64)
+
+
+# name: (function of the library and its tensors, shapes of the first, shapes of the others)
+CASES: dict[str, Any] = {
+    "inv": (lambda m, x: m.linalg.inv(x), SQUARE),
+    "inverse": (lambda m, x: m.inverse(x), SQUARE[:1]),
+    "det": (lambda m, x: m.linalg.det(x), SQUARE),
+    "slogdet": (lambda m, x: tuple(m.linalg.slogdet(x)), SQUARE),
+    "logdet": (lambda m, x: m.logdet(positive(m, x)), SQUARE),
+    "cholesky": (lambda m, x: m.linalg.cholesky(positive(m, x)), SQUARE),
+    "cholesky upper": (lambda m, x: m.linalg.cholesky(positive(m, x), upper=True), SQUARE),
+    "torch.cholesky": (lambda m, x: m.cholesky(positive(m, x)), SQUARE[:1]),
+    "solve": (lambda m, x, y: m.linalg.solve(x, y), [((3, 3), (3, 2)), ((2, 4, 4), (4, 1)),
+              ((4, 4), (2, 4, 3)), ((3, 3), (3,)), ((2, 3, 3), (2, 3))]),
+    "solve right": (lambda m, x, y: m.linalg.solve(x, y, left=False), [((3, 3), (2, 3))]),
+    "qr": (lambda m, x: tuple(m.linalg.qr(x)), TALL),
+    "eigh": (lambda m, x: m.linalg.eigh(x + x.mT)[1] ** 2, SQUARE[:3]),
+    "eigh upper": (lambda m, x: m.linalg.eigh(x + x.mT, "U")[1] ** 2, SQUARE[:3]),
+    "eigvalsh": (lambda m, x: m.linalg.eigvalsh(x + x.mT), SQUARE[:3]),
+    "pinv": (lambda m, x: m.linalg.pinv(x), BOTH),
+    "pinverse": (lambda m, x: m.pinverse(x), BOTH[:1]),
+    "power 3": (lambda m, x: m.linalg.matrix_power(x, 3), SQUARE),
+    "power 6": (lambda m, x: m.matrix_power(x, 6), SQUARE[:2]),
+    "power 1": (lambda m, x: m.linalg.matrix_power(x, 1), SQUARE[:2]),
+    "power -2": (lambda m, x: m.linalg.matrix_power(x, -2), SQUARE[:2]),
+    "cross": (lambda m, x, y: m.cross(x, y, dim=-1), [((3,), (3,)), ((4, 3), (1, 3))]),
+    "linalg.cross": (lambda m, x, y: m.linalg.cross(x, y, dim=0), [((3, 2), (3, 2))]),
+    "kron": (lambda m, x, y: m.kron(x, y), [((2, 3), (3, 2)), ((2,), (3, 1, 2)), ((), (2,))]),
+    "trace": (lambda m, x: m.trace(x), [(3, 4), (0, 2), (2, 2)]),
+    "addmv": (lambda m, x, y, z: m.addmv(x, y, z, beta=0.5, alpha=2), [((3,), (3, 2), (2,))]),
+    "addr": (lambda m, x, y, z: m.addr(x, y, z, beta=0.5), [((3, 2), (3,), (2,))]),
+    "baddbmm": (lambda m, x, y, z: m.baddbmm(x, y, z, alpha=2), [((4,), (2, 3, 5), (2, 5, 4))]),
+    "addbmm": (lambda m, x, y, z: m.addbmm(x, y, z, beta=2), [((3, 4), (2, 3, 5), (2, 5, 4))]),
+    "tensordot": (lambda m, x, y: m.tensordot(x, y), [((2, 3, 4), (3, 4, 5)), ((2, 3), (2, 3))]),
+    "tensordot 0": (lambda m, x, y: m.tensordot(x, y, 0), [((2, 3), (4,))]),
+    "tensordot lists": (lambda m, x, y: m.tensordot(x, y, ([2, 0], [0, -1])),
+                        [((2, 3, 4), (4, 5, 2))]),
+    "multi_dot": (lambda m, *xs: m.linalg.multi_dot(xs), [((2, 3), (3, 4), (4, 1), (1, 2)),
+                  ((3,), (3, 4), (4,)), ((2, 3), (3, 2))]),
+    "cov": (lambda m, x: m.cov(x), [(3, 5), (4,), (1, 3)]),
+    "cov 0": (lambda m, x: m.cov(x, correction=0), [(3, 5)]),
+    "corrcoef": (lambda m, x: m.corrcoef(x), [(3, 5)]),
+    "vector_norm": (lambda m, x: m.linalg.vector_norm(x), [(3, 4), (5,), (2, 3, 2)]),
+    "vector_norm 3": (lambda m, x: m.linalg.vector_norm(x, 3, 1, True), [(3, 4), (2, 3, 2)]),
+    "norm": (lambda m, x: m.linalg.norm(x), [(3, 4), (2, 3, 2)]),
+    "norm 1": (lambda m, x: m.linalg.norm(x, 1), [(3, 4), (5,)]),
+    "norm dim": (lambda m, x: m.linalg.norm(x, dim=1), [(3, 4)]),
+    "norm pair": (lambda m, x: m.linalg.norm(x, "fro", (0, 2), True), [(3, 2, 4)]),
+    "diagonal": (lambda m, x: m.linalg.diagonal(x, offset=1), [(2, 3, 4)]),
+    **{f"matrix_norm {o}": (lambda m, x, o=o: m.linalg.matrix_norm(x, o), [(3, 4), (2, 3, 2)])
+       for o in ("fro", 1, -1, math.inf, -math.inf)},
+}  # fmt: skip
+# Second derivatives by singular vectors are refused; PyTorch has none of cdist.
+ONCE: dict[str, Any] = {
+    "cdist": (lambda m, x, y: m.cdist(x, y), [((3, 2), (4, 2)), ((2, 3, 2), (2, 4, 2))]),
+    "cdist 1": (lambda m, x, y: m.cdist(x, y, 1.0), [((3, 2), (4, 2))]),
+    "cdist 3": (lambda m, x, y: m.cdist(x, y, 3.0), [((3, 2), (4, 2))]),
+    "svd": (lambda m, x: (m.linalg.svd(x, False)[0] ** 2, m.linalg.svd(x, False)[2] ** 2), BOTH),
+    "svdvals": (lambda m, x: m.linalg.svdvals(x), BOTH),
+    "svd full": (lambda m, x: m.linalg.svd(x)[1], BOTH),
+    **{f"matrix_norm {o}": (lambda m, x, o=o: m.linalg.matrix_norm(x, o), [(3, 4), (2, 3, 2)])
+       for o in ("nuc", 2, -2)},
+    "matrix_norm dim": (lambda m, x: m.linalg.matrix_norm(x, 2, (0, 2), True), [(3, 2, 4)]),
+}  # fmt: skip
+
+
+def listed(cases: Any) -> list[Any]:
+    return [
+        pytest.param(f, shapes if isinstance(shapes[0] if shapes else 0, tuple) else (shapes,),
+                     id=f"{name}-{shapes}")
+        for name, (f, several) in cases.items() for shapes in several
+    ]  # fmt: skip
+
+
+def arrays(shapes: Any) -> list[Any]:
+    rng = np.random.default_rng(5)
+    return [np.asarray(rng.standard_normal(s)) for s in shapes]
+
+
+def parts(y: Any) -> list[Any]:
+    return list(y) if isinstance(y, tuple) else [y]
+
+
+def value(m: Any, f: Any, xs: Any) -> Any:
+    """Σ w·y + w·y²."""
+    rng, out = np.random.default_rng(6), 0.0
+    for y in parts(f(m, *xs)):
+        w = m.from_numpy(np.asarray(rng.standard_normal(y.shape)))
+        out = out + (w * y + w * y * y).sum()
+    return out
+
+
+@pytest.mark.filterwarnings("ignore:[\\s\\S]*torch.cholesky is deprecated:UserWarning")
+@pytest.mark.parametrize(("f", "shapes"), listed(CASES | ONCE))
+def test_values_and_gradients(f: Any, shapes: Any) -> None:
+    given = arrays(shapes)
+    ours = [minigrad.from_numpy(a).requires_grad_() for a in given]
+    theirs = [torch.from_numpy(a.copy()).requires_grad_() for a in given]
+    for y, t in zip(parts(f(minigrad, *ours)), parts(f(torch, *theirs)), strict=True):
+        assert y.shape == t.shape
+        np.testing.assert_allclose(y.array, t.detach().numpy(), 1e-10, 1e-12)
+    value(minigrad, f, ours).backward()
+    value(torch, f, theirs).backward()
+    for x, t in zip(ours, theirs, strict=True):
+        # Inverses of inverses: conditions up to about 100 here.
+        scale = max(float(np.abs(t.grad.numpy()).max(initial=0)), 1)
+        np.testing.assert_allclose(x.grad.array, t.grad.numpy(), 1e-8, 1e-11 * scale)
+    if all(a.size for a in given):
+        assert gradcheck(lambda *xs: tuple(parts(f(minigrad, *xs))), tuple(ours))
+
+
+@pytest.mark.filterwarnings("ignore:[\\s\\S]*torch.cholesky is deprecated:UserWarning")
+@pytest.mark.parametrize(("f", "shapes"), listed(CASES))
+def test_second_derivatives(f: Any, shapes: Any) -> None:
+    given = arrays(shapes)
+    if not all(a.size for a in given):
+        pytest.skip("nothing to differentiate")
+    ours = [minigrad.from_numpy(a).requires_grad_() for a in given]
+    theirs = [torch.from_numpy(a.copy()).requires_grad_() for a in given]
+    first = func.grad(lambda *xs: value(minigrad, f, xs), tuple(range(len(ours))))(*ours)
+    expected = torch.autograd.grad(value(torch, f, theirs), theirs, create_graph=True)
+    weights = arrays(shapes)
+    sum((minigrad.from_numpy(w) * g).sum() for w, g in zip(weights, first, strict=True)).backward()
+    sum((torch.from_numpy(w) * g).sum() for w, g in zip(weights, expected, strict=True)).backward()
+    for x, t in zip(ours, theirs, strict=True):
+        want = t.grad.numpy()
+        scale = max(float(np.abs(want).max(initial=0)), 1)
+        np.testing.assert_allclose(x.grad.array, want, 1e-6, 1e-9 * scale)
+
+
+def test_single_precision() -> None:
+    for name, (f, several) in CASES.items():
+        if "positive" in name or name in ("logdet",) or "cholesky" in name:
+            continue  # they add a float64 unit matrix here
+        shapes = (
+            several[0] if isinstance(several[0][0] if several[0] else 0, tuple) else (several[0],)
+        )
+        given = [a.astype(np.float32) for a in arrays(shapes)]
+        ours = [minigrad.from_numpy(a).requires_grad_() for a in given]
+        for y, t in zip(parts(f(minigrad, *ours)),
+                        parts(f(torch, *map(torch.from_numpy, given))), strict=True):  # fmt: skip
+            assert y.dtype == np.float32, name
+            scale = max(float(t.abs().max()), 1)  # of condition numbers up to about 100
+            np.testing.assert_allclose(y.array, t.numpy(), 1e-3, 1e-4 * scale, err_msg=name)
+
+
+def test_modes_of_qr() -> None:
+    x = np.random.default_rng(0).standard_normal((4, 2))
+    for mode in ("reduced", "complete", "r"):
+        for got, want in zip(linalg.qr(minigrad.from_numpy(x), mode),
+                             torch.linalg.qr(torch.from_numpy(x), mode), strict=True):  # fmt: skip
+            np.testing.assert_allclose(got.array, want.numpy(), 1e-12, 1e-14)
+    wide = minigrad.from_numpy(x.T.copy()).requires_grad_()
+    q, r = linalg.qr(wide)
+    np.testing.assert_allclose((q @ r).array, x.T, 1e-12)
+    with pytest.raises(RuntimeError, match="qr: no gradient for matrices of shape"):
+        r.sum().backward()
+
+
+def test_a_determinant_of_zero_has_the_cofactors_as_its_gradient() -> None:
+    x = minigrad.tensor([[1.0, 2.0], [2.0, 4.0]], dtype=minigrad.float64).requires_grad_()
+    linalg.det(x).backward()
+    np.testing.assert_allclose(x.grad.array, [[4, -2], [-2, 1]], 1e-14, 1e-14)
+    x.grad = None
+    y = minigrad.zeros(3, 3, dtype=minigrad.float64).requires_grad_()
+    linalg.det(y).backward()
+    np.testing.assert_array_equal(y.grad.array, np.zeros((3, 3)))
+    assert linalg.slogdet(y)[1].item() == -math.inf
+    assert math.isnan(minigrad.logdet(minigrad.tensor([[-1.0]])).item())
+
+
+def test_tolerances_of_pinv() -> None:
+    x = np.diag([1.0, 1e-3, 1e-9])
+    for options in ({}, {"rtol": 1e-2}, {"atol": 1e-2}, {"atol": 1e-12}):
+        got = linalg.pinv(minigrad.from_numpy(x), **options)
+        want = torch.linalg.pinv(torch.from_numpy(x), **options)
+        np.testing.assert_allclose(got.array, want.numpy(), 1e-10)
+
+
+def t(*shape: int) -> Any:
+    return minigrad.ones(*shape, dtype=minigrad.float64)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: linalg.inv(t(2, 3)), RuntimeError, r"inv: expected square.*\(2, 3\)"),
+        (lambda: linalg.inv(t(2, 2)), RuntimeError, "inv: a matrix is singular"),
+        (lambda: linalg.solve(t(2, 2), t(2)), RuntimeError, "solve: a matrix is singular"),
+        (lambda: linalg.solve(t(2, 2), t(3, 1)), RuntimeError, "solve: A of shape"),
+        (lambda: linalg.cholesky(-t(1, 1)), RuntimeError, "cholesky: a matrix is not positive"),
+        (lambda: linalg.det(minigrad.ones(2, 2, dtype=minigrad.int64)), TypeError, "det: expected"),
+        (lambda: linalg.inv(t(2, 2).half()), RuntimeError, "inv: float16"),
+        (lambda: linalg.qr(t(2, 2), "economic"), ValueError, "qr: mode"),
+        (lambda: linalg.matrix_norm(t(2, 2), 3), ValueError, "matrix_norm: ord"),
+        (lambda: linalg.matrix_norm(t(2)), RuntimeError, "matrix_norm: expected at least two"),
+        (lambda: linalg.norm(t(2, 2, 2), 2), RuntimeError, "norm: ord=2 of 3 axes"),
+        (lambda: linalg.norm(t(2, 2, 2), "fro"), RuntimeError, "norm: ord='fro'"),
+        (lambda: linalg.multi_dot([t(2)]), RuntimeError, "multi_dot: expected at least two"),
+        (lambda: linalg.multi_dot([t(2), t(2), t(2)]), RuntimeError, "multi_dot: expected mat"),
+        (lambda: minigrad.cross(t(2), t(2)), RuntimeError, "cross: expected 3 elements"),
+        (lambda: minigrad.trace(t(2)), RuntimeError, "trace: expected a matrix"),
+        (lambda: minigrad.cdist(t(2, 3), t(2, 2)), RuntimeError, "cdist: expected"),
+        (lambda: minigrad.tensordot(t(2, 3), t(2, 2)), RuntimeError, "tensordot: the axes"),
+        (lambda: minigrad.tensordot(t(2), t(2), 3), RuntimeError, "tensordot: 3 axes"),
+        (lambda: minigrad.cov(t(2, 2), fweights=t(2)), NotImplementedError, "cov: weights"),
+        (lambda: linalg.matrix_power(t(2, 2), 1.5), TypeError, "matrix_power: n"),
+    ],
+)
+def test_refusals(call: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,244 @@
+"""Angles, thresholds, losses by distances: values, gradients and second ones against PyTorch."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import func
+from minigrad import nn as our_nn
+from minigrad.autograd import gradcheck
+from minigrad.nn import functional as F
+
+torch = pytest.importorskip("torch")
+
+UNIT = ("asin", "acos", "atanh", "arcsin", "arccos", "arctanh", "logit")
+ABOVE = ("acosh", "arccosh")
+ONE = [
+    "tan", "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "deg2rad", "rad2deg",
+    "frac", "exp2", "erfc", "logit", "nan_to_num", "sinc", "arcsin", "arccos", "arctan", "arcsinh",
+    "arccosh", "arctanh", "fix",
+]  # fmt: skip
+TWO = ["atan2", "hypot", "fmod", "copysign", "xlogy", "logaddexp", "logaddexp2", "fmax", "fmin",
+       "arctan2", "float_power"]  # fmt: skip
+SHAPES = [(3, 4), (), (0, 2)]
+PAIRS = [((3, 4), (3, 4)), ((3, 1), (4,)), ((), (2,)), ((0, 2), (2,))]
+FUNCTIONAL: dict[str, Any] = {
+    "tanhshrink": [{}], "hardshrink": [{}, {"lambd": 0.1}], "softshrink": [{}, {"lambd": 0.1}],
+    "threshold": [{"threshold": 0.2, "value": -3.0}], "softmin": [{"dim": 0}, {"dim": -1}],
+    "glu": [{}, {"dim": 1}],
+}  # fmt: skip
+
+
+def drawn(name: str, *shapes: Any) -> list[Any]:
+    rng = np.random.default_rng(4)
+    arrays = [np.asarray(rng.standard_normal(s)) for s in shapes]
+    if name in UNIT:
+        return [np.asarray(0.05 + 0.9 / (1 + np.exp(-a))) for a in arrays]
+    if name in ABOVE or name in ("xlogy", "float_power"):
+        return [np.asarray(np.abs(a) + 1.1) for a in arrays]
+    return arrays
+
+
+def check(call: Any, arrays: Any, second: bool = True) -> None:
+    """The value, the gradient, gradcheck and the second derivative."""
+    ours = [minigrad.from_numpy(a.copy()).requires_grad_() for a in arrays]
+    theirs = [torch.from_numpy(a.copy()).requires_grad_() for a in arrays]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        y, t = call(minigrad, *ours), call(torch, *theirs)
+    assert y.shape == t.shape
+    np.testing.assert_allclose(y.array, t.detach().numpy(), 1e-12, 1e-14)
+    w = np.asarray(np.random.default_rng(5).standard_normal(t.shape))
+
+    def value(m: Any, *xs: Any) -> Any:
+        y = call(m, *xs)
+        return (m.from_numpy(w) * y).sum() + (m.from_numpy(w) * y * y).sum()
+
+    numbers = tuple(range(len(ours)))
+    first = func.grad(lambda *xs: value(minigrad, *xs), numbers)(*ours)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        expected = torch.autograd.grad(value(torch, *theirs), theirs, create_graph=True)
+    for g, e in zip(first, expected, strict=True):
+        np.testing.assert_allclose(g.array, e.detach().numpy(), 1e-10, 1e-12)
+    if all(a.size for a in arrays):
+        assert gradcheck(lambda *xs: call(minigrad, *xs), tuple(ours))
+    if not second or not all(e.requires_grad for e in expected):
+        return
+    sum((g * g).sum() for g in first).backward()
+    sum((e * e).sum() for e in expected).backward()
+    for x, u in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(x.grad.array, u.grad.numpy(), 1e-9, 1e-11)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ONE)
+def test_of_one(name: str, shape: Any) -> None:
+    check(lambda m, x: getattr(m, name)(x), drawn(name, shape), name != "sinc")
+    x = minigrad.from_numpy(drawn(name, shape)[0])
+    np.testing.assert_array_equal(getattr(x, name)().array, getattr(minigrad, name)(x).array)
+
+
+@pytest.mark.parametrize("shapes", PAIRS)
+@pytest.mark.parametrize("name", TWO)
+def test_of_two(name: str, shapes: Any) -> None:
+    check(lambda m, x, y: getattr(m, name)(x, y), drawn(name, *shapes))
+
+
+@pytest.mark.parametrize("name", [*ONE, *TWO, "heaviside", "signbit"])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_special_values(name: str, dtype: str) -> None:
+    """Values and gradients where functions break."""
+    odd = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, 100.0, -100.0], dtype)
+    arrays = [odd] if name in (*ONE, "signbit") else [a.ravel() for a in np.meshgrid(odd, odd)]
+    ours = [minigrad.from_numpy(a.copy()) for a in arrays]
+    theirs = [torch.from_numpy(a.copy()) for a in arrays]
+    y, t = getattr(minigrad, name)(*ours), getattr(torch, name)(*theirs)
+    assert y.dtype == t.numpy().dtype
+    rtol = 1e-12 if dtype == "f8" or name == "float_power" else 2e-5
+    if name in ("deg2rad", "rad2deg", "exp2", "logaddexp2", "tan"):
+        rtol = max(rtol, 1e-5 if dtype == "f4" else 1e-12)
+    np.testing.assert_allclose(y.array, t.numpy(), rtol, 1e-6 if dtype == "f4" else 1e-12)
+
+
+@pytest.mark.parametrize("name", ["atan2", "fmod", "fmax", "xlogy", "deg2rad", "sinh", "heaviside"])
+def test_integers(name: str) -> None:
+    arrays = [np.array([3, -4, 0]), np.array([2, 3, 5])][: 1 if name in ONE else 2]
+    y = getattr(minigrad, name)(*map(minigrad.from_numpy, arrays))
+    t = getattr(torch, name)(*map(torch.from_numpy, arrays))
+    assert y.dtype == t.numpy().dtype
+    np.testing.assert_allclose(y.array, t.numpy(), 1e-6)
+
+
+def test_arguments() -> None:
+    x = np.array([0.0, 0.2, 0.9, 1.0])
+    check(lambda m, x: m.logit(x, 0.1), [x + 0.01], second=False)
+    odd = np.array([np.nan, np.inf, -np.inf, 2.0])
+    for options in ({}, {"nan": 1.0}, {"posinf": 5.0, "neginf": -6.0}):
+        y = minigrad.nan_to_num(minigrad.from_numpy(odd), **options)
+        np.testing.assert_array_equal(
+            y.array, torch.nan_to_num(torch.from_numpy(odd), **options).numpy()
+        )
+    check(lambda m, x, y, z: m.addcdiv(x, y, z, value=0.5),
+          [*drawn("", (3, 4), (4,)), drawn("acosh", (3, 1))[0]])  # fmt: skip
+    a, b, c = (minigrad.from_numpy(v) for v in drawn("acosh", (3,), (3,), (3,)))
+    expected = a.array + 2 * b.array / c.array
+    assert a.addcdiv_(b, c, value=2) is a
+    np.testing.assert_allclose(a.array, expected, 1e-14)
+    check(lambda m, x: m.clamp_min(x, 0.1) + m.clamp_max(x, 0.3), drawn("", (3, 4)))
+
+
+@pytest.mark.parametrize("name", FUNCTIONAL)
+def test_functional(name: str) -> None:
+    for options in FUNCTIONAL[name]:
+        with_name = lambda m, x, o=options: getattr(m.nn.functional, name)(x, **o)  # noqa: E731
+        check(with_name, drawn("", (3, 4)))
+        layer = {"tanhshrink": "Tanhshrink", "glu": "GLU"}.get(name, name.capitalize())
+        x = minigrad.from_numpy(drawn("", (3, 4))[0])
+        module = getattr(our_nn, layer)(**options)
+        np.testing.assert_array_equal(module(x).array, with_name(minigrad, x).array)
+        assert repr(module) == repr(getattr(torch.nn, layer)(**options))
+
+
+def test_gumbel_softmax() -> None:
+    minigrad.manual_seed(0)
+    x = minigrad.zeros(5000, 3) + minigrad.tensor([0.0, 1.0, 2.0])
+    hard = F.gumbel_softmax(x, tau=0.5, hard=True)
+    assert set(np.unique(hard.array)) == {0.0, 1.0} and (hard.array.sum(1) == 1).all()
+    # frequencies of 5000 draws: within four deviations of the softmax
+    expected = np.exp([0, 1, 2]) / np.exp([0, 1, 2]).sum()
+    np.testing.assert_allclose(hard.array.mean(0), expected, atol=4 * np.sqrt(0.25 / 5000))
+    w = minigrad.from_numpy(np.random.default_rng(0).standard_normal((4, 3)))
+    leaf = minigrad.from_numpy(np.random.default_rng(1).standard_normal((4, 3))).requires_grad_()
+    assert gradcheck(lambda x: F.gumbel_softmax(x, tau=0.7, dim=0), (leaf,))
+    grads = []
+    for hard_ in (False, True):
+        minigrad.manual_seed(3)
+        (F.gumbel_softmax(leaf, tau=0.7, hard=hard_) * w).sum().backward()
+        grads.append(leaf.grad.array.copy())
+        leaf.grad = None
+    np.testing.assert_array_equal(*grads)
+
+
+SIGNS = np.array([1.0, -1.0, -1.0, 1.0, 1.0])
+COUNTS = np.array([[0.0, 1, 3, 2], [1, 7, 0, 4], [2, 2, 5, 1], [0, 0, 1, 3], [6, 1, 2, 0]])
+N = (5, 4)
+LOSSES: dict[str, Any] = {
+    "margin_ranking_loss": ([(5,), (5,)], [SIGNS], [{}, {"margin": 0.5}]),
+    "hinge_embedding_loss": ([(5,)], [SIGNS], [{}, {"margin": 0.3}]),
+    "soft_margin_loss": ([(5,)], [SIGNS], [{}]),
+    "cosine_embedding_loss": ([N, N], [SIGNS], [{}, {"margin": 0.2}]),
+    "triplet_margin_loss": ([N, N, N], [], [{}, {"margin": 0.5, "p": 3.0}, {"swap": True},
+                            {"p": 1.0}]),
+    "triplet_margin_with_distance_loss": ([N, N, N], [], [{}, {"swap": True, "margin": 2.0}]),
+    "poisson_nll_loss": ([N], [COUNTS], [{}, {"full": True}, {"log_input": False}]),
+    "gaussian_nll_loss": ([N, N, N], [], [{}, {"full": True}, {"eps": 0.5}]),
+}  # fmt: skip
+LAYERS = {
+    "margin_ranking_loss": "MarginRankingLoss", "hinge_embedding_loss": "HingeEmbeddingLoss",
+    "soft_margin_loss": "SoftMarginLoss", "cosine_embedding_loss": "CosineEmbeddingLoss",
+    "triplet_margin_loss": "TripletMarginLoss", "poisson_nll_loss": "PoissonNLLLoss",
+    "triplet_margin_with_distance_loss": "TripletMarginWithDistanceLoss",
+    "gaussian_nll_loss": "GaussianNLLLoss",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses(name: str, reduction: str) -> None:
+    shapes, targets, several = LOSSES[name]
+    inputs = drawn("", *shapes)
+    if name in ("gaussian_nll_loss", "poisson_nll_loss"):
+        inputs[-1] = np.abs(inputs[-1]) + 0.1  # a variance, or a rate
+    for options in several:
+
+        def call(m: Any, *xs: Any, options: Any = options) -> Any:
+            given = [*xs, *map(m.from_numpy, targets)]
+            return getattr(m.nn.functional, name)(*given, **options, reduction=reduction)
+
+        check(call, inputs)
+        layer = getattr(our_nn, LAYERS[name])(**options, reduction=reduction)
+        expected = getattr(torch.nn, LAYERS[name])(**options, reduction=reduction)
+        assert repr(layer) == repr(expected)
+        given = [*inputs, *targets]
+        np.testing.assert_allclose(
+            layer(*map(minigrad.from_numpy, given)).array,
+            expected(*map(torch.from_numpy, given)).numpy(), 1e-12,
+        )  # fmt: skip
+
+
+def test_distances() -> None:
+    for options in ({}, {"p": 1.0, "keepdim": True}, {"p": 3.0, "eps": 0.1}):
+        check(lambda m, x, y, o=options: m.nn.functional.pairwise_distance(x, y, **o),
+              drawn("", N, N))  # fmt: skip
+    x, y = (minigrad.from_numpy(a) for a in drawn("", N, N))
+    np.testing.assert_array_equal(
+        our_nn.PairwiseDistance(1.0)(x, y).array, F.pairwise_distance(x, y, 1.0).array
+    )
+    np.testing.assert_array_equal(
+        our_nn.CosineSimilarity(0)(x, y).array, F.cosine_similarity(x, y, 0).array
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: F.glu(x[:, :3]), RuntimeError, "glu: expected an even size"),
+        (lambda x: F.softshrink(x, -1), ValueError, "softshrink: lambd"),
+        (lambda x: F.triplet_margin_loss(x, x, x, margin=0), ValueError, "margin must be above 0"),
+        (lambda x: F.gaussian_nll_loss(x, x, -1.0), ValueError, "negative elements"),
+        (lambda x: F.gaussian_nll_loss(x, x, x[:2]), ValueError, "var of shape"),
+        (lambda x: F.cosine_embedding_loss(x, x, x), RuntimeError, "cosine_embedding_loss"),
+        (lambda x: F.margin_ranking_loss(x, x, x[0]), RuntimeError, "margin_ranking_loss"),
+        (lambda x: F.soft_margin_loss(x, x, reduction="all"), ValueError, "reduction"),
+        (lambda x: minigrad.fmod(x.long(), 0), RuntimeError, "fmod: integers"),
+    ],
+)
+def test_refusals(call: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(minigrad.ones(5, 4))
