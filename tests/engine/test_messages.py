@@ -102,7 +102,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "ConstantPad1d": (1, 2.0), "ConstantPad2d": (1, 2.0), "Conv1d": (3, 2, 2), "Conv2d": (3, 2, 2),
     "ConvTranspose2d": (3, 2, 2), "Embedding": (4, 2), "GroupNorm": (1, 3), "LayerNorm": (4,),
     "Linear": (4, 2), "LogSoftmax": (1,), "MaxPool1d": (2,), "MaxPool2d": (2,), "RMSNorm": (4,),
-    "Softmax": (1,), "Unflatten": (1, (3, 1)),
+    "Softmax": (1,), "Softmin": (1,), "Threshold": (0.1, 1.0), "Unflatten": (1, (3, 1)),
 }  # fmt: skip
 CONTAINERS = ("Module", "ModuleDict", "ModuleList", "Sequential", "Identity", "Residual")
 LAYERS = [
@@ -121,14 +121,15 @@ def layer_of(name: str) -> nn.Module:
 def test_a_layer_given_something_else(name: str) -> None:
     layer = layer_of(name)
     good = minigrad.rand(2, 3)
+    several = name.endswith(("Loss", "Distance", "Similarity"))
+    n = len(inspect.signature(layer.forward).parameters) if several else 1
     for wrong in [*WRONG, np.ones((2, 3, 4, 4), "f4")]:
-        if name.endswith("Loss"):
-            refusal(lambda w=wrong: layer(w, good), name)
-            refusal(lambda w=wrong: layer(good, w), name)
-        else:
-            refusal(lambda w=wrong: layer(w), name)
+        for k in range(n):
+            given = [good] * n
+            given[k] = wrong
+            refusal(lambda given=given: layer(*given), name)
     if name not in ("Dropout", "Dropout1d", "Dropout2d", "Flatten", "Unflatten"):
-        assert refusal(lambda: layer(None, None) if name.endswith("Loss") else layer(None), name)
+        assert refusal(lambda: layer(*[None] * n), name)
 
 
 @pytest.mark.parametrize("name", nn.__all__)

@@ -30,7 +30,8 @@ DOCUMENTED = {
     "where": "condition input other", "swapaxes": "input axis0 axis1",
     "swapdims": "input dim0 dim1", "topk": "input k dim largest sorted", "max": "input dim keepdim",
     "repeat_interleave": "input repeats dim output_size", "prod": "input dim keepdim dtype",
-    "norm": "input p dim keepdim", "dropout": "input p training",
+    "norm": "input p dim keepdim", "dropout": "input p training", "xlogy": "input other",
+    "isin": "elements test_elements assume_unique invert",
 }  # fmt: skip
 
 
@@ -54,7 +55,8 @@ def checked_names() -> Iterator[tuple[Any, Any, str]]:
     for name in minigrad.nn.__all__:
         if inspect.isclass(getattr(torch.nn, name, None)) and "Norm" not in name:
             yield minigrad.nn, torch.nn, name
-    for name in ("SGD", "Adam", "AdamW"):
+    for name in ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam",
+                 "LBFGS"):  # fmt: skip
         yield minigrad.optim, torch.optim, name
 
 
