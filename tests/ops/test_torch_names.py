@@ -35,6 +35,11 @@ DOCUMENTED = {
 }  # fmt: skip
 
 
+OPTIMISERS = (
+    "SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "LBFGS",
+)  # fmt: skip
+
+
 def expected_names(owner: Any, name: str) -> list[str]:
     function = getattr(owner, name)
     if name in DOCUMENTED:
@@ -55,8 +60,7 @@ def checked_names() -> Iterator[tuple[Any, Any, str]]:
     for name in minigrad.nn.__all__:
         if inspect.isclass(getattr(torch.nn, name, None)) and "Norm" not in name:
             yield minigrad.nn, torch.nn, name
-    for name in ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam",
-                 "LBFGS"):  # fmt: skip
+    for name in OPTIMISERS:
         yield minigrad.optim, torch.optim, name
 
 
