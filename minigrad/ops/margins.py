@@ -111,6 +111,11 @@ def _reduced(name: str, loss: Tensor, reduction: str) -> Tensor:
     return mean(loss) if reduction == "mean" else total(loss)
 
 
+def _real(x: Any) -> Any:
+    array: Any = as_array(x)
+    return array.real
+
+
 def _above(x: Any) -> Tensor:
     """max(x, 0), whose derivative at 0 is 1, as clamp's is."""
     return clamp(x, min=0)
@@ -149,7 +154,7 @@ def hinge_embedding_loss(
 ) -> Tensor:
     """x where the target is 1, max(0, margin - x) where it is -1."""
     require("hinge_embedding_loss", input=input, target=target)
-    t = as_array(target).real
+    t = _real(target)
     loss = where(wrap(t == 1), input, _above(sub(margin, input)))
     loss = where(wrap((t == 1) | (t == -1)), loss, add(input, _above(sub(margin, input))))
     return _reduced("hinge_embedding_loss", loss, reduction)
@@ -177,7 +182,7 @@ def cosine_embedding_loss(
     # the square of each length has 1e-12 added, as PyTorch has it
     dot = total(mul(input1, input2), -1)
     lengths = mul(*(add(total(square(x), -1), 1e-12) for x in (input1, input2)))
-    cosine, t = div(dot, sqrt(lengths)), as_array(target).real
+    cosine, t = div(dot, sqrt(lengths)), _real(target)
     loss = where(
         wrap(t == 1), sub(1, cosine), where(wrap(t == -1), _above(sub(cosine, margin)), 0.0)
     )
@@ -231,7 +236,7 @@ def poisson_nll_loss(
         require("poisson_nll_loss", target=target)
         safe = clamp(target, min=1e-30)
         stirling = add(sub(mul(target, log(safe)), target), mul(log(mul(safe, 2 * math.pi)), 0.5))
-        loss = add(loss, where(wrap(as_array(target).real > 1), stirling, 0.0))
+        loss = add(loss, where(wrap(_real(target) > 1), stirling, 0.0))
     return _reduced("poisson_nll_loss", loss, reduction)
 
 
@@ -259,7 +264,7 @@ def gaussian_nll_loss(
                 f"gaussian_nll_loss: var of shape {var.shape}, expected the input's {input.shape}, "
                 "or 1 in place of the last size"
             )
-    real = as_array(var).real
+    real = _real(var)
     if (real < 0).any():
         raise ValueError("gaussian_nll_loss: var has negative elements")
     low = wrap(np.where(real < eps, eps - real, 0).astype(real.dtype))
