@@ -42,8 +42,6 @@ from minigrad.ops.arithmetic import (
     where,
 )
 from minigrad.ops.arranging import (
-    atleast_1d,
-    atleast_2d,
     bucketize,
     cartesian_prod,
     column_stack,
@@ -241,7 +239,6 @@ from minigrad.ops.shape import (
     transpose,
     tril,
     triu,
-    unflatten,
     unsqueeze,
 )
 from minigrad.ops.trigonometry import (
