@@ -7,7 +7,18 @@ import importlib
 import math
 from typing import TYPE_CHECKING
 
-from minigrad import analysis, autograd, data, distributions, func, linalg, nn, optim, utils
+from minigrad import (
+    analysis,
+    autograd,
+    data,
+    distributions,
+    func,
+    linalg,
+    nn,
+    optim,
+    random,
+    utils,
+)
 from minigrad.accelerators import accelerator, backends, cuda, mps
 from minigrad.config import show_config, warmup
 from minigrad.device import device
@@ -121,6 +132,7 @@ from minigrad.ops.elementary import (
     sqrt,
     square,
 )
+from minigrad.ops.histograms import histc, histogram
 from minigrad.ops.indexing import (
     gather,
     index_select,
@@ -315,6 +327,9 @@ suggest_names(
     "minigrad.func", "minigrad.linalg", "minigrad.nn", "minigrad.nn.functional", "minigrad.nn.init",
     "minigrad.nn.utils", "minigrad.optim", "minigrad.optim.lr_scheduler", "minigrad.utils",
     "minigrad.utils.data",
+    "minigrad.func", "minigrad.nn", "minigrad.nn.functional", "minigrad.nn.init",
+    "minigrad.nn.utils", "minigrad.optim", "minigrad.optim.lr_scheduler", "minigrad.random",
+    "minigrad.utils", "minigrad.utils.data",
 )  # fmt: skip
 
 __all__ = [
@@ -336,27 +351,28 @@ __all__ = [
     "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod",
     "frac", "from_dlpack", "from_numpy", "full", "full_like", "func", "gather", "ge",
     "get_default_dtype", "get_num_threads", "get_rng_state", "graph", "gt", "half", "heaviside",
-    "hsplit", "hstack", "hypot", "index_add", "index_copy", "index_fill", "index_select", "inf",
-    "inference_mode", "initial_seed", "int", "int8", "int16", "int32", "int64", "inverse",
-    "is_floating_point", "is_grad_enabled", "is_tensor", "isclose", "isfinite", "isin", "isinf",
-    "isnan", "kron", "le", "lerp", "linalg", "linspace", "load", "log", "log1p", "log2",
-    "log10", "log_softmax", "logaddexp", "logaddexp2", "logdet", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logit", "logsumexp", "long", "lt", "manual_seed",
-    "masked_fill", "masked_select", "matmul", "matrix_power", "max", "maximum", "mean",
-    "median", "meshgrid", "min", "minimum", "mm", "movedim", "mps", "mul", "multinomial",
-    "multiply", "mv", "nan", "nan_to_num", "narrow", "ne", "neg", "negative", "nn", "no_grad",
-    "nonzero", "norm", "normal", "numel", "ones", "ones_like", "optim", "outer", "permute",
-    "pi", "pinverse", "positive", "pow", "prod", "profile", "rad2deg", "rand", "rand_like",
-    "randint", "randn", "randn_like", "randperm", "ravel", "reciprocal", "relu", "remainder",
-    "remember", "repeat_interleave", "reshape", "roll", "rot90", "round", "rsqrt", "save",
-    "scatter", "scatter_add", "searchsorted", "seed", "select", "set_default_dtype",
-    "set_grad_enabled", "set_num_threads", "set_printoptions", "set_rng_state", "short",
-    "show_config", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "slogdet", "softmax",
-    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract",
-    "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh", "tensor",
-    "tensor_split", "tensordot", "tile", "topk", "trace", "transpose", "tril", "tril_indices",
-    "triu", "triu_indices", "true_divide", "trunc", "uint8", "unbind", "unflatten", "unique",
-    "unsqueeze", "use_kernels", "utils", "var", "var_mean", "vsplit", "vstack", "warmup",
+    "histc", "histogram", "hsplit", "hstack", "hypot", "index_add", "index_copy", "index_fill",
+    "index_select", "inf", "inference_mode", "initial_seed", "int", "int8", "int16", "int32",
+    "int64", "inverse", "is_floating_point", "is_grad_enabled", "is_tensor", "isclose",
+    "isfinite", "isin", "isinf", "isnan", "kron", "le", "lerp", "linalg", "linspace", "load",
+    "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logaddexp2", "logdet",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "long",
+    "lt", "manual_seed", "masked_fill", "masked_select", "matmul", "matrix_power", "max",
+    "maximum", "mean", "median", "meshgrid", "min", "minimum", "mm", "movedim", "mps", "mul",
+    "multinomial", "multiply", "mv", "nan", "nan_to_num", "narrow", "ne", "neg", "negative",
+    "nn", "no_grad", "nonzero", "norm", "normal", "numel", "ones", "ones_like", "optim",
+    "outer", "permute", "pi", "pinverse", "positive", "pow", "prod", "profile", "rad2deg",
+    "rand", "rand_like", "randint", "randn", "randn_like", "random", "randperm", "ravel",
+    "reciprocal", "relu", "remainder", "remember", "repeat_interleave", "reshape", "roll",
+    "rot90", "round", "rsqrt", "save", "scatter", "scatter_add", "searchsorted", "seed",
+    "select", "set_default_dtype", "set_grad_enabled", "set_num_threads", "set_printoptions",
+    "set_rng_state", "short", "show_config", "sigmoid", "sign", "signbit", "sin", "sinc",
+    "sinh", "slogdet", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim",
+    "tan", "tanh", "tensor", "tensor_split", "tensordot", "tile", "topk", "trace", "transpose",
+    "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc", "uint8", "unbind",
+    "unflatten", "unique", "unsqueeze", "use_kernels", "utils", "var", "var_mean", "vsplit",
+    "vstack", "warmup",
     "where", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip
 

@@ -46,6 +46,8 @@ ROOMS = {
     "autograd": "checks modes ops recording tape tensor",
     "optim": "changes checks dtypes incoming interrupts kernels modes tape tensor",
     "linalg": "ops tensor",
+    "multiprocessing": "names",
+    "random": "ops",
     "data": "checks dtypes incoming ops tape tensor",
     "utils": "data",
     "derivatives": "autograd changes checks kernels modes ops tape tensor",

@@ -19,6 +19,7 @@ from minigrad.ops import convert as _convert
 from minigrad.ops import create as _create
 from minigrad.ops import cumulative as _cumulative
 from minigrad.ops import elementary as _elementary
+from minigrad.ops import histograms as _histograms
 from minigrad.ops import indexing as _indexing
 from minigrad.ops import inplace as _inplace
 from minigrad.ops import joining as _joining
@@ -48,6 +49,9 @@ class Methods(Operators):
     size = _properties.size
     ndimension = _properties.dim
     numel = _properties.numel
+    get_device = _properties.get_device
+    is_pinned = _properties.is_pinned
+    is_shared = _properties.is_shared
     nelement = _properties.numel
     element_size = _properties.element_size
     is_contiguous = _properties.is_contiguous
@@ -189,6 +193,8 @@ class Methods(Operators):
     topk = _search.topk
     median = _search.median
     bincount = _search.bincount
+    histc = _histograms.histc
+    histogram = _histograms.histogram
 
     # ops/shape.py
     reshape = _shape.reshape

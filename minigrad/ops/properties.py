@@ -32,6 +32,21 @@ def numel(input: Tensor) -> int:
     return input.array.size
 
 
+def get_device(input: Tensor) -> int:
+    """-1, which stands for the CPU."""
+    return -1
+
+
+def is_pinned(input: Tensor, device: Any = None) -> bool:
+    """False: memory is pinned for a GPU to copy it."""
+    return False
+
+
+def is_shared(input: Tensor) -> bool:
+    """False: no other process sees the memory."""
+    return False
+
+
 def element_size(input: Tensor) -> int:
     """Bytes per element."""
     return input.array.itemsize

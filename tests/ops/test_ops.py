@@ -99,7 +99,7 @@ def test_the_table_covers_the_public_ops() -> None:
     # aliases; no gradient, so in test_torch; conversions
     elsewhere = """Tensor clip absolute subtract multiply divide true_divide negative greater less
         allclose equal isclose bitwise_and bitwise_or bitwise_xor bitwise_not bincount nonzero
-        unique searchsorted to float double half long int bool type_as cpu
+        unique searchsorted histc histogram Histogram to float double half long int bool type_as cpu
         view_as reshape_as expand_as"""
     known = {c.name.split()[0].split(".")[-1] for c in CASES} | set(elsewhere.split())
     assert public <= known, f"not tested: {sorted(public - known)}"

@@ -30,6 +30,7 @@ DOCUMENTED = {
     "where": "condition input other", "swapaxes": "input axis0 axis1",
     "swapdims": "input dim0 dim1", "topk": "input k dim largest sorted", "max": "input dim keepdim",
     "repeat_interleave": "input repeats dim output_size", "prod": "input dim keepdim dtype",
+    "histogram": "input bins range weight density",
     "max_pool3d": "input kernel_size stride padding dilation ceil_mode return_indices",
     "norm": "input p dim keepdim", "dropout": "input p training", "xlogy": "input other",
     "isin": "elements test_elements assume_unique invert",
