@@ -251,6 +251,7 @@ from minigrad.ops.shape import (
     transpose,
     tril,
     triu,
+    unflatten,
     unsqueeze,
 )
 from minigrad.ops.trigonometry import (
@@ -338,8 +339,8 @@ __all__ = [
     "accelerator", "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv",
     "addr", "all", "allclose", "amax", "amin", "analysis", "any", "arange", "arccos", "arccosh",
     "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort",
-    "as_tensor", "asarray", "asin", "asinh", "atan", "atan2", "atanh", "atleast_1d",
-    "atleast_2d", "autograd", "backends", "baddbmm", "bernoulli", "bincount", "bitwise_and",
+    "as_tensor", "asarray", "asin", "asinh", "atan", "atan2", "atanh",
+    "autograd", "backends", "baddbmm", "bernoulli", "bincount", "bitwise_and",
     "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool", "broadcast_tensors",
     "broadcast_to", "bucketize", "cartesian_prod", "cat", "cdist", "ceil", "cholesky", "chunk",
     "clamp", "clamp_max", "clamp_min", "clip", "clone", "column_stack", "combinations",
