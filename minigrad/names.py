@@ -116,18 +116,21 @@ INSTEAD = {
     "set_default_tensor_type": "the default is FloatTensor: leave it out, or pass dtype=",
     "set_float32_matmul_precision": "products are in full float32: leave it out",
     "use_deterministic_algorithms": "all results are reproducible: leave it out",
-    "Generator": "there is one generator: use minigrad.manual_seed, get_rng_state, set_rng_state",
+    "are_deterministic_algorithms_enabled": "all results are reproducible: leave it out",
+    "channels_last": "tensors lie in row-major order: leave memory_format out",
+    "contiguous_format": "tensors lie in row-major order: leave memory_format out",
+    "export": "there is no export: save model.state_dict() with minigrad.save",
+    "finfo": "dtypes are numpy's: use numpy.finfo",
+    "iinfo": "dtypes are numpy's: use numpy.iinfo",
+    "profiler": "use minigrad.profile()",
     "Size": "a shape is a tuple: use tuple",
-    "utils": "torch.utils.data is minigrad.data, and nn.utils is minigrad.nn.utils",
+    "vmap": "ops take axes of batches: write the function for one more axis",
     # minigrad.nn and its functions
     "SyncBatchNorm": "there is one process: use nn.BatchNorm2d",
+    "upsample": "use F.interpolate",
     "parallel": "there is one process: use the model itself, or nn.DataParallel",
-    "Conv3d": "there are no 3-d convolutions: use nn.Conv2d",
-    "conv3d": "there are no 3-d convolutions: use F.conv2d",
-    # minigrad.optim and its schedules
-    "LBFGS": "optimizers here use first derivatives only: use optim.SGD or optim.Adam",
+    # minigrad.optim
     "SparseAdam": "there are no sparse tensors: use optim.Adam",
-    "CyclicLR": "use lr_scheduler.LambdaLR with the cycle as its function",
 }
 
 

@@ -1,4 +1,5 @@
-"""Tensor's methods: which op has which name there. `operators.py` has the operators.
+"""Tensor's methods: which op has which name there. `operators.py` has the operators
+and properties.
 
 `ops/__init__.py` copies what `Methods` holds onto Tensor. For type checkers and editors Tensor
 inherits it, so they know every method by the op itself: its arguments, its docstring, its place.
@@ -6,11 +7,9 @@ inherits it, so they know every method by the op itself: its arguments, its docs
 
 from __future__ import annotations
 
-import builtins
 from typing import Any
 
 # Under other names, since in a class the name of a method hides a module: shape, random, any.
-from minigrad.device import device as _device
 from minigrad.ops import activations as _activations
 from minigrad.ops import arithmetic as _arithmetic
 from minigrad.ops import arranging as _arranging
@@ -391,28 +390,3 @@ class Methods(Operators):
     def where(self: Any, condition: Any, other: Any) -> Tensor:
         """x where the condition holds, else y."""
         return _arithmetic.where(condition, self, other)
-
-    @property
-    def T(self: Any) -> Tensor:
-        """The axes in reverse order."""
-        return _shape.permute(self, *range(self.ndim)[::-1])
-
-    @property
-    def mT(self: Any) -> Tensor:
-        """The last two axes exchanged."""
-        return _shape.transpose(self, -1, -2)
-
-    @property
-    def device(self) -> _device:
-        """The CPU."""
-        return _device()
-
-    @property
-    def is_cuda(self) -> builtins.bool:
-        """False."""
-        return False
-
-    @property
-    def is_cpu(self) -> builtins.bool:
-        """True."""
-        return True

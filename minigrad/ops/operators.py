@@ -1,10 +1,20 @@
-"""Tensor's operators: the op behind each sign."""
+"""Tensor's operators, the op behind each sign, and the properties that ops make."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from minigrad.ops import arithmetic, compare, elementary, from_numpy, indexing, inplace, linear
+from minigrad.device import device as device_type
+from minigrad.ops import (
+    arithmetic,
+    compare,
+    elementary,
+    from_numpy,
+    indexing,
+    inplace,
+    linear,
+    shape,
+)
 from minigrad.ops.foreign import operator, reflected
 from minigrad.tensor import Tensor
 
@@ -13,7 +23,7 @@ _ne = operator(compare.ne, "!=", "__ne__")
 
 
 class Operators:
-    """Tensor's operators; see `Methods`."""
+    """Tensor's operators and properties; see `Methods`."""
 
     __slots__ = ()
 
@@ -76,3 +86,28 @@ class Operators:
     # What numpy asks: `array + x` and `np.exp(x)`, and np.mean(x).
     __array_ufunc__ = from_numpy.array_ufunc
     __array_function__ = from_numpy.array_function
+
+    @property
+    def T(self: Any) -> Tensor:
+        """The axes in reverse order."""
+        return shape.permute(self, *range(self.ndim)[::-1])
+
+    @property
+    def mT(self: Any) -> Tensor:
+        """The last two axes exchanged."""
+        return shape.transpose(self, -1, -2)
+
+    @property
+    def device(self) -> device_type:
+        """The CPU."""
+        return device_type()
+
+    @property
+    def is_cuda(self) -> bool:
+        """False."""
+        return False
+
+    @property
+    def is_cpu(self) -> bool:
+        """True."""
+        return True

@@ -127,6 +127,19 @@ def test_what_to_write_instead(name: str) -> None:
         assert str(caught.value) == expected
 
 
+def test_processes_are_refused_where_they_are_imported() -> None:
+    for _ in range(2):
+        with pytest.raises(ImportError, match="not shared between processes: use threads"):
+            importlib.import_module("minigrad.multiprocessing")
+
+
+def test_answers_of_memory() -> None:
+    torch = pytest.importorskip("torch")
+    for m in (mg, torch):
+        x = m.ones(2)
+        assert (x.get_device(), x.is_pinned(), x.is_shared()) == (-1, False, False)
+
+
 def test_the_names_are_pytorchs() -> None:
     torch = pytest.importorskip("torch")
     owners = [torch, torch.nn, torch.nn.functional, torch.optim, torch.optim.lr_scheduler,
