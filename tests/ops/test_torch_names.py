@@ -33,7 +33,7 @@ DOCUMENTED = {
     "histogram": "input bins range weight density",
     "max_pool3d": "input kernel_size stride padding dilation ceil_mode return_indices",
     "norm": "input p dim keepdim", "dropout": "input p training", "xlogy": "input other",
-    "isin": "elements test_elements assume_unique invert",
+    "unflatten": "input dim sizes", "isin": "elements test_elements assume_unique invert",
 }  # fmt: skip
 
 
