@@ -67,6 +67,7 @@ def test_without_protection_this_search_finds_halves(work: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fuzz
 @pytest.mark.parametrize("work", WORKS)
 def test_interrupted_a_thousand_times(work: str) -> None:
     assert run(work, 1000) == [1000, 0]

@@ -159,6 +159,7 @@ def test_cases(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fuzz
 @pytest.mark.parametrize("name", BY_NAME)
 def test_many_cases(name: str) -> None:
     for sample, (kernels, dtype) in itertools.product(BY_NAME[name], TOGETHER):

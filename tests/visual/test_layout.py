@@ -101,6 +101,7 @@ def test_random_graphs() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fuzz
 def test_many_random_graphs() -> None:
     for seed in range(60, 1500):
         vertices = random_graph(seed)

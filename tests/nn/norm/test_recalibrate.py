@@ -315,6 +315,7 @@ def gain(errors):
 
 
 @pytest.mark.slow
+@pytest.mark.fuzz
 def test_sequential_recalibration_lowers_the_error_of_small_batches():
     """On handwritten digits of 8 x 8 pixels, where 24 seeds gained 2.5 ± 0.4 points."""
     x, y = load_digits(return_X_y=True)
