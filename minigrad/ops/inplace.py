@@ -141,8 +141,16 @@ def copy_(x: T, src: Any) -> T:
     return overwrite("copy_", x, write, (x, np.zeros_like), (src, lambda g: g))
 
 
+def _floating(name: str, x: Tensor) -> None:
+    """Raise where PyTorch fills no integers: rounded, the numbers would not be those drawn."""
+    kind = x.array.real.dtype
+    if kind.kind != "f":
+        raise RuntimeError(f"{name}: expected a floating tensor, got dtype {kind}")
+
+
 def uniform_(x: T, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None) -> T:
     """Random numbers uniform in [from_, to)."""
+    _floating("uniform_", x)
     if not from_ <= to:
         raise RuntimeError(f"uniform_: expected from <= to, got {from_} and {to}")
     return copy_(x, stream("uniform_", generator).uniform(from_, to, x.shape))
@@ -150,6 +158,7 @@ def uniform_(x: T, from_: float = 0.0, to: float = 1.0, *, generator: Generator 
 
 def normal_(x: T, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> T:
     """Random numbers from a normal distribution."""
+    _floating("normal_", x)
     if not std >= 0:
         raise RuntimeError(f"normal_: std must be at least 0, got {std}")
     return copy_(x, stream("normal_", generator).normal(mean, std, x.shape))
@@ -158,17 +167,22 @@ def normal_(x: T, mean: float = 0.0, std: float = 1.0, *, generator: Generator |
 def bernoulli_(x: T, p: Any = 0.5, *, generator: Generator | None = None) -> T:
     """1 with probability p, a number or a tensor that broadcasts, else 0."""
     chance = probabilities("bernoulli_", p)
+    try:
+        chance = np.broadcast_to(chance, x.shape)
+    except ValueError:
+        raise RuntimeError(
+            f"bernoulli_: p of shape {chance.shape} does not broadcast to {x.shape}"
+        ) from None
     return copy_(x, stream("bernoulli_", generator).random(x.shape) < chance)
 
 
 def exponential_(x: T, lambd: float = 1.0, *, generator: Generator | None = None) -> T:
     """Random numbers from the exponential distribution, of density lambd·exp(-lambd·x), x > 0."""
-    kind = x.array.real.dtype
-    if kind.kind != "f":
-        raise RuntimeError(f"exponential_: expected a floating tensor, got dtype {kind}")
+    _floating("exponential_", x)
     rate = number("exponential_", "lambd", lambd, above=0)
     values = stream("exponential_", generator).standard_exponential(x.shape) / rate
-    return copy_(x, np.maximum(values, np.finfo(kind).smallest_normal))  # for logarithms of it
+    least = np.finfo(x.array.real.dtype).smallest_normal  # for logarithms of it
+    return copy_(x, np.maximum(values, least))
 
 
 def random_(
