@@ -127,8 +127,7 @@ def _safetensors(who: str) -> Any:
         return importlib.import_module("safetensors.numpy")
     except ImportError:
         raise RuntimeError(
-            f"{who}: .safetensors needs the package safetensors: pip install minigrad[files], or "
-            "use .npz"
+            f"{who}: .safetensors needs the package safetensors: install it, or use .npz"
         ) from None
 
 

@@ -17,6 +17,7 @@ HEAD = """
 import minigrad as mg
 from minigrad.nn import functional as F
 
+mg.manual_seed(0)
 x = mg.tensor([[3.0, 1.0, 2.0], [6.0, 5.0, 4.0]])
 y = x + 1
 two = mg.stack([x, y])

@@ -130,7 +130,7 @@ class MarginRankingLoss(Loss):
     """max(0, -t·(x1 - x2) + margin)."""
 
     def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.margin = number("MarginRankingLoss", "margin", margin)
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class HingeEmbeddingLoss(Loss):
     """x where the target is 1, max(0, margin - x) where it is -1."""
 
     def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.margin = number("HingeEmbeddingLoss", "margin", margin)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -156,7 +156,7 @@ class SoftMarginLoss(Loss):
     """log(1 + e^(-t·x)) for targets 1 and -1."""
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """See `functional.soft_margin_loss`."""
@@ -167,7 +167,7 @@ class CosineEmbeddingLoss(Loss):
     """1 - cos of the angle where the target is 1, max(0, cos - margin) where it is -1."""
 
     def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.margin = number("CosineEmbeddingLoss", "margin", margin)
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
@@ -189,7 +189,7 @@ class TripletMarginLoss(Loss):
         *,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.margin = number("TripletMarginLoss", "margin", margin, above=0)
         self.p, self.eps, self.swap = p, eps, swap
 
@@ -212,7 +212,7 @@ class TripletMarginWithDistanceLoss(Loss):
         swap: bool = False,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.distance_function = distance_function or PairwiseDistance()
         self.margin = number("TripletMarginWithDistanceLoss", "margin", margin, above=0)
         self.swap = swap
@@ -236,7 +236,7 @@ class PoissonNLLLoss(Loss):
         eps: float = 1e-8,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.log_input, self.full, self.eps = log_input, full, eps
 
     def forward(self, log_input: Tensor, target: Tensor) -> Tensor:
@@ -250,7 +250,7 @@ class GaussianNLLLoss(Loss):
     """½(log v + (x - t)²/v), v = var, at least eps; `full` adds ½·log 2π."""
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.full, self.eps = full, number("GaussianNLLLoss", "eps", eps, above=0)
 
     def forward(self, input: Tensor, target: Tensor, var: Tensor | float) -> Tensor:

@@ -25,12 +25,12 @@ def ravel(input: Any) -> Tensor:
     return reshape(input, -1)
 
 
-def atleast_1d(input: Any) -> Tensor:
+def _with_axis(input: Any) -> Tensor:
     """The tensor, with an axis if it has none."""
     return input if as_array(input).ndim else reshape(input, 1)
 
 
-def atleast_2d(input: Any) -> Tensor:
+def _with_two_axes(input: Any) -> Tensor:
     """The tensor, with axes in front up to two."""
     shape = as_array(input).shape
     return input if len(shape) > 1 else reshape(input, (1, *(shape or (1,))))
@@ -38,18 +38,18 @@ def atleast_2d(input: Any) -> Tensor:
 
 def hstack(tensors: Sequence[Any]) -> Tensor:
     """Tensors side by side: along axis 1, vectors along their only one."""
-    parts = [atleast_1d(x) for x in tensors]
+    parts = [_with_axis(x) for x in tensors]
     return cat(parts, 0 if parts and parts[0].ndim == 1 else 1)
 
 
 def vstack(tensors: Sequence[Any]) -> Tensor:
     """Tensors one below the other, vectors as rows."""
-    return cat([atleast_2d(x) for x in tensors], 0)
+    return cat([_with_two_axes(x) for x in tensors], 0)
 
 
 def dstack(tensors: Sequence[Any]) -> Tensor:
     """Tensors one behind the other: along axis 2."""
-    parts = [atleast_2d(x) for x in tensors]
+    parts = [_with_two_axes(x) for x in tensors]
     return cat([x if x.ndim > 2 else reshape(x, (*x.shape, 1)) for x in parts], 2)
 
 

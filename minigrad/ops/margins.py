@@ -9,6 +9,7 @@ from typing import Any, Unpack, overload
 import numpy as np
 
 from minigrad.checks import axis_of, number, one_of
+from minigrad.incoming import as_array
 from minigrad.names import Axis, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.activations import sigmoid, softmax, softplus, tanh
 from minigrad.ops.arithmetic import add, clamp, div, minimum, mul, neg, quiet, sub, where
@@ -66,6 +67,7 @@ def softmin(input: Any, dim: int, dtype: Any = None) -> Tensor:
 @numpy_names
 def glu(input: Any, dim: int = -1, **names: Unpack[Axis]) -> Tensor:
     """One half of x along `dim` times the sigmoid of the other (Dauphin et al. 2017)."""
+    require("glu", input=input)
     a = floating_operand("glu", input)
     axis = axis_of("glu", dim, a.ndim)
     if not a.ndim or a.shape[axis] % 2:
@@ -109,6 +111,11 @@ def _reduced(name: str, loss: Tensor, reduction: str) -> Tensor:
     return mean(loss) if reduction == "mean" else total(loss)
 
 
+def _real(x: Any) -> Any:
+    array: Any = as_array(x)
+    return array.real
+
+
 def _above(x: Any) -> Tensor:
     """max(x, 0), whose derivative at 0 is 1, as clamp's is."""
     return clamp(x, min=0)
@@ -147,7 +154,7 @@ def hinge_embedding_loss(
 ) -> Tensor:
     """x where the target is 1, max(0, margin - x) where it is -1."""
     require("hinge_embedding_loss", input=input, target=target)
-    t = target.array.real
+    t = _real(target)
     loss = where(wrap(t == 1), input, _above(sub(margin, input)))
     loss = where(wrap((t == 1) | (t == -1)), loss, add(input, _above(sub(margin, input))))
     return _reduced("hinge_embedding_loss", loss, reduction)
@@ -175,7 +182,7 @@ def cosine_embedding_loss(
     # the square of each length has 1e-12 added, as PyTorch has it
     dot = total(mul(input1, input2), -1)
     lengths = mul(*(add(total(square(x), -1), 1e-12) for x in (input1, input2)))
-    cosine, t = div(dot, sqrt(lengths)), target.array.real
+    cosine, t = div(dot, sqrt(lengths)), _real(target)
     loss = where(
         wrap(t == 1), sub(1, cosine), where(wrap(t == -1), _above(sub(cosine, margin)), 0.0)
     )
@@ -229,7 +236,7 @@ def poisson_nll_loss(
         require("poisson_nll_loss", target=target)
         safe = clamp(target, min=1e-30)
         stirling = add(sub(mul(target, log(safe)), target), mul(log(mul(safe, 2 * math.pi)), 0.5))
-        loss = add(loss, where(wrap(target.array.real > 1), stirling, 0.0))
+        loss = add(loss, where(wrap(_real(target) > 1), stirling, 0.0))
     return _reduced("poisson_nll_loss", loss, reduction)
 
 
@@ -245,7 +252,9 @@ def gaussian_nll_loss(
     """
     require("gaussian_nll_loss", input=input, target=target)
     number("gaussian_nll_loss", "eps", eps, above=0)
-    if isinstance(var, int | float):
+    if not isinstance(var, int | float):
+        require("gaussian_nll_loss", var=var)
+    else:
         var = wrap(np.full(input.shape, var, input.dtype))
     if var.shape != input.shape:
         if var.shape == input.shape[:-1]:
@@ -255,9 +264,10 @@ def gaussian_nll_loss(
                 f"gaussian_nll_loss: var of shape {var.shape}, expected the input's {input.shape}, "
                 "or 1 in place of the last size"
             )
-    if (var.array.real < 0).any():
+    real = _real(var)
+    if (real < 0).any():
         raise ValueError("gaussian_nll_loss: var has negative elements")
-    low = wrap(np.where(var.array.real < eps, eps - var.array.real, 0).astype(var.array.real.dtype))
+    low = wrap(np.where(real < eps, eps - real, 0).astype(real.dtype))
     v = add(var, low)
     loss = mul(add(log(v), div(square(sub(input, target)), v)), 0.5)
     if full:

@@ -111,6 +111,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "TransformerDecoderLayer": (4, 2),
     "TransformerEncoder": (nn.TransformerEncoderLayer(4, 2, 4), 1),
     "TransformerEncoderLayer": (4, 2), "Unflatten": (1, (3, 1)), "Unfold": (2,), "Upsample": (2,),
+    "Softmin": (1,), "Threshold": (0.1, 1.0),
 }  # fmt: skip
 # How many tensors forward takes, where it is not one.
 INPUTS = {"MultiheadAttention": 3, "Transformer": 2, "TransformerDecoder": 2,
@@ -134,15 +135,15 @@ def layer_of(name: str) -> nn.Module:
 def test_a_layer_given_something_else(name: str) -> None:
     layer = layer_of(name)
     good = minigrad.rand(2, 3)
+    several = name.endswith(("Loss", "Distance", "Similarity"))
+    n = len(inspect.signature(layer.forward).parameters) if several else INPUTS.get(name, 1)
     for wrong in [*WRONG, np.ones((2, 3, 4, 4), "f4")]:
-        if name.endswith("Loss"):
-            refusal(lambda w=wrong: layer(w, good), name)
-            refusal(lambda w=wrong: layer(good, w), name)
-        else:
-            refusal(lambda w=wrong: layer(*[w] * INPUTS.get(name, 1)), name)
+        for k in range(n if several else 1):
+            given = [good] * n if several else [wrong] * n
+            given[k] = wrong
+            refusal(lambda given=given: layer(*given), name)
     if name not in ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Flatten", "Unflatten"):
-        count = 2 if name.endswith("Loss") else INPUTS.get(name, 1)
-        assert refusal(lambda: layer(*[None] * count), name)
+        assert refusal(lambda: layer(*[None] * n), name)
 
 
 @pytest.mark.parametrize("name", nn.__all__)

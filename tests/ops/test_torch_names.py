@@ -31,9 +31,15 @@ DOCUMENTED = {
     "swapdims": "input dim0 dim1", "topk": "input k dim largest sorted", "max": "input dim keepdim",
     "repeat_interleave": "input repeats dim output_size", "prod": "input dim keepdim dtype",
     "histogram": "input bins range weight density",
-    "norm": "input p dim keepdim", "dropout": "input p training",
     "max_pool3d": "input kernel_size stride padding dilation ceil_mode return_indices",
+    "norm": "input p dim keepdim", "dropout": "input p training", "xlogy": "input other",
+    "isin": "elements test_elements assume_unique invert",
 }  # fmt: skip
+
+
+OPTIMISERS = (
+    "SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "LBFGS",
+)  # fmt: skip
 
 
 def expected_names(owner: Any, name: str) -> list[str]:
@@ -56,7 +62,7 @@ def checked_names() -> Iterator[tuple[Any, Any, str]]:
     for name in minigrad.nn.__all__:
         if inspect.isclass(getattr(torch.nn, name, None)) and "Norm" not in name:
             yield minigrad.nn, torch.nn, name
-    for name in ("SGD", "Adam", "AdamW"):
+    for name in OPTIMISERS:
         yield minigrad.optim, torch.optim, name
 
 
