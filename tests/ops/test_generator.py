@@ -162,6 +162,20 @@ REFUSED = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["normal_", "uniform_", "bernoulli_", "exponential_", "random_"])
+def test_what_cannot_be_written_to_is_refused_before_anything_is_drawn(name: str) -> None:
+    before = mg.get_rng_state()
+    for x in (mg.ones(3, requires_grad=True), mg.ones(1).expand(3)):
+        with pytest.raises(RuntimeError, match=f"^{name}: "):
+            getattr(x, name)()
+        assert mg.get_rng_state() == before and x.tolist() == [1, 1, 1]
+    x = mg.ones(3, requires_grad=True)
+    y = x * 2
+    getattr(y, name)()  # the old values do not matter any more
+    y.backward(mg.tensor([1.0, 2.0, 3.0]))
+    assert x.grad is not None and x.grad.tolist() == [0, 0, 0]
+
+
 @pytest.mark.parametrize("call", REFUSED)
 def test_what_pytorch_refuses(call: Any) -> None:
     torch = pytest.importorskip("torch")
