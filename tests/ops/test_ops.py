@@ -91,7 +91,7 @@ def test_the_table_covers_the_functional_face() -> None:
 # Chapters of ops that a test file of their own checks, which names each of them.
 CHAPTERS = {
     "arranging": "test_arranging", "trigonometry": "test_more_functions", "linalg": "test_linalg",
-    "products": "test_linalg", "histograms": "test_histograms", "types": "test_types",
+    "products": "test_linalg", "histograms": "test_histograms", "types": "test_tensor_types",
     "distances": "test_more_functions",
 }  # fmt: skip
 
