@@ -64,7 +64,8 @@ def backward(
 
 def grad(
     outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
-    create_graph: bool = False, only_inputs: bool = True, allow_unused: bool = False,
+    create_graph: bool = False, only_inputs: bool = True, allow_unused: bool | None = None,
+    is_grads_batched: bool = False, materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
     """Return the gradients of `outputs` with respect to `inputs`, without touching any `.grad`.
 
@@ -76,8 +77,17 @@ def grad(
         create_graph: refused; for second derivatives see `func.grad`.
         only_inputs: True; False is ignored with a warning.
         allow_unused: return None for an input that the outputs do not depend on.
+        is_grads_batched: refused: call this for one of the grad_outputs after another.
+        materialize_grads: return zeros for such an input.
     """
     refuse_create_graph("grad", create_graph)
+    if is_grads_batched:
+        raise NotImplementedError(
+            "grad: is_grads_batched is not supported: call grad for one of the grad_outputs after "
+            "another, with retain_graph=True"
+        )
+    if materialize_grads and allow_unused is False:
+        raise ValueError("grad: materialize_grads=True allows unused inputs: leave that out")
     if not only_inputs:
         warnings.warn(
             "grad: only_inputs=False is ignored; for the gradients of other leaves use "
@@ -98,6 +108,8 @@ def grad(
         [n for n, _ in seeds], [g for _, g in seeds], bool(retain_graph), wanted,
         modes.inspector(),
     )  # fmt: skip
+    if materialize_grads:
+        found.update((n, np.zeros(n.shape, n.dtype)) for n in wanted if n not in found)
     if not allow_unused:
         for i, node in enumerate(wanted):
             if node not in found:

@@ -12,7 +12,7 @@ from minigrad.ops.joining import stack
 from minigrad.tensor import Tensor, wrap
 
 
-def default_collate(samples: list[Any]) -> Any:
+def default_collate(batch: list[Any]) -> Any:
     """Stack samples into a batch, inside tuples, lists and dicts too.
 
     Tensors, arrays (of any library) and numbers become tensors with a first axis of samples (Python
@@ -21,23 +21,23 @@ def default_collate(samples: list[Any]) -> Any:
     Raises:
         TypeError, ValueError: samples differ in shape, length or keys, or are of another kind.
     """
-    if not samples:
+    if not batch:
         raise ValueError("default_collate: got no samples")
-    first = samples[0]
+    first = batch[0]
     if isinstance(first, Tensor):
-        return _stack(samples)
+        return _stack(batch)
     if isinstance(first, str | bytes):
-        return samples
+        return batch
     if isinstance(first, bool | int | float | complex) or is_array(first):
-        taken = [as_array(s, name="default_collate") if is_array(s) else s for s in samples]
+        taken = [as_array(s, name="default_collate") if is_array(s) else s for s in batch]
         _check_alike(taken, np.shape)
         return _stacked([np.asarray(s) for s in taken])
     if isinstance(first, Mapping):
-        _check_alike(samples, lambda s: set(s))
-        return {key: default_collate([s[key] for s in samples]) for key in first}
+        _check_alike(batch, lambda s: set(s))
+        return {key: default_collate([s[key] for s in batch]) for key in first}
     if isinstance(first, tuple | list):
-        _check_alike(samples, len)
-        columns = [default_collate(list(column)) for column in zip(*samples, strict=True)]
+        _check_alike(batch, len)
+        columns = [default_collate(list(column)) for column in zip(*batch, strict=True)]
         return type(first)(*columns) if hasattr(first, "_fields") else columns
     raise TypeError(
         f"default_collate: cannot batch samples of {type(first).__name__}: expected tensors, "

@@ -141,34 +141,63 @@ def copy_(x: T, src: Any) -> T:
     return overwrite("copy_", x, write, (x, np.zeros_like), (src, lambda g: g))
 
 
+def _floating(name: str, x: Tensor) -> None:
+    """Raise where PyTorch fills no integers: rounded, the numbers would not be those drawn."""
+    kind = x.array.real.dtype
+    if kind.kind != "f":
+        raise RuntimeError(f"{name}: expected a floating tensor, got dtype {kind}")
+
+
+def _drawn(name: str, x: T, draw: Callable[[tuple[int, ...]], Any]) -> T:
+    """x filled with what `draw` gives for its shape, which is asked once x is known to be writable:
+    a refusal draws no random numbers."""
+
+    def write(out: Any) -> None:
+        with np.errstate(over="ignore"):  # a float16 may be too small for what is drawn
+            np.copyto(out, draw(out.shape), casting="unsafe")
+
+    return overwrite(name, x, write, (x, np.zeros_like))
+
+
 def uniform_(x: T, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None) -> T:
     """Random numbers uniform in [from_, to)."""
+    _floating("uniform_", x)
     if not from_ <= to:
         raise RuntimeError(f"uniform_: expected from <= to, got {from_} and {to}")
-    return copy_(x, stream("uniform_", generator).uniform(from_, to, x.shape))
+    rng = stream("uniform_", generator)
+    return _drawn("uniform_", x, lambda shape: rng.uniform(from_, to, shape))
 
 
 def normal_(x: T, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> T:
     """Random numbers from a normal distribution."""
+    _floating("normal_", x)
     if not std >= 0:
         raise RuntimeError(f"normal_: std must be at least 0, got {std}")
-    return copy_(x, stream("normal_", generator).normal(mean, std, x.shape))
+    rng = stream("normal_", generator)
+    return _drawn("normal_", x, lambda shape: rng.normal(mean, std, shape))
 
 
 def bernoulli_(x: T, p: Any = 0.5, *, generator: Generator | None = None) -> T:
     """1 with probability p, a number or a tensor that broadcasts, else 0."""
     chance = probabilities("bernoulli_", p)
-    return copy_(x, stream("bernoulli_", generator).random(x.shape) < chance)
+    try:
+        chance = np.broadcast_to(chance, x.shape)
+    except ValueError:
+        raise RuntimeError(
+            f"bernoulli_: p of shape {chance.shape} does not broadcast to {x.shape}"
+        ) from None
+    rng = stream("bernoulli_", generator)
+    return _drawn("bernoulli_", x, lambda shape: rng.random(shape) < chance)
 
 
 def exponential_(x: T, lambd: float = 1.0, *, generator: Generator | None = None) -> T:
     """Random numbers from the exponential distribution, of density lambd·exp(-lambd·x), x > 0."""
-    kind = x.array.real.dtype
-    if kind.kind != "f":
-        raise RuntimeError(f"exponential_: expected a floating tensor, got dtype {kind}")
+    _floating("exponential_", x)
     rate = number("exponential_", "lambd", lambd, above=0)
-    values = stream("exponential_", generator).standard_exponential(x.shape) / rate
-    return copy_(x, np.maximum(values, np.finfo(kind).smallest_normal))  # for logarithms of it
+    rng, least = stream("exponential_", generator), np.finfo(x.array.real.dtype).smallest_normal
+    return _drawn(  # above 0, for logarithms of it
+        "exponential_", x, lambda shape: np.maximum(rng.standard_exponential(shape) / rate, least)
+    )
 
 
 def random_(
@@ -193,4 +222,5 @@ def random_(
             raise RuntimeError(f"random_: expected from < to, got {low} and {high}")
         fitting("random_", low, kind)
         fitting("random_", high - 1, kind)
-    return copy_(x, stream("random_", generator).integers(low, high, x.shape))
+    rng = stream("random_", generator)
+    return _drawn("random_", x, lambda shape: rng.integers(low, high, shape))

@@ -131,6 +131,21 @@ def test_the_distributions_of_random_and_exponential() -> None:
         assert abs(r.mean() / most - 0.5) < 5 * 0.5 / np.sqrt(n)
 
 
+def test_a_block_that_leaves_the_generator_as_it_was() -> None:
+    before = mg.get_rng_state()
+    with mg.random.fork_rng():
+        mg.rand(3)
+        assert mg.random.get_rng_state() != before
+    assert mg.get_rng_state() == before
+    with pytest.raises(ZeroDivisionError), mg.random.fork_rng():
+        mg.random.manual_seed(7)
+        mg.rand(1 // 0)
+    assert mg.get_rng_state() == before
+    with mg.random.fork_rng(enabled=False):
+        mg.rand(3)
+    assert mg.get_rng_state() != before
+
+
 REFUSED = [
     lambda m: m.zeros(3).exponential_(0), lambda m: m.zeros(3, dtype=m.int64).exponential_(),
     lambda m: m.zeros(3).uniform_(3, 2), lambda m: m.zeros(3).normal_(0, -1),
@@ -141,14 +156,30 @@ REFUSED = [
     lambda m: m.normal(m.zeros(2), m.ones(2), (2,)), lambda m: m.bernoulli(m.zeros(2), 2.0),
     lambda m: m.multinomial(m.ones(2), 3), lambda m: m.multinomial(m.ones(2, 2, 2), 1),
     lambda m: m.multinomial(m.tensor([1.0, math.inf]), 1),
+    lambda m: m.zeros(3).int().uniform_(), lambda m: m.zeros(3).int().normal_(),
+    lambda m: m.zeros(2).bernoulli_(m.zeros(1, 2)), lambda m: m.zeros(2).bernoulli_(m.zeros(3)),
     lambda m: m.multinomial(m.tensor([1.0, -1.0]), 1), lambda m: m.multinomial(m.zeros(2), 1),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["normal_", "uniform_", "bernoulli_", "exponential_", "random_"])
+def test_what_cannot_be_written_to_is_refused_before_anything_is_drawn(name: str) -> None:
+    before = mg.get_rng_state()
+    for x in (mg.ones(3, requires_grad=True), mg.ones(1).expand(3)):
+        with pytest.raises(RuntimeError, match=f"^{name}: "):
+            getattr(x, name)()
+        assert mg.get_rng_state() == before and x.tolist() == [1, 1, 1]
+    x = mg.ones(3, requires_grad=True)
+    y = x * 2
+    getattr(y, name)()  # the old values do not matter any more
+    y.backward(mg.tensor([1.0, 2.0, 3.0]))
+    assert x.grad is not None and x.grad.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("call", REFUSED)
 def test_what_pytorch_refuses(call: Any) -> None:
     torch = pytest.importorskip("torch")
-    with pytest.raises((RuntimeError, TypeError)):
+    with pytest.raises((RuntimeError, TypeError, NotImplementedError)):
         call(torch)
     before = mg.get_rng_state()
     with pytest.raises((RuntimeError, ValueError, TypeError), match=r"^\w+: "):

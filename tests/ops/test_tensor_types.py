@@ -137,6 +137,24 @@ def test_inference_mode() -> None:
     assert set(modes(mg)) == {True, False}
 
 
+def test_gradients_of_what_is_not_used() -> None:
+    for m in (mg, torch):
+        grad = m.autograd.grad
+        x, unused = m.ones(2, requires_grad=True), m.ones(3, requires_grad=True)
+        y = (x * x).sum()
+        (g,) = grad(y, x, None, True, False, True)
+        assert g.tolist() == [2, 2]
+        g, zeros = grad(y, [x, unused], retain_graph=True, materialize_grads=True)
+        assert g.tolist() == [2, 2] and zeros.tolist() == [0, 0, 0]
+        assert grad(y, [x, unused], retain_graph=True, allow_unused=True)[1] is None
+        with pytest.raises(RuntimeError):
+            grad(y, [x, unused], retain_graph=True)
+        with pytest.raises(ValueError):
+            grad(y, x, materialize_grads=True, allow_unused=False)
+    with pytest.raises(NotImplementedError, match=r"^grad: is_grads_batched is not supported"):
+        mg.autograd.grad(y, x, is_grads_batched=True)
+
+
 def test_only_inputs() -> None:
     x = mg.tensor([1.0, 3.0], requires_grad=True)
     (g,) = mg.autograd.grad((x * x).sum(), x, only_inputs=True)
