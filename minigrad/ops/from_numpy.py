@@ -1,8 +1,8 @@
 """numpy's functions of tensors: `np.exp(x)` and `np.mean(x)` are the ops of this library, recorded
 as such. What no op computes, numpy computes of the arrays, if no gradient would be lost by it.
 
-numpy asks the two functions below for every ufunc (NEP 13) and for every other function (NEP 18) of
-which an argument is a tensor; `array + x`, too, is a ufunc.
+numpy asks the two functions below for every ufunc (numpy's NEP 13) and for every other function
+(its NEP 18) of which an argument is a tensor; `array + x`, too, is a ufunc.
 """
 
 from __future__ import annotations

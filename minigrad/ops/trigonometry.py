@@ -240,7 +240,7 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 def nan_to_num(
     input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
-    """Numbers for NaN (0), inf and -inf (the dtype's largest and smallest)."""
+    """Numbers for NaN (zero), inf and -inf (the dtype's largest and smallest)."""
     # dL/da = g where a is finite, else 0
     a = operand("nan_to_num", input)
     if a.dtype.kind not in "fc":
