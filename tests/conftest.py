@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
+
+# Where pytest-xdist runs several processes, other libraries' idle threads would spin in the way.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for pool in ("OMP", "MKL", "OPENBLAS"):
+        os.environ.setdefault(f"{pool}_NUM_THREADS", "1")
 
 import minigrad
 

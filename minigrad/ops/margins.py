@@ -26,17 +26,20 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
     """x where it is above the threshold, value elsewhere."""
     # dL/dx = g where x > threshold, else 0
     a = operand("threshold", input)
-    above = a.real > number("threshold", "threshold", threshold)
+    above = ~(a.real <= number("threshold", "threshold", threshold))  # NaN stays
     out = np.where(above, a, a.dtype.type(number("threshold", "value", value)))
-    return record_each("threshold", out, (input, lambda g: g * above))
+    return record_each("threshold", out, (input, lambda g: np.where(above, g, 0)))
 
 
 def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:
     """x where |x| > lambd, 0 elsewhere."""
     # dL/dx = g where |x| > lambd, else 0
     a, limit = floating_operand("hardshrink", input), number("hardshrink", "lambd", lambd)
-    kept = ~((a.real >= -limit) & (a.real <= limit))  # NaN stays
-    return record_each("hardshrink", np.where(kept, a, 0), (input, lambda g: g * kept))
+    kept = ~((a.real >= -limit) & (a.real <= limit))  # NaN stays, and has the gradient 0
+    passed = (a.real > limit) | (a.real < -limit)
+    return record_each(
+        "hardshrink", np.where(kept, a, 0), (input, lambda g: np.where(passed, g, 0))
+    )
 
 
 def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
@@ -45,8 +48,9 @@ def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
     a = floating_operand("softshrink", input)
     limit = number("softshrink", "lambd", lambd, at_least=0)
     kept = ~((a.real >= -limit) & (a.real <= limit))
+    passed = (a.real > limit) | (a.real < -limit)  # not NaN, which stays
     out = np.where(kept, a - np.sign(a.real) * limit, 0).astype(a.dtype)
-    return record_each("softshrink", out, (input, lambda g: g * kept))
+    return record_each("softshrink", out, (input, lambda g: np.where(passed, g, 0)))
 
 
 def tanhshrink(input: Any) -> Tensor:
@@ -236,7 +240,7 @@ def poisson_nll_loss(
         require("poisson_nll_loss", target=target)
         safe = clamp(target, min=1e-30)
         stirling = add(sub(mul(target, log(safe)), target), mul(log(mul(safe, 2 * math.pi)), 0.5))
-        loss = add(loss, where(wrap(_real(target) > 1), stirling, 0.0))
+        loss = add(loss, where(wrap(~(_real(target) <= 1)), stirling, 0.0))
     return _reduced("poisson_nll_loss", loss, reduction)
 
 

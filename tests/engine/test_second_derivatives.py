@@ -17,8 +17,8 @@ SMOOTH = [
     for s in SAMPLES
     if s.case.differentiable
     and s.layout in ("rows", "twice")
-    and not (s.case.name == "logsumexp" and 0 in s.shapes[0])
-]  # log of an empty sum: -inf
+    and not (s.case.name == "logsumexp" and 0 in s.shapes[0])  # log of an empty sum: -inf
+]
 # What PyTorch cannot differentiate twice there; other samples of these operations it can.
 TWICE = ("is not implemented", "not implemented for", "Backward0 returned", "does not require grad")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from minigrad.kernels.machinery.arrays import Array
@@ -14,7 +16,8 @@ def product(a: Array, b: Array, bias: Array | None = None, summed: bool = False)
     if summed and (a.ndim > 2 or b.ndim > 2):  # Σ over the stack is one long product
         stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         a, b = np.broadcast_to(a, (*stack, m, k)), np.broadcast_to(b, (*stack, k, n))
-        a, b = np.moveaxis(a, -2, 0).reshape(m, -1), b.reshape(-1, n)
+        long = prod(stack) * k
+        a, b = np.moveaxis(a, -2, 0).reshape(m, long), b.reshape(long, n)
     if a.shape[-1] == 1:  # BLAS would pack what it reads once
         y: Array = a * b
     elif a.ndim > 2 and b.ndim == 2 and a.size:  # and rows that meet the same b are one matrix
