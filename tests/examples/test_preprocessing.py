@@ -14,7 +14,7 @@ from quick import NO_TITANIC, mnist_folder, real_data, run_quick
 __all__ = ["mnist_folder"]  # a fixture
 
 
-@pytest.mark.parametrize("source", ["Titanic", "stand-in"])
+@pytest.mark.parametrize("source", ["Titanic", pytest.param("stand-in", marks=pytest.mark.fuzz)])
 def test_conditioning(source, tmp_path):
     data = real_data("titanic.csv") if source == "Titanic" else tmp_path
     if data is None:
@@ -43,6 +43,7 @@ def test_conditioning(source, tmp_path):
     assert 0 < results["clipped"] < 0.1
 
 
+@pytest.mark.fuzz  # the longest of the examples
 def test_regularisers(mnist_folder, tmp_path):
     results = run_quick("regularisers", mnist_folder, tmp_path)["results"]
     runs = results["regularisers"]
