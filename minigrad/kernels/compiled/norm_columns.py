@@ -200,18 +200,22 @@ def _coefficients(x, mean, inv_std, gamma, beta):
     return table, wide, np.flatnonzero(odd)
 
 
+BOUND = 1e10
+
+
 @contracted_part
 def _affine_c(lo, hi, x, table, wide, odd, y):
     x, table, y = uncounted(x), uncounted(table), uncounted(y)
     for t in range(lo, hi):
         n0, n1, j0, j1 = _place(t, x.shape)
         centre, scale = table[0, j0:j1], table[1, j0:j1]
-        rest, shift = table[2, j0:j1], table[3, j0:j1]
+        rest, shift, bound = table[2, j0:j1], table[3, j0:j1], x.dtype.type(BOUND)
         for n in range(n0, n1):
             row, out = x[n, j0:j1], y[n, j0:j1]
             for j in range(row.size):
                 d = row[j] - centre[j]
-                out[j] = d * scale[j] + (d * rest[j] + shift[j])
+                # bounded as in norm_planes
+                out[j] = d * scale[j] + (min(max(d, -bound), bound) * rest[j] + shift[j])
         for j in odd:
             if j0 <= j < j1:
                 for n in range(n0, n1):

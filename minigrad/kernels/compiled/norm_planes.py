@@ -135,12 +135,20 @@ def _ordinary(v):
     return v == 0.0 or 1e-25 < abs(v) < 1e25
 
 
+BOUND = 1e10
+
+
 @contracted
 def _affine(row, y, centre, scale, rest, shift):
-    """(BN 4) with scale + rest = gamma·inv_std and centre ~ mean, split so that float32 will do."""
+    """(BN 4) with scale + rest = gamma·inv_std and centre ~ mean, split so that float32 will do.
+
+    The small term is that of a bounded d, lest inf - inf or inf·0 make NaN of an infinite pixel;
+    beyond the bound it is below half a unit of the last place.
+    """
+    bound = row.dtype.type(BOUND)
     for i in range(row.size):
         d = row[i] - centre
-        y[i] = d * scale + (d * rest + shift)
+        y[i] = d * scale + (min(max(d, -bound), bound) * rest + shift)
 
 
 @contracted
