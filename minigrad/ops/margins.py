@@ -18,7 +18,13 @@ from minigrad.ops.joining import chunk
 from minigrad.ops.random import generator
 from minigrad.ops.reductions import mean, norm
 from minigrad.ops.reductions import sum as total
-from minigrad.recording import floating_operand, operand, record_each, require
+from minigrad.recording import (
+    check_broadcast,
+    floating_operand,
+    operand,
+    record_each,
+    require,
+)
 from minigrad.tensor import Tensor, wrap
 
 
@@ -120,6 +126,12 @@ def _real(x: Any) -> Any:
     return array.real
 
 
+def _together(name: str, **inputs: Any) -> None:
+    """Raise unless these are tensors whose shapes broadcast."""
+    require(name, **inputs)
+    check_broadcast(name, [as_array(x) for x in inputs.values()])
+
+
 def _above(x: Any) -> Tensor:
     """max(x, 0), whose derivative at 0 is 1, as clamp's is."""
     return clamp(x, min=0)
@@ -157,7 +169,7 @@ def hinge_embedding_loss(
     input: Any, target: Any, *, margin: float = 1.0, reduction: str = "mean"
 ) -> Tensor:
     """x where the target is 1, max(0, margin - x) where it is -1."""
-    require("hinge_embedding_loss", input=input, target=target)
+    _together("hinge_embedding_loss", input=input, target=target)
     t = _real(target)
     loss = where(wrap(t == 1), input, _above(sub(margin, input)))
     loss = where(wrap((t == 1) | (t == -1)), loss, add(input, _above(sub(margin, input))))
@@ -166,8 +178,9 @@ def hinge_embedding_loss(
 
 def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:
     """log(1 + e^(-t·x)) for targets 1 and -1."""
-    require("soft_margin_loss", input=input, target=target)
-    return _reduced("soft_margin_loss", softplus(mul(neg(target), input)), reduction)
+    _together("soft_margin_loss", input=input, target=target)
+    loss = softplus(mul(neg(target), input), threshold=math.inf)  # exact at any distance
+    return _reduced("soft_margin_loss", loss, reduction)
 
 
 def cosine_embedding_loss(
@@ -201,9 +214,9 @@ def triplet_margin_loss(
 
     With `swap`, d(positive, negative) counts where it is smaller (Balntas et al. 2016).
     """
-    return triplet_margin_with_distance_loss(
-        anchor, positive, negative, swap=swap, margin=margin, reduction=reduction,
-        distance_function=lambda x, y: pairwise_distance(x, y, p, eps),
+    return _triplet(
+        "triplet_margin_loss", anchor, positive, negative,
+        lambda x, y: pairwise_distance(x, y, p, eps), margin, swap, reduction,
     )  # fmt: skip
 
 
@@ -213,10 +226,19 @@ def triplet_margin_with_distance_loss(
     swap: bool = False, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """`triplet_margin_loss` by a distance of one's own."""
-    name = "triplet_margin_loss"
-    require(name, anchor=anchor, positive=positive, negative=negative)
-    number(name, "margin", margin, above=0)
     distance = distance_function or pairwise_distance
+    return _triplet(
+        "triplet_margin_with_distance_loss", anchor, positive, negative, distance, margin, swap,
+        reduction,
+    )  # fmt: skip
+
+
+def _triplet(
+    name: str, anchor: Any, positive: Any, negative: Any, distance: Callable[[Any, Any], Tensor],
+    margin: float, swap: bool, reduction: str,
+) -> Tensor:  # fmt: skip
+    _together(name, anchor=anchor, positive=positive, negative=negative)
+    number(name, "margin", margin, above=0)
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = minimum(far, distance(positive, negative))
@@ -232,12 +254,12 @@ def poisson_nll_loss(
 
     With `full`, Stirling's approximation of log t! is added for targets above 1.
     """
+    _together("poisson_nll_loss", input=input, target=target)
     if log_input:
         loss = sub(exp(input), mul(target, input))
     else:
         loss = sub(input, mul(target, log(add(input, eps))))
     if full:
-        require("poisson_nll_loss", target=target)
         safe = clamp(target, min=1e-30)
         stirling = add(sub(mul(target, log(safe)), target), mul(log(mul(safe, 2 * math.pi)), 0.5))
         loss = add(loss, where(wrap(~(_real(target) <= 1)), stirling, 0.0))
@@ -251,23 +273,23 @@ def gaussian_nll_loss(
 ) -> Tensor:  # fmt: skip
     """½(log v + (x - t)²/v), v = var, at least eps; `full` adds ½·log 2π.
 
-    `var` has the shape of x, or a size of 1 or none in place of the last, or is a number. The
-    bound has no gradient, as in PyTorch.
+    `var` has the shape of x, or a size of 1 in place of one of x's, or lacks the last, or is a
+    number. The bound has no gradient, as in PyTorch.
     """
-    require("gaussian_nll_loss", input=input, target=target)
+    _together("gaussian_nll_loss", input=input, target=target)
     number("gaussian_nll_loss", "eps", eps, above=0)
     if not isinstance(var, int | float):
         require("gaussian_nll_loss", var=var)
     else:
         var = wrap(np.full(input.shape, var, input.dtype))
-    if var.shape != input.shape:
-        if var.shape == input.shape[:-1]:
-            var = var.reshape((*var.shape, 1))
-        elif var.shape != (*input.shape[:-1], 1):
-            raise ValueError(
-                f"gaussian_nll_loss: var of shape {var.shape}, expected the input's {input.shape}, "
-                "or 1 in place of the last size"
-            )
+    if var.shape == input.shape[:-1]:
+        var = var.reshape((*var.shape, 1))
+    sizes = zip(var.shape, input.shape, strict=False)
+    if var.ndim != input.ndim or [v for v, n in sizes if v != n] not in ([], [1]):
+        raise ValueError(
+            f"gaussian_nll_loss: var of shape {var.shape}, expected the input's {input.shape}, 1 "
+            "in place of one of its sizes, or all but the last"
+        )
     real = _real(var)
     if (real < 0).any():
         raise ValueError("gaussian_nll_loss: var has negative elements")

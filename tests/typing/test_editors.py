@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,16 @@ x = mg.randn(2, 3)
 # jedi takes what in_place makes for a Callable; these it knows by name and by their result.
 MADE = {name for name, op in vars(inplace).items() if hasattr(op, "__wrapped__")}
 OPS = [n for n, op in vars(Methods).items() if inspect.isfunction(op) and n not in MADE]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """jedi's files in a folder of this process: two that write to one read half of a file."""
+    before, jedi.settings.cache_directory = (
+        jedi.settings.cache_directory, str(tmp_path_factory.mktemp("jedi"))
+    )  # fmt: skip
+    yield
+    jedi.settings.cache_directory = before
 
 
 def at_the_end(text: str) -> tuple[Any, int, int]:
