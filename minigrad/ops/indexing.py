@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, Unpack, overload
 
 import numpy as np
@@ -101,7 +102,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
 
 def without(g: Any, places: Places) -> Any:
     """g with zeros at the places."""
-    g = np.array(g)
+    g = np.array(g, order="C")
     places.write(g, 0)
     return g
 
@@ -130,13 +131,14 @@ def check_index(name: str, i: Any, n: int) -> None:
         raise IndexError(f"{name}: index {worst} is out of range 0 to {n - 1}")
 
 
-def _grid(i: Any, axis: int) -> Places:
-    """The places i[...] along `axis`, which stay put elsewhere."""
-    if not i.ndim:
-        return Places((), None, True)
-    where = list(np.ogrid[tuple(slice(n) for n in i.shape)])
-    where[axis] = i
-    return Places((), tuple(where), False)
+def _grid(i: Any, axis: int, shape: tuple[int, ...]) -> Places:
+    """The places i[...] along `axis`, which stay put elsewhere, in an array of this shape."""
+    steps = [math.prod(shape[d + 1 :]) for d in range(i.ndim)]  # in row-major order
+    grid = np.ogrid[tuple(slice(n) for n in i.shape)]
+    rest: Any = sum(k * step for d, (k, step) in enumerate(zip(grid, steps, strict=True))
+                    if d != axis)  # fmt: skip
+    numbers = i + rest if not i.ndim or steps[axis] == 1 else i * steps[axis] + rest
+    return Places(None, (np.asarray(numbers),), False)
 
 
 @overload
@@ -155,7 +157,7 @@ def gather(input: Any, dim: int, index: Any) -> Tensor:
         return reshape(getitem(reshape(input, -1), i.reshape(-1)), i.shape)
     if not i.size:
         return getitem(reshape(input, -1), np.zeros(i.shape, np.int64))
-    places = _grid(i, axis)
+    places = _grid(i, axis, a.shape)
     return _recorded("gather", input, a, places, places.read(a))
 
 
@@ -195,7 +197,7 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any, add: bool) -> Te
     # Where several are written to one place, those that do not stay there receive 0.
     a = operand(name, x)
     axis, i = _along(name, a, dim, index, True)
-    places = _grid(i.reshape(i.shape if a.ndim else ()), axis)
+    places = _grid(i.reshape(i.shape if a.ndim else ()), axis, a.shape)
     s = as_array(src, name=name)
     if isinstance(src, Tensor) and s.dtype != a.dtype and "c" not in (s.dtype.kind, a.dtype.kind):
         raise RuntimeError(f"{name}: src has dtype {s.dtype}, expected the input's {a.dtype}")
@@ -206,9 +208,9 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any, add: bool) -> Te
             raise RuntimeError(f"{name}: index of shape {i.shape} for a src of shape {s.shape}")
         s = s[part]
     number = not s.ndim
-    out = a.astype(s.dtype)
+    out = a.astype(s.dtype, order="C")
     if add:
-        np.add.at(out, places.arrays or (), s)
+        places.add(out, s, kernels.backend_for(out))
     else:
         places.write(out, s)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -24,12 +25,13 @@ from minigrad.tensor import Tensor
 
 ALL = slice(None)
 BASIC = (int, slice, type(None))
+SEVERAL_FROM = 512  # index entries, below which numpy is as fast with several arrays
 
 
 class Places(NamedTuple):
     """Places of an array, in two steps."""
 
-    basic: tuple[Any, ...]  # gives a view,
+    basic: tuple[Any, ...] | None  # gives a view (None: the array as one vector),
     arrays: tuple[Any, ...] | None  # and these pick from that view, unless it is all
     once: bool  # no place can be named twice
 
@@ -42,6 +44,8 @@ class Places(NamedTuple):
         one = last.dtype != bool and all(k is ALL for k in before)
         if one and a.size and a.flags.c_contiguous:
             return a.take(last, len(before))  # faster than a[...]
+        if a.flags.c_contiguous and (rows := self._rows(a)) is not None:
+            return a.reshape(-1, *a.shape[len(self.arrays) :]).take(rows, 0)
         return np.ascontiguousarray(a[self.arrays])
 
     def write(self, a: Any, values: Any) -> None:
@@ -49,17 +53,45 @@ class Places(NamedTuple):
         self._view(a)[... if self.arrays is None else self.arrays] = values
 
     def add(self, a: Any, values: Any, backend: Any) -> None:
-        """Add the values to an array of zeros: at a place that is named twice, both."""
+        """Add the values, in their order; to zeros, if no place can be named twice."""
         if self.once or self.arrays is None:
             self.write(a, values)
             return
-        a, (first, *others) = self._view(a), self.arrays
-        if others or first is ALL or a.ndim == 1 or a.dtype.kind != "f" or not a.flags.c_contiguous:
-            np.add.at(a, self.arrays, values)
+        a, arrays = self._view(a), self.arrays
+        rows = self._rows(a) if a.dtype.kind == "f" and a.flags.c_contiguous else None
+        if rows is None:
+            np.add.at(a, arrays, values)
+            return
+        width = math.prod(a.shape[len(arrays) :])
+        values = np.broadcast_to(values, rows.shape + a.shape[len(arrays) :]).reshape(-1, width)
+        rows = rows.reshape(-1)
+        if width == 1:
+            np.add.at(a.reshape(-1), rows, values.reshape(-1))
         else:
-            n, width = a.shape[0], math.prod(a.shape[1:])
-            rows = np.where(first < 0, first + n, first).reshape(-1)
-            backend.add_at_(a.reshape(n, width), rows, values.reshape(rows.size, width))
+            backend.add_at_(a.reshape(-1, width), rows, values)
+
+    def _rows(self, a: Any) -> Any:
+        """The indices of all axes up to the last index array as one, for these axes as one: numpy
+        takes several times longer for several. None for masks, for slices between index arrays,
+        for few elements, and where numpy has an error to raise."""
+        arrays = list(self.arrays or ())
+        slices = sum(1 for _ in takewhile(lambda k: k is ALL, arrays))
+        indices = arrays[slices:]
+        if not indices or any(k is ALL or k.dtype == bool for k in indices) or not a.size:
+            return None
+        if len(arrays) > 1 and max(k.size for k in indices) < SEVERAL_FROM:
+            return None
+        ndim = max(k.ndim for k in indices)
+        for d in range(slices):
+            arrays[d] = np.arange(a.shape[d]).reshape(-1, *[1] * (slices - 1 - d + ndim))
+        rows: Any = None
+        for k, n in zip(arrays, a.shape, strict=False):
+            low, high = k.min(initial=0), k.max(initial=0)
+            if low < -n or high >= n:
+                return None
+            k = np.where(k < 0, k + n, k) if low < 0 else k
+            rows = k if rows is None else rows * n + k
+        return rows
 
     def stays(self, shape: tuple[int, ...]) -> Any:
         """Which of the values that are written to an array of this shape stay there."""
@@ -71,6 +103,8 @@ class Places(NamedTuple):
         return self.read(numbers) == order
 
     def _view(self, a: Any) -> Any:
+        if self.basic is None:
+            return a.reshape(-1)
         return a[(*self.basic, ...)]  # with the ellipsis, a single element is a view, too
 
 
