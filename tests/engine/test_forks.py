@@ -15,8 +15,7 @@ from minigrad.ops.random import generator
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
-WORKS = {"draw": 6, "seed": 6, "lease": 6, "parallel": 4, "step": 4, "loader": 4, "load": 2,
-         "everything": 3, "compile_": 2}  # fmt: skip
+WORKS = ("draw", "seed", "lease", "parallel", "step", "loader", "load", "everything", "compile_")
 
 
 def run(work: str, children: int, kernels: str) -> str:
@@ -29,16 +28,16 @@ def run(work: str, children: int, kernels: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.parametrize("children", [2, pytest.param(6, marks=pytest.mark.fuzz)])
 @pytest.mark.parametrize("work", WORKS)
-def test_children_of_a_busy_process_run(work: str) -> None:
+def test_children_of_a_busy_process_run(work: str, children: int) -> None:
     pytest.importorskip("numba")
-    children = WORKS[work]
     assert run(work, children, "numba") == " ".join(["0"] * children)
 
 
 @pytest.mark.parametrize("work", ["draw", "step", "loader"])
 def test_children_of_a_busy_process_run_on_numpy(work: str) -> None:
-    assert run(work, 4, "numpy") == "0 0 0 0"
+    assert run(work, 2, "numpy") == "0 0"
 
 
 def test_a_child_draws_what_its_parent_would_have_drawn() -> None:

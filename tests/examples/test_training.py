@@ -30,6 +30,7 @@ class TestScripts:
             spread[net] = high - low
         assert spread["plain"] < spread["BN"] / 4
 
+    @pytest.mark.fuzz  # the longest of the examples
     def test_mnist_batch_norm_sweep(self, mnist_folder, tmp_path):
         record = run_quick(
             "mnist_batch_norm", mnist_folder, tmp_path, "--sweep", "--seeds", "1", suffix="-sweep"

@@ -145,6 +145,7 @@ def test_random_geometries(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fuzz
 @pytest.mark.parametrize("name", OPS)
 def test_many_random_geometries(name: str) -> None:
     for seed in range(100, 1100):

@@ -228,6 +228,7 @@ def test_operators(op: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fuzz
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.full_name)
 def test_many_operators(op: Any) -> None:
     for sample in samples_of(op, 30):
