@@ -130,7 +130,13 @@ def remainder(input: Any, other: Any) -> Tensor:
             out = a - b * np.floor_divide(a.real, b.real)
         else:
             out = np.remainder(a, b)
-    db = quiet(lambda g: -g * np.floor_divide(a.real, b.real))
+
+    def quotient() -> Any:
+        if out.dtype.kind == "f" and np.isfinite(out).all():
+            return np.rint((a - out) / b)  # numpy's division would take the remainder once more
+        return np.floor_divide(a.real, b.real)
+
+    db = quiet(lambda g: -g * quotient())
     return record_each("remainder", out, (input, lambda g: g), (other, db))
 
 

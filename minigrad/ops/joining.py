@@ -20,7 +20,6 @@ from minigrad.ops.shape import (
     select,
     sizes_of,
     transpose,
-    unsqueeze,
 )
 from minigrad.recording import fit, operand, record, record_each, require
 from minigrad.tensor import Tensor, wrap
@@ -77,6 +76,7 @@ concat = cat
 @numpy_names
 def stack(tensors: Sequence[Any], dim: int = 0, **names: Unpack[Axis]) -> Tensor:
     """Tensors of one shape joined along a new axis."""
+    # dL/dx_i = g at i along the new axis
     tensors = [x if isinstance(x, Tensor) else wrap(as_array(x)) for x in tensors]
     if not tensors:
         raise RuntimeError("stack: expected at least one tensor")
@@ -86,7 +86,14 @@ def stack(tensors: Sequence[Any], dim: int = 0, **names: Unpack[Axis]) -> Tensor
                 f"stack: tensor {i} has shape {x.shape}, expected {tensors[0].shape}"
             )
     position = axis_of("stack", dim, tensors[0].ndim + 1)
-    return cat([unsqueeze(x, position) for x in tensors], position)
+    dtype, dtypes = result_dtype(*tensors), [x.dtype for x in tensors]
+    out = np.stack([x.array.astype(dtype, copy=False) for x in tensors], position)
+
+    def vjp(g: Any) -> Any:
+        parts = np.moveaxis(g, position, 0)
+        return [fit(part, part.shape, kind) for part, kind in zip(parts, dtypes, strict=True)]
+
+    return record("stack", out, tensors, vjp)
 
 
 @numpy_names

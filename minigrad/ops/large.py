@@ -22,17 +22,19 @@ from minigrad.tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 FROM = 1 << 14  # elements: numpy needs some 10 us for as many, calling a pass takes 5
+SLOW_FROM = 1 << 8  # where numpy has no function of its own and needs ten times as long
+SLOW = ("erf", "gelu")
 PAIRS_FROM = 1 << 18  # of the result: from there on, several threads share one addition or product
 
 
 def one_pass(op: F) -> F:
     """Let the pass of the op's name (`_` in front of it aside) serve large inputs."""
     name = op.__name__.lstrip("_")
-    signature = inspect.signature(op)
+    signature, least = inspect.signature(op), SLOW_FROM if name in SLOW else FROM
 
     @functools.wraps(op)
     def call(input: Any, *args: Any, **options: Any) -> Any:
-        if isinstance(input, Tensor) and input.array.size >= FROM:
+        if isinstance(input, Tensor) and input.array.size >= least:
             passes = kernels.for_large("elementwise", input.array)
             if passes is not None:
                 given = signature.bind(input, *args, **options)

@@ -74,7 +74,7 @@ class Places(NamedTuple):
         """The indices of all axes up to the last index array as one, for these axes as one: numpy
         takes several times longer for several. None for masks, for slices between index arrays,
         for few elements, and where numpy has an error to raise."""
-        arrays = list(self.arrays or ())
+        arrays: list[Any] = list(self.arrays or ())
         slices = sum(1 for _ in takewhile(lambda k: k is ALL, arrays))
         indices = arrays[slices:]
         if not indices or any(k is ALL or k.dtype == bool for k in indices) or not a.size:
