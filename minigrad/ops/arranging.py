@@ -14,7 +14,7 @@ from minigrad.incoming import as_array
 from minigrad.names import Axis, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import mul, sub
 from minigrad.ops.indexing import searchsorted
-from minigrad.ops.joining import cat, flip, meshgrid, stack
+from minigrad.ops.joining import cat, flip, joined, meshgrid, stack
 from minigrad.ops.shape import narrow, reshape, transpose
 from minigrad.recording import operand, record, require
 from minigrad.tensor import Tensor, wrap
@@ -39,24 +39,25 @@ def _with_two_axes(input: Any) -> Tensor:
 def hstack(tensors: Sequence[Any]) -> Tensor:
     """Tensors side by side: along axis 1, vectors along their only one."""
     parts = [_with_axis(x) for x in tensors]
-    return cat(parts, 0 if parts and parts[0].ndim == 1 else 1)
+    return joined("hstack", parts, 0 if parts and parts[0].ndim == 1 else 1)
 
 
 def vstack(tensors: Sequence[Any]) -> Tensor:
     """Tensors one below the other, vectors as rows."""
-    return cat([_with_two_axes(x) for x in tensors], 0)
+    return joined("vstack", [_with_two_axes(x) for x in tensors], 0)
 
 
 def dstack(tensors: Sequence[Any]) -> Tensor:
     """Tensors one behind the other: along axis 2."""
     parts = [_with_two_axes(x) for x in tensors]
-    return cat([x if x.ndim > 2 else reshape(x, (*x.shape, 1)) for x in parts], 2)
+    return joined("dstack", [x if x.ndim > 2 else x.unsqueeze(-1) for x in parts], 2)
 
 
 def column_stack(tensors: Sequence[Any]) -> Tensor:
     """Tensors side by side, vectors as columns."""
     shapes = [(x, as_array(x).shape) for x in tensors]
-    return cat([x if len(s) > 1 else reshape(x, (-1, 1)) for x, s in shapes], 1)
+    parts = [x if len(s) > 1 else reshape(x, (-1, 1)) for x, s in shapes]
+    return joined("column_stack", parts, 1)
 
 
 @numpy_names
@@ -65,17 +66,21 @@ def tensor_split(
 ) -> tuple[Tensor, ...]:
     """The tensor in so many parts along `dim`, the first ones longer by one where it does not
     divide; or cut before each index of a list."""
-    require("tensor_split", input=input)
+    return _split("tensor_split", input, indices_or_sections, dim)
+
+
+def _split(name: str, input: Any, indices_or_sections: Any, dim: int) -> tuple[Tensor, ...]:
+    require(name, input=input)
     if not input.ndim:
-        raise RuntimeError("tensor_split: expected at least one axis, got a 0-d tensor")
-    n = input.shape[axis_of("tensor_split", dim, input.ndim)]
+        raise RuntimeError(f"{name}: expected at least one axis, got a 0-d tensor")
+    n = input.shape[axis_of(name, dim, input.ndim)]
     if isinstance(indices_or_sections, Tensor):
         indices_or_sections = indices_or_sections.tolist()
     if isinstance(indices_or_sections, tuple | list):
-        cuts = integers("tensor_split", "indices_or_sections", indices_or_sections, None, None)
+        cuts = integers(name, "indices_or_sections", indices_or_sections, None, None)
         ends = [min(max(c + n if c < 0 else c, 0), n) for c in cuts]
     else:
-        parts = integer("tensor_split", "indices_or_sections", indices_or_sections)
+        parts = integer(name, "indices_or_sections", indices_or_sections)
         ends = [i * (n // parts) + min(i, n % parts) for i in range(1, parts)]
     pairs = itertools.pairwise([0, *ends, n])
     return tuple(narrow(input, dim, a, max(b - a, 0)) for a, b in pairs)
@@ -83,14 +88,14 @@ def tensor_split(
 
 def hsplit(input: Any, indices_or_sections: Any) -> tuple[Tensor, ...]:
     """`tensor_split` along axis 1, of vectors along their only one."""
-    return tensor_split(input, indices_or_sections, 0 if as_array(input).ndim == 1 else 1)
+    return _split("hsplit", input, indices_or_sections, 0 if as_array(input).ndim == 1 else 1)
 
 
 def vsplit(input: Any, indices_or_sections: Any) -> tuple[Tensor, ...]:
     """`tensor_split` along axis 0 of at least two."""
     if as_array(input).ndim < 2:
         raise RuntimeError(f"vsplit: expected two axes, got shape {as_array(input).shape}")
-    return tensor_split(input, indices_or_sections, 0)
+    return _split("vsplit", input, indices_or_sections, 0)
 
 
 def fliplr(input: Any) -> Tensor:
@@ -137,6 +142,8 @@ def diff(
     if not a.ndim:
         raise RuntimeError("diff: expected at least one axis, got a 0-d tensor")
     around = [x for x in (prepend, input, append) if x is not None]
+    if n == 0:
+        return mul(input, 1)
     x = cat(around, axis) if len(around) > 1 else input
     for _ in range(integer("diff", "n", n, 0)):
         size = max(x.shape[axis] - 1, 0)
@@ -225,6 +232,8 @@ def index_fill(input: Any, *, axis: int, index: Any, value: Any) -> Tensor: ...
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Tensor:
     """x with `value` in the rows along `dim` that index names."""
     # dL/dx = g, 0 in those rows
+    if not input.ndim:
+        return reshape(index_fill(reshape(input, 1), dim, index, value), ())
     a, where, _ = _along("index_fill", input, dim, index)
     number = value.array if isinstance(value, Tensor) else value
     probed = np.asarray(number).dtype.kind == "c"
@@ -232,9 +241,10 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Tensor:
     out[where] = number
 
     def vjp(g: Any) -> Any:
-        dx = g.copy()
-        dx[where] = 0
-        return dx, None if not isinstance(value, Tensor) else g[where].sum().reshape(value.shape)
+        filled = np.zeros(g.shape, bool)
+        filled[where] = True  # once, as often as the index may name it
+        dvalue = g[filled].sum().reshape(value.shape) if isinstance(value, Tensor) else None
+        return np.where(filled, 0, g), dvalue
 
     return record("index_fill", out, (input, value), vjp)
 
@@ -247,6 +257,9 @@ def index_add(input: Any, *, axis: int, index: Any, source: Any, alpha: float = 
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Tensor:
     """x with alpha·source added to the rows along `dim` that index names, as often as it does."""
     # dL/dx = g        dL/ds = alpha·g in those rows
+    if not input.ndim:
+        rows = reshape(input, 1), dim, index, reshape(source, -1)
+        return reshape(index_add(*rows, alpha=alpha), ())
     a, where, _ = _along("index_add", input, dim, index)
     s = as_array(source)
     if s.shape != a[where].shape or (
@@ -269,6 +282,8 @@ def index_copy(input: Any, *, axis: int, index: Any, source: Any) -> Tensor: ...
 def index_copy(input: Any, dim: int, index: Any, source: Any) -> Tensor:
     """x with source in the rows along `dim` that index names, which should be different ones."""
     # dL/dx = g, 0 in those rows        dL/ds = g in those rows
+    if not input.ndim:
+        return reshape(index_copy(reshape(input, 1), dim, index, reshape(source, -1)), ())
     a, where, _ = _along("index_copy", input, dim, index)
     s = as_array(source)
     if s.shape != a[where].shape or (

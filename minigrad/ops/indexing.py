@@ -374,13 +374,23 @@ def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Ten
 
 def searchsorted(
     sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False,
-    side: str | None = None,
+    side: str | None = None, sorter: Any = None,
 ) -> Tensor:  # fmt: skip
     """Where values would be inserted into a sorted vector, or into the rows of a sorted tensor,
-    before (side "left") or after ("right") those that are equal."""
+    before (side "left") or after ("right") those that are equal. `sorter` is the order that sorts
+    a sequence which is not."""
     if side not in (None, "left", "right") or (side == "left" and right):
         raise RuntimeError(f"searchsorted: side must be 'left' or 'right', got {side!r}")
     a, v = as_array(sorted_sequence), as_array(input)
+    if sorter is not None:
+        order = as_array(sorter)
+        if order.shape != a.shape or order.dtype.kind not in "iu":
+            raise RuntimeError(
+                f"searchsorted: sorter is {order.dtype} of shape {order.shape}, expected integers "
+                f"of shape {a.shape}"
+            )
+        check_index("searchsorted", order, a.shape[-1])
+        a = np.take_along_axis(a, order, -1)
     if a.ndim != 1 and a.shape[:-1] != v.shape[:-1]:
         raise RuntimeError(f"searchsorted: sequences {a.shape} and values {v.shape} do not match")
     out = np.empty(v.shape, int32 if out_int32 else int64)

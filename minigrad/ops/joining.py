@@ -28,21 +28,26 @@ from minigrad.tensor import Tensor, wrap
 @numpy_names
 def cat(tensors: Sequence[Any], dim: int = 0, **names: Unpack[Axis]) -> Tensor:
     """Tensors joined along an existing axis."""
+    return joined("cat", tensors, dim)
+
+
+def joined(name: str, tensors: Sequence[Any], dim: int) -> Tensor:
+    """`cat`, under the name of the op that joins."""
     # dL/dx_i = the piece of g that came from x_i
     if isinstance(tensors, Tensor):
-        raise TypeError("cat: expected a sequence of tensors, got one tensor")
+        raise TypeError(f"{name}: expected a sequence of tensors, got one tensor")
     tensors = list(tensors)
     if not tensors:
-        raise RuntimeError("cat: expected at least one tensor")
+        raise RuntimeError(f"{name}: expected at least one tensor")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor | np.ndarray):
-            raise TypeError(f"cat: expected tensors, got {type(x).__name__} at position {i}")
+            raise TypeError(f"{name}: expected tensors, got {type(x).__name__} at position {i}")
     arrays = [as_array(x) for x in tensors]
     kept = [i for i, a in enumerate(arrays) if a.shape != (0,)] or [0]  # (0,) fits any shape
     first = arrays[kept[0]]
     if first.ndim == 0:
-        raise RuntimeError("cat: 0-d tensors cannot be joined: use stack")
-    position = axis_of("cat", dim, first.ndim)
+        raise RuntimeError(f"{name}: 0-d tensors cannot be joined: use stack")
+    position = axis_of(name, dim, first.ndim)
     for i in kept:
         a = arrays[i]
         if a.ndim != first.ndim or any(
@@ -51,7 +56,7 @@ def cat(tensors: Sequence[Any], dim: int = 0, **names: Unpack[Axis]) -> Tensor:
             if d != position
         ):
             raise RuntimeError(
-                f"cat: tensor {i} has shape {a.shape}, expected {first.shape} except along "
+                f"{name}: tensor {i} has shape {a.shape}, expected {first.shape} except along "
                 f"dim {position}"
             )
     dtype = result_dtype(*tensors)
@@ -67,7 +72,7 @@ def cat(tensors: Sequence[Any], dim: int = 0, **names: Unpack[Axis]) -> Tensor:
             for i in range(count)
         ]
 
-    return record("cat", np.concatenate(pieces, axis=position), tensors, vjp)
+    return record(name, np.concatenate(pieces, axis=position), tensors, vjp)
 
 
 concat = cat

@@ -13,7 +13,9 @@ import numpy as np
 
 from minigrad.checks import integer, number, one_of
 from minigrad.incoming import as_array
+from minigrad.ops.joining import cat
 from minigrad.ops.linear import matmul, matrices
+from minigrad.ops.shape import narrow, transpose
 from minigrad.recording import fit, floating_operand, needs_grad, record, record_each, unrecorded
 from minigrad.tape import Array
 from minigrad.tensor import Tensor
@@ -170,7 +172,7 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Tensor:
 
 def _lower_half(m: Any) -> Any:
     """The lower triangle, half of the diagonal: Φ with Φ(M) + Φ(M)ᵀ = M for symmetric M."""
-    return np.tril(m) - 0.5 * m * np.eye(m.shape[-1])
+    return np.tril(m) - 0.5 * m * np.eye(m.shape[-1], dtype=m.dtype)
 
 
 def cholesky(A: Any, *, upper: bool = False) -> Tensor:
@@ -192,11 +194,18 @@ def cholesky(A: Any, *, upper: bool = False) -> Tensor:
     return record_each("cholesky", _t(y) if upper else y, (A, dA))
 
 
+def _wide_qr(A: Any, size: int) -> QR:
+    """A = [X Y] of more columns than rows: X = Q·U, and R = [U Qᵀ·Y]."""
+    q, u = qr(narrow(A, -1, 0, size))
+    y = narrow(A, -1, size, A.shape[-1] - size)
+    return QR(q, cat([u, matmul(transpose(q, -1, -2), y)], -1))
+
+
 def qr(A: Any, mode: str = "reduced") -> QR:
     """A = Q·R: columns Q of length 1, at right angles, and R an upper triangle.
 
     Matrices (…, m, n) give (…, m, k) and (…, k, n), k = min(m, n), or m if mode is "complete"; with
-    mode "r", Q is empty. Gradients need k = n and Q.
+    mode "r", Q is empty. Gradients need Q, and for m > n the reduced one.
     """
     # M = Qᵀ·E·R⁻¹, Ω its part that is no triangle: Ω = tril(M, -1) - tril(M, -1)ᵀ
     #     dQ = Q·Ω + (E·R⁻¹ - Q·M)        dR = (M - Ω)·R
@@ -204,6 +213,8 @@ def qr(A: Any, mode: str = "reduced") -> QR:
     a = _matrix("qr", A, square=False)
     mode = one_of("qr", "mode", mode, ("reduced", "complete", "r"))
     (m, n), has_q = a.shape[-2:], mode != "r"
+    if m < n and has_q and needs_grad(A):
+        return _wide_qr(A, m)
     q: Any
     r: Any
     if has_q:

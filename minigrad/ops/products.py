@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, Unpack
+
+import numpy as np
 
 from minigrad.checks import axis_of, integer, integers
 from minigrad.incoming import as_array
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names
 from minigrad.ops import linalg
 from minigrad.ops.arithmetic import abs as absolute
-from minigrad.ops.arithmetic import add, mul, sub
+from minigrad.ops.arithmetic import add, div, mul, sub
 from minigrad.ops.convert import to
 from minigrad.ops.joining import roll
 from minigrad.ops.linear import bmm, matmul, mv, outer
@@ -19,7 +22,7 @@ from minigrad.ops.reductions import Dim, amax, amin
 from minigrad.ops.reductions import norm as p_norm
 from minigrad.ops.reductions import sum as total
 from minigrad.ops.shape import broadcast_tensors, diagonal, movedim, permute, reshape, unsqueeze
-from minigrad.recording import floating_operand, operand, require
+from minigrad.recording import floating_operand, operand, record_each, require
 from minigrad.tensor import Tensor
 
 
@@ -145,6 +148,13 @@ def cross(input: Any, other: Any, dim: int | None = None, **names: Unpack[Axis])
 @numpy_names
 def linalg_cross(input: Any, other: Any, *, dim: int = -1, **names: Unpack[Axis]) -> Tensor:
     """The cross products of vectors of 3 elements along `dim`."""
+    require("cross", input=input, other=other)
+    axis = axis_of("cross", dim, max(input.ndim, other.ndim))
+    if input.ndim != other.ndim or not input.shape[axis] == other.shape[axis] == 3:
+        raise RuntimeError(
+            f"cross: expected 3 elements along dim {dim} of tensors of as many axes, got shapes "
+            f"{input.shape} and {other.shape}"
+        )
     return cross(input, other, dim)
 
 
@@ -168,7 +178,12 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
         raise RuntimeError(
             f"cdist: expected (…, P, M) and (…, R, M), got shapes {a.shape} and {b.shape}"
         )
-    return p_norm(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)
+    out = p_norm(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)
+    if p == 0:  # counts, whose gradient is zero
+        return record_each(
+            "cdist", out.array, (x1, lambda g: np.zeros_like(a)), (x2, lambda g: np.zeros_like(b))
+        )
+    return out
 
 
 def _scaled(input: Any, product: Tensor, beta: float, alpha: float) -> Tensor:
@@ -211,6 +226,12 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
         if n > min(x.ndim, y.ndim):
             raise RuntimeError(f"tensordot: {n} axes of shapes {x.shape} and {y.shape}")
         left, right = [*range(x.ndim - n, x.ndim)], [*range(n)]
+    for i, j in zip(left, right, strict=False):  # an axis of size 1 meets any
+        if x.shape[i] == 1 < y.shape[j]:
+            b = total(b, j, keepdim=True)
+        elif y.shape[j] == 1 < x.shape[i]:
+            a = total(a, i, keepdim=True)
+    x, y = as_array(a), as_array(b)
     sizes = [x.shape[i] for i in left]
     if len(left) != len(right) or sizes != [y.shape[i] for i in right if i < y.ndim]:
         raise RuntimeError(
@@ -228,17 +249,31 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
 
 def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
     """The covariances of variables, the rows of (variables, observations), divided by the number
-    of observations less `correction`. Weights are refused."""
+    of observations less `correction`; an observation counts `fweights` times, integers, and by its
+    weight `aweights` (observations,)."""
     a = floating_operand("cov", input)
-    if fweights is not None or aweights is not None:
-        raise NotImplementedError("cov: weights are not supported: repeat or scale the columns")
     if a.ndim > 2:
         raise RuntimeError(f"cov: expected at most two axes, got shape {a.shape}")
     x = reshape(input, (1, -1)) if a.ndim < 2 else input
-    n = x.shape[1]
-    centred = sub(x, mul(total(x, 1, keepdim=True), 1 / max(n, 1)))
-    scale = n - integer("cov", "correction", correction, None)
-    out = mul(matmul(centred, permute(centred, 1, 0)), 1 / scale if scale > 0 else math.inf)
+    weights = [w for w in (fweights, aweights) if w is not None]
+    if any(w.shape != (x.shape[1],) for w in weights):
+        shapes = [w.shape for w in weights]
+        raise RuntimeError(f"cov: weights of shapes {shapes}, expected {(x.shape[1],)}")
+    if any((as_array(w) < 0).any() for w in weights):
+        raise RuntimeError("cov: fweights and aweights must not be negative")
+    if fweights is not None and fweights.dtype.kind not in "iu":
+        raise RuntimeError(f"cov: fweights must be integers, got {fweights.dtype}")
+    correction = integer("cov", "correction", correction, None)
+    w: Any = reduce(mul, weights) if weights else None
+    count: Any = x.shape[1] if w is None else total(w)
+    centred = sub(x, div(total(x if w is None else mul(x, w), 1, keepdim=True), count))
+    scale: Any = count - correction
+    if aweights is not None and correction:
+        scale = sub(count, mul(div(total(mul(w, aweights)), count), correction))
+    if as_array(scale) <= 0:
+        scale = 0.0
+    weighted = centred if w is None else mul(centred, w)
+    out = div(matmul(weighted, permute(centred, 1, 0)), scale)
     return reshape(out, ()) if x.shape[0] == 1 else out
 
 

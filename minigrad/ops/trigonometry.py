@@ -13,7 +13,7 @@ from minigrad.ops.activations import erf
 from minigrad.ops.arithmetic import add, clamp, div, mul, quiet, sub
 from minigrad.ops.elementary import exp, log, pow
 from minigrad.ops.rounding import trunc
-from minigrad.recording import operand, operands, record_each, unrecorded
+from minigrad.recording import operand, operands, record_each, refuse_numbers, unrecorded
 from minigrad.tensor import Tensor, wrap
 
 
@@ -95,6 +95,7 @@ def atanh(input: Any) -> Tensor:
 def atan2(input: Any, other: Any) -> Tensor:
     """The angle of the point (y, x) = (input, other), in [-π, π]."""
     # dL/dy = g·x/(x² + y²)        dL/dx = -g·y/(x² + y²)        0 at the origin
+    refuse_numbers("atan2", input, other, hint="both must be tensors")
     y, x = operands("atan2", input, other, floating=True)
     square = x * x + y * y
     inverse: Any = np.where(square.real == 0, 0, 1 / np.where(square.real == 0, 1, square))
@@ -110,6 +111,7 @@ def atan2(input: Any, other: Any) -> Tensor:
 def hypot(input: Any, other: Any) -> Tensor:
     """√(x² + y²), without overflow."""
     # dL/dx = g·x/h        dL/dy = g·y/h        (NaN at the origin, as in PyTorch)
+    refuse_numbers("hypot", input, other, hint="both must be tensors")
     a, b = operands("hypot", input, other, floating=True)
     h: Any = np.hypot(a.real, b.real)
     if np.result_type(a, b).kind == "c":
@@ -137,6 +139,7 @@ def frac(input: Any) -> Tensor:
 def fmod(input: Any, other: Any) -> Tensor:
     """x - y·trunc(x/y), with the sign of x."""
     # dL/da = g        dL/db = -g·trunc(a/b)
+    refuse_numbers("fmod", input, hint="the first must be one")
     a, b = operands("fmod", input, other)
     if np.result_type(a, b).kind in "iub" and (np.asarray(b) == 0).any():
         raise RuntimeError("fmod: integers cannot be divided by 0")
@@ -149,6 +152,7 @@ def fmod(input: Any, other: Any) -> Tensor:
 def copysign(input: Any, other: Any) -> Tensor:
     """|x| with the sign of y."""
     # dL/da = g where the signs agree, else -g; 0 at 0        dL/db = 0
+    refuse_numbers("copysign", input, hint="the first must be one")
     a, b = operands("copysign", input, other, floating=True)
     flip = np.sign(a.real) * np.copysign(1, b.real)
     out = a * flip if a.dtype.kind == "c" else np.copysign(a, b.real)
@@ -163,6 +167,7 @@ def signbit(input: Any) -> Tensor:
 
 def heaviside(input: Any, values: Any) -> Tensor:
     """0 below 0, 1 above, and `values` at 0; its gradient is not defined."""
+    refuse_numbers("heaviside", input, values, hint="both must be tensors")
     a, b = operands("heaviside", input, values)
     return unrecorded("heaviside", np.where(a == 0, b, (a > 0).astype(b.dtype)))
 
@@ -189,6 +194,8 @@ def logit(input: Any, eps: float | None = None) -> Tensor:
 def xlogy(input: Any, other: Any) -> Tensor:
     """x·log y, and 0 where x is 0, whatever y; NaN where y is."""
     # dL/da = g·log b (0 at a = b = 0, as in PyTorch)        dL/db = g·a/b
+    if not isinstance(other, Tensor):
+        refuse_numbers("xlogy", input, hint="one of the two must be one")
     a, b = operands("xlogy", input, other, floating=True)
     zero = (a.real == 0) & ~np.isnan(b.real)
     out = np.where(zero, 0, a * np.log(b))
@@ -205,6 +212,7 @@ def xlogy(input: Any, other: Any) -> Tensor:
 def logaddexp(input: Any, other: Any) -> Tensor:
     """log(e^x + e^y), safe from overflow."""
     # y = max + log(1 + e^-|x - y|)        dL/dx = g·e^(x - y)
+    refuse_numbers("logaddexp", input, other, hint="both must be tensors")
     a, b = operands("logaddexp", input, other, floating=True)
     with np.errstate(all="ignore"):
         if np.result_type(a, b).kind == "c":
@@ -220,6 +228,7 @@ def logaddexp(input: Any, other: Any) -> Tensor:
 
 def logaddexp2(input: Any, other: Any) -> Tensor:
     """log₂(2^x + 2^y), safe from overflow."""
+    refuse_numbers("logaddexp2", input, other, hint="both must be tensors")
     return mul(logaddexp(mul(input, math.log(2)), mul(other, math.log(2))), 1 / math.log(2))
 
 
@@ -230,6 +239,8 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tens
 
 def float_power(input: Any, exponent: Any) -> Tensor:
     """x^y in float64."""
+    if not isinstance(exponent, Tensor):
+        refuse_numbers("float_power", input, hint="one of the two must be one")
     raised = [
         v.double() if isinstance(v, Tensor) else wrap(np.asarray(v, np.float64))
         for v in (input, exponent)
@@ -255,22 +266,26 @@ def nan_to_num(
 
 def clamp_min(input: Any, min: Any) -> Tensor:
     """x, at least min."""
+    refuse_numbers("clamp_min", input, hint="the first must be one")
     return clamp(input, min=min)
 
 
 def clamp_max(input: Any, max: Any) -> Tensor:
     """x, at most max."""
+    refuse_numbers("clamp_max", input, hint="the first must be one")
     return clamp(input, max=max)
 
 
 def fmax(input: Any, other: Any) -> Tensor:
     """The larger of two; of a NaN and a number, the number."""
+    refuse_numbers("fmax", input, other, hint="both must be tensors")
     a, b = operands("fmax", input, other)
     return _chosen("fmax", input, other, a, b, (a.real >= b.real) | np.isnan(b.real))
 
 
 def fmin(input: Any, other: Any) -> Tensor:
     """The smaller of two; of a NaN and a number, the number."""
+    refuse_numbers("fmin", input, other, hint="both must be tensors")
     a, b = operands("fmin", input, other)
     return _chosen("fmin", input, other, a, b, (a.real <= b.real) | np.isnan(b.real))
 

@@ -85,7 +85,7 @@ def test_gradcheck(sample: Sample, kernels: str) -> None:
 
 def test_the_table_covers_the_functional_face() -> None:
     missing = {name for name in F.__all__ if not any(c.name == f"F.{name}" for c in CASES)}
-    missing = {name for name in missing if not tested_elsewhere(name, getattr(F, name))}
+    missing = {name for name in missing if not named_elsewhere(name, getattr(F, name))}
     assert missing == {"one_hot"}  # integers to integers, see test_torch
 
 
@@ -97,7 +97,7 @@ CHAPTERS = {
 }  # fmt: skip
 
 
-def tested_elsewhere(name: str, op: Any) -> bool:
+def named_elsewhere(name: str, op: Any) -> bool:
     """Whether the test file of the op's chapter names it."""
     file = CHAPTERS.get(op.__module__.rpartition(".")[2])
     text = Path(__file__).with_name(f"{file}.py").read_text() if file else ""
@@ -114,7 +114,7 @@ def test_the_table_covers_the_public_ops() -> None:
         for name, op in names.items()
         if getattr(op, "__module__", "").startswith("minigrad.ops.") and not name.endswith("_")
     }
-    there = {name for name, op in public.items() if tested_elsewhere(name, op)}
+    there = {name for name, op in public.items() if named_elsewhere(name, op)}
     # aliases; no gradient, so in test_torch; conversions; two that are in test_more_functions
     elsewhere = """Tensor clip absolute subtract multiply divide true_divide negative greater less
         allclose equal isclose bitwise_and bitwise_or bitwise_xor bitwise_not bincount nonzero
