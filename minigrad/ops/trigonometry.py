@@ -151,12 +151,13 @@ def fmod(input: Any, other: Any) -> Tensor:
 @quiet
 def copysign(input: Any, other: Any) -> Tensor:
     """|x| with the sign of y."""
-    # dL/da = g where the signs agree, else -g; 0 at 0        dL/db = 0
+    # dL/da = g·y/a: g where the signs agree, else -g; 0 at 0        dL/db = 0
     refuse_numbers("copysign", input, hint="the first must be one")
     a, b = operands("copysign", input, other, floating=True)
     flip = np.sign(a.real) * np.copysign(1, b.real)
     out = a * flip if a.dtype.kind == "c" else np.copysign(a, b.real)
-    return record_each("copysign", out, (input, lambda g: g * flip), (other, lambda g: g * 0))
+    flip = np.where(np.isinf(a.real), np.nan, flip)  # as PyTorch's y/a has it
+    return record_each("copysign", out, (input, lambda g: g * flip), (other, np.zeros_like))
 
 
 def signbit(input: Any) -> Tensor:
@@ -211,7 +212,7 @@ def xlogy(input: Any, other: Any) -> Tensor:
 
 def logaddexp(input: Any, other: Any) -> Tensor:
     """log(e^x + e^y), safe from overflow."""
-    # y = max + log(1 + e^-|x - y|)        dL/dx = g·e^(x - y)
+    # y = max + log(1 + e^-|a - b|)        dL/da = g/(1 + e^(b - a))
     refuse_numbers("logaddexp", input, other, hint="both must be tensors")
     a, b = operands("logaddexp", input, other, floating=True)
     with np.errstate(all="ignore"):
@@ -222,7 +223,8 @@ def logaddexp(input: Any, other: Any) -> Tensor:
             y = np.logaddexp(a, b)
     return record_each(
         "logaddexp", y,
-        (input, quiet(lambda g: g * np.exp(a - y))), (other, quiet(lambda g: g * np.exp(b - y))),
+        (input, quiet(lambda g: g / (1 + np.exp(b - a)))),
+        (other, quiet(lambda g: g / (1 + np.exp(a - b)))),
     )  # fmt: skip
 
 
@@ -293,8 +295,9 @@ def fmin(input: Any, other: Any) -> Tensor:
 def _chosen(name: str, x: Any, y: Any, a: Any, b: Any, first: Any) -> Tensor:
     # dL/dx = g where x was taken, as of two that are equal
     return record_each(
-        name, np.where(first, a, b), (x, lambda g: g * first), (y, lambda g: g * ~first)
-    )
+        name, np.where(first, a, b),
+        (x, lambda g: np.where(first, g, 0)), (y, lambda g: np.where(first, 0, g)),
+    )  # fmt: skip
 
 
 @quiet

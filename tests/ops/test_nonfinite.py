@@ -55,6 +55,16 @@ EXEMPT = {
     "poisson_nll_loss": "the gradient with respect to a target of 0 is NaN in PyTorch, and 0 here",
     "triplet_margin_with_distance_loss": "the distance is any function, and a margin is checked",
     "dropout3d": "as above",
+    "item": "a number, not a tensor",
+    "cdist": "with p = 0 a NaN counts as a difference here, as in norm",
+    "linspace.tensor_overload": "the ends are exact here, whatever lies between",
+    "histogram": "edges that are not finite are refused here",
+    "bucketize": "edges with a NaN among them are not sorted",
+    "searchsorted": "as bucketize",
+    "unique": "slices along a dim that have a NaN are equal here if their bits are",
+    "logit": "the gradient at NaN is 0 where eps is given, as that of clamp",
+    "cholesky": "as linalg",
+    "logdet": "as linalg",
     "scaled_dot_product_attention": "PyTorch has two implementations, which differ in this",
 }
 
@@ -176,7 +186,9 @@ def test_many_cases(name: str) -> None:
 
 ELSEWHERE = {*EXEMPT, *VECTORS, *CONVOLUTIONS, "gelu"}
 OPS = [op for op in pytorch.OPS
-       if name_of(op.name) not in ELSEWHERE and op.full_name not in pytorch.EXEMPT]  # fmt: skip
+       if name_of(op.name) not in ELSEWHERE and op.full_name not in pytorch.EXEMPT
+       and op.full_name not in ELSEWHERE
+       and not op.name.startswith("linalg.")]  # what LAPACK makes of NaN is its own  # fmt: skip
 
 
 def leaves(value: Any, rng: np.random.Generator, known: dict[int, Any], most: int) -> Any:
