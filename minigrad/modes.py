@@ -21,6 +21,7 @@ The process has the rest to itself:
     kernels.machinery.launch  the lock that lets one parallel kernel run at a time
     kernels.machinery.memory  blocks of memory that wait to be used again, and how much may wait
     changes                   the clock, and when each array was last changed in place
+    distributed               the processes that know of each other, and what prints their errors
     printing                  how tensors are printed; set_printoptions
     ops.random                the generator that everything random draws from
 """

@@ -126,9 +126,7 @@ INSTEAD = {
     "Size": "a shape is a tuple: use tuple",
     "vmap": "ops take axes of batches: write the function for one more axis",
     # minigrad.nn and its functions
-    "SyncBatchNorm": "there is one process: use nn.BatchNorm2d",
     "upsample": "use F.interpolate",
-    "parallel": "there is one process: use the model itself, or nn.DataParallel",
     # minigrad.optim
     "SparseAdam": "there are no sparse tensors: use optim.Adam",
 }

@@ -10,6 +10,7 @@ from minigrad.data.datasets import (
     TensorDataset,
     random_split,
 )
+from minigrad.data.distributed import DistributedSampler
 from minigrad.data.loader import DataLoader
 from minigrad.data.preprocessing import ClipOutliers, MinMax, Standardize, Whiten
 from minigrad.data.samplers import (
@@ -30,6 +31,7 @@ __all__ = [
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "DistributedSampler",
     "IterableDataset",
     "MinMax",
     "RandomSampler",

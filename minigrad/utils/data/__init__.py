@@ -19,6 +19,7 @@ from minigrad.data import (
     get_worker_info,
     random_split,
 )
+from minigrad.utils.data import distributed
 
 __all__ = [
     "BatchSampler",
@@ -36,6 +37,7 @@ __all__ = [
     "WeightedRandomSampler",
     "default_collate",
     "default_convert",
+    "distributed",
     "get_worker_info",
     "random_split",
 ]
