@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import atexit
 import sys
+import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,7 @@ class Group:
         self.rank: int = self.comm.Get_rank()
         self.size: int = self.comm.Get_size()
         self.calls = 0
+        self.waited = 0.0  # seconds in MPI: for the other ranks, and for what they send
 
     def announce(self, what: str) -> None:
         """Tell the others what comes next, and raise on every rank if they do not all agree."""
@@ -64,7 +67,7 @@ class Group:
             return
         own = np.frombuffer(what.encode()[:LINE].ljust(LINE), np.uint8)
         lines = np.empty((self.size, LINE), np.uint8)
-        self.comm.Allgather(own, lines)
+        self.wait(lambda: self.comm.Allgather(own, lines))
         if (lines == own).all():
             return
         said = [line.tobytes().decode(errors="replace").strip() for line in lines]
@@ -73,9 +76,15 @@ class Group:
             f"the ranks are not doing the same, in call {self.calls} of rank {self.rank}: {others}"
         )
 
+    def wait(self, operation: Callable[[], Any]) -> None:
+        """Run an operation of MPI that waits, and count how long it took."""
+        start = time.perf_counter()
+        operation()
+        self.waited += time.perf_counter() - start
+
     def sum_(self, a: Array) -> None:
         """The sum over all ranks, in the array's place."""
-        self.comm.Allreduce(self.mpi.IN_PLACE, a, self.mpi.SUM)
+        self.wait(lambda: self.comm.Allreduce(self.mpi.IN_PLACE, a, self.mpi.SUM))
 
     def sum_later(self, a: Array) -> Any:
         """The same, begun: the result is there once `Wait()` of what this returns has come back."""
@@ -84,12 +93,12 @@ class Group:
     def gathered(self, a: Array) -> Array:
         """The arrays of all ranks, which have one shape, as (ranks, …)."""
         out = np.empty((self.size, *a.shape), a.dtype)
-        self.comm.Allgather(np.ascontiguousarray(a), out)
+        self.wait(lambda: self.comm.Allgather(np.ascontiguousarray(a), out))
         return out
 
     def send_from_(self, a: Array, source: int) -> None:
         """The array of the rank `source` in everybody's place."""
-        self.comm.Bcast(a, source)
+        self.wait(lambda: self.comm.Bcast(a, source))
 
 
 _group: Group | None = None

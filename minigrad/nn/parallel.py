@@ -210,7 +210,7 @@ class _Round:
     def finish(self) -> None:
         """Wait for the sums, and make them means."""
         for request, a in zip(self.requests, self.arrays, strict=True):
-            request.Wait()
+            self.group.wait(request.Wait)
             a /= self.group.size
         if self.unused is None:
             return
