@@ -55,6 +55,7 @@ ROOMS = {
     "func": "checks derivatives jacobians nn tensor",
     "exchange": "dtypes incoming tape tensor",
     "serialization": "checks dtypes exchange files incoming interrupts tape tensor",
+    "checkpoint": "checks interrupts ops serialization",
     "nn": "changes checks device dtypes hooks incoming interrupts kernels modes names ops "
     "recording tables tape tensor",
     "analysis": "autograd changes checks func hooks modes nn ops tape tensor",
