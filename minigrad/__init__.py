@@ -21,6 +21,7 @@ from minigrad import (
     utils,
 )
 from minigrad.accelerators import accelerator, backends, cuda, mps
+from minigrad.checkpoint import Checkpoint
 from minigrad.config import show_config, warmup
 from minigrad.device import device
 from minigrad.dtypes import bool_ as bool
@@ -333,28 +334,28 @@ suggest_names(
 )  # fmt: skip
 
 __all__ = [
-    "BoolTensor", "ByteTensor", "CharTensor", "Dim", "DoubleTensor", "FloatTensor", "Generator",
-    "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Tensor", "abs", "absolute",
-    "accelerator", "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr",
-    "all", "allclose", "amax", "amin", "analysis", "any", "arange", "arccos", "arccosh", "arcsin",
-    "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "as_tensor",
-    "asarray", "asin", "asinh", "atan", "atan2", "atanh", "autograd", "backends", "baddbmm",
-    "bernoulli", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm",
-    "bool", "broadcast_tensors", "broadcast_to", "bucketize", "cartesian_prod", "cat", "cdist",
-    "ceil", "cholesky", "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone", "column_stack",
-    "combinations", "complex128", "concat", "copysign", "corrcoef", "cos", "cosh", "count_nonzero",
-    "cov", "cross", "cuda", "cumprod", "cumsum", "data", "deg2rad", "det", "device", "diag",
-    "diagonal", "diff", "distributed", "distributions", "div", "divide", "dot", "double", "dropout",
-    "dstack", "einsum", "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "exp",
-    "exp2", "explore", "expm1", "eye", "fix", "flatten", "flip", "fliplr", "flipud", "float",
-    "float16", "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod",
-    "frac", "from_dlpack", "from_numpy", "full", "full_like", "func", "gather", "ge",
-    "get_default_dtype", "get_num_threads", "get_rng_state", "graph", "gt", "half", "heaviside",
-    "histc", "histogram", "hsplit", "hstack", "hypot", "index_add", "index_copy", "index_fill",
-    "index_select", "inf", "inference_mode", "initial_seed", "int", "int8", "int16", "int32",
-    "int64", "inverse", "is_floating_point", "is_grad_enabled", "is_tensor", "isclose", "isfinite",
-    "isin", "isinf", "isnan", "kron", "le", "lerp", "linalg", "linspace", "load", "log", "log1p",
-    "log2", "log10", "log_softmax", "logaddexp", "logaddexp2", "logdet", "logical_and",
+    "BoolTensor", "ByteTensor", "CharTensor", "Checkpoint", "Dim", "DoubleTensor", "FloatTensor",
+    "Generator", "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Tensor", "abs",
+    "absolute", "accelerator", "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm",
+    "addmv", "addr", "all", "allclose", "amax", "amin", "analysis", "any", "arange", "arccos",
+    "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort",
+    "as_tensor", "asarray", "asin", "asinh", "atan", "atan2", "atanh", "autograd", "backends",
+    "baddbmm", "bernoulli", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
+    "bmm", "bool", "broadcast_tensors", "broadcast_to", "bucketize", "cartesian_prod", "cat",
+    "cdist", "ceil", "cholesky", "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone",
+    "column_stack", "combinations", "complex128", "concat", "copysign", "corrcoef", "cos", "cosh",
+    "count_nonzero", "cov", "cross", "cuda", "cumprod", "cumsum", "data", "deg2rad", "det",
+    "device", "diag", "diagonal", "diff", "distributed", "distributions", "div", "divide", "dot",
+    "double", "dropout", "dstack", "einsum", "empty", "empty_like", "enable_grad", "eq", "equal",
+    "erf", "erfc", "exp", "exp2", "explore", "expm1", "eye", "fix", "flatten", "flip", "fliplr",
+    "flipud", "float", "float16", "float32", "float64", "float_power", "floor", "floor_divide",
+    "fmax", "fmin", "fmod", "frac", "from_dlpack", "from_numpy", "full", "full_like", "func",
+    "gather", "ge", "get_default_dtype", "get_num_threads", "get_rng_state", "graph", "gt", "half",
+    "heaviside", "histc", "histogram", "hsplit", "hstack", "hypot", "index_add", "index_copy",
+    "index_fill", "index_select", "inf", "inference_mode", "initial_seed", "int", "int8", "int16",
+    "int32", "int64", "inverse", "is_floating_point", "is_grad_enabled", "is_tensor", "isclose",
+    "isfinite", "isin", "isinf", "isnan", "kron", "le", "lerp", "linalg", "linspace", "load", "log",
+    "log1p", "log2", "log10", "log_softmax", "logaddexp", "logaddexp2", "logdet", "logical_and",
     "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "long", "lt", "manual_seed",
     "masked_fill", "masked_select", "matmul", "matrix_power", "max", "maximum", "mean", "median",
     "meshgrid", "min", "minimum", "mm", "movedim", "mps", "mul", "multinomial", "multiply", "mv",

@@ -58,6 +58,7 @@ ROOMS = {
     "serialization": "checks dtypes exchange files incoming interrupts tape tensor",
     "nn": "changes checks device distributed dtypes hooks incoming interrupts kernels modes names "
     "ops recording tables tape tensor",
+    "checkpoint": "checks interrupts ops serialization",
     "analysis": "autograd changes checks func hooks modes nn ops tape tensor",
     "config": "kernels nn ops optim",
     "visual": "changes closures files modes nn recording tables tape tensor",

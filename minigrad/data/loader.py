@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -16,8 +17,17 @@ from minigrad.data.collate import default_collate, default_convert
 from minigrad.data.datasets import IterableDataset, gather
 from minigrad.data.samplers import BatchSampler, RandomSampler, SequentialSampler
 from minigrad.data.workers import DONE, WorkerInfo, Workers, get_worker_info
-from minigrad.ops.random import Generator, initial_seed
+from minigrad.ops.random import Generator, default_generator, initial_seed
 from minigrad.tape import Array
+
+
+@dataclass(eq=False)
+class _Pass:
+    """One `for` over a loader: where the generator stood when its order was drawn, and how many
+    batches it has given."""
+
+    start: dict[str, Any] | None
+    given: int
 
 
 class DataLoader:
@@ -114,6 +124,8 @@ class DataLoader:
         self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
         self.persistent_workers, self.in_order = bool(persistent_workers), bool(in_order)
         self.epoch = 0
+        self._pass: _Pass | None = None  # the one under way
+        self._resumed: _Pass | None = None  # the one to go on with
         self._warn_about_one_sample()
 
     def _check_order(
@@ -195,15 +207,94 @@ class DataLoader:
         return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Any]:
+        resumed, self._resumed = self._resumed, None
+        source = self._source_of_order()
+        now = source.get_state() if source else {}
+        this = resumed or _Pass(now or None, 0)
+        if source and resumed and resumed.start:
+            source.set_state(resumed.start)
+        batches = self._pass_after(this.given)
+        # The order was drawn again, and what came after it has been drawn already; but a sampler
+        # with a generator of its own may go on drawing, and workers ask it ahead of the caller.
+        if source and resumed and (self.shuffle or not self._own_generator()):
+            source.set_state(now)
+        self._pass = this
+        return self._counted(this, batches)
+
+    def _pass_after(self, given: int) -> Iterator[Any]:
+        """The batches of this epoch without the first ones; by number, those are not even made."""
         if self._stream:
             batches = self._streams() if self.num_workers else self._batches(iter(self.dataset))
             self.epoch += 1
-            return batches
-        keys = self._keys()
+            return _without(batches, given)
+        keys = _without(self._keys(), given)
         self.epoch += 1
         if not self.num_workers:
             return map(self._batch, keys)
         return self._workers(False).results((0, partial(self._batch, key)) for key in keys)
+
+    def _counted(self, this: _Pass, batches: Iterator[Any]) -> Iterator[Any]:
+        try:
+            for batch in batches:
+                this.given += 1
+                yield batch
+        finally:  # also where the loop was left
+            if self._pass is this:
+                self._pass = None
+
+    # ---------------------------------------------------------------- saving and loading
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader stands: the epoch, how many of its batches were given, and the generator
+        that the order was drawn from. Leaving a loop over it ends the epoch."""
+        this = self._resumed or self._pass
+        under_way = this is not None and this is self._pass
+        return {
+            "epoch": self.epoch - under_way,
+            "given": this.given if this else None,
+            "start": this.start if this else None,
+            "generator": own.get_state() if (own := self._own_generator()) else None,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the next `for` go on behind the last batch that was given, with all that follows.
+
+        The order is drawn once more. A sampler that draws as it goes must therefore have an
+        attribute `generator`, which nothing else draws from.
+
+        Raises:
+            TypeError, ValueError: not what `state_dict` returned; nothing has changed then.
+        """
+        name = "DataLoader.load_state_dict"
+        keys = {"epoch", "given", "start", "generator"}
+        if not isinstance(state_dict, dict) or set(state_dict) != keys:
+            raise ValueError(f"{name}: expected a dict with {', '.join(sorted(keys))}")
+        epoch = integer(name, "epoch", state_dict["epoch"], 0)
+        start, given = state_dict["start"], state_dict["given"]
+        if start is not None:
+            Generator().set_state(start)  # refuses what is no state
+        resumed = None if given is None else _Pass(start, integer(name, "given", given, 0))
+        own, state = self._own_generator(), state_dict["generator"]
+        if (own is None) != (state is None):
+            missing = "no generator of its own" if own is None else "one"
+            raise ValueError(f"{name}: expected the state of a loader with {missing}")
+        if own is not None:
+            own.set_state(state)
+        self.epoch, self._resumed, self._pass = epoch, resumed, None
+
+    def _own_generator(self) -> Generator | None:
+        """The generator of the loader, or else of its sampler."""
+        inner = getattr(self.batch_sampler, "sampler", None)
+        for holder in (self, self.sampler, self.batch_sampler, inner):
+            found = getattr(holder, "generator", None)
+            if isinstance(found, Generator):
+                return found
+        return None
+
+    def _source_of_order(self) -> Generator | None:
+        """What an order is drawn from, if one is."""
+        random = self._stream or self._orders or self._lists or (self.shuffle and self.seed is None)
+        return (self._own_generator() or default_generator()) if random else None
 
     # ---------------------------------------------------------------- samples by number
 
@@ -296,3 +387,10 @@ class DataLoader:
         ]
         ahead = self.prefetch_factor or 2
         return Workers(infos, self.worker_init_fn, own, ahead, self.timeout)
+
+
+def _without(items: Iterator[Any], count: int) -> Iterator[Any]:
+    """What follows the first items, which are taken now."""
+    for _ in islice(items, count):
+        pass
+    return items

@@ -272,6 +272,7 @@ class Optimizer:
             group, p = group_of[key]
             state[p] = self._loaded_entry(f"{name}: parameter {key}", group, p, entry)
         self.param_groups, self.state = groups, defaultdict(dict, state)
+        self.has_stepped = True  # a run goes on: a scheduler has nothing to warn of
 
     def _loaded_groups(self, name: str, saved: Any) -> list[Group]:
         plain = isinstance(saved, list) and all(isinstance(group, dict) for group in saved)

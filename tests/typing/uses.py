@@ -3,6 +3,7 @@
 It is read, never run; test_types.py looks for errors in it.
 """
 
+from pathlib import Path
 from typing import Any, assert_type
 
 import numpy as np
@@ -114,6 +115,9 @@ assert_type(generator, mg.Generator)
 assert_type(mg.manual_seed(0), mg.Generator)
 assert_type(mg.initial_seed() + mg.seed() + generator.initial_seed(), int)
 assert_type(mg.randn(2, generator=generator), mg.Tensor)
+checkpoint = mg.Checkpoint("run", every=10, keep=2, generator=generator, values={"step": 0})
+assert_type(checkpoint.load_latest(), int | None)
+assert_type(checkpoint.save(1), Path | None)
 assert_type(p.normal_(0, 1, generator=generator).exponential_().random_(3), nn.Parameter)
 assert_type(Squares()[0], int)
 both = Squares() + Squares()
