@@ -39,6 +39,7 @@ NAMES = """
     logical_not bitwise_and bitwise_or bitwise_xor bitwise_not isnan isinf isfinite isclose allclose
     equal __radd__ __rsub__ __rmul__ __rpow__ __rmod__ __rmatmul__
     sum mean std var std_mean var_mean amin amax max min prod cumsum cumprod logsumexp norm any all
+    logcumsumexp cummax cummin nansum nanmean quantile nanquantile sgn masked_scatter scatter_reduce
     count_nonzero argmax argmin sort argsort topk median bincount
     matmul mm bmm mv dot outer addmm einsum
     reshape reshape_as view view_as flatten unflatten permute transpose swapaxes t squeeze unsqueeze
@@ -114,7 +115,7 @@ def as_leaves(value: Any, known: dict[int, Any]) -> Any:
 
 
 def array(x: Any) -> Any:
-    return x.detach().numpy() if isinstance(x, torch.Tensor) else x.array
+    return x.numpy(force=True) if isinstance(x, torch.Tensor) else x.array
 
 
 def flat(result: Any) -> list[Any]:
@@ -206,6 +207,7 @@ def faces(op: Any) -> Iterator[tuple[str, Any, Any]]:
 # What differs, and why.
 EXEMPT = {
     "nn.functional.hardsigmoid": "PyTorch's 1/6 is a float32 number in float64, too",
+    "logcumsumexp": "at 10⁴ PyTorch's float32 gradients have three digits; see test_more_functions",
     "norm.nuc": "no singular values here",
     "nn.functional.batch_norm": "has tests of its own: an empty batch moves no statistics",
     "nn.functional.batch_norm.without_cudnn": "as above",
