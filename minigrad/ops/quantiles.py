@@ -84,7 +84,9 @@ def _quantile(name: str, x: Any, q: Any, dim: Any, keepdim: bool, interpolation:
     # y = x_⌊r⌋ + (r - ⌊r⌋)·(x_⌈r⌉ - x_⌊r⌋)        so two elements share g, as lerp does it
     one_of(name, "interpolation", interpolation, INTERPOLATIONS)
     a = floating_operand(name, x)
-    fractions = np.asarray(q, np.float64) if type(q) in (int, float) else as_array(q, name=name)
+    fractions: Any = (
+        np.asarray(q, np.float64) if type(q) in (int, float) else as_array(q, name=name)
+    )
     fractions = fractions.real
     if not a.size:
         raise RuntimeError(f"{name}: expected at least one element, got shape {a.shape}")

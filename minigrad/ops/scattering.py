@@ -75,7 +75,9 @@ def scatter_reduce(
     # mean    dL/de_k = g/n                     amax    dL/de_k = g/m where e_k is y, one of m such
     name = "scatter_reduce"
     one_of(name, "reduce", reduce, tuple(REDUCE))
-    a, s = operand(name, input), as_array(src, name=name)
+    a: Any = operand(name, input)
+    s: Any = as_array(src, name=name)
+    count: Any = 1
     axis, i = along(name, a, dim, index, True)
     if s.dtype != a.dtype and "c" not in (s.dtype.kind, a.dtype.kind):
         raise RuntimeError(f"{name}: src has dtype {s.dtype}, expected the input's {a.dtype}")
@@ -109,7 +111,9 @@ def scatter_reduce(
         old_factor, factor = _products_of_others(old, s, at)
     elif reduce in ("amax", "amin"):
         same_old, same = a.real == out.real, s.real == out.real[at]
-        ties = np.asarray(same_old).astype(a.real.dtype)  # those left out as well, as in PyTorch
+        ties: Any = np.asarray(same_old).astype(
+            a.real.dtype
+        )  # those left out as well, as in PyTorch
         np.add.at(ties, at, same.astype(ties.dtype))
         ties[ties == 0] = 1  # of NaN
         old_factor, factor = same_old / ties, same / ties[at]
