@@ -118,7 +118,7 @@ from minigrad.ops.create import (
     zeros,
     zeros_like,
 )
-from minigrad.ops.cumulative import cumprod, cumsum
+from minigrad.ops.cumulative import cummax, cummin, cumprod, cumsum, logcumsumexp
 from minigrad.ops.elementary import (
     cos,
     exp,
@@ -187,6 +187,7 @@ from minigrad.ops.products import (
     trace,
 )
 from minigrad.ops.properties import is_floating_point, numel
+from minigrad.ops.quantiles import nanmean, nanquantile, nansum, quantile
 from minigrad.ops.random import (
     Generator,
     bernoulli,
@@ -222,7 +223,8 @@ from minigrad.ops.reductions import (
     var,
     var_mean,
 )
-from minigrad.ops.rounding import ceil, floor, round, sign, trunc
+from minigrad.ops.rounding import ceil, floor, round, sgn, sign, trunc
+from minigrad.ops.scattering import masked_scatter, scatter_reduce
 from minigrad.ops.search import (
     argmax,
     argmin,
@@ -344,35 +346,36 @@ __all__ = [
     "bmm", "bool", "broadcast_tensors", "broadcast_to", "bucketize", "cartesian_prod", "cat",
     "cdist", "ceil", "cholesky", "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone",
     "column_stack", "combinations", "complex128", "concat", "copysign", "corrcoef", "cos", "cosh",
-    "count_nonzero", "cov", "cross", "cuda", "cumprod", "cumsum", "data", "deg2rad", "det",
-    "device", "diag", "diagonal", "diff", "distributed", "distributions", "div", "divide", "dot",
-    "double", "dropout", "dstack", "einsum", "empty", "empty_like", "enable_grad", "eq", "equal",
-    "erf", "erfc", "exp", "exp2", "explore", "expm1", "eye", "fix", "flatten", "flip", "fliplr",
-    "flipud", "float", "float16", "float32", "float64", "float_power", "floor", "floor_divide",
-    "fmax", "fmin", "fmod", "frac", "from_dlpack", "from_numpy", "full", "full_like", "func",
-    "gather", "ge", "get_default_dtype", "get_num_threads", "get_rng_state", "graph", "gt", "half",
-    "heaviside", "histc", "histogram", "hsplit", "hstack", "hypot", "index_add", "index_copy",
-    "index_fill", "index_select", "inf", "inference_mode", "initial_seed", "int", "int8", "int16",
-    "int32", "int64", "inverse", "is_floating_point", "is_grad_enabled", "is_tensor", "isclose",
-    "isfinite", "isin", "isinf", "isnan", "kron", "le", "lerp", "linalg", "linspace", "load", "log",
-    "log1p", "log2", "log10", "log_softmax", "logaddexp", "logaddexp2", "logdet", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "long", "lt", "manual_seed",
-    "masked_fill", "masked_select", "matmul", "matrix_power", "max", "maximum", "mean", "median",
+    "count_nonzero", "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum", "data",
+    "deg2rad", "det", "device", "diag", "diagonal", "diff", "distributed", "distributions", "div",
+    "divide", "dot", "double", "dropout", "dstack", "einsum", "empty", "empty_like", "enable_grad",
+    "eq", "equal", "erf", "erfc", "exp", "exp2", "explore", "expm1", "eye", "fix", "flatten",
+    "flip", "fliplr", "flipud", "float", "float16", "float32", "float64", "float_power", "floor",
+    "floor_divide", "fmax", "fmin", "fmod", "frac", "from_dlpack", "from_numpy", "full",
+    "full_like", "func", "gather", "ge", "get_default_dtype", "get_num_threads", "get_rng_state",
+    "graph", "gt", "half", "heaviside", "histc", "histogram", "hsplit", "hstack", "hypot",
+    "index_add", "index_copy", "index_fill", "index_select", "inf", "inference_mode",
+    "initial_seed", "int", "int8", "int16", "int32", "int64", "inverse", "is_floating_point",
+    "is_grad_enabled", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan", "kron", "le",
+    "lerp", "linalg", "linspace", "load", "log", "log1p", "log2", "log10", "log_softmax",
+    "logaddexp", "logaddexp2", "logcumsumexp", "logdet", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logit", "logsumexp", "long", "lt", "manual_seed", "masked_fill",
+    "masked_scatter", "masked_select", "matmul", "matrix_power", "max", "maximum", "mean", "median",
     "meshgrid", "min", "minimum", "mm", "movedim", "mps", "mul", "multinomial", "multiply", "mv",
-    "nan", "nan_to_num", "narrow", "ne", "neg", "negative", "nn", "no_grad", "nonzero", "norm",
-    "normal", "numel", "ones", "ones_like", "optim", "outer", "permute", "pi", "pinverse",
-    "positive", "pow", "prod", "profile", "rad2deg", "rand", "rand_like", "randint", "randn",
-    "randn_like", "random", "randperm", "ravel", "reciprocal", "relu", "remainder", "remember",
-    "repeat_interleave", "reshape", "roll", "rot90", "round", "rsqrt", "save", "scatter",
-    "scatter_add", "searchsorted", "seed", "select", "set_default_dtype", "set_grad_enabled",
-    "set_num_threads", "set_printoptions", "set_rng_state", "short", "show_config", "sigmoid",
-    "sign", "signbit", "sin", "sinc", "sinh", "slogdet", "softmax", "sort", "split", "sqrt",
-    "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes",
-    "swapdims", "t", "take", "take_along_dim", "tan", "tanh", "tensor", "tensor_split", "tensordot",
-    "tile", "topk", "trace", "transpose", "tril", "tril_indices", "triu", "triu_indices",
-    "true_divide", "trunc", "uint8", "unbind", "unflatten", "unique", "unsqueeze", "use_kernels",
-    "utils", "var", "var_mean", "vsplit", "vstack", "warmup", "where", "xlogy", "zeros",
-    "zeros_like",
+    "nan", "nan_to_num", "nanmean", "nanquantile", "nansum", "narrow", "ne", "neg", "negative",
+    "nn", "no_grad", "nonzero", "norm", "normal", "numel", "ones", "ones_like", "optim", "outer",
+    "permute", "pi", "pinverse", "positive", "pow", "prod", "profile", "quantile", "rad2deg",
+    "rand", "rand_like", "randint", "randn", "randn_like", "random", "randperm", "ravel",
+    "reciprocal", "relu", "remainder", "remember", "repeat_interleave", "reshape", "roll", "rot90",
+    "round", "rsqrt", "save", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "seed",
+    "select", "set_default_dtype", "set_grad_enabled", "set_num_threads", "set_printoptions",
+    "set_rng_state", "sgn", "short", "show_config", "sigmoid", "sign", "signbit", "sin", "sinc",
+    "sinh", "slogdet", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim",
+    "tan", "tanh", "tensor", "tensor_split", "tensordot", "tile", "topk", "trace", "transpose",
+    "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc", "uint8", "unbind",
+    "unflatten", "unique", "unsqueeze", "use_kernels", "utils", "var", "var_mean", "vsplit",
+    "vstack", "warmup", "where", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

@@ -30,6 +30,8 @@ ARGUMENTS = {
     "repeat_interleave": ("x", "repeats=2"), "topk": ("x", "k=1"),
     "gather": ("x", "index=index"), "index_select": ("x", "index=index[0]"),
     "scatter": ("x", "index=index, src=y"), "scatter_add": ("x", "index=index, src=y"),
+    "scatter_reduce": ("x", "index=index, src=y, reduce='mean'"),
+    "quantile": ("x", "q=0.5"), "nanquantile": ("x", "q=0.5"),
     "take_along_dim": ("x", "indices=index"), "narrow": ("x", "start=1, length=1"),
     "select": ("x", "index=1"), "unflatten": ("x", "sizes=(1, -1)"),
     "cosine_similarity": ("x", "x2=y"), "logsumexp": ("x", ""), "normalize": ("x", "p=1"),

@@ -14,6 +14,7 @@ from minigrad.ops.random import Generator, stream
 from minigrad.tape import Array
 
 K = TypeVar("K", covariant=True)
+AT_ONCE = 1 << 16  # draws with replacement: scripts write num_samples=10**10 for a loop without end
 
 
 def _boolean(name: str, argument: str, value: Any) -> bool:
@@ -76,7 +77,10 @@ class RandomSampler(Sampler[int]):
 
     def order(self) -> Array:
         """The numbers of one pass, drawn now."""
-        n, count = len(self.data_source), self.num_samples
+        return self._draw(self.num_samples)
+
+    def _draw(self, count: int) -> Array:
+        n = len(self.data_source)
         rng = stream("RandomSampler", self.generator)
         if count and not n:
             raise ValueError("RandomSampler: there are no samples to draw from")
@@ -86,7 +90,11 @@ class RandomSampler(Sampler[int]):
         return np.concatenate(passes)[:count] if passes else np.zeros(0, np.int64)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self.order().tolist())
+        left = self.num_samples
+        if not self.replacement or left <= AT_ONCE:
+            return iter(self.order().tolist())
+        parts = (self._draw(min(AT_ONCE, left - i)) for i in range(0, left, AT_ONCE))
+        return (number for part in parts for number in part.tolist())
 
     def __len__(self) -> int:
         return self.num_samples

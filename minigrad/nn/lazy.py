@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minigrad.checks import floating
 from minigrad.modes import frozen_stats, no_grad
 from minigrad.nn.conv import Conv2d, Ints
 from minigrad.nn.linear import Linear
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module
 from minigrad.nn.norm import BatchNorm2d
+from minigrad.nn.parameter import UninitializedParameter
 from minigrad.tensor import Tensor
-
-
-class UninitializedParameter(Parameter):
-    """A parameter whose shape is not known yet: it has no array, and every use of it says so."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self.node = self.leaf = self.base = None
-
-    def materialize(self, array: Any) -> None:
-        """Become an ordinary parameter with this array."""
-        self.array = array
-        self.__class__ = Parameter  # type: ignore[assignment]
-        self.requires_grad = True
-
-    def __repr__(self) -> str:
-        return "<UninitializedParameter>"
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            if name == "array":
-                raise ValueError(
-                    "an uninitialized parameter of a lazy layer was used: run the network once on "
-                    "an input first, then convert it, or load into it"
-                )
-            return super().__getattr__(name)
 
 
 class _Lazy(Module):
@@ -54,7 +27,7 @@ class _Lazy(Module):
         object.__setattr__(self, self.size_name, 0)
         for name in list(self._parameter_names):
             if getattr(self, name) is not None:
-                setattr(self, name, UninitializedParameter())
+                setattr(self, name, UninitializedParameter(self._dtype))
         for name in ("running_mean", "running_var"):
             if name in self._buffer_names:
                 setattr(self, name, None)
@@ -62,6 +35,10 @@ class _Lazy(Module):
     def _made(self, size: int) -> Module:
         """The ordinary layer for inputs of this size."""
         raise NotImplementedError
+
+    def _kind(self) -> Any:
+        """The dtype of the parameters to be, which `to` may have changed."""
+        return next((p.dtype for p in self.parameters()), self._dtype)
 
     def forward(self, input: Tensor, **options: Any) -> Any:
         """Become the ordinary layer for this input, and run it."""
@@ -99,7 +76,7 @@ class LazyLinear(_Lazy, Linear):
         self._forget(dtype)
 
     def _made(self, size: int) -> Module:
-        return Linear(size, self.out_features, self.bias is not None, dtype=self._dtype)
+        return Linear(size, self.out_features, self.bias is not None, dtype=self._kind())
 
 
 class LazyConv2d(_Lazy, Conv2d):
@@ -130,7 +107,7 @@ class LazyConv2d(_Lazy, Conv2d):
     def _made(self, size: int) -> Module:
         return Conv2d(
             size, self.out_channels, self.kernel_size, self.stride, self.padding, self.dilation,
-            self.groups, self.bias is not None, self.padding_mode, dtype=self._dtype,
+            self.groups, self.bias is not None, self.padding_mode, dtype=self._kind(),
         )  # fmt: skip
 
 
@@ -155,6 +132,6 @@ class LazyBatchNorm2d(_Lazy, BatchNorm2d):
 
     def _made(self, size: int) -> Module:
         return BatchNorm2d(
-            size, self.eps, self.momentum, self.affine, self.track_running_stats, self._dtype,
+            size, self.eps, self.momentum, self.affine, self.track_running_stats, self._kind(),
             bias=self.bias is not None,
         )  # fmt: skip

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minigrad.incoming import as_array
+from minigrad.tape import Leaf
 from minigrad.tensor import Tensor
 
 
@@ -27,3 +28,54 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
+
+
+class UninitializedParameter(Parameter):
+    """A parameter whose shape is not known yet: it has no array, and every use of it says so. Its
+    leaf has its dtype, and whether it requires a gradient."""
+
+    __slots__ = ()
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.node = self.leaf = Leaf((0,), dtype)
+        self.base = None
+
+    def convert(self, dtype: np.dtype[Any]) -> None:
+        """Have this dtype once there is an array."""
+        self._leaf().become((0,), dtype)
+
+    def materialize(self, array: Any) -> None:
+        """Become an ordinary parameter with this array."""
+        self._leaf().become(array.shape, array.dtype)
+        self.array = array
+        self.__class__ = Parameter  # type: ignore[assignment]
+        self.requires_grad = self.node is not None
+
+    def _leaf(self) -> Leaf:
+        assert self.leaf is not None  # it has one from the beginning
+        return self.leaf
+
+    def __repr__(self) -> str:
+        return "<UninitializedParameter>"
+
+    if not TYPE_CHECKING:
+
+        @property
+        def dtype(self) -> np.dtype[Any]:
+            return self.leaf.dtype
+
+        @property
+        def requires_grad(self) -> bool:
+            return self.node is not None
+
+        @requires_grad.setter
+        def requires_grad(self, value: bool) -> None:
+            self.node = self.leaf if value else None
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "array":
+                raise ValueError(
+                    "an uninitialized parameter of a lazy layer was used: run the network once on "
+                    "an input first, then load into it"
+                )
+            return super().__getattr__(name)

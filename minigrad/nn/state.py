@@ -14,6 +14,7 @@ from minigrad.changes import note_change
 from minigrad.dtypes import CATEGORY
 from minigrad.incoming import as_array, is_array
 from minigrad.interrupts import deferred
+from minigrad.nn.parameter import UninitializedParameter
 from minigrad.ops.convert import dtype_of
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
@@ -147,6 +148,9 @@ def convert(tensors: Iterable[Tensor], dtype: np.dtype[Any]) -> None:
     """Give floating leaves, and their gradients, another dtype."""
     with deferred():
         for tensor in tensors:
+            if isinstance(tensor, UninitializedParameter):
+                tensor.convert(dtype)
+                continue
             if tensor.array.dtype.kind != "f" or tensor.array.dtype == dtype:
                 continue
             grad = tensor.grad

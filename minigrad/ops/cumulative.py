@@ -1,4 +1,4 @@
-"""Running sums and products."""
+"""Running sums and products, maxima and minima."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import numpy as np
 
 from minigrad.checks import axis_of
 from minigrad.names import numpy_overloads
+from minigrad.ops.arithmetic import quiet
+from minigrad.ops.indexing import gather
 from minigrad.ops.large import rows
 from minigrad.ops.reductions import accumulator, summed
-from minigrad.recording import record_each
-from minigrad.tensor import Tensor
+from minigrad.ops.search import ValuesIndices
+from minigrad.recording import floating_operand, operand, record_each
+from minigrad.tensor import Tensor, wrap
 
 
 @overload
@@ -75,3 +78,69 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
         return np.moveaxis(each, -1, position).astype(g.dtype)
 
     return record_each("cumprod", out, (input, dx))
+
+
+@overload
+def logcumsumexp(input: Any, dim: int) -> Tensor: ...
+@overload
+def logcumsumexp(input: Any, *, axis: int) -> Tensor: ...
+@numpy_overloads
+@quiet
+def logcumsumexp(input: Any, dim: int) -> Tensor:
+    """log of the running sum of e^x along `dim`, safe from overflow."""
+    # dL/dx_i = Σ_{j≥i} g_j·e^(x_i - y_j) = e^(x_i - y_i)·s_i
+    # with s_i = g_i + e^(y_i - y_{i+1})·s_{i+1}: no exponent is above 0, since y grows
+    a = floating_operand("logcumsumexp", input)
+    position = axis_of("logcumsumexp", dim, a.ndim)
+    if not a.ndim:
+        return record_each("logcumsumexp", a.copy(), (input, lambda g: g))
+    x = np.moveaxis(a, position, 0)
+    y = x.copy()
+    for i in range(1, len(x)):
+        peak = np.maximum(y[i - 1].real, x[i].real)
+        peak = np.where(np.isfinite(peak), peak, 0)
+        y[i] = np.log(np.exp(y[i - 1] - peak) + np.exp(x[i] - peak)) + peak
+
+    def dx(g: Any) -> Any:
+        s = np.moveaxis(g, position, 0).astype(np.result_type(g, y))
+        for i in reversed(range(len(s) - 1)):
+            s[i] += np.exp(y[i] - y[i + 1]) * s[i + 1]
+        return np.moveaxis(s * np.exp(x - y), 0, position)
+
+    return record_each("logcumsumexp", np.moveaxis(y, 0, position), (input, dx))
+
+
+@overload
+def cummax(input: Any, dim: int) -> ValuesIndices: ...
+@overload
+def cummax(input: Any, *, axis: int) -> ValuesIndices: ...
+@numpy_overloads
+def cummax(input: Any, dim: int) -> ValuesIndices:
+    """The largest elements so far along `dim`, of those that tie the last, and where they are. A
+    NaN is the largest from there on."""
+    return _running("cummax", np.maximum, input, dim)
+
+
+@overload
+def cummin(input: Any, dim: int) -> ValuesIndices: ...
+@overload
+def cummin(input: Any, *, axis: int) -> ValuesIndices: ...
+@numpy_overloads
+def cummin(input: Any, dim: int) -> ValuesIndices:
+    """The smallest elements so far along `dim`, of those that tie the last, and where they are. A
+    NaN is the smallest from there on."""
+    return _running("cummin", np.minimum, input, dim)
+
+
+def _running(name: str, pick: Any, x: Any, dim: int) -> ValuesIndices:
+    # y_j = x_{i(j)}        dL/dx_i = Σ g_j over those j that took x_i, as in gather
+    a = operand(name, x)
+    position = axis_of(name, dim, a.ndim)
+    if not a.ndim:
+        index = np.zeros((), np.int64)
+    else:
+        real = np.moveaxis(a.real, position, -1)
+        here = (real == pick.accumulate(real, -1)) | np.isnan(real)
+        places = np.where(here, np.arange(real.shape[-1]), 0)
+        index = np.moveaxis(np.maximum.accumulate(places, -1), -1, position)
+    return ValuesIndices(gather(x, dim, index), wrap(np.asarray(index, order="C")))

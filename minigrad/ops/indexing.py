@@ -113,7 +113,8 @@ def staying(g: Any, places: Places) -> Any:
     return values if places.once else np.where(places.stays(g.shape), values, 0)
 
 
-def _along(name: str, a: Any, dim: int, index: Any, same_rank: bool) -> tuple[int, Any]:
+def along(name: str, a: Any, dim: int, index: Any, same_rank: bool) -> tuple[int, Any]:
+    """The axis, counted from the front, and the index along it, checked."""
     axis = axis_of(name, dim, a.ndim)
     i = as_array(index)
     if i.dtype.kind not in "iu":
@@ -134,9 +135,8 @@ def check_index(name: str, i: Any, n: int) -> None:
 def _grid(i: Any, axis: int, shape: tuple[int, ...]) -> Places:
     """The places i[...] along `axis`, which stay put elsewhere, in an array of this shape."""
     steps = [math.prod(shape[d + 1 :]) for d in range(i.ndim)]  # in row-major order
-    grid = np.ogrid[tuple(slice(n) for n in i.shape)]
-    rest: Any = sum(k * step for d, (k, step) in enumerate(zip(grid, steps, strict=True))
-                    if d != axis)  # fmt: skip
+    grid = np.ogrid[tuple(map(slice, i.shape))]
+    rest: Any = sum(grid[d] * steps[d] for d in range(i.ndim) if d != axis)
     numbers = i + rest if not i.ndim or steps[axis] == 1 else i * steps[axis] + rest
     return Places(None, (np.asarray(numbers),), False)
 
@@ -149,7 +149,7 @@ def gather(input: Any, *, axis: int, index: Any) -> Tensor: ...
 def gather(input: Any, dim: int, index: Any) -> Tensor:
     """out[i][j] = x[index[i][j]][j] (dim 0): one element for each entry of the index."""
     a = operand("gather", input)
-    axis, i = _along("gather", a, dim, index, True)
+    axis, i = along("gather", a, dim, index, True)
     for d, (n, m) in enumerate(zip(i.shape, a.shape, strict=False)):
         if d != axis and n > m:
             raise RuntimeError(f"gather: index of shape {i.shape} for an input of shape {a.shape}")
@@ -196,7 +196,7 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any, add: bool) -> Te
     # added:    dL/dx = g,                          dL/dsrc = g at the places
     # Where several are written to one place, those that do not stay there receive 0.
     a = operand(name, x)
-    axis, i = _along(name, a, dim, index, True)
+    axis, i = along(name, a, dim, index, True)
     places = _grid(i.reshape(i.shape if a.ndim else ()), axis, a.shape)
     s = as_array(src, name=name)
     if isinstance(src, Tensor) and s.dtype != a.dtype and "c" not in (s.dtype.kind, a.dtype.kind):
@@ -233,7 +233,7 @@ def index_select(input: Any, *, axis: int, index: Any) -> Tensor: ...
 def index_select(input: Any, dim: int, index: Any) -> Tensor:
     """The slices of x along `dim` that a vector of positions names."""
     a = operand("index_select", input)
-    axis, i = _along("index_select", a, dim, index, False)
+    axis, i = along("index_select", a, dim, index, False)
     if i.ndim > 1:
         raise RuntimeError(f"index_select: the index must be a vector, got shape {i.shape}")
     if not a.ndim:

@@ -22,6 +22,7 @@ from minigrad.ops import (
     indexing,
     linear,
     rounding,
+    scattering,
     shape,
     trigonometry,
 )
@@ -88,6 +89,7 @@ lerp_ = in_place(arithmetic.lerp)
 addcdiv_ = in_place(trigonometry.addcdiv)
 addcmul_ = in_place(arithmetic.addcmul)
 sign_ = in_place(rounding.sign)
+sgn_ = in_place(rounding.sgn)
 floor_ = in_place(rounding.floor)
 ceil_ = in_place(rounding.ceil)
 trunc_ = in_place(rounding.trunc)
@@ -107,6 +109,8 @@ index_copy_ = in_place(arranging.index_copy)
 masked_fill_ = in_place(indexing.masked_fill)
 scatter_ = in_place(indexing.scatter)
 scatter_add_ = in_place(indexing.scatter_add)
+scatter_reduce_ = in_place(scattering.scatter_reduce)
+masked_scatter_ = in_place(scattering.masked_scatter)
 bitwise_and_ = in_place(compare.bitwise_and)
 bitwise_or_ = in_place(compare.bitwise_or)
 bitwise_xor_ = in_place(compare.bitwise_xor)
@@ -179,6 +183,8 @@ def normal_(x: T, mean: float = 0.0, std: float = 1.0, *, generator: Generator |
 
 def bernoulli_(x: T, p: Any = 0.5, *, generator: Generator | None = None) -> T:
     """1 with probability p, a number or a tensor that broadcasts, else 0."""
+    if isinstance(p, Tensor) and p.dtype.kind not in "fc":
+        raise RuntimeError(f"bernoulli_: p must be floating, got {p.dtype}: use .float()")
     chance = probabilities("bernoulli_", p)
     try:
         chance = np.broadcast_to(chance, x.shape)

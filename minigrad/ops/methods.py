@@ -27,9 +27,11 @@ from minigrad.ops import linear as _linear
 from minigrad.ops import margins as _margins
 from minigrad.ops import products as _products
 from minigrad.ops import properties as _properties
+from minigrad.ops import quantiles as _quantiles
 from minigrad.ops import random as _random
 from minigrad.ops import reductions as _reductions
 from minigrad.ops import rounding as _rounding
+from minigrad.ops import scattering as _scattering
 from minigrad.ops import search as _search
 from minigrad.ops import shape as _shape
 from minigrad.ops import trigonometry as _trigonometry
@@ -131,6 +133,7 @@ class Methods(Operators):
 
     # ops/rounding.py
     sign = _rounding.sign
+    sgn = _rounding.sgn
     floor = _rounding.floor
     ceil = _rounding.ceil
     trunc = _rounding.trunc
@@ -176,6 +179,13 @@ class Methods(Operators):
     prod = _reductions.prod
     cumsum = _cumulative.cumsum
     cumprod = _cumulative.cumprod
+    logcumsumexp = _cumulative.logcumsumexp
+    cummax = _cumulative.cummax
+    cummin = _cumulative.cummin
+    nansum = _quantiles.nansum
+    nanmean = _quantiles.nanmean
+    quantile = _quantiles.quantile
+    nanquantile = _quantiles.nanquantile
     logsumexp = _reductions.logsumexp
     norm = _reductions.norm
     any = _reductions.any
@@ -298,6 +308,8 @@ class Methods(Operators):
     gather = _indexing.gather
     scatter = _indexing.scatter
     scatter_add = _indexing.scatter_add
+    scatter_reduce = _scattering.scatter_reduce
+    masked_scatter = _scattering.masked_scatter
     index_select = _indexing.index_select
     take = _indexing.take
     take_along_dim = _indexing.take_along_dim
@@ -333,6 +345,7 @@ class Methods(Operators):
     addcmul_ = _inplace.addcmul_
     addcdiv_ = _inplace.addcdiv_
     sign_ = _inplace.sign_
+    sgn_ = _inplace.sgn_
     floor_ = _inplace.floor_
     ceil_ = _inplace.ceil_
     trunc_ = _inplace.trunc_
@@ -352,6 +365,8 @@ class Methods(Operators):
     masked_fill_ = _inplace.masked_fill_
     scatter_ = _inplace.scatter_
     scatter_add_ = _inplace.scatter_add_
+    scatter_reduce_ = _inplace.scatter_reduce_
+    masked_scatter_ = _inplace.masked_scatter_
     bitwise_and_ = _inplace.bitwise_and_
     bitwise_or_ = _inplace.bitwise_or_
     bitwise_xor_ = _inplace.bitwise_xor_

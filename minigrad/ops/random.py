@@ -172,6 +172,11 @@ def probabilities(name: str, p: Any) -> Array:
     return chance
 
 
+def _floating(name: str, p: Array) -> None:
+    if p.dtype.kind not in "fc":
+        raise RuntimeError(f"{name}: probabilities must be floating, got {p.dtype}: use .float()")
+
+
 def rand(
     *sizes: Any, size: Any = (), generator: Generator | None = None, dtype: Any = None,
     device: Any = None, requires_grad: bool = False,
@@ -266,6 +271,8 @@ def normal(
 def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that each element gives (or with probability p), else 0."""
     a = as_array(input, name="bernoulli")
+    if p is None:
+        _floating("bernoulli", a)
     chance = probabilities("bernoulli", a if p is None else p)
     uniform = stream("bernoulli", generator).random(a.shape)
     return wrap(np.asarray(uniform < chance).astype(a.dtype))
@@ -276,6 +283,7 @@ def multinomial(
 ) -> Tensor:
     """Positions drawn with probabilities proportional to the rows of x."""
     a, num_samples = as_array(input), integer("multinomial", "num_samples", num_samples)
+    _floating("multinomial", a)
     if a.ndim not in (1, 2):
         raise RuntimeError(f"multinomial: expected weights (C,) or (N, C), got shape {a.shape}")
     rows = np.atleast_2d(a).astype(np.float64)  # a copy

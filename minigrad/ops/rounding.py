@@ -22,6 +22,11 @@ def sign(input: Any) -> Tensor:
     return record_each("sign", out, (input, np.zeros_like))
 
 
+def sgn(input: Any) -> Tensor:
+    """`sign`, under the name that complex numbers have, too, in PyTorch."""
+    return sign(input)
+
+
 def _rounded(name: str, rounding: Any, x: Any) -> Tensor:
     a = operand(name, x)
     if a.dtype.kind in "iu":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import sqrt
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from minigrad import changes, kernels
 from minigrad.checks import number
 from minigrad.dtypes import float32
 from minigrad.optim.adaptive import check_betas
-from minigrad.optim.optimizer import Entry, Group, Optimizer
+from minigrad.optim.optimizer import Entry, Group, Optimizer, Ways, check_ways
 from minigrad.tape import Array
 from minigrad.tensor import wrap
 
@@ -31,6 +31,7 @@ class Adam(Optimizer):
         weight_decay: the factor of the L2 penalty's gradient, added to g.
         amsgrad: divide by the largest v̂ so far.
         maximize: climb instead.
+        ways: foreach, fused: PyTorch's ways to compute the same; they change nothing here.
         decoupled_weight_decay: shrink p by lr·weight_decay instead, as AdamW does.
 
     Source: Kingma and Ba, Adam: a method for stochastic optimization, 2015, Algorithm 1; amsgrad:
@@ -50,7 +51,9 @@ class Adam(Optimizer):
         *,
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
+        **ways: Unpack[Ways],
     ) -> None:
+        check_ways("Adam", **ways)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -140,7 +143,9 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        **ways: Unpack[Ways],
     ) -> None:
+        check_ways("AdamW", **ways)
         super().__init__(
             params, lr, betas, eps, weight_decay, amsgrad,
             maximize=maximize, decoupled_weight_decay=True,

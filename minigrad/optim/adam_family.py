@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import sqrt
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
 from minigrad.dtypes import float32
 from minigrad.optim.adaptive import Adaptive, average
-from minigrad.optim.optimizer import Group
+from minigrad.optim.optimizer import Group, Ways, check_ways
 from minigrad.tape import Array
 from minigrad.tensor import wrap
 
@@ -31,6 +31,7 @@ class NAdam(Adaptive):
         momentum_decay: how fast μ grows to β₁.
         decoupled_weight_decay: shrink p by lr·weight_decay instead, as AdamW does.
         maximize: climb instead.
+        ways: foreach, fused: PyTorch's ways to compute the same; they change nothing here.
 
     Source: Dozat, Incorporating Nesterov momentum into Adam, 2016.
     """
@@ -50,7 +51,9 @@ class NAdam(Adaptive):
         decoupled_weight_decay: bool = False,
         *,
         maximize: bool = False,
+        **ways: Unpack[Ways],
     ) -> None:
+        check_ways("NAdam", **ways)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -97,6 +100,7 @@ class RAdam(Adaptive):
         weight_decay: the factor of the L2 penalty's gradient, added to g.
         decoupled_weight_decay: shrink p by lr·weight_decay instead, as AdamW does.
         maximize: climb instead.
+        ways: foreach, fused: PyTorch's ways to compute the same; they change nothing here.
 
     Source: Liu et al., On the variance of the adaptive learning rate and beyond, 2020, Algorithm 2.
     """
@@ -113,7 +117,9 @@ class RAdam(Adaptive):
         decoupled_weight_decay: bool = False,
         *,
         maximize: bool = False,
+        **ways: Unpack[Ways],
     ) -> None:
+        check_ways("RAdam", **ways)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -151,6 +157,7 @@ class Adamax(Adaptive):
         eps: keeps the division finite.
         weight_decay: the factor of the L2 penalty's gradient, added to g.
         maximize: climb instead.
+        ways: foreach, fused: PyTorch's ways to compute the same; they change nothing here.
 
     Source: Kingma and Ba, Adam: a method for stochastic optimization, 2015, Algorithm 2.
     """
@@ -166,7 +173,9 @@ class Adamax(Adaptive):
         weight_decay: float = 0,
         *,
         maximize: bool = False,
+        **ways: Unpack[Ways],
     ) -> None:
+        check_ways("Adamax", **ways)
         defaults = {
             "lr": lr,
             "betas": betas,

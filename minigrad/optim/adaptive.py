@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
 from minigrad import changes
 from minigrad.checks import number
 from minigrad.dtypes import float32
-from minigrad.optim.optimizer import Entry, Group, Optimizer
+from minigrad.optim.optimizer import Entry, Group, Optimizer, Ways, check_ways
 from minigrad.tape import Array
 from minigrad.tensor import wrap
 
@@ -105,6 +105,7 @@ class RMSprop(Adaptive):
         centered: divide by an estimate of the standard deviation: v - m² for v, m being the
             running mean of d.
         maximize: climb instead.
+        ways: foreach, fused: PyTorch's ways to compute the same; they change nothing here.
 
     Source: Tieleman and Hinton, Lecture 6.5 of Neural networks for machine learning, 2012;
     centered: Graves, Generating sequences with recurrent neural networks, 2013.
@@ -128,7 +129,9 @@ class RMSprop(Adaptive):
         centered: bool = False,
         *,
         maximize: bool = False,
+        **ways: Unpack[Ways],
     ) -> None:
+        check_ways("RMSprop", **ways)
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -171,6 +174,7 @@ class Adagrad(Adaptive):
         initial_accumulator_value: s at the start.
         eps: keeps the division finite.
         maximize: climb instead.
+        ways: foreach, fused: PyTorch's ways to compute the same; they change nothing here.
 
     Source: Duchi, Hazan and Singer, Adaptive subgradient methods for online learning and stochastic
     optimization, 2011, in the form with a diagonal matrix.
@@ -189,7 +193,9 @@ class Adagrad(Adaptive):
         eps: float = 1e-10,
         *,
         maximize: bool = False,
+        **ways: Unpack[Ways],
     ) -> None:
+        check_ways("Adagrad", **ways)
         defaults = {
             "lr": lr,
             "lr_decay": lr_decay,
@@ -227,6 +233,7 @@ class Adadelta(Adaptive):
         eps: keeps the division finite, and makes the first step.
         weight_decay: the factor of the L2 penalty's gradient, added to g.
         maximize: climb instead.
+        ways: foreach, fused: PyTorch's ways to compute the same; they change nothing here.
 
     Source: Zeiler, ADADELTA: an adaptive learning rate method, 2012, Algorithm 1.
     """
@@ -242,7 +249,9 @@ class Adadelta(Adaptive):
         weight_decay: float = 0,
         *,
         maximize: bool = False,
+        **ways: Unpack[Ways],
     ) -> None:
+        check_ways("Adadelta", **ways)
         defaults = {
             "lr": lr,
             "rho": rho,

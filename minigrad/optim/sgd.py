@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from minigrad import changes, kernels
 from minigrad.checks import number
-from minigrad.optim.optimizer import Entry, Group, Optimizer
+from minigrad.optim.optimizer import Entry, Group, Optimizer, Ways, check_ways
 from minigrad.tensor import wrap
 
 
@@ -28,6 +28,7 @@ class SGD(Optimizer):
         weight_decay: the factor of the L2 penalty's gradient.
         nesterov: look ahead along the new direction; needs momentum and no dampening.
         maximize: climb instead.
+        ways: foreach, fused: PyTorch's ways to compute the same; they change nothing here.
 
     Source: Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in
     deep learning, 2013, equations (3) and (4), in the form in which lr scales the buffer's use.
@@ -43,7 +44,9 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        **ways: Unpack[Ways],
     ) -> None:
+        check_ways("SGD", **ways)
         defaults = {
             "lr": lr,
             "momentum": momentum,

@@ -402,3 +402,17 @@ def test_an_endless_stream_is_left_without_a_thread() -> None:
     assert [next(batches).tolist() for _ in range(3)] == [[0, 1, 2], [0, 1, 2], [3, 4, 5]]
     batches.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
+
+
+def test_a_sampler_without_end() -> None:
+    """Draws with replacement come in parts; they are those of one call."""
+    mg.manual_seed(3)
+    sampler = ours.RandomSampler(range(7), replacement=True, num_samples=10**10)
+    assert len(sampler) == 10**10
+    loader = ours.DataLoader(range(7), sampler=sampler, batch_size=4)
+    numbers = [i for batch in itertools.islice(loader, 22_500) for i in batch.tolist()]
+    mg.manual_seed(3)
+    few = ours.RandomSampler(range(7), replacement=True, num_samples=90_000)
+    assert numbers == few.order().tolist() and set(numbers) == set(range(7))
+    mg.manual_seed(3)
+    assert list(few) == numbers

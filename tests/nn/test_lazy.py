@@ -53,7 +53,7 @@ def test_use_before_the_first_input_is_refused() -> None:
                         nn.LazyLinear(2))  # fmt: skip
     for use in (
         lambda: net[0].weight + 1, lambda: net[4].weight.shape, lambda: net.state_dict(),
-        lambda: net.double(), lambda: net[1].weight.numel(),
+        lambda: net[1].weight.numel(), lambda: net[0].weight.double(),
         lambda: net.load_state_dict({"0.weight": minigrad.ones(4, 3, 3, 3)}, strict=False),
     ):  # fmt: skip
         with pytest.raises(ValueError, match="an uninitialized parameter of a lazy layer was used"):
@@ -86,3 +86,29 @@ def test_a_refused_input_leaves_the_layer_lazy() -> None:
         with pytest.raises((RuntimeError, TypeError, ValueError), match=text):
             layer(x)
         assert type(layer) is kind and "Uninitialized" in repr(list(layer.parameters()))
+
+
+def test_what_is_said_before_the_first_input_holds_after_it() -> None:
+    """A dtype, and which parameters are frozen; the statistics of batches go with the dtype."""
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).standard_normal((2, 3, 6, 6))
+    nets = []
+    for n, m in ((nn, minigrad), (torch.nn, torch)):
+        net = n.Sequential(n.LazyConv2d(4, 3), n.LazyBatchNorm2d(), n.Flatten(), n.LazyLinear(2))
+        net.to(m.float64)
+        for p in net[0].parameters():  # PyTorch takes no net[0].requires_grad_(False) yet
+            p.requires_grad = False
+        net[3].bias.requires_grad = False
+        assert [p.requires_grad for p in net.parameters()] == [False] * 2 + [True] * 3 + [False]
+        net(m.from_numpy(x)).sum().backward()
+        nets.append(net)
+    ours, theirs = nets
+    assert {str(t.dtype) for t in ours.buffers() if t.ndim} == {"float64"}
+    for (name, p), (same, t) in zip(
+        ours.named_parameters(), theirs.named_parameters(), strict=True
+    ):
+        assert name == same and f"torch.{p.dtype}" == str(t.dtype)
+        assert p.requires_grad == t.requires_grad and (p.grad is None) == (t.grad is None)
+    lazy = nn.LazyLinear(2).requires_grad_(False)
+    lazy.double().float()(minigrad.ones(1, 3))  # the last word counts
+    assert lazy.weight.dtype == minigrad.float32 and not lazy.weight.requires_grad

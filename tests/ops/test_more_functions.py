@@ -242,3 +242,164 @@ def test_distances() -> None:
 def test_refusals(call: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         call(minigrad.ones(5, 4))
+
+
+# ---------------------------------------------------------------------------- rows: running, sorted
+
+ROWS = [(4, 5), (3, 1, 2), (1,), (), (0, 3)]
+GAPS = np.array([[1.5, np.nan, -2, 0.5, 7], [np.nan] * 5, [3.3, 3.6, 1.2, np.nan, np.nan],
+                 [5, 4, 3, 2, 1]])  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", ROWS)
+@pytest.mark.parametrize("dim", [0, -1])
+@pytest.mark.parametrize("name", ["logcumsumexp", "cummax", "cummin"])
+def test_running(name: str, dim: int, shape: Any, kernels: str) -> None:
+    def call(m: Any, x: Any) -> Any:
+        y = getattr(m, name)(x, dim)
+        return y if name == "logcumsumexp" else y.values
+
+    check(call, drawn(name, shape))
+    if shape and name != "logcumsumexp":  # of those that tie the last, and a NaN stays
+        a = np.array([2.0, 2, 1, 2, np.nan, 3, np.nan])
+        ours, theirs = (getattr(m, name)(m.tensor(a), 0) for m in (minigrad, torch))
+        assert ours.indices.tolist() == theirs.indices.tolist()
+        np.testing.assert_array_equal(ours.values.numpy(), theirs.values.numpy())
+        ints = np.array([[3, 1, 3], [0, 5, 2]])
+        np.testing.assert_array_equal(call(minigrad, minigrad.tensor(ints)).numpy(),
+                                      call(torch, torch.tensor(ints)).numpy())  # fmt: skip
+
+
+def test_logcumsumexp_far_from_zero() -> None:
+    """float32 sums of e^x overflow at 89; here nothing does, and infinities are what they are."""
+    rng = np.random.default_rng(0)
+    for offset in (0, 1e4, -1e4):
+        a = (offset + rng.standard_normal((3, 6))).astype("f4")
+        x = minigrad.tensor(a, requires_grad=True)
+        t = torch.tensor(a.astype("f8"), requires_grad=True)
+        w = rng.standard_normal((3, 6))
+        (minigrad.logcumsumexp(x, 1) * minigrad.tensor(w.astype("f4"))).sum().backward()
+        (torch.logcumsumexp(t, 1) * torch.from_numpy(w)).sum().backward()
+        # y in float32 has an error of half an ulp, 5e-4 at 1e4, which the exponent carries
+        np.testing.assert_allclose(x.grad.array, t.grad.numpy(), 0, 1e-5 if not offset else 5e-3)
+    ends = np.array([-np.inf, -np.inf, 1.0, np.inf, 2.0])
+    ours, theirs = (m.logcumsumexp(m.tensor(ends), 0).numpy() for m in (minigrad, torch))
+    np.testing.assert_allclose(ours, theirs, 1e-12)
+
+
+@pytest.mark.parametrize("name", ["nansum", "nanmean", "nanquantile", "quantile"])
+@pytest.mark.parametrize(
+    "options", [{}, {"dim": 1}, {"dim": 0, "keepdim": True}, {"keepdim": True}]
+)
+def test_with_gaps(name: str, options: Any, kernels: str) -> None:
+    """Values and gradients among NaNs, in both precisions."""
+    given = (0.3,) if "quantile" in name else ()
+    for dtype, tolerance in (("f8", 1e-12), ("f4", 1e-6)):
+        a = GAPS.astype(dtype)
+        got = []
+        for m in (minigrad, torch):
+            x = m.from_numpy(a.copy()).requires_grad_()
+            y = getattr(m, name)(x, *given, **options)
+            method = getattr(x, name)(*given, **options)
+            np.testing.assert_array_equal(method.detach().numpy(), y.detach().numpy())
+            w = np.random.default_rng(3).standard_normal(tuple(y.shape)).astype(dtype)
+            # where all is NaN, it is chance which of them a gradient would go to
+            (m.from_numpy(np.asarray(w)) * y).nansum().backward()
+            got.append((y.detach().numpy(), x.grad.numpy()))
+        for ours, theirs in zip(*got, strict=True):
+            assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+            np.testing.assert_allclose(ours, theirs, tolerance, tolerance)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "lower", "higher", "midpoint", "nearest"])
+@pytest.mark.parametrize("name", ["quantile", "nanquantile"])
+def test_quantiles(name: str, interpolation: str, kernels: str) -> None:
+    for q in (0.0, 0.4, 0.75, 1.0, [0.1, 0.5, 0.93]):
+        for dim in (None, 0, -1):
+
+            def call(m: Any, x: Any, q: Any = q, dim: Any = dim) -> Any:
+                q = m.tensor(q, dtype=m.float64)
+                return getattr(m, name)(x, q, dim, interpolation=interpolation)
+
+            check(call, drawn(name, (4, 5)), second=False)
+    # q is differentiated, too
+    check(lambda m, x, q: getattr(m, name)(x, q.sigmoid(), 1), drawn(name, (4, 5), (3,)), False)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda m: m.quantile(m.ones(3), 1.5), "quantile: q must be from 0 to 1"),
+        (lambda m: m.quantile(m.ones(0), 0.5), "quantile: expected at least one element"),
+        (lambda m: m.quantile(m.ones(3), m.ones(2, 2)), "quantile: q must be a number or a vector"),
+        (lambda m: m.quantile(m.ones(3), m.ones(2).double()), "quantile: q has dtype float64"),
+        (lambda m: m.nanquantile(m.arange(3), 0.5), "nanquantile: expected a floating tensor"),
+        (lambda m: m.quantile(m.ones(3), 0.5, interpolation="cubic"), "quantile: interpolation"),
+        (lambda m: m.nanmean(m.arange(3)), "nanmean: expected a floating tensor"),
+        (lambda m: m.logcumsumexp(m.arange(3), 0), "logcumsumexp: expected a floating tensor"),
+        (lambda m: m.cummax(m.ones(3), 1), "cummax"),
+        (lambda m: m.ones(3).masked_scatter(m.ones(3) > 0, m.ones(2)), "masked_scatter: 3 places"),
+        (lambda m: m.ones(3).masked_scatter(m.ones(3), m.ones(3)), "masked_scatter: the mask"),
+        (lambda m: m.ones(3).masked_scatter_(m.ones(2, 3) > 0, m.ones(6)), "masked_scatter_: "),
+        (lambda m: m.ones(3).scatter_reduce(0, m.tensor([3]), m.ones(1), "sum"), "index 3"),
+        (lambda m: m.ones(3).scatter_reduce(0, m.tensor([1]), m.ones(1), "std"), "reduce"),
+        (lambda m: m.ones(3).scatter_reduce(0, m.arange(2), m.ones(1), "sum"), "for a src of"),
+        (lambda m: m.ones(3).scatter_reduce(0, m.arange(2), m.arange(2), "sum"), "src has dtype"),
+    ],
+)  # fmt: skip
+def test_refused(call: Any, text: str) -> None:
+    with pytest.raises((RuntimeError, IndexError)):
+        call(torch)
+    with pytest.raises((RuntimeError, IndexError, TypeError, ValueError), match=text):
+        call(minigrad)
+
+
+# ---------------------------------------------------------------------------- scattering
+
+
+@pytest.mark.parametrize("include_self", [True, False])
+@pytest.mark.parametrize("reduce", ["sum", "prod", "mean", "amax", "amin"])
+def test_scatter_reduce(reduce: str, include_self: bool, kernels: str) -> None:
+    index = np.array([[0, 2, 2], [1, 1, 2]])
+
+    def call(m: Any, x: Any, src: Any) -> Any:
+        i = m.from_numpy(index)
+        return m.scatter_reduce(x, 1, i, src, reduce, include_self=include_self)
+
+    # second derivatives: PyTorch has none of a maximum's ties
+    check(call, drawn("scatter", (3, 4), (2, 3)), second=reduce in ("sum", "mean"))
+    ties = [np.array([[1.0, 0, 2, 2], [0, 0, 1, 0]]), np.array([[0.0, 2, 2], [0, 0, 1]])]
+    got = []
+    for m in (minigrad, torch):  # equal elements share, and of a product one may be 0, or two
+        x, src = (m.from_numpy(a.copy()).requires_grad_() for a in ties)
+        y = call(m, x, src)
+        (y * m.arange(8).reshape(2, 4)).sum().backward()
+        changed = m.from_numpy(ties[0].copy())
+        changed.scatter_reduce_(1, m.from_numpy(index), m.from_numpy(ties[1]), reduce,
+                                include_self=include_self)  # fmt: skip
+        got.append([y.detach().numpy(), x.grad.numpy(), src.grad.numpy(), changed.numpy()])
+        whole = m.arange(4).scatter_reduce(0, m.tensor([1, 1]), m.tensor([9, -4]), reduce,
+                                           include_self=include_self)  # fmt: skip
+        got[-1].append(whole.numpy())
+    for ours, theirs in zip(*got, strict=True):
+        np.testing.assert_allclose(ours, theirs, 1e-12)
+
+
+def test_masked_scatter(kernels: str) -> None:
+    mask = np.array([[True, False, True, True], [False, True, False, False]])
+
+    def call(m: Any, x: Any, source: Any) -> Any:
+        return m.masked_scatter(x, m.from_numpy(mask), source)
+
+    check(call, drawn("masked_scatter", (2, 4), (3, 2)))
+    check(call, drawn("masked_scatter", (4,), (5,)))
+    for m in (minigrad, torch):
+        x = m.zeros(2, 4).masked_scatter_(m.from_numpy(mask), m.arange(1.0, 7.0))
+        assert x.tolist() == [[1, 0, 2, 3], [0, 4, 0, 0]]
+
+
+def test_sgn() -> None:
+    x = minigrad.tensor([-2.0, 0.0, 3.0], requires_grad=True)
+    assert x.sgn().tolist() == [-1, 0, 1] == minigrad.sgn(x).tolist()
+    x.sgn().sum().backward()
+    assert x.grad.tolist() == [0, 0, 0] and x.detach().sgn_().tolist() == [-1, 0, 1]

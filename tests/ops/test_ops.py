@@ -94,6 +94,8 @@ CHAPTERS = {
     "arranging": "test_arranging", "trigonometry": "test_more_functions", "linalg": "test_linalg",
     "products": "test_linalg", "histograms": "test_histograms", "types": "test_tensor_types",
     "distances": "test_more_functions", "margins": "test_more_functions",
+    "quantiles": "test_more_functions", "scattering": "test_more_functions",
+    "cumulative": "test_more_functions", "rounding": "test_more_functions",
 }  # fmt: skip
 
 

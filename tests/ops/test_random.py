@@ -86,3 +86,21 @@ def test_threads_share_one_generator_from_the_first_call_on() -> None:
         "assert len(set(found)) == 1 and mg.manual_seed(0).numpy is generator()"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_probabilities_are_floating() -> None:
+    """As in PyTorch, and nothing is drawn by what is refused."""
+    state = minigrad.get_rng_state()
+    x = minigrad.zeros(3)
+    for p in (minigrad.tensor([1, 0, 1]), minigrad.tensor([True, False, True])):
+        for name, draw in (
+            ("bernoulli", lambda p: minigrad.bernoulli(p)),
+            ("bernoulli_", lambda p: x.bernoulli_(p)),
+            ("multinomial", lambda p: minigrad.multinomial(p, 1)),
+        ):
+            with pytest.raises(RuntimeError, match=rf"{name}: .* must be floating, got {p.dtype}"):
+                draw(p)
+    assert minigrad.get_rng_state() == state and x.tolist() == [0, 0, 0]
+    ones = minigrad.tensor([1, 0]), minigrad.zeros(2, dtype=minigrad.int64)
+    assert minigrad.bernoulli(ones[0], 1.0).tolist() == [1, 1]  # where p is given x says the shape
+    assert ones[1].bernoulli_(1.0).tolist() == [1, 1]

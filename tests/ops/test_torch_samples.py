@@ -99,7 +99,7 @@ def as_leaves(value: Any, known: dict[int, Any]) -> Any:
 
 
 def array(x: Any) -> Any:
-    return x.detach().numpy() if isinstance(x, torch.Tensor) else x.array
+    return x.numpy(force=True) if isinstance(x, torch.Tensor) else x.array
 
 
 def flat(result: Any) -> list[Any]:
@@ -201,6 +201,7 @@ def faces(op: Any) -> Iterator[tuple[str, Any, Any]]:
 EXEMPT = {
     "nn.functional.hardsigmoid": "PyTorch's 1/6 is a float32 number in float64, too",
     "norm.nuc": "matrix_norm has it",
+    "logcumsumexp": "at 10⁴ PyTorch's float32 gradients have three digits; see test_more_functions",
     "linalg.eigh": "the signs of the vectors, which no result should depend on, differ",
     "linalg.slogdet": "the sign, which has no gradient, does not require one",
     "linalg.pinv.hermitian": "PyTorch's table makes the matrix symmetric first",

@@ -370,3 +370,19 @@ class TestOnesOwn:
         params[0].grad = Tensor(np.ones(2))
         with pytest.raises(NotImplementedError, match=r"Half has neither step\(closure=None\)"):
             optimizer.step()
+
+
+@pytest.mark.parametrize("name", sorted({"SGD", "Adam", "AdamW"} | {n for n, _ in RUNS}))
+def test_ways_to_compute_a_step(name: str) -> None:
+    """foreach and fused change nothing; what would change more is refused, as misspellings are."""
+    make = getattr(optim, name)
+    params = [Tensor(np.ones(3), requires_grad=True) for _ in range(2)]
+    (params[0] * params[1]).sum().backward()
+    make(params[:1], foreach=True, fused=None, differentiable=False).step()
+    make(params[1:]).step()
+    np.testing.assert_array_equal(params[0].array, params[1].array)
+    for option in ("differentiable", "capturable"):
+        with pytest.raises(ValueError, match=f"{name}: {option}=True"):
+            make(params, **{option: True})
+    with pytest.raises(TypeError, match=f"{name}: got an unexpected keyword argument 'momentun'"):
+        make(params, momentun=0.9)
