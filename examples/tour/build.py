@@ -56,7 +56,7 @@ def notebook(file: Path) -> dict[str, Any]:
 
 
 def execute(file: Path) -> str:
-    """The notebook of a text, run from top to bottom in this folder; an error in a cell is raised."""
+    """The notebook of a text, run in this folder from top to bottom; raises a cell's error."""
     import nbformat
     from nbclient import NotebookClient
 
@@ -69,7 +69,9 @@ def execute(file: Path) -> str:
     for cell in book.cells:
         if cell.cell_type == "code":  # what a machine says while it compiles is not the lesson
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
-    return f"{nbformat.writes(book)}\n"
+    # A cell is a file of its own while it runs, whose name is another each time.
+    text = re.sub(r"[^\s\"]*ipykernel_\d+[/\\]+\d+\.py", "this cell", nbformat.writes(book))
+    return f"{text}\n"
 
 
 def main() -> None:

@@ -207,7 +207,7 @@ total = one
 for _ in range(100_000):
     total = total + one
 total.backward()
-one.grad
+print(one.grad)
 
 # %% [markdown]
 # ## Step 4: a function in the slope's place, and a node that holds no numbers
@@ -372,7 +372,7 @@ def minigrads(array):
 
 ours, learnt = train(Tensor)
 theirs, _ = train(minigrads)
-print(f"the losses agree to {max(abs(a - b) for a, b in zip(ours, theirs)):.0e}")
+print(f"the losses agree to {max(abs(a - b) for a, b in zip(ours, theirs, strict=True)):.0e}")
 
 grid = np.linspace(-2.5, 2.5, 80)
 w, b, v, c = learnt
@@ -385,7 +385,7 @@ left.set(xlabel="step", ylabel="mean squared error")
 left.legend(frameon=False)
 right.contourf(grid, grid, answer, levels=np.linspace(-2, 2, 17), cmap="RdBu", extend="both")
 right.scatter(*points.T, c=targets, cmap="RdBu", s=12, edgecolors="white", linewidths=0.4)
-right.set(title="what it has learnt", aspect="equal")
+right.set(title="what it has learnt", aspect="equal", xlim=(-2.5, 2.5), ylim=(-2.5, 2.5))
 plt.show()
 
 # %% [markdown]
