@@ -99,8 +99,8 @@ assert accuracies[-1] > 95
 # %% [markdown]
 # ## 4. Look inside: the graph
 #
-# Every operation of the loss is a box; the frames are layers. The grey boxes are parameters, where
-# gradients are collected.
+# Every operation of the loss is a box; the frames are layers. The round boxes are parameters,
+# where gradients are collected.
 
 # %%
 x, y = mg.tensor(x_train[:64]), mg.tensor(y_train[:64])

@@ -103,6 +103,10 @@ class Standardize(_Preprocessing):
 
     Constant features become 0. Learnt: `mean_` and `scale_` (the biased standard deviation, 1 for
     constant features).
+
+    >>> data.Standardize().fit_transform(np.array([[1.0, 5.0], [3.0, 5.0]]))
+    array([[-1.,  0.],
+           [ 1.,  0.]])
     """
 
     mean_: Array
