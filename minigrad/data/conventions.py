@@ -17,6 +17,7 @@ class Transformer:
     raises in the constructor for bad ones.
     """
 
+    shape_: tuple[int, ...]  # of one sample; known once fitted
     n_features_in_: int  # of samples (D,); known once fitted
     feature_names_in_: Array  # where what was fitted had columns with names
 

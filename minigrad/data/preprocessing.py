@@ -22,8 +22,6 @@ from minigrad.tensor import Tensor, wrap
 class _Preprocessing(Transformer):
     """The common face: `_learn` and the two maps work on float64 arrays (N, …)."""
 
-    shape_: tuple[int, ...]  # of one sample; known once fitted
-
     def fit(self, x: Any, y: Any = None) -> Self:
         """Learn the statistics of x (N, …); y is ignored.
 

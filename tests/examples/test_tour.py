@@ -97,7 +97,7 @@ def test_a_notebook_is_its_text_with_outputs(name: str) -> None:
     outputs = [o for c in code for o in c["outputs"]]
     assert all(o["output_type"] != "error" for o in outputs)
     pictures = [o for o in outputs if "image/png" in o.get("data", {})]
-    assert len(pictures) == sum("plt.show()" in "".join(c["source"]) for c in code) >= 2
+    assert len(pictures) == sum("".join(c["source"]).count("plt.show()") for c in code) >= 2
     # of nobody's machine
     assert not re.search(r"/home/|/root/|/tmp/|/work/|Users|ipykernel_\d", text)
 
