@@ -79,6 +79,10 @@ def grad(
         allow_unused: return None for an input that the outputs do not depend on.
         is_grads_batched: refused: call this for one of the grad_outputs after another.
         materialize_grads: return zeros for such an input.
+
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> mg.autograd.grad((x**3).sum(), x)
+    (tensor([ 3., 12.]),)
     """
     refuse_create_graph("grad", create_graph)
     if is_grads_batched:
@@ -154,6 +158,10 @@ def gradcheck(
     Raises:
         ValueError: no input requires grad, or one that does is not float64.
         RuntimeError: a gradient is wrong (False instead if not `raise_exception`).
+
+    >>> x = mg.randn(3, dtype=mg.float64, requires_grad=True)
+    >>> mg.autograd.gradcheck(mg.tanh, (x,))
+    True
     """
     inputs = _tuple(inputs)
     positions: dict[Tensor, int] = {}  # a tensor that is passed twice is one variable

@@ -36,6 +36,10 @@ def functional_call(
 
     Raises:
         RuntimeError: a path that names no parameter or buffer.
+
+    >>> model = nn.Linear(2, 1, bias=False)
+    >>> mg.func.functional_call(model, {"weight": mg.ones(1, 2)}, (mg.tensor([3.0, 4.0]),))
+    tensor([7.])
     """
     slots = _slots(module)
     unknown = [path for path in parameters_and_buffers if path not in slots]

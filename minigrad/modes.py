@@ -156,7 +156,14 @@ class _Grad:
 
 
 class no_grad(_Grad):
-    """Record nothing inside: `with no_grad():` or `@no_grad()`, as in PyTorch."""
+    """Record nothing inside: `with no_grad():` or `@no_grad()`, as in PyTorch.
+
+    >>> w = mg.ones(2, requires_grad=True)
+    >>> with mg.no_grad():
+    ...     y = 3 * w
+    >>> y.requires_grad
+    False
+    """
 
     mode = False
 

@@ -225,6 +225,14 @@ def record(
 
     Returns:
         The result as a Tensor; recorded only if gradients are enabled and some input needs one.
+
+    >>> def square(x):  # its gradient is 2·g·x
+    ...     a = x.array
+    ...     return mg.autograd.record("square", a * a, (x,), lambda g: 2 * g * a)
+    >>> x = mg.tensor(3.0, requires_grad=True)
+    >>> square(x).backward()
+    >>> x.grad
+    tensor(6.)
     """
     if not isinstance(inputs, tuple | list):
         raise TypeError(

@@ -45,6 +45,9 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
         requires_grad: collect a gradient in `.grad` when something computed from it runs
             `backward()`. Floating dtypes only.
         dtype: convert to this dtype.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True); (x * x).sum().backward(); x.grad
+    tensor([2., 4.])
     """
 
     __slots__ = ("__weakref__", "array", "base", "leaf", "node", "seen")

@@ -50,6 +50,10 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 
     Args:
         tensors: tensors or arrays, of any library, of the same length; their memory is shared.
+
+    >>> dataset = data.TensorDataset(mg.arange(3), mg.ones(3, 2))
+    >>> len(dataset), dataset[1]
+    (3, (tensor(1), tensor([1., 1.])))
     """
 
     def __init__(self, *tensors: Any) -> None:
@@ -170,6 +174,10 @@ def random_split(
 
     Raises:
         ValueError: the sizes do not add up.
+
+    >>> train, test = data.random_split(range(10), [0.8, 0.2], seed=0)
+    >>> len(train), len(test)
+    (8, 2)
     """
     n = len(dataset)
     if any(part < 0 for part in lengths):

@@ -71,6 +71,12 @@ class DataLoader:
     Raises:
         TypeError, ValueError: an argument is of the wrong kind, out of range, or excludes another.
         RuntimeError: a batch took longer than `timeout`.
+
+    >>> dataset = data.TensorDataset(mg.arange(4), mg.ones(4, 2))
+    >>> for numbers, rows in data.DataLoader(dataset, batch_size=2):
+    ...     print(numbers, rows.shape)
+    tensor([0, 1]) (2, 2)
+    tensor([2, 3]) (2, 2)
     """
 
     def __init__(

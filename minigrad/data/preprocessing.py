@@ -2,7 +2,8 @@
 
 Every class has scikit-learn's `fit`, `transform`, `fit_transform` and `inverse_transform`, takes
 arrays and tensors (N, …) with one sample a row, and returns the same kind in the same dtype
-(integers as float32). Statistics are per feature, over the samples, in float64.
+(integers as float32). Statistics are per feature, over the samples, in float64. They go into
+scikit-learn's Pipeline and GridSearchCV; data frames are taken, and give arrays.
 """
 
 from __future__ import annotations
@@ -12,15 +13,14 @@ from typing import Any, Self
 import numpy as np
 
 from minigrad.checks import number, one_of
+from minigrad.data.conventions import Transformer
 from minigrad.dtypes import native
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
 
-class _Preprocessing:
+class _Preprocessing(Transformer):
     """The common face: `_learn` and the two maps work on float64 arrays (N, …)."""
-
-    shape_: tuple[int, ...]  # of one sample; known once fitted
 
     def fit(self, x: Any, y: Any = None) -> Self:
         """Learn the statistics of x (N, …); y is ignored.
@@ -40,6 +40,7 @@ class _Preprocessing:
             )
         self._learn(array)
         self.shape_ = array.shape[1:]
+        self._see_features(x, self.shape_)
         return self
 
     def transform(self, x: Any) -> Any:
@@ -58,6 +59,7 @@ class _Preprocessing:
         name = f"{type(self).__name__}.{method}"
         if not hasattr(self, "shape_"):
             raise RuntimeError(f"{name}: call fit on the training data first")
+        self._check_features(name, x)
         array, dtype = self._floats(method, x)
         if array.shape[1:] != self.shape_:
             raise ValueError(
@@ -99,6 +101,10 @@ class Standardize(_Preprocessing):
 
     Constant features become 0. Learnt: `mean_` and `scale_` (the biased standard deviation, 1 for
     constant features).
+
+    >>> data.Standardize().fit_transform(np.array([[1.0, 5.0], [3.0, 5.0]]))
+    array([[-1.,  0.],
+           [ 1.,  0.]])
     """
 
     mean_: Array
@@ -133,7 +139,7 @@ class MinMax(_Preprocessing):
         low, high = feature_range
         if not low < high:
             raise ValueError(f"MinMax: expected low < high, got {feature_range}")
-        self.feature_range = (float(low), float(high))
+        self.feature_range = feature_range
 
     def _learn(self, x: Array) -> None:
         self.min_, self.max_ = x.min(axis=0), x.max(axis=0)
@@ -177,8 +183,10 @@ class Whiten(_Preprocessing):
     rank_: int
 
     def __init__(self, kind: str = "pca", eps: float = 0.0) -> None:
-        self.kind = one_of("Whiten", "kind", kind, ("pca", "zca"))
-        self.eps = float(number("Whiten", "eps", eps, at_least=0))
+        one_of("Whiten", "kind", kind, ("pca", "zca"))
+        number("Whiten", "eps", eps, at_least=0)
+        self.kind = kind
+        self.eps = eps
 
     def fit(self, x: Any, y: Any = None) -> Self:
         """Learn the statistics of x (N, …); y is ignored."""
@@ -195,6 +203,11 @@ class Whiten(_Preprocessing):
         self.components_ = vt * np.sign(largest)[:, None]  # the same signs on every machine
         self.variances_ = np.zeros(len(vt))
         self.variances_[: self.rank_] = s[: self.rank_] ** 2 / len(rows)
+
+    def _names_out(self, names: Array) -> Array:
+        if self.kind == "zca":  # rotated back: a feature is nearest to itself
+            return names
+        return np.asarray([f"whiten{i}" for i in range(len(names))], dtype=object)
 
     def _scale(self) -> Array:
         scale = np.sqrt(self.variances_ + self.eps)
@@ -246,7 +259,8 @@ class ClipOutliers(_Preprocessing):
     high_: Array
 
     def __init__(self, k: float = 3.0) -> None:
-        self.k = float(number("ClipOutliers", "k", k, above=0))
+        number("ClipOutliers", "k", k, above=0)
+        self.k = k
 
     def _learn(self, x: Array) -> None:
         mean, reach = x.mean(axis=0), self.k * x.std(axis=0)

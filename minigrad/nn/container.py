@@ -99,6 +99,12 @@ class Sequential(_Numbered):
     Indexing and slicing give its modules; a slice is a Sequential that shares them. A batch
     normalisation and the ReLU after it run as one op, where nobody can notice: without hooks, and
     with nothing put in the place of what they do.
+
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+    >>> model(mg.ones(5, 4)).shape
+    (5, 1)
+    >>> [name for name, _ in model.named_parameters()]
+    ['0.weight', '0.bias', '2.weight', '2.bias']
     """
 
     def __init__(self, *args: Any) -> None:

@@ -159,6 +159,10 @@ class Conv2d(_PlainConv):
         dtype: of the parameters; float32 by default.
 
     `weight` (O, C/groups, *kernel_size) and `bias` start uniform on ±1/√fan_in.
+
+    >>> layer = nn.Conv2d(3, 16, kernel_size=3, padding=1)
+    >>> layer(mg.zeros(8, 3, 32, 32)).shape, layer.weight.shape
+    ((8, 16, 32, 32), (16, 3, 3, 3))
     """
 
     axes = 2

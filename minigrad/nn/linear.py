@@ -23,6 +23,10 @@ class Linear(Module):
         dtype: of the parameters; float32 by default.
 
     `weight` (out_features, in_features) and `bias` start uniform on ±1/√in_features.
+
+    >>> layer = nn.Linear(3, 2)
+    >>> layer(mg.ones(5, 3)).shape, layer.weight.shape
+    ((5, 2), (2, 3))
     """
 
     def __init__(
@@ -70,6 +74,9 @@ class Embedding(Module):
         dtype: of the table; float32 by default.
 
     `weight` (num_embeddings, embedding_dim) starts standard normal.
+
+    >>> nn.Embedding(10, 4)(mg.tensor([1, 5, 1])).shape
+    (3, 4)
     """
 
     def __init__(
@@ -123,6 +130,9 @@ class Dropout(Module):
 
     Source: Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting,
     2014.
+
+    >>> nn.Dropout(0.5).eval()(mg.ones(3))
+    tensor([1., 1., 1.])
     """
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:

@@ -90,6 +90,10 @@ class MaxPool2d(_MaxPool):
         dilation: the distance between the elements of a window.
         return_indices: return the positions in the flattened plane as well.
         ceil_mode: let the last window reach over the edge.
+
+    >>> nn.MaxPool2d(2)(mg.arange(16.0).reshape(1, 1, 4, 4))
+    tensor([[[[ 5.,  7.],
+              [13., 15.]]]])
     """
 
     axes = 2

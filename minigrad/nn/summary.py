@@ -112,6 +112,16 @@ def summary(model: Module, input: Any) -> Summary:
 
     Raises:
         TypeError: a model that is no Module, or an input of another kind.
+
+    >>> found = nn.utils.summary(nn.Sequential(nn.Linear(4, 8), nn.ReLU()), mg.ones(1, 4))
+    >>> print(found)  # doctest: +NORMALIZE_WHITESPACE
+    layer       output  parameters  memory
+    Sequential  (1, 8)
+      0 Linear  (1, 8)          40    32 B
+      1 ReLU    (1, 8)                32 B
+    <BLANKLINE>
+    40 parameters, 160 B; buffers 0 B
+    outputs of layers 64 B
     """
     if not isinstance(model, Module):
         raise TypeError(f"summary: model must be a Module, got {type(model).__name__}")

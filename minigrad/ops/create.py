@@ -21,7 +21,11 @@ def tensor(
 ) -> Tensor:
     """A copy of numbers, nested lists, or arrays and tensors of any library. Plain numbers become
     float32 (int64, bool), others keep their dtype; a value that an integer dtype cannot hold is a
-    RuntimeError."""
+    RuntimeError.
+
+    >>> mg.tensor([[1, 2], [3, 4]]).dtype, mg.tensor(1.5).dtype
+    (dtype('int64'), dtype('float32'))
+    """
     check_device("tensor", device)
     return wrap(np.array(as_array(data, dtype))).requires_grad_(requires_grad)
 
@@ -117,7 +121,11 @@ def arange(
     start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """start, start + step, … up to but not including end; int64 if all are integers."""
+    """start, start + step, … up to but not including end; int64 if all are integers.
+
+    >>> mg.arange(1, 10, 3)
+    tensor([1, 4, 7])
+    """
     if end is None:
         start, end = 0, start
     given = {"start": start, "end": end, "step": step}

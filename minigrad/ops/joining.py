@@ -27,7 +27,11 @@ from minigrad.tensor import Tensor, wrap
 
 @numpy_names
 def cat(tensors: Sequence[Any], dim: int = 0, **names: Unpack[Axis]) -> Tensor:
-    """Tensors joined along an existing axis."""
+    """Tensors joined along an existing axis.
+
+    >>> mg.cat([mg.zeros(2), mg.ones(1)])
+    tensor([0., 0., 1.])
+    """
     return joined("cat", tensors, dim)
 
 
@@ -80,7 +84,12 @@ concat = cat
 
 @numpy_names
 def stack(tensors: Sequence[Any], dim: int = 0, **names: Unpack[Axis]) -> Tensor:
-    """Tensors of one shape joined along a new axis."""
+    """Tensors of one shape joined along a new axis.
+
+    >>> mg.stack([mg.zeros(2), mg.ones(2)])
+    tensor([[0., 0.],
+            [1., 1.]])
+    """
     # dL/dx_i = g at i along the new axis
     tensors = [x if isinstance(x, Tensor) else wrap(as_array(x)) for x in tensors]
     if not tensors:

@@ -115,8 +115,8 @@ def scatter_reduce(
         same_old, same = a.real == out.real, s.real == out.real[at]
         ties: Any = np.asarray(same_old).astype(a.real.dtype)  # of those left out, too, as PyTorch
         np.add.at(ties, at, same.astype(ties.dtype))
-        ties[ties == 0] = 1  # of NaN
-        old_factor, factor = same_old / ties, same / ties[at]
+        with np.errstate(invalid="ignore"):  # 0/0 where the result is NaN, which nothing equals
+            old_factor, factor = same_old / ties, same / ties[at]
 
     def dinput(g: Any) -> Any:
         return np.where(left_out, 0, g * old_factor)

@@ -36,6 +36,13 @@ class Adam(Optimizer):
 
     Source: Kingma and Ba, Adam: a method for stochastic optimization, 2015, Algorithm 1; amsgrad:
     Reddi, Kale and Kumar, On the convergence of Adam and beyond, 2018, Algorithm 2.
+
+    >>> w = mg.tensor([1.0], requires_grad=True)
+    >>> optimizer = optim.Adam([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w  # the first step is lr, whatever the gradient's size
+    tensor([0.9], requires_grad=True)
     """
 
     state_dtypes: ClassVar[dict[str, Any]] = {"step": float32}
@@ -131,6 +138,11 @@ class AdamW(Adam):
     p ← (1 - lr·weight_decay)·p, then Adam's step; arguments as for Adam.
 
     Source: Loshchilov and Hutter, Decoupled weight decay regularization, 2019, Algorithm 2.
+
+    >>> model = nn.Linear(3, 1)
+    >>> optimizer = optim.AdamW(model.parameters(), lr=1e-3)
+    >>> optimizer.param_groups[0]["weight_decay"]
+    0.01
     """
 
     def __init__(

@@ -95,6 +95,16 @@ class StepLR(LRScheduler):
         step_size: epochs between two changes.
         gamma: the factor.
         last_epoch: the last epoch when resuming, else -1.
+
+    >>> optimizer = optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+    >>> scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     rates += scheduler.get_last_lr()
+    ...     optimizer.step()
+    ...     scheduler.step()
+    >>> rates
+    [1.0, 1.0, 0.5, 0.5]
     """
 
     def __init__(

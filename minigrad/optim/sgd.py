@@ -32,6 +32,13 @@ class SGD(Optimizer):
 
     Source: Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in
     deep learning, 2013, equations (3) and (4), in the form in which lr scales the buffer's use.
+
+    >>> w = mg.tensor([1.0], requires_grad=True)
+    >>> optimizer = optim.SGD([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w
+    tensor([0.8], requires_grad=True)
     """
 
     def __init__(

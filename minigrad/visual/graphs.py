@@ -83,6 +83,10 @@ def graph(loss: Tensor, names: Module | Mapping[str, Any] | None = None) -> Grap
         RuntimeError: nothing was recorded, or a backward has consumed the graph and nobody
             remembered it.
         TypeError: a loss that is no Tensor, or names of another kind.
+
+    >>> a, b = (mg.tensor(v, requires_grad=True) for v in (2.0, 3.0))
+    >>> mg.graph(a * b, {"a": a, "b": b}).vertices
+    [<leaf 0 'a' () float32>, <leaf 1 'b' () float32>, <op 2 'mul' () float32>]
     """
     if not isinstance(loss, Tensor):
         raise TypeError(f"graph: expected a Tensor, got {type(loss).__name__}")

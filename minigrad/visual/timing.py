@@ -49,6 +49,11 @@ class profile(modes.Observer):
 
     Args:
         show: print the table at the end, also after an error.
+
+    >>> with mg.profile(show=False) as p:
+    ...     _ = nn.Linear(3, 2)(mg.ones(5, 3))
+    >>> p.ops["linear"].calls, p.ops["linear"].kept  # 5·3 float32 values of the input
+    (1, 60)
     """
 
     replaces = False

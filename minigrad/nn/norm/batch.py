@@ -56,6 +56,13 @@ class BatchNormBase(NormBase):
 
     Source: Ioffe and Szegedy, Batch normalization: accelerating deep network training by reducing
     internal covariate shift, 2015, Algorithms 1 and 2.
+
+    >>> layer = nn.BatchNorm1d(2, eps=0)
+    >>> layer(mg.tensor([[1.0, 10.0], [3.0, 30.0]]))
+    tensor([[-1., -1.],
+            [ 1.,  1.]], grad_fn=<batch_norm>)
+    >>> layer.running_mean
+    tensor([0.2, 2. ])
     """
 
     def __init__(

@@ -100,6 +100,10 @@ class LayerNorm(Module):
         dtype: of the parameters; float32 by default.
 
     Source: Ba, Kiros and Hinton, Layer normalization, 2016.
+
+    >>> nn.LayerNorm(2, eps=0)(mg.tensor([[1.0, 3.0], [10.0, 30.0]]))
+    tensor([[-1.,  1.],
+            [-1.,  1.]], grad_fn=<layer_norm>)
     """
 
     weight: Parameter  # None where the layer was made without

@@ -1,0 +1,124 @@
+"""Preprocessing by scikit-learn's conventions: in its Pipeline, in its GridSearchCV, cloned."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from minigrad import data
+
+base = pytest.importorskip("sklearn.base")
+linear_model = pytest.importorskip("sklearn.linear_model")
+model_selection = pytest.importorskip("sklearn.model_selection")
+pipeline = pytest.importorskip("sklearn.pipeline")
+preprocessing = pytest.importorskip("sklearn.preprocessing")
+check_is_fitted = pytest.importorskip("sklearn.utils.validation").check_is_fitted
+
+rng = np.random.default_rng(0)
+X = rng.standard_normal((120, 3)) * [1, 20, 0.3] + [0, 5, -1]
+Y = (X @ [1.0, 0.1, 2.0] + rng.standard_normal(120) > -1).astype(int)
+
+ALL = [
+    (data.Standardize, {}, "Standardize()"),
+    (data.MinMax, {"feature_range": (-1, 1)}, "MinMax(feature_range=(-1, 1))"),
+    (data.Whiten, {"kind": "zca", "eps": 1}, "Whiten(kind='zca', eps=1)"),
+    (data.Whiten, {"kind": "pca", "eps": 0.0}, "Whiten()"),
+    (data.ClipOutliers, {"k": 2}, "ClipOutliers(k=2)"),
+]
+
+
+@pytest.mark.parametrize(("cls", "params", "text"), ALL)
+def test_parameters_repr_and_clone(cls, params, text):
+    made = cls(**params)
+    assert made.get_params() == made.get_params(deep=False) == params
+    assert repr(made) == text
+    fitted = made.fit(X)
+    copy = base.clone(fitted)  # refuses parameters that a constructor changes
+    assert copy is not made and copy.get_params() == params
+    assert not hasattr(copy, "shape_")
+    check_is_fitted(fitted)
+    assert cls().set_params(**params).get_params() == params
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.transform(X), fitted.transform(X))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"range": (0, 1)}, "MinMax.set_params: there is no parameter 'range', expected one of: "),
+        ({"feature_range": (1, 0)}, "expected low < high"),
+    ],
+)
+def test_bad_parameters_change_nothing(params, message):
+    made = data.MinMax((0, 2))
+    with pytest.raises(ValueError, match=message):
+        made.set_params(**params)
+    assert made.get_params() == {"feature_range": (0, 2)}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (data.Standardize(), preprocessing.StandardScaler()),
+        (data.MinMax((-1, 1)), preprocessing.MinMaxScaler((-1, 1))),
+    ],
+)
+def test_a_pipeline_predicts_as_scikit_learns(ours, theirs):
+    found, expected = (
+        pipeline.make_pipeline(step, linear_model.LogisticRegression()).fit(X, Y)
+        for step in (ours, theirs)
+    )
+    # the solver stops at a tolerance of 1e-4; from the same inputs it takes the same way
+    np.testing.assert_allclose(found.predict_proba(X), expected.predict_proba(X), rtol=1e-9)
+    assert found[:1].get_feature_names_out().tolist() == ["x0", "x1", "x2"]
+    # only what differs from the defaults is shown, in the HTML of notebooks too
+    assert repr(ours) in repr(found) and type(ours).__name__ in found._repr_html_()
+
+
+def test_a_search_over_its_parameters():
+    steps = [("prepare", data.Whiten()), ("classify", linear_model.LogisticRegression())]
+    grid = {"prepare__eps": [0.0, 100.0], "prepare__kind": ["pca", "zca"]}
+    search = model_selection.GridSearchCV(pipeline.Pipeline(steps), grid, cv=3).fit(X, Y)
+    assert len(search.cv_results_["params"]) == 4
+    scores = search.cv_results_["mean_test_score"]
+    assert scores[0] != scores[2]  # the parameters arrive
+    # a rotation changes nothing for a penalty that has no preferred direction
+    np.testing.assert_allclose(scores[[0, 2]], scores[[1, 3]])
+    replaced = {"prepare": [data.Standardize(), data.MinMax(), "passthrough"]}
+    search = model_selection.GridSearchCV(pipeline.Pipeline(steps), replaced, cv=3).fit(X, Y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+class Frame:
+    """What is asked of a data frame; pandas is not needed."""
+
+    def __init__(self, values, columns):
+        self.values, self.columns = values, columns
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+
+def test_names_of_features():
+    frame = Frame(X, ["age", "fare", "class"])
+    fitted = data.Standardize().fit(frame)
+    assert fitted.n_features_in_ == 3
+    assert fitted.feature_names_in_.tolist() == ["age", "fare", "class"]
+    assert fitted.get_feature_names_out().tolist() == ["age", "fare", "class"]
+    np.testing.assert_array_equal(fitted.transform(frame), fitted.transform(X))
+    with pytest.raises(ValueError, match=r"Standardize.transform: expected the columns that fit"):
+        fitted.transform(Frame(X, ["fare", "age", "class"]))
+    with pytest.raises(ValueError, match="not the names that fit saw"):
+        fitted.get_feature_names_out(["a", "b", "c"])
+    assert not hasattr(fitted.fit(X), "feature_names_in_")
+    assert fitted.get_feature_names_out(["a", "b", "c"]).tolist() == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="expected 3 names"):
+        fitted.get_feature_names_out(["a"])
+    assert data.Whiten().fit(X).get_feature_names_out()[0] == "whiten0"
+    assert data.Whiten("zca").fit(frame).get_feature_names_out()[0] == "age"
+    with pytest.raises(RuntimeError, match="call fit"):
+        data.MinMax().get_feature_names_out()
+    with pytest.raises(ValueError, match=r"expected samples \(D,\)"):
+        data.MinMax().fit(X.reshape(60, 2, 3)).get_feature_names_out()
