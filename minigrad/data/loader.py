@@ -45,17 +45,15 @@ class DataLoader:
         num_workers: threads that make batches ahead while the caller trains; with 0 the caller
             makes them itself. Worth it where a sample takes long to read or to compute.
         collate_fn: from a list of samples to a batch, instead of `default_collate`.
-        pin_memory, pin_memory_device: taken for scripts that pass them; there is nothing to do on
-            the CPU.
+        pin_memory, pin_memory_device: taken for scripts that pass them; without effect on a CPU.
         drop_last: leave out the last batch if it is smaller than the others.
         timeout: seconds that a worker's batch may take; 0 for as long as it does.
         worker_init_fn: called in each worker with its number before its first batch.
         multiprocessing_context: None: workers are threads.
         generator: what the order is drawn from, instead of the library's generator.
         prefetch_factor: how many batches each worker makes ahead, 2 unless given.
-        persistent_workers: taken for scripts that pass it: threads are started anew every epoch,
-            which takes no time.
-        in_order: taken for scripts that pass it: batches always come in their order.
+        persistent_workers: taken as well: threads are started anew every epoch, in no time.
+        in_order: taken as well: batches always come in their order.
         seed: the orders of all epochs follow from it; without it, from the generator. Epoch number
             k always has the same order: set `epoch` to continue.
 
