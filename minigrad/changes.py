@@ -13,7 +13,9 @@ array, which is the rule, are not looked at.
 from __future__ import annotations
 
 import itertools
+import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +28,14 @@ Array = np.ndarray[Any, Any]  # of any dtype; np.dtype[Any] has no `real` for py
 
 tick = itertools.count(1).__next__  # the clock: numbers nodes and changes in the order they happen
 last = 0  # the time of the latest change of any array
+adding = threading.RLock()  # held while gradients are added: two threads may have a leaf in common
 _changed_at: dict[int, int] = {}  # id of an array that owns memory -> time of its latest change
+
+
+if hasattr(os, "register_at_fork"):  # a child must not find it held by a thread it does not have
+    os.register_at_fork(
+        before=adding.acquire, after_in_parent=adding.release, after_in_child=adding.release
+    )
 
 
 def owner(array: Array) -> Array:

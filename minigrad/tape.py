@@ -189,12 +189,12 @@ def backward(
 ) -> None:  # fmt: skip
     """Add to `grad` of every leaf below `outputs`; written only after the whole walk succeeded."""
     found = walk(outputs, cotangents, retain_graph, inspect=inspect)
-    for node in found:
-        if node.grad is not None:
-            np.add(node.grad, found[node], out=node.grad)
-            changes.note_change(node.grad)
-        elif changes.unshared(found, node):
-            node.grad = np.asarray(found[node])
-        else:
-            node.grad = np.array(found[node], order="C")
-        found[node] = None
+    with changes.adding:
+        for node in found:
+            if node.grad is not None:
+                np.add(node.grad, found[node], out=node.grad)
+                changes.note_change(node.grad)
+            else:
+                copy = None if changes.unshared(found, node) else True
+                node.grad = np.array(found[node], order="C", copy=copy)
+            found[node] = None
