@@ -26,7 +26,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from common import COLOURS, finish, load_mnist, parse_experiment, run_all, summarise
+from common import COLOURS, cosine, finish, load_mnist, parse_experiment, run_all, summarise
 from minigrad import distributed, nn, optim
 from minigrad.data import DataLoader, DistributedSampler, TensorDataset
 from minigrad.nn import functional as F
@@ -59,13 +59,16 @@ def train_rank(
     mg.set_num_threads(1)
     mg.manual_seed(seed)
     model = DistributedDataParallel(build_model(norm))
-    optimizer = optim.SGD(model.parameters(), lr=0.1 * batch / 64, momentum=0.9)
+    peak = 0.1 * batch / 64
+    optimizer = optim.SGD(model.parameters(), lr=peak, momentum=0.9)
     sampler = DistributedSampler(y, seed=seed, drop_last=True)
     loader = DataLoader(TensorDataset(x, y), batch // group.size, sampler=sampler, drop_last=True)
     steps, start = 0, 0.0
     for epoch in range(epochs):
         sampler.set_epoch(epoch)
         for images, labels in loader:
+            # towards 0, or the last few steps would decide
+            optimizer.param_groups[0]["lr"] = cosine(peak, steps / (epochs * len(loader)))
             loss = F.cross_entropy(model(images), labels)
             optimizer.zero_grad()
             loss.backward()
@@ -193,7 +196,7 @@ def main() -> None:
     own, all_ = (summarise(results["small"][name]) for name in ("BN", "SyncBN"))
     finding = (
         f"1 to {most} processes end within {gap:.2g} points of each other; with 2 samples each, "
-        f"BN errs on {own:.1f} %, BN over all {most} on {all_:.1f} %"
+        f"BN errs on {own:.1f} %, synchronised over all {most} on {all_:.1f} %"
     )
     finish(
         flags,

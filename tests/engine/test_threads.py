@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+import tracemalloc
 
 import pytest
 
 import minigrad as mg
+from minigrad import nn
+from minigrad.nn import functional as F
 
 
 def together(work: object, count: int = 4) -> None:
@@ -62,3 +66,66 @@ def test_a_fork_while_another_thread_adds_gradients() -> None:
     finally:
         stop.set()
         thread.join()
+
+
+def train(seed: int) -> list[bytes]:
+    """The bits of a small network's parameters and statistics after some steps."""
+    generator = mg.Generator().manual_seed(seed)
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)
+    )
+    for p in net.parameters():
+        p.data.copy_(mg.randn(*p.shape, generator=generator))
+    optimizer = mg.optim.Adam(net.parameters(), lr=0.01)
+    for _ in range(20):
+        x = mg.randn(16, 1, 8, 8, generator=generator)
+        loss = F.cross_entropy(net(x), mg.randint(0, 3, (16,), generator=generator))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return [v.numpy().tobytes() for v in net.state_dict().values()]
+
+
+def test_eight_threads_train_as_if_alone(kernels: str) -> None:
+    alone = [train(seed) for seed in range(8)]
+    found: dict[int, list[bytes]] = {}
+
+    def work(seed: int) -> None:
+        with mg.use_kernels(kernels):  # a setting of this thread
+            found[seed] = train(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[seed] for seed in range(8)] == alone
+
+
+@pytest.mark.parametrize("steps", [500, pytest.param(50_000, marks=pytest.mark.fuzz)])
+def test_memory_stays_flat_without_the_collector(kernels: str, steps: int) -> None:
+    """Nothing waits for the collector: no cycle is made, and nothing is kept."""
+    net = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
+    optimizer = mg.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+    x, t = mg.randn(32, 8), mg.randint(0, 2, (32,))
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            loss = F.cross_entropy(net(x), t)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    run(50)
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        run(50)
+        before = tracemalloc.get_traced_memory()[0]
+        run(steps)
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert grown < 20_000, f"{grown} bytes more after {steps} steps"
