@@ -99,6 +99,19 @@ def clearly(difference: Summary) -> str:
     return "higher" if difference.low > 0 else "not clearly different"
 
 
+def at_best_rates(results: list[dict]) -> Summary:
+    """After minus before where each may have the rate that suits it, the best of its mean errors.
+
+    The mean over nets and activations, over the seeds.
+    """
+    gains = []
+    for net, activation in dict.fromkeys((r["net"], r["activation"]) for r in results):
+        mine = [r for r in results if (r["net"], r["activation"]) == (net, activation)]
+        before, after = (min((r[p] for r in mine), key=np.mean) for p in ("before", "after"))
+        gains.append(np.subtract(after, before))
+    return summarise(np.mean(gains, axis=0))
+
+
 def draw(results: list[dict], title: str) -> Figure:
     nets = list(dict.fromkeys(r["net"] for r in results))
     figure = Figure(figsize=(10, 1.6 + 2.9 * len(nets)), layout="constrained")
@@ -125,12 +138,14 @@ def draw(results: list[dict], title: str) -> Figure:
             ticks = [-50, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50]
             axes.set_yticks(ticks, [f"{t:+d}" if t else "0" for t in ticks])
             axes.minorticks_off()
-        row[0].set_ylabel("error minus that\nwith before (points)")
+        row[0].set_ylabel(f"{net}: difference of\ntest errors (points)")
     for row, net in zip(grid, nets, strict=True):
         shown = np.concatenate([differences(results, p, net=net).ravel() for p in LOOK])
         row[0].set_ylim(min(-2.0, 1.5 * shown.min()), max(2.0, 1.5 * shown.max()))
-    grid[0, 0].legend(fontsize=10, ncols=2, loc="best")
-    figure.supxlabel("learning rate (in brackets: test error with before)", fontsize=11)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    names = [f"{label} minus before" for label in labels]
+    figure.legend(handles, names, loc="outside lower center", ncols=2)
+    figure.supxlabel("learning rate (in brackets: test error with before it)", fontsize=11)
     figure.suptitle(title, fontsize=14)
     return figure
 
@@ -163,22 +178,29 @@ def main() -> None:
     # The mean over the settings is one number per seed; its interval is over the seeds.
     overall = {place: summarise(differences(results, place).mean(axis=0)) for place in LOOK}
     kinds = {
-        activation: summarise(differences(results, "after", activation=activation).mean(axis=0))
-        for activation in ACTIVATIONS
+        name: summarise(differences(results, "after", activation=name).mean(axis=0))
+        for name in ACTIVATIONS
+    }
+    rates = {
+        rate: summarise(differences(results, "after", rate=rate).mean(axis=0)) for rate in RATES
     }
     each = [clearly(summarise(row)) for row in differences(results, "after")]
-    after, both = overall["after"], overall["both"]
+    after, both, best = overall["after"], overall["both"], at_best_rates(results)
+    slow, fast = rates[RATES[0]], rates[RATES[-1]]
     title = (
-        f"Batch norm after the activation: error {clearly(after)} than before it, "
-        f"{after.interval()} points;\non both sides {clearly(both)}, {both.interval()} points "
-        "(means over the settings, 95 % intervals)"
+        "Batch norm after the activation instead of before it: the test error is\n"
+        f"{clearly(slow)} at rate {RATES[0]} ({slow.interval()} points), "
+        f"{clearly(fast)} at rate {RATES[-1]} ({fast.interval()})"
     )
     finding = (
         f"Test error with batch norm after the activation minus before it, mean of {len(grid)} "
         f"settings: {after.interval('+.2f')} points ("
         + ", ".join(f"{name} {s.interval('+.2f')}" for name, s in kinds.items())
-        + f"); on both sides {both.interval('+.2f')}. After is clearly better in "
-        f"{each.count('lower')} settings, clearly worse in {each.count('higher')} "
+        + "; "
+        + ", ".join(f"rate {rate} {s.interval('+.2f')}" for rate, s in rates.items())
+        + f"), each at its best rate {best.interval('+.2f')}; on both sides minus before "
+        f"{both.interval('+.2f')}. After is clearly better in {each.count('lower')} settings, "
+        f"clearly worse in {each.count('higher')} "
         f"(95 % intervals of paired differences, {flags.repeats})."
     )
     finish(
@@ -187,8 +209,12 @@ def main() -> None:
         finding,
         settings={"batch": 50, "momentum": 0.9, "epochs": 2, "images": len(data()[0][0])},
         results=results,
-        after_minus_before={name: s.mean for name, s in kinds.items()},
-        both_minus_before=both.mean,
+        after_minus_before={
+            "all": after._asdict(),
+            "best rates": best._asdict(),
+            **{str(key): s._asdict() for key, s in [*kinds.items(), *rates.items()]},
+        },
+        both_minus_before=both._asdict(),
     )
 
 
