@@ -186,6 +186,9 @@ def main() -> None:
     }
     each = [clearly(summarise(row)) for row in differences(results, "after")]
     after, both, best = overall["after"], overall["both"], at_best_rates(results)
+    # A network that diverged errs on about nine in ten images, and counts with that.
+    lost = {p: sum(e > 85 for r in results for e in r[p]) for p in PLACES}
+    runs = len(grid) * flags.seeds
     slow, fast = rates[RATES[0]], rates[RATES[-1]]
     title = (
         "Batch norm after the activation instead of before it: the test error is\n"
@@ -200,8 +203,9 @@ def main() -> None:
         + ", ".join(f"rate {rate} {s.interval('+.2f')}" for rate, s in rates.items())
         + f"), each at its best rate {best.interval('+.2f')}; on both sides minus before "
         f"{both.interval('+.2f')}. After is clearly better in {each.count('lower')} settings, "
-        f"clearly worse in {each.count('higher')} "
-        f"(95 % intervals of paired differences, {flags.repeats})."
+        f"clearly worse in {each.count('higher')}; of {runs} networks each, diverged: "
+        + ", ".join(f"{p} {n}" for p, n in lost.items())
+        + f" (95 % intervals of paired differences, {flags.repeats})."
     )
     finish(
         flags,
@@ -215,6 +219,7 @@ def main() -> None:
             **{str(key): s._asdict() for key, s in [*kinds.items(), *rates.items()]},
         },
         both_minus_before=both._asdict(),
+        diverged=lost,
     )
 
 
