@@ -145,7 +145,7 @@ def draw(results: list[dict], title: str) -> Figure:
     handles, labels = grid[0, 0].get_legend_handles_labels()
     names = [f"{label} minus before" for label in labels]
     figure.legend(handles, names, loc="outside lower center", ncols=2)
-    figure.supxlabel("learning rate (in brackets: test error with before it)", fontsize=11)
+    grid[-1, 1].set_xlabel("learning rate (in brackets: test error with batch norm before)")
     figure.suptitle(title, fontsize=14)
     return figure
 
