@@ -51,6 +51,29 @@ class TestScripts:
         # of 4 x 6 x 5 cells: a channel; a sample; a channel of a sample; half a sample
         assert record["shared_cells"] == {"BN": 4 * 5, "LN": 6 * 5, "IN": 5, "GN": 3 * 5}
 
+    def test_placement(self, mnist_folder, tmp_path):
+        record = run_quick("placement", mnist_folder, tmp_path)
+        assert len(record["results"]) == 9  # three activations at three rates
+        for row in record["results"]:
+            # nothing collapses, and chance would be 90 % wrong
+            assert max(np.mean(row[p]) for p in ("before", "after", "both")) < 45, row
+        after = record["after_minus_before"]
+        # after is better at the small rate, and the better the smaller the rate
+        assert after["0.01"]["mean"] < -1
+        assert after["0.5"]["mean"] > after["0.01"]["mean"] + 2
+
+    def test_placement_pairs_by_seed(self):
+        import placement  # what run_quick finds too: the folder is on the path
+
+        row = {"net": "MLP", "activation": "tanh", "before": [5.0, 9.0], "after": [4.0, 8.0]}
+        worse = {**row, "rate": 0.5, "after": [50.0, 60.0]}
+        results = [{**row, "rate": 0.1}, worse]
+        assert placement.differences(results, "after", rate=0.1).tolist() == [[-1.0, -1.0]]
+        # the pair of best rates takes "after" at 0.1; its differences do not vary over the seeds
+        best = placement.at_best_rates(results)
+        assert (best.mean, best.low, best.high) == (-1.0, -1.0, -1.0)
+        assert placement.clearly(best) == "lower"
+
     def test_titanic(self, tmp_path):
         data = real_data("titanic.csv")
         if data is None:
