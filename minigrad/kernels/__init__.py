@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import warnings
+import weakref
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
@@ -36,9 +37,12 @@ __all__ = [
 NAMES = ("numba", "numpy")
 
 _default: str | None = None  # the process's choice; None until the environment has been read
+_environment: str | None = None  # what it says
 _here: ContextVar[str | None] = ContextVar("minigrad_kernels", default=None)
 _compiled: ModuleType | None = None  # compiled/, or reference/ where numba fails to import
 _loading = threading.RLock()
+_calls: list[tuple[Any, str]] = []  # of use_kernels that may be plain ones: (weak reference, name)
+_choosing = threading.RLock()
 _held: list[Any] = []  # numba's lock while the process forks
 
 
@@ -49,12 +53,21 @@ def _checked(name: object, source: str) -> str:
 
 
 def _chosen() -> str:
-    global _default
+    global _environment
     name = _here.get() or _default
     if name is None:
-        name = _checked(os.environ.get("MINIGRAD_KERNELS") or "numba", "MINIGRAD_KERNELS")
-        _default = name
+        with _choosing:
+            variable = os.environ.get("MINIGRAD_KERNELS") or "numba"
+            name = _environment = _checked(variable, "MINIGRAD_KERNELS")
+            _choose(list(_calls))
     return name
+
+
+def _choose(calls: list[tuple[Any, str]]) -> None:
+    """The last call of use_kernels that is in force decides for the process, or the environment."""
+    global _default
+    _calls[:] = calls
+    _default = calls[-1][1] if calls else _environment
 
 
 class use_kernels:
@@ -65,16 +78,17 @@ class use_kernels:
     """
 
     def __init__(self, name: str) -> None:
-        global _default
         self._name = _checked(name, "use_kernels")
-        self._before: tuple[str | None] | None = (_default,)
         self._before_here: list[str | None] = []
-        _default = self._name
+        with _choosing:
+            # A call that was dropped stays plain: what was chosen before it is over.
+            plain = [i for i, (call, _) in enumerate(_calls) if call() is None]
+            del _calls[: plain[-1] if plain else 0]
+            _choose([*_calls, (weakref.ref(self), self._name)])
 
     def __enter__(self) -> None:
-        global _default
-        if self._before is not None:  # it was not a plain call after all: take that back
-            (_default,), self._before = self._before, None
+        with _choosing:  # it was not a plain call after all: take that back
+            _choose([entry for entry in _calls if entry[0]() is not self])
         self._before_here.append(_here.get())
         _here.set(self._name)
 
@@ -114,6 +128,7 @@ def _before_fork() -> None:
     Importing numba takes the lock of logging, which logging takes before a fork, too. What was
     registered last is called first: logging is imported above so that this wait precedes its lock.
     """
+    _choosing.acquire()
     _loading.acquire()
     compiler = sys.modules.get("numba.core.compiler_lock")
     lock = getattr(compiler, "global_compiler_lock", None)
@@ -126,6 +141,7 @@ def _after_fork() -> None:
     if (lock := _held.pop()) is not None:
         lock.release()
     _loading.release()
+    _choosing.release()
 
 
 if hasattr(os, "register_at_fork"):

@@ -295,3 +295,34 @@ def test_generators_that_take_turns_end_as_in_pytorch() -> None:
 
     for seed in range(50):
         assert alternating(mg, seed) == alternating(torch, seed)
+
+
+def test_blocks_of_many_threads_leave_the_process_s_choice() -> None:
+    """Between its call and its `with` a block cannot be told from a plain call."""
+    before = mg.kernels.kernels_in_use()
+
+    def work() -> None:
+        for i in range(300):
+            with mg.use_kernels("numpy" if i % 2 else "numba"):
+                pass
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert mg.kernels.kernels_in_use() == before
+    try:
+        mg.use_kernels("numpy")
+        with mg.use_kernels("numba"):
+            pass
+        assert mg.kernels.kernels_in_use() == "numpy"
+        kept = [mg.use_kernels("numba") for _ in range(3)]
+        with kept[1]:
+            assert mg.kernels.kernels_in_use() == "numba"
+        assert mg.kernels.kernels_in_use() == "numba" and len(mg.kernels._calls) == 3
+    finally:
+        mg.use_kernels(before)
+    del kept
+    mg.use_kernels(before)
+    assert len(mg.kernels._calls) <= 2

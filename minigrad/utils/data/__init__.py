@@ -19,7 +19,7 @@ from minigrad.data import (
     get_worker_info,
     random_split,
 )
-from minigrad.utils.data import distributed
+from minigrad.utils.data import distributed  # noqa: F401 (PyTorch has it here)
 
 __all__ = [
     "BatchSampler",
@@ -37,7 +37,6 @@ __all__ = [
     "WeightedRandomSampler",
     "default_collate",
     "default_convert",
-    "distributed",
     "get_worker_info",
     "random_split",
 ]
