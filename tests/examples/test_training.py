@@ -42,6 +42,7 @@ class TestScripts:
         assert min(accuracies["BN"]) > 70
         assert np.ptp(accuracies["plain"]) > 3 * np.ptp(accuracies["BN"])
 
+    @pytest.mark.fuzz  # one of the longest
     def test_batch_size(self, mnist_folder, tmp_path):
         record = run_quick("batch_size", mnist_folder, tmp_path)
         errors = {(r["kind"], r["batch"]): np.mean(r["error"]) for r in record["results"]}
