@@ -22,7 +22,7 @@ STREAMED = 2  # reading a vector of weights that no worker's cache keeps from im
 ROW = 50  # a row of pixels that is copied, to windows or to columns
 COPIED = 3  # a vector of pixels that is copied, beyond that
 GEMM = 1.6  # a vector multiply-add of BLAS, which packs its matrices first
-DOT = 3  # a vector multiply-add of the weights' gradient
+DOT = 2  # a vector multiply-add of the weights' gradient, which reads both factors
 CALL_BLAS = 750
 
 
