@@ -48,7 +48,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.kernels.compiled import conv_costs, conv_depthwise, conv_im2col
-from minigrad.kernels.compiled.conv_costs import SCRATCH
+from minigrad.kernels.compiled.conv_costs import SCRATCH, TASKS
 from minigrad.kernels.compiled.conv_tile import (
     DOT_ROWS,
     DOT_TAPS,
@@ -72,8 +72,6 @@ from minigrad.kernels.machinery.threads import get_num_threads
 from minigrad.kernels.reference.conv import output_size
 
 CHANNELS = 4  # from which on depthwise convolutions have loops of their own
-TASKS = 8  # a shape that allows it is divided into so many tasks at least, or threads would idle
-PARTIAL = 1 << 22  # elements that all partial weight gradients may have together
 WORK = 8  # multiply-adds that take as long as an element of other kernels, which launch.run counts
 
 
@@ -352,12 +350,11 @@ def conv2d_weight_grad(
         dw = conv_depthwise.conv2d_weight_grad(g, x, (KH, KW), stride, padding, dilation)
         return dw.reshape(w_shape)
     sizes = (C, O, (KH, KW), (OH, OW), g.itemsize)
-    if conv_costs.weights_cost(N * G, *sizes) >= conv_costs.product_cost(N, G, *sizes):
+    if conv_costs.weights_cost(N, G, *sizes) >= conv_costs.product_cost(N, G, *sizes):
         return conv_im2col.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
-    # So that there are tasks enough, the channels are split into parts. Where they are few, the
-    # images are split into shares, too, each of which has a partial dw.
-    parts = max(p for p in range(1, TASKS + 1) if C % p == 0)
-    shares = max(1, min(N, -(-TASKS // (G * parts)), PARTIAL // max(1, G * O * C * KH * KW)))
+    # So that there are tasks enough, the channels are split into parts where the shares are few.
+    shares = conv_costs.shares_of(N, G * O * C * KH * KW)
+    parts = next((p for p in range(1, C + 1) if C % p == 0 and shares * G * p >= TASKS), max(1, C))
     C //= parts
     settings = (stride, padding, dilation, dtype.itemsize)
     plan = _direct(TASKS, C, (H, W), (OH, OW), (KH, KW), *settings)

@@ -22,8 +22,11 @@ STREAMED = 2  # reading a vector of weights that no worker's cache keeps from im
 ROW = 50  # a row of pixels that is copied, to windows or to columns
 COPIED = 3  # a vector of pixels that is copied, beyond that
 GEMM = 1.6  # a vector multiply-add of BLAS, which packs its matrices first
-DOT = 2  # a vector multiply-add of the weights' gradient, which reads both factors
+DOT = 1.4  # a vector multiply-add of the weights' gradient, which reads both factors
+SUM_LANES = 10  # adding up the lanes of one sum of it
 CALL_BLAS = 750
+TASKS = 8  # a shape that allows it is divided into so many tasks at least, or threads would idle
+PARTIAL = 1 << 22  # elements that all partial weight gradients may have together
 
 
 def winograd_pays(C: int, O: int, out: Pair, settings: tuple[Pair, ...], dtype: Any) -> bool:
@@ -61,14 +64,24 @@ def _windows_cost(C: int, kernel: Pair, out: Pair, lanes: int) -> float:
     return C * kernel[1] * (out[0] + kernel[0] - 1) * (ROW + COPIED * out[1] / lanes)
 
 
+def shares_of(N: int, weights: int) -> int:
+    """Into how many shares, each with a partial dw, the images are divided for a gradient of so
+    many weights: large ones get few."""
+    return max(1, min(N, TASKS, PARTIAL // max(1, weights)))
+
+
 @lru_cache(1024)
-def weights_cost(tasks: int, C: int, O: int, kernel: Pair, out: Pair, itemsize: int) -> float:
-    """The same of the weights' gradient, whose tile reads both factors from memory."""
+def weights_cost(N: int, G: int, C: int, O: int, kernel: Pair, out: Pair, itemsize: int) -> float:
+    """The same of the weights' gradient, whose tile reads both factors from memory, and whose sums
+    over the lanes are taken once for the images that lie in the scratch together."""
     lanes, taps = VECTOR_BYTES // itemsize, C * kernel[0] * kernel[1]
     if out[0] * out[1] < lanes or not taps:
         return inf
-    products = -(-O // DOT_ROWS) * DOT_ROWS * taps * -(-out[0] * out[1] // lanes)
-    return tasks * (DOT * products + _windows_cost(C, kernel, out, lanes))
+    outputs = -(-O // DOT_ROWS) * DOT_ROWS
+    windows = C * kernel[1] * (out[0] + kernel[0] - 1) * out[1] * itemsize
+    together = max(1, min(SCRATCH // windows, -(-N // shares_of(N, G * O * taps))))
+    products = DOT * -(-out[0] * out[1] // lanes) * N + SUM_LANES * -(-N // together)
+    return G * (outputs * taps * products + N * _windows_cost(C, kernel, out, lanes))
 
 
 @lru_cache(1024)
