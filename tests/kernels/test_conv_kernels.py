@@ -286,7 +286,7 @@ def test_the_same_bits_for_every_number_of_threads(
 def test_large_weights_are_split_by_channels(monkeypatch: pytest.MonkeyPatch) -> None:
     for case in (GRID[0], GRID[14], (3, 12, 6, 9, 9, (3, 3), (1, 1), (1, 1), (1, 1), 2)):
         *four, rest = arrays(case, np.float64)
-        monkeypatch.setattr(conv, "PARTIAL", 1)
+        monkeypatch.setattr(conv_costs, "PARTIAL", 1)
         agree(*four, rest)
 
 
