@@ -18,7 +18,6 @@ import minigrad as mg
 from minigrad import data, exchange, nn, optim
 
 EPOCHS, SAMPLES, BATCH = 3, 40, 8
-mg.use_kernels("numpy")
 
 
 def dying(function: Any, count: int, half: bool = False) -> Any:
@@ -116,4 +115,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    mg.use_kernels("numpy")  # starts faster
     main()
