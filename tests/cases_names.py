@@ -12,6 +12,7 @@ from types import ModuleType
 import minigrad
 from minigrad.nn import functional
 from minigrad.ops.methods import Methods
+from minigrad.ops.methods_in_place import InPlace
 
 HEAD = """
 import minigrad as mg
@@ -48,6 +49,7 @@ def owners() -> Iterator[tuple[str, ModuleType | type, str]]:
     yield "mg.", minigrad, ""
     yield "F.", functional, ""
     yield "", Methods, "."
+    yield "", InPlace, "."
 
 
 def calls() -> Iterator[tuple[str, tuple[str, ...], str]]:

@@ -1,5 +1,5 @@
-"""Tensor's methods: which op has which name there. `operators.py` has the operators
-and properties.
+"""Tensor's methods: which op has which name there. `methods_in_place.py` has those that change it,
+`operators.py` the operators and properties.
 
 `ops/__init__.py` copies what `Methods` holds onto Tensor. For type checkers and editors Tensor
 inherits it, so they know every method by the op itself: its arguments, its docstring, its place.
@@ -20,7 +20,6 @@ from minigrad.ops import cumulative as _cumulative
 from minigrad.ops import elementary as _elementary
 from minigrad.ops import histograms as _histograms
 from minigrad.ops import indexing as _indexing
-from minigrad.ops import inplace as _inplace
 from minigrad.ops import joining as _joining
 from minigrad.ops import linalg as _linalg
 from minigrad.ops import linear as _linear
@@ -36,11 +35,11 @@ from minigrad.ops import search as _search
 from minigrad.ops import shape as _shape
 from minigrad.ops import trigonometry as _trigonometry
 from minigrad.ops import types as _types
-from minigrad.ops.operators import Operators
+from minigrad.ops.methods_in_place import InPlace
 from minigrad.tensor import Tensor
 
 
-class Methods(Operators):
+class Methods(InPlace):
     """Tensor's methods."""
 
     __slots__ = ()
@@ -317,68 +316,6 @@ class Methods(Operators):
     masked_select = _indexing.masked_select
     nonzero = _indexing.nonzero
     unique = _indexing.unique
-
-    # ops/inplace.py
-    add_ = _inplace.add_
-    sub_ = _inplace.sub_
-    mul_ = _inplace.mul_
-    div_ = _inplace.div_
-    floor_divide_ = _inplace.floor_divide_
-    remainder_ = _inplace.remainder_
-    neg_ = _inplace.neg_
-    pow_ = _inplace.pow_
-    square_ = _inplace.square_
-    exp_ = _inplace.exp_
-    expm1_ = _inplace.expm1_
-    log_ = _inplace.log_
-    log2_ = _inplace.log2_
-    log10_ = _inplace.log10_
-    log1p_ = _inplace.log1p_
-    sqrt_ = _inplace.sqrt_
-    rsqrt_ = _inplace.rsqrt_
-    reciprocal_ = _inplace.reciprocal_
-    sin_ = _inplace.sin_
-    cos_ = _inplace.cos_
-    abs_ = _inplace.abs_
-    clamp_ = _inplace.clamp_
-    lerp_ = _inplace.lerp_
-    addcmul_ = _inplace.addcmul_
-    addcdiv_ = _inplace.addcdiv_
-    sign_ = _inplace.sign_
-    sgn_ = _inplace.sgn_
-    floor_ = _inplace.floor_
-    ceil_ = _inplace.ceil_
-    trunc_ = _inplace.trunc_
-    round_ = _inplace.round_
-    relu_ = _inplace.relu_
-    sigmoid_ = _inplace.sigmoid_
-    tanh_ = _inplace.tanh_
-    erf_ = _inplace.erf_
-    cumsum_ = _inplace.cumsum_
-    cumprod_ = _inplace.cumprod_
-    triu_ = _inplace.triu_
-    tril_ = _inplace.tril_
-    addmm_ = _inplace.addmm_
-    index_fill_ = _inplace.index_fill_
-    index_add_ = _inplace.index_add_
-    index_copy_ = _inplace.index_copy_
-    masked_fill_ = _inplace.masked_fill_
-    scatter_ = _inplace.scatter_
-    scatter_add_ = _inplace.scatter_add_
-    scatter_reduce_ = _inplace.scatter_reduce_
-    masked_scatter_ = _inplace.masked_scatter_
-    bitwise_and_ = _inplace.bitwise_and_
-    bitwise_or_ = _inplace.bitwise_or_
-    bitwise_xor_ = _inplace.bitwise_xor_
-    bitwise_not_ = _inplace.bitwise_not_
-    fill_ = _inplace.fill_
-    zero_ = _inplace.zero_
-    copy_ = _inplace.copy_
-    uniform_ = _inplace.uniform_
-    normal_ = _inplace.normal_
-    bernoulli_ = _inplace.bernoulli_
-    exponential_ = _inplace.exponential_
-    random_ = _inplace.random_
 
     # ops/create.py
     new_tensor = _create.new_tensor

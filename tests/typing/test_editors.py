@@ -14,6 +14,7 @@ from minigrad import Tensor, data, nn, optim
 from minigrad.nn import functional
 from minigrad.ops import inplace
 from minigrad.ops.methods import Methods
+from minigrad.ops.methods_in_place import InPlace
 from minigrad.ops.operators import Operators
 
 jedi = pytest.importorskip("jedi", reason="jedi is not installed; it comes with minigrad[dev]")
@@ -27,7 +28,8 @@ x = mg.randn(2, 3)
 """
 # jedi takes what in_place makes for a Callable; these it knows by name and by their result.
 MADE = {name for name, op in vars(inplace).items() if hasattr(op, "__wrapped__")}
-OPS = [n for n, op in vars(Methods).items() if inspect.isfunction(op) and n not in MADE]
+NAMED = {**vars(InPlace), **vars(Methods)}
+OPS = [n for n, op in NAMED.items() if inspect.isfunction(op) and n not in MADE]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,16 +65,16 @@ def test_every_name_is_offered(text: str, names: list[str]) -> None:
 
 
 def test_the_walk_finds_the_methods() -> None:
-    assert len(OPS) > 150 and {"add_", "cumsum_"} < MADE < set(vars(Methods))
+    assert len(OPS) > 150 and {"add_", "cumsum_"} < MADE < set(NAMED)
 
 
 @pytest.mark.parametrize("name", OPS)
 def test_a_method_is_the_op(name: str) -> None:
     script, line, column = at_the_end(f"x.{name}")
     (named,) = script.goto(line, column)
-    assert named.module_name == "minigrad.ops.methods"
+    assert named.module_name in ("minigrad.ops.methods", "minigrad.ops.methods_in_place")
     (found,) = script.infer(line, column)
-    op = inspect.unwrap(vars(Methods)[name])
+    op = inspect.unwrap(NAMED[name])
     assert (found.module_name, found.name) == (op.__module__, op.__name__)
     assert found.docstring(raw=True) == inspect.getdoc(op)
 
