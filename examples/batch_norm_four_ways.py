@@ -17,8 +17,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from common import COLOURS, finish, parse_experiment, run_all
 from minigrad.nn import functional as F
+from support import COLOURS, finish, parse_experiment, run_all
 
 EPS = 1e-5
 SHAPES = ((128, 100), (1024, 512), (32, 16, 28, 28))

@@ -20,10 +20,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from common import COLOURS, finish, load_mnist, parse_experiment, run_all, summarise
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
+from support import COLOURS, finish, load_mnist, parse_experiment, run_all, summarise, test_error
 
 BATCHES = [32, 16, 8, 4, 2]
 NETS = {
@@ -65,14 +65,6 @@ def build_model(net: str, kind: str) -> nn.Sequential:
         nn.Flatten(),
         nn.Linear(16 * 7 * 7, 10),
     )
-
-
-def test_error(model: nn.Module, x: np.ndarray, y: np.ndarray) -> float:
-    """In per cent, with the running statistics."""
-    model.eval()
-    with mg.no_grad():
-        predicted = model(mg.from_numpy(x)).argmax(dim=1).numpy()
-    return 100 * float(np.mean(predicted != y))
 
 
 def train(data, net: str, kind: str, batch: int, seed: int, epochs: int) -> dict[str, float]:

@@ -20,10 +20,10 @@ from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
 import minigrad as mg
-from common import COLOURS, finish, parse_experiment, run_all, summarise
 from minigrad import data, nn, optim
 from minigrad.data import ClipOutliers, DataLoader, MinMax, Standardize, TensorDataset, Whiten
 from minigrad.nn import functional as F
+from support import COLOURS, finish, parse_experiment, run_all, summarise
 
 GOAL = 1e-6  # of the excess loss at the start
 KINDS: dict[str, Any] = {

@@ -19,10 +19,10 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import minigrad as mg
-from common import cosine, marked, parse_flags, place, progress, save_figure
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
+from support import cosine, marked, parse_flags, place, progress, save_figure
 
 BATCH = 64
 PEAK_RATE = 0.05

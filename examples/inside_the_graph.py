@@ -18,9 +18,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from common import COLOURS, finish, parse_experiment, run_all, summarise
 from minigrad import nn
 from minigrad.nn import functional as F
+from support import COLOURS, finish, parse_experiment, run_all, summarise
 
 SAMPLES = 100
 STEPS = 1000

@@ -16,11 +16,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from common import COLOURS, finish, load_mnist, parse_experiment, run_all, summarise
 from minigrad import nn, optim
 from minigrad.analysis import along_gradient, sharpness
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
+from support import COLOURS, finish, load_mnist, parse_experiment, run_all, summarise
 
 DEPTH = 5
 WIDTH = 100

@@ -20,9 +20,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from common import COLOURS, finish, load_mnist, parse_experiment, progress, run_all, summarise
 from minigrad import nn, optim
 from minigrad.nn import functional as F
+from support import COLOURS, finish, load_mnist, parse_experiment, progress, run_all, summarise
 
 WIDTH, BATCH = 100, 60
 SIGMA, RATE = 0.01, 0.5  # of the main experiment

@@ -26,11 +26,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from common import COLOURS, cosine, finish, load_mnist, parse_experiment, run_all, summarise
 from minigrad import distributed, nn, optim
 from minigrad.data import DataLoader, DistributedSampler, TensorDataset
 from minigrad.nn import functional as F
 from minigrad.nn.parallel import DistributedDataParallel
+from support import COLOURS, cosine, finish, load_mnist, parse_experiment, run_all, summarise
 
 BATCH = 64  # of all processes together
 LOOK = {"BN": COLOURS["orange"], "SyncBN": COLOURS["blue"], "none": COLOURS["grey"]}

@@ -19,10 +19,19 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from common import COLOURS, Summary, finish, load_mnist, parse_experiment, run_all, summarise
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
+from support import (
+    COLOURS,
+    Summary,
+    finish,
+    load_mnist,
+    parse_experiment,
+    run_all,
+    summarise,
+    test_error,
+)
 
 NETS = ["MLP", "conv net"]
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "ReLU": nn.ReLU}
@@ -70,10 +79,7 @@ def train(data, net: str, activation: str, place: str, rate: float, seed: int, e
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    model.eval()
-    with mg.no_grad():
-        predicted = model(mg.from_numpy(x_test)).argmax(dim=1).numpy()
-    return 100 * float(np.mean(predicted != y_test))
+    return test_error(model, x_test, y_test)
 
 
 def subset(flags: argparse.Namespace) -> tuple:

@@ -20,10 +20,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from common import COLOURS, finish, load_mnist, parse_experiment, run_all, summarise
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
+from support import COLOURS, finish, load_mnist, parse_experiment, run_all, summarise
 
 WIDTH = 100
 BATCH = 50

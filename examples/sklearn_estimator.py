@@ -20,9 +20,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 import minigrad as mg
-from common import marked, parse_flags, save_figure
 from minigrad import data, nn, optim
 from minigrad.nn import functional as F
+from support import marked, parse_flags, save_figure
 
 
 class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]

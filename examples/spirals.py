@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from common import cosine, marked, parse_flags, progress, save_figure
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
+from support import cosine, marked, parse_flags, progress, save_figure
 
 BATCH = 50
 PEAK_RATE = 0.1

@@ -18,10 +18,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from common import COLOURS, finish, load_titanic, parse_experiment, run_all, summarise
 from minigrad import nn, optim
 from minigrad.data import DataLoader, Standardize, TensorDataset
 from minigrad.nn import functional as F
+from support import COLOURS, finish, load_titanic, parse_experiment, run_all, summarise
 
 WIDTH, BATCH, LAST = 16, 32, 10  # LAST: how many epochs at the end are averaged
 ACTIVATIONS = {"ReLU": nn.ReLU, "sigmoid": nn.Sigmoid}

@@ -21,10 +21,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from common import COLOURS, finish, load_mnist, parse_experiment, run_all, summarise
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
+from support import COLOURS, finish, load_mnist, parse_experiment, run_all, summarise, test_error
 
 WIDTH, DEPTH, EPOCHS = 100, 4, 3
 BATCHES = [32, 8, 4]
@@ -54,13 +54,6 @@ def fit(model: nn.Module, x: np.ndarray, y: np.ndarray, batch: int, seed: int) -
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-
-
-def test_error(model: nn.Module, x: np.ndarray, y: np.ndarray) -> float:
-    """In per cent."""
-    model.eval()
-    with mg.no_grad():
-        return 100 * float(np.mean(model(mg.from_numpy(x)).argmax(dim=1).numpy() != y))
 
 
 def with_statistics(model: nn.Module, method: str, batches) -> nn.Module:

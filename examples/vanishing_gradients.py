@@ -13,11 +13,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from common import COLOURS, finish, parse_experiment, run_all, summarise
 from minigrad import nn
 from minigrad.analysis import gradient_norms
 from minigrad.nn import functional as F
 from minigrad.nn import init
+from support import COLOURS, finish, parse_experiment, run_all, summarise
 
 DEPTH = 10
 WIDTH = 100

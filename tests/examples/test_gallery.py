@@ -13,17 +13,17 @@ Image = pytest.importorskip("PIL.Image")
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
-import gallery  # noqa: E402
+from support import gallery  # noqa: E402
 
 TEXT = (EXAMPLES / "README.md").read_text("utf-8")
-SCRIPTS = sorted(p.stem for p in EXAMPLES.glob("*.py") if p.stem not in ("common", "gallery"))
+SCRIPTS = sorted(p.stem for p in EXAMPLES.glob("*.py"))
 EXPERIMENTS = [s for s in SCRIPTS if "finish(" in (EXAMPLES / f"{s}.py").read_text("utf-8")]
 FIGURES = re.findall(r"!\[(.+?)\]\(figures/(\w+)\.png\)", TEXT)
 
 
 def test_every_script_is_shown():
     assert len(SCRIPTS) > 10
-    assert set(re.findall(r"`python examples/(\w+)\.py", TEXT)) - {"gallery"} == set(SCRIPTS)
+    assert set(re.findall(r"`python examples/(\w+)\.py", TEXT)) == set(SCRIPTS)
     assert sorted(name for _, name in FIGURES) == SCRIPTS
 
 

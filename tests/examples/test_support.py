@@ -21,7 +21,8 @@ from quick import ROOT
 sys.path.insert(0, str(ROOT / "examples"))
 from matplotlib.figure import Figure
 
-import common
+import support
+from support.runs import code_of
 
 
 def flags_for(folder: Path, **more) -> argparse.Namespace:
@@ -40,15 +41,15 @@ class TestResults:
 
         configurations = [{"number": n} for n in range(4)]
         with pytest.raises(SystemExit, match="interrupted: 2 of 4 runs are kept in"):
-            common.run_all(flags_for(tmp_path), work, configurations)
-        results = common.run_all(flags_for(tmp_path), work, configurations)
+            support.run_all(flags_for(tmp_path), work, configurations)
+        results = support.run_all(flags_for(tmp_path), work, configurations)
         assert calls == [0, 1, 2, 2, 3]
         assert [r["square"] for r in results] == [0, 1, 4, 9]
         assert results[0]["list"] == [0, 1]
         assert math.isnan(results[1]["nan"])
         # other settings are other results
-        common.run_all(flags_for(tmp_path), work, [{"number": 3, "fail": True}])
-        common.run_all(flags_for(tmp_path, quick=True), work, [{"number": 3}])
+        support.run_all(flags_for(tmp_path), work, [{"number": 3, "fail": True}])
+        support.run_all(flags_for(tmp_path, quick=True), work, [{"number": 3}])
         assert calls[5:] == [3, 3]
 
     def test_a_torn_line_is_computed_anew(self, tmp_path):
@@ -58,22 +59,22 @@ class TestResults:
 
         calls: list[int] = []
         configurations = [{"n": n} for n in range(3)]
-        common.run_all(flags_for(tmp_path), double, configurations)
+        support.run_all(flags_for(tmp_path), double, configurations)
         (file,) = tmp_path.iterdir()
         file.write_bytes(file.read_bytes()[:-9])
-        assert common.run_all(flags_for(tmp_path), double, configurations) == [0, 2, 4]
+        assert support.run_all(flags_for(tmp_path), double, configurations) == [0, 2, 4]
         assert calls == [0, 1, 2, 2]
-        assert common.run_all(flags_for(tmp_path), double, configurations) == [0, 2, 4]
+        assert support.run_all(flags_for(tmp_path), double, configurations) == [0, 2, 4]
         assert len(calls) == 4
 
     def test_a_record_is_json_proper_and_is_replaced_whole(self, tmp_path):
         flags = flags_for(tmp_path, seeds=2, data=Path("somewhere"))
-        file = common.save_record(flags, "found", results={1: [math.nan, np.float64(2)]})
+        file = support.save_record(flags, "found", results={1: [math.nan, np.float64(2)]})
         record = json.loads(file.read_text("utf-8"), parse_constant=pytest.fail)
         assert record["results"] == {"1": [None, 2.0]}
         assert record["flags"] == {"name": "test", "quick": False, "seeds": 2}
         with pytest.raises(TypeError):
-            common.save_record(flags, "not JSON", results=object())
+            support.save_record(flags, "not JSON", results=object())
         assert json.loads(file.read_text("utf-8")) == record
         assert [p.name for p in tmp_path.iterdir()] == ["test.json"]
 
@@ -85,11 +86,11 @@ class TestQuick:
     def test_it_takes_no_other_results_place(self, tmp_path, capsys, title):
         def results(quick, finding):
             flags = flags_for(tmp_path, quick=quick)
-            common.run_all(flags, lambda n: n, [{"n": int(quick)}])
+            support.run_all(flags, lambda n: n, [{"n": int(quick)}])
             figure = Figure()
             if title:
                 figure.suptitle(title, fontsize=14)
-            common.finish(flags, figure, finding)
+            support.finish(flags, figure, finding)
             assert capsys.readouterr().out.splitlines()[-1] == (
                 f"{finding[:-1]} (quick version)." if quick else finding
             )
@@ -131,9 +132,65 @@ class TestQuick:
         assert len(list(tmp_path.iterdir())) == 2 * len(endings)
 
 
+SCRIPT = """
+import numpy as np
+RATE, TITLE = 0.1, "a title"
+SIZES = {"small": 1}
+
+def half(x):
+    return x / 2
+
+def unused(x):
+    return x
+
+class Net:
+    size = SIZES["small"]
+
+def main():
+    data = half(8)  # a comment
+
+    def train(n):
+        return np.add(n, data + RATE + Net.size)
+
+    print(TITLE)
+    return train
+"""
+
+
+class TestTheCodeOfResults:
+    """Results are kept as long as the code that computes them stays."""
+
+    def digest(self, folder: Path, text: str) -> str:
+        file = folder / "script.py"
+        file.write_text(text, encoding="utf-8")
+        names: dict = {}
+        exec(compile(text, str(file), "exec"), names)
+        return code_of(names["main"]())
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [("n, data", "2 * n, data"), ("x / 2", "x / 3"), ("0.1,", "0.2,"),
+         ('"small": 1', '"small": 2'), ("half(8)", "half(9)"),
+         ('size = SIZES["small"]', "size = 3")],
+    )  # fmt: skip
+    def test_what_computes_counts(self, tmp_path, old, new):
+        changed = SCRIPT.replace(old, new, 1)
+        assert changed != SCRIPT
+        assert self.digest(tmp_path, changed) != self.digest(tmp_path, SCRIPT)
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [("  # a comment", ""), ("    return x\n", "    return x + 1\n"), ("(TITLE)", "(1)")],
+    )  # fmt: skip
+    def test_the_rest_does_not(self, tmp_path, old, new):
+        changed = SCRIPT.replace(old, new, 1)
+        assert changed != SCRIPT
+        assert self.digest(tmp_path, changed) == self.digest(tmp_path, SCRIPT)
+
+
 class TestStatistics:
     def test_the_interval_is_students(self):
-        s = common.summarise([1.0, 2.0, 3.0, 4.0])
+        s = support.summarise([1.0, 2.0, 3.0, 4.0])
         assert s.mean == 2.5
         assert s.sd == pytest.approx(math.sqrt(5 / 3))
         # t with 3 degrees of freedom: 3.182
@@ -143,7 +200,7 @@ class TestStatistics:
         assert s.interval() == "+2.5 [+0.4, +4.6]"
 
     def test_one_seed_has_no_spread(self):
-        s = common.summarise([3.0])
+        s = support.summarise([3.0])
         assert f"{s:.1f}" == "3.0"
         assert s.interval() == "+3.0"
         assert math.isnan(s.sd)

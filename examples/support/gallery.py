@@ -1,6 +1,6 @@
 """Bring the gallery, examples/README.md, up to date with results.
 
-    python examples/gallery.py [--out DIR]
+    python examples/support/gallery.py [--out DIR]
 
 writes the finding of every DIR/NAME.json between its marks in examples/README.md, and a small copy
 of every DIR/NAME.png that the gallery shows into examples/figures. What DIR does not have stays.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 LARGEST = 150_000  # bytes of a picture
 MARKED = re.compile(r"(<!-- finding: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
