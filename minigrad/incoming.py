@@ -28,6 +28,9 @@ class Holder:
     array: Array
 
 
+KNOWN = (Holder, np.ndarray, np.generic)
+
+
 def as_array(data: Any, dtype: Any = None, name: str = "tensor") -> Array:
     """The array of a number, a nested list, an array or a Tensor, or of anything that has
     `__array__`, `__array_interface__`, `__dlpack__` or the buffer protocol; shared where it can be.
@@ -105,7 +108,7 @@ def check_numbers(name: str, dtype: np.dtype[Any], *values: Any) -> None:
 
 def is_array(data: Any) -> bool:
     """Whether it is an array or tensor, of whichever library."""
-    if isinstance(data, Holder | np.ndarray | np.generic):
+    if isinstance(data, KNOWN):
         return True
     if any(hasattr(data, protocol) for protocol in PROTOCOLS):
         return not isinstance(data, type)
@@ -122,7 +125,7 @@ def taken(name: str, data: Any) -> Array:
     if isinstance(data, Holder):
         return data.array
     try:
-        if any(hasattr(data, protocol) for protocol in PROTOCOLS[:2]):
+        if isinstance(data, KNOWN) or any(hasattr(data, p) for p in PROTOCOLS[:2]):
             array = np.asarray(data)
         else:
             array = np.from_dlpack(data) if hasattr(data, "__dlpack__") else _buffer(data)
@@ -171,6 +174,8 @@ def _leaves(name: str, items: Sequence[Any], kinds: set[np.dtype[Any]]) -> list[
 
 def _converted(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
     """The array in a dtype, unless that is one of integers and does not hold all values."""
+    if array.dtype == dtype:
+        return array
     if array.dtype == object:  # integers of more than 64 bits
         if dtype.kind in "iu":
             raise _misfit(name, max(array.flat, key=abs), dtype)

@@ -23,15 +23,30 @@ T = TypeVar("T", bound=Tensor)
 Pair = tuple[Any, Callable[[Any], Any]]
 
 
-def operands(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]:
-    """The arrays of the inputs of the op `name`, of one dtype and shapes that broadcast.
+def operands(name: str, x: Any, y: Any, floating: bool = False) -> tuple[Any, Any]:
+    """The arrays of the two inputs of the op `name`, of one dtype and shapes that broadcast.
 
     The dtype is `result_dtype`'s; `floating` lifts integers to float32, as division does.
     """
-    if len(values) == 2:
-        x, y = values  # passing *values on takes longer
-        if (fast := _same_dtype(name, x, y)) is not None:
-            return fast
+    # Two tensors of one floating dtype, or one and a plain number, do without the general rule. (To
+    # ask a dtype for its kind takes three times as long as to see that it is float32.)
+    if isinstance(x, Tensor):
+        a = x.array
+        dtype = a.dtype
+        if isinstance(y, Tensor):
+            b = y.array
+            if dtype is b.dtype and (dtype is float32 or dtype.kind in "fc"):
+                if a.shape != b.shape:
+                    check_broadcast(name, (a, b))
+                return a, b
+        elif type(y) in (float, int) and dtype.kind == "f":
+            return a, _number(name, y, dtype)
+    a, b = of_one_dtype(name, x, y, floating=floating)
+    return a, b
+
+
+def of_one_dtype(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]:
+    """`operands` of any number of inputs."""
     try:
         dtype = result_dtype(*values)
     except TypeError as error:
@@ -42,25 +57,6 @@ def operands(name: str, *values: Any, floating: bool = False) -> tuple[Any, ...]
     if len(arrays) > 1:
         check_broadcast(name, arrays)
     return arrays
-
-
-def _same_dtype(name: str, x: Any, y: Any) -> tuple[Any, Any] | None:
-    """What `operands` gives in the two common cases, without the cost of its general rule: two
-    tensors of one floating dtype, or one and a plain number. None in other cases."""
-    if not isinstance(x, Tensor):
-        return None
-    a = x.array
-    dtype = a.dtype
-    if isinstance(y, Tensor):
-        b = y.array
-        if dtype is not b.dtype or dtype.kind not in "fc":
-            return None
-        if a.shape != b.shape:
-            check_broadcast(name, (a, b))
-        return a, b
-    if dtype.kind == "f" and type(y) in (float, int):
-        return a, _number(name, y, dtype)
-    return None
 
 
 def _number(name: str, y: float, dtype: np.dtype[Any]) -> Any:
@@ -106,7 +102,7 @@ def check_broadcast(name: str, arrays: Sequence[Array]) -> None:
         ) from None
 
 
-TENSORS = (Tensor, np.ndarray)
+TENSORS, SEVERAL = (Tensor, np.ndarray), (tuple, list)
 
 
 def require(name: str, **inputs: Any) -> None:
@@ -124,8 +120,8 @@ def refuse_numbers(name: str, *values: Any, hint: str) -> None:
 
 
 def operand_arrays(name: str, *values: Any) -> list[Any]:
-    """`operands`, with plain numbers as 0-d arrays of the common dtype too."""
-    arrays = operands(name, *values)
+    """`operands` of any number, with plain numbers as 0-d arrays of the common dtype too."""
+    arrays = of_one_dtype(name, *values)
     dtype = np.result_type(*arrays)
     return [np.asarray(a, dtype) for a in arrays]
 
@@ -136,7 +132,7 @@ def operand(name: str, x: Any, floating: bool = False) -> Any:
         if not floating or x.array.dtype.kind in "fc":
             return x.array
         return x.array.astype(float32)
-    return cast(Array, operands(name, x, floating=floating)[0])
+    return cast(Array, of_one_dtype(name, x, floating=floating)[0])
 
 
 def floating_operand(name: str, x: Any) -> Array:
@@ -158,8 +154,9 @@ def record_each(name: str, out: Any, *pairs: Pair) -> Tensor:
         out = np.asarray(out)
     if not out.flags.c_contiguous:  # what is no view lies in row-major order, whatever made it
         out = np.ascontiguousarray(out)
-    node = node_each(name, out, pairs) if modes.grad_enabled.get() else None
-    return unrecorded(name, out) if node is None else wrap(out, node)
+    if modes.grad_enabled.get() and (node := node_each(name, out, pairs)) is not None:
+        return wrap(out, node)
+    return _constant(name, out, None)
 
 
 def node_each(name: str, out: Array, pairs: Sequence[Pair]) -> Node | None:
@@ -176,8 +173,8 @@ def node_each(name: str, out: Array, pairs: Sequence[Pair]) -> Node | None:
                 f = _fitted(f, node.shape, node.dtype)
             nodes += (node,)
             maps += (f,)
-    if not nodes or dtype.kind not in "fc":  # integers and bools carry no gradient
-        return None
+    if not nodes or (dtype is not float32 and dtype.kind not in "fc"):
+        return None  # integers and bools carry no gradient
     node = Node(name, nodes, shape, dtype, maps[0] if len(maps) == 1 else _joint(maps))
     if modes.watchers:
         modes.made(node, out, [x for x, _ in pairs])
@@ -234,12 +231,12 @@ def record(
     >>> x.grad
     tensor(6.)
     """
-    if not isinstance(inputs, tuple | list):
+    if not isinstance(inputs, SEVERAL):
         raise TypeError(
             f"record: the inputs of {name!r} must be a tuple of tensors, got "
             f"{type(inputs).__name__}: an only one is written (x,)"
         )
-    if type(out) is not ndarray or not out.dtype.isnative:
+    if type(out) is not ndarray or (out.dtype is not float32 and not out.dtype.isnative):
         out = _array(name, out)
     nodes: tuple[Node | None, ...] = ()
     for x in inputs:
@@ -247,12 +244,13 @@ def record(
         nodes += (node,)
     if not modes.grad_enabled.get() or not any(nodes):
         return unrecorded(name, out, base)
-    if out.dtype.kind not in "fc":  # integers and bools carry no gradient
+    dtype = out.dtype
+    if dtype is not float32 and dtype.kind not in "fc":  # integers and bools carry no gradient
         return wrap(out, None, base)
     look_at(name, vjp)
     if base is None and not out.flags.c_contiguous:
         out = np.ascontiguousarray(out)
-    node = Node(name, nodes, out.shape, out.dtype, vjp)
+    node = Node(name, nodes, out.shape, dtype, vjp)
     if modes.watchers:
         modes.made(node, out, inputs)
     return wrap(out, node, base)
@@ -341,10 +339,14 @@ def unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:
     """The result of an operation through which no gradient passes."""
     if type(out) is not ndarray:
         out = _array(name, out)
-    if out.dtype.kind == "c" and modes.probing.get() and not modes.grad_enabled.get():
-        out = np.real(out)  # Under no_grad derivatives stop: here, those in the imaginary part.
     if base is None and not out.flags.c_contiguous:
         out = np.ascontiguousarray(out)
+    return _constant(name, out, base)
+
+
+def _constant(name: str, out: Array, base: Tensor | None) -> Tensor:
+    if modes.probing.get() and out.dtype.kind == "c" and not modes.grad_enabled.get():
+        out = out.real.copy()  # Under no_grad derivatives stop: those in the imaginary part, too.
     if modes.watchers and out.dtype.kind in "fc":
         modes.made(Node(name, (), out.shape, out.dtype, None), out)
     return wrap(out, None, base)

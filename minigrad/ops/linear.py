@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from minigrad import kernels
+from minigrad.dtypes import float32
 from minigrad.incoming import as_array
 from minigrad.names import Axis, numpy_names
 from minigrad.ops.arithmetic import add, clamp, div, mul
@@ -26,7 +27,7 @@ def matrices(name: str, *tensors: Any, names: Sequence[str] = LAYER) -> tuple[An
     """The arrays of the inputs, of one floating or integer dtype (complex probes mix freely)."""
     arrays = tuple([x.array if isinstance(x, Tensor) else as_array(x) for x in tensors])
     first = arrays[0].dtype
-    if first.kind == "b":
+    if first is not float32 and first.kind == "b":
         raise RuntimeError(f"{name}: bool tensors are not supported: convert them")
     for a in arrays[1:]:
         if a.dtype is not first and a.dtype != first and "c" not in (a.dtype.kind, first.kind):
@@ -52,22 +53,23 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     # y = x·Wᵀ + b        dL/dx = g·W        dL/dW = gᵀ·x        dL/db = Σ g over the rows
     inputs = (input, weight) if bias is None else (input, weight, bias)
     a, w, *rest = matrices("linear", *inputs)
-    if w.ndim not in (1, 2) or a.ndim == 0 or a.shape[-1] != w.shape[-1]:
+    shape, w_shape = a.shape, w.shape
+    if not shape or len(w_shape) not in (1, 2) or shape[-1] != w_shape[-1]:
         raise RuntimeError(
-            f"linear: input of shape {a.shape} does not fit weight of shape {w.shape}, expected "
-            f"the input's last size to be {w.shape[-1] if w.ndim else 'the in_features'}"
+            f"linear: input of shape {shape} does not fit weight of shape {w_shape}, expected "
+            f"the input's last size to be {w_shape[-1] if w_shape else 'the in_features'}"
         )
-    if w.ndim == 1:
+    if len(w_shape) == 1:
         out = matmul(input, weight)
         return out if bias is None else out + bias
-    if rest and rest[0].shape not in ((w.shape[0],), (1,), ()):
-        raise RuntimeError(f"linear: bias of shape {rest[0].shape}, expected ({w.shape[0]},)")
-    rows = a if a.ndim > 1 else a[None]
+    out_features = w_shape[0]
+    b_shape, b_dtype = (rest[0].shape, rest[0].dtype) if rest else ((), a.dtype)
+    if b_shape not in ((out_features,), (1,), ()):
+        raise RuntimeError(f"linear: bias of shape {b_shape}, expected ({out_features},)")
+    rows = a if len(shape) > 1 else a[None]
     product = kernels.backend_for(a, w, *rest).product
     y = product(rows, w.T, *rest)
     need_x, need_w, need_b = needs_grad(input), needs_grad(weight), needs_grad(bias)
-    shape, out_features = a.shape, w.shape[0]
-    b_shape, b_dtype = (rest[0].shape, rest[0].dtype) if rest else ((), a.dtype)
     kept_w = w if need_x else None
     kept_x = rows if need_w else None
 
@@ -78,7 +80,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         dw = product(g.swapaxes(-1, -2), kept_x, summed=True) if need_w else None
         return dx, dw, db
 
-    y = y if a.ndim > 1 else y[0]
+    y = y if len(shape) > 1 else y[0]
     return record("linear", y, (input, weight, bias), vjp)
 
 

@@ -198,9 +198,15 @@ def multiply(t, jobs, out):
     for s in range(first, min(first + job.each, job.stack)):
         c = on(out, (s * job.m + i) * job.n + j)
         if job.bias:
+            step = job.bias_column
             for p in range(m):
-                for q in range(n):
-                    c[p * job.n + q] = bias[(i + p) * job.bias_row + (j + q) * job.bias_column]
+                row, from_ = on(c, p * job.n), on(bias, (i + p) * job.bias_row + j * step)
+                if step == 1:  # which becomes a loop over vectors
+                    for q in range(n):
+                        row[q] = from_[q]
+                else:
+                    for q in range(n):
+                        row[q] = from_[q * step]
         for r in range(job.terms):
             beta = 1 if r > 0 or job.bias != 0 else 0
             x, y = on(a, a_at[s * job.terms + r]), on(b, b_at[s * job.terms + r])
@@ -216,7 +222,9 @@ def multiply(t, jobs, out):
 
 
 @exact_kernel
-def _serial(lo, hi, function, job, result):
+def _serial(lo, hi, function, plan, a, b, bias, result):
+    job = plan.copy()
+    job[A], job[B], job[BIAS] = a, b, bias
     _hold(job)
     for t in range(lo, hi):
         call(function, t, job.ctypes.data, result)
@@ -224,7 +232,9 @@ def _serial(lo, hi, function, job, result):
 
 
 @threaded
-def _parallel(tasks, function, job, result):
+def _parallel(tasks, function, plan, a, b, bias, result):
+    job = plan.copy()
+    job[A], job[B], job[BIAS] = a, b, bias
     _hold(job)
     for t in prange(tasks):
         call(function, t, job.ctypes.data, result)
@@ -266,6 +276,7 @@ class Plan(NamedTuple):
 
 
 _plans: dict[Any, Plan | None] = {}  # None: np.matmul's
+UNREADABLE = Plan(np.empty(0, np.int64), (), 0, 0, ())  # for CBLAS, as the arrays lie
 
 
 def _layout(x: Array) -> tuple[int, int] | None:
@@ -296,13 +307,15 @@ def _merged(x: Array, axis: int) -> Array | None:
 
 
 def _planned(a: Array, b: Array, bias: Array | None, summed: bool) -> Plan | None:
-    """The plan of product(a, b, bias, summed), whose matrices CBLAS can read."""
+    """The plan of product(a, b, bias, summed)."""
     (m, k), n, size, library = a.shape[-2:], b.shape[-1], a.itemsize, blas()
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     work = prod(stack) * m * n * k
     least = FROM_VECTOR if m == 1 or n == 1 else FROM
     if library is None or (k == 1 and not summed) or work < least:
         return None
+    if _layout(a) is None or _layout(b) is None:
+        return UNREADABLE
     shape = (m, n) if summed else (*stack, m, n)
     a, b = np.broadcast_to(a, (*stack, m, k)), np.broadcast_to(b, (*stack, k, n))
     if stack and summed:
@@ -341,9 +354,10 @@ def _offsets(shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
 def product(a: Array, b: Array, bias: Array | None = None, summed: bool = False) -> Array:
     """a (…, m, k) times b (…, k, n), for each of the stack or summed over it, plus a bias that
     broadcasts to (m, n): (…, m, n) or (m, n). All are of one dtype, float32 or float64."""
-    if a.size * b.shape[-1] < FROM_VECTOR:  # never one of ours, unless a is broadcast
+    n = b.shape[-1]
+    work = a.size * n  # of all that a meets, unless it is broadcast
+    if work < (FROM if a.ndim == b.ndim == 2 and n > 1 and a.shape[0] > 1 else FROM_VECTOR):
         return reference.product(a, b, bias, summed)
-    a, b = _readable(a), _readable(b)
     around = None if bias is None else (bias.shape, bias.strides)
     geometry = (a.shape, a.strides, b.shape, b.strides, a.itemsize, around, summed)
     try:
@@ -354,17 +368,11 @@ def product(a: Array, b: Array, bias: Array | None = None, summed: bool = False)
         plan = _plans[geometry] = _planned(a, b, bias, summed)
     if plan is None:
         return reference.product(a, b, bias, summed)
-    out, job = empty(plan.shape, a.dtype), plan.job.copy()
-    job[A], job[B] = address_of(a), address_of(b)
-    if bias is not None:
-        job[BIAS] = address_of(bias)
+    at_a, at_b = address_of(a), address_of(b)
+    if plan is UNREADABLE or (at_a | at_b) % a.itemsize:
+        return product(a.copy(), b.copy(), bias, summed)
+    out = empty(plan.shape, a.dtype)
+    places = (at_a, at_b, 0 if bias is None else address_of(bias), address_of(out))
     function = address(multiply, JOB, a.dtype)
-    run(_serial, _parallel, plan.tasks, plan.elements, function, job, address_of(out))
+    run(_serial, _parallel, plan.tasks, plan.elements, function, plan.job, *places)
     return out
-
-
-def _readable(x: Array) -> Array:
-    """The matrices, copied if CBLAS could not read them."""
-    if x.flags.c_contiguous and x.flags.aligned:
-        return x
-    return np.ascontiguousarray(x) if not x.flags.aligned or _layout(x) is None else x

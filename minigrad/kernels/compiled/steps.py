@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import sqrt
 from typing import Any
 
@@ -124,25 +125,30 @@ def _adam_p(tasks, *args):
         _adam(np.int64(t), np.int64(t) + 1, *args)
 
 
-def _in_place(*lists: Any) -> bool:
+def _in_place(params: list[Array], *others: list[Any]) -> bool:
     """Whether the compiled loops can run over these arrays as they lie in memory."""
-    params = lists[0]
-    dtype = params[0].dtype
-    return all(
-        a is None or (a.flags.carray and a.dtype == dtype and a.shape == p.shape)
-        for arrays in lists
-        for a, p in zip(arrays, params, strict=True)
-    )
+    dtype, shapes = params[0].dtype, [p.shape for p in params]
+    for arrays in (params, *others):
+        for a, shape in zip(arrays, shapes, strict=True):
+            if a is not None and (a.dtype != dtype or a.shape != shape or not a.flags.carray):
+                return False
+    return True
+
+
+@lru_cache(256)
+def _divided(sizes: tuple[int, ...]) -> tuple[Array, Array, int, int]:
+    """The table without addresses, the parameters' first tasks, tasks, and elements in all."""
+    table = np.zeros((5, len(sizes)), np.int64)
+    table[4] = sizes
+    counts = -(-table[4] // CHUNK)
+    return table.T, np.cumsum(counts) - counts, int(counts.sum()), sum(sizes)
 
 
 def _run(serial: Any, parallel: Any, lists: Any, *args: Any) -> None:
-    sizes = [p.size for p in lists[0]]
-    table = np.zeros((len(sizes), 5), np.int64)
+    empty, first, tasks, elements = _divided(tuple([p.size for p in lists[0]]))
+    table = empty.copy()
     for i, arrays in enumerate(lists):
         table[:, i] = [0 if a is None else address_of(a) for a in arrays]
-    table[:, 4] = sizes
-    counts = -(-table[:, 4] // CHUNK)
-    first, tasks, elements = np.cumsum(counts) - counts, int(counts.sum()), sum(sizes)
     if elements >= PARALLEL_FROM:  # memory that two of them share would be changed at once
         order = np.argsort(table[:, 0])
         begins, ends = table[order, 0], table[order, 0] + table[order, 4] * lists[0][0].itemsize
