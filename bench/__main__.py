@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import fresh, limits, nets, ops, report, shapes
+from . import distributed, fresh, limits, nets, ops, report, shapes
 from .cases import CASES
 from .rounds import FULL, QUICK, Plan, contenders, thread_counts, timed
 from .rows import Row
@@ -117,6 +117,11 @@ def rows_of(
             yield from fresh.memory_rows(plan, threads, names, subject, base)
         else:
             print("\nmemory: only Linux tells what the suite needs")
+    elif suite == "distributed":
+        if distributed.available():
+            yield from distributed.rows(plan)
+        else:
+            print('\ndistributed: several processes need MPI: pip install -e ".[distributed]"')
     elif "numba" in names:
         by_name = {case.name: case for case in CASES}
         chosen = ["batch_norm (32,16,28,28)", "conv2d (64,16,14,14)->32"]

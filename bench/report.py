@@ -25,6 +25,7 @@ TITLES = {
     "startup": "A fresh process",
     "memory": "Memory, in fresh processes",
     "threads": "The numba path on 1, 2 and 4 threads",
+    "distributed": "Data parallel: a step of a conv net on several processes, 32 samples each",
 }
 LABELS = {"numba": "numba path", "numpy": "numpy path"}
 
