@@ -55,7 +55,7 @@ def _as_int(value: Any) -> int | None:
     """An int for what Python takes as an index; None for the rest and for bools."""
     if type(value) is int:
         return value
-    if isinstance(value, bool):
+    if isinstance(value, bool | np.bool_):  # numpy 2.0 still takes its own for an index
         return None
     try:
         return operator.index(value)
