@@ -8,6 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 import minigrad as mg
 from minigrad.autograd import gradcheck, record
+from minigrad.changes import held_elsewhere
 from minigrad.dtypes import result_dtype
 
 
@@ -120,3 +121,17 @@ def test_format(spec: str) -> None:
     x = mg.tensor([1.0, 2.0])
     assert format(x, spec) == repr(x)
     assert format(mg.tensor([2.0]), ".2f") == "2.00"
+
+
+def test_who_else_holds_an_array() -> None:
+    """Running statistics ask, so that a change nobody can have saved need not be noted."""
+    x = mg.zeros(3)
+    assert not held_elsewhere(x)
+    other = x.array
+    assert held_elsewhere(x)
+    del other
+    assert not held_elsewhere(x)
+    assert held_elsewhere(mg.zeros(3)[1:])
+    buffer = np.zeros(3)
+    x = mg.from_numpy(buffer[:2])
+    assert held_elsewhere(x)
