@@ -287,9 +287,7 @@ def train_text(text, norm: str, rate: float, updates: int, every: int, seed: int
         optimizer.step()
         if update % every == 0:
             some = seen[rng.integers(0, len(seen) - LENGTH, 500) + window[:, None]]
-            curve.append(
-                evaluate(model, norm, inputs(some), lambda: loss(test).item() / np.log(2))
-            )
+            curve.append(evaluate(model, norm, inputs(some), lambda: loss(test).item() / np.log(2)))
     return curve
 
 
