@@ -34,7 +34,7 @@ from support import COLOURS, finish, load_mnist, parse_experiment, run_all, summ
 SIDE = 28
 CHANNELS = 16  # of the network that paints
 NOISE = 3  # channels
-BATCH = 8
+BATCH = 4
 RATES = [0.002, 0.005]  # of Adam
 NORMS = {"none": "grey", "BN": "blue", "IN": "orange"}
 FAINT = 0.2  # the least contrast
@@ -114,7 +114,8 @@ def train_critic(digits: np.ndarray, labels: np.ndarray, seed: int, updates: int
         some, kinds = rng.integers(0, len(digits), 32), rng.integers(0, len(STYLES), 32)
         corners = rng.integers(0, 56 - SIDE, (32, 2))
         cut = np.stack([
-            pictures[k, :, a : a + SIDE, b : b + SIDE] for k, (a, b) in zip(kinds, corners, strict=True)
+            pictures[k, :, a : a + SIDE, b : b + SIDE]
+            for k, (a, b) in zip(kinds, corners, strict=True)
         ])  # fmt: skip
         ink = rng.random((32, 3, 1, 1), dtype=np.float32)
         x = mg.from_numpy(cut + digits[some] * (ink - cut))
@@ -365,7 +366,7 @@ def main() -> None:
     mg.set_num_threads(1)
     seeds = range(flags.seeds)
     styles = ["dots"] if flags.quick else ["dots", "threads"]
-    critic_updates, updates, switch_updates = (40, 40, 60) if flags.quick else (150, 200, 400)
+    critic_updates, updates, switch_updates = (30, 30, 40) if flags.quick else (150, 150, 300)
     rates = RATES[1:] if flags.quick else RATES
     norms = ["IN"] if flags.quick else list(NORMS)
 
