@@ -450,8 +450,9 @@ def main() -> None:
     title = (
         "Error, layer norm minus none: "
         + ", ".join(f"{cell} {s.interval('+.0f')}" for cell, s in ln.items())
-        + f";\nbits per character of a text {less['LN'].interval('+.2f')}; batch norm pooled over "
-        f"the steps: {' to '.join(dict.fromkeys((worst[0], worst[-1])))} points"
+        + f";\nan LSTM on a text: {less['LN'].interval('+.2f')} bits per character;\n"
+        f"batch norm pooled over the steps: {' to '.join(dict.fromkeys((worst[0], worst[-1])))} "
+        "points"
     )
     finding = (
         f"Reading {len(data()[0][0]):,} images row by row, test error against no normalisation: LN "
