@@ -24,6 +24,7 @@ EPS = 1e-5
 SHAPES = ((128, 100), (1024, 512), (32, 16, 28, 28))
 QUICK_SHAPES = ((128, 100), (8, 4, 14, 14))
 TOLERANCE = 1e-12
+EDGE = 1e-17  # of the picture: no difference at all has no place on a logarithmic axis
 NAMES = ("y", "dx", "dgamma", "dbeta")
 
 
@@ -142,38 +143,38 @@ def over_seeds(runs: list[dict]) -> dict[str, dict]:
     }
 
 
-def draw(rows: dict[tuple, dict[str, dict]]) -> Figure:
-    figure = Figure(figsize=(13, 5), layout="constrained")
-    figure.suptitle("Batch normalisation, forward and backward, in four ways")
+def draw(rows: dict[tuple, dict[str, dict]], title: str) -> Figure:
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    figure.suptitle(title, fontsize=14)
     left, right = figure.subplots(1, 2)
-    height = 0.8 / len(WAYS)
-    colours = ("blue", "green", "yellow", "orange")
-    for k, (way, colour) in enumerate(zip(WAYS, colours, strict=True)):
+    looks = zip("osD^", ("blue", "green", "yellow", "orange"), strict=True)
+    for k, (way, (marker, colour)) in enumerate(zip(WAYS, looks, strict=True)):
+        look = {"marker": marker, "color": COLOURS[colour], "linestyle": "", "markersize": 8}
+        places = np.arange(len(rows)) + 0.2 * (k - 1.5)
         times = [ways[way]["ms"] for ways in rows.values()]
-        places = np.arange(len(rows)) + (k - 1.5) * height
-        bars = left.barh(places, times, height, color=COLOURS[colour], label=way)
-        left.bar_label(bars, [f"{ms:.2g}" for ms in times], padding=3, fontsize=9)
+        left.plot(times, places, label=way, **look)
+        for ms, place in zip(times, places, strict=True):
+            left.annotate(
+                f"{ms:.2g}", (ms, place), (9, 0), textcoords="offset points", va="center",
+                fontsize=10,
+            )  # fmt: skip
         differences = [max(w[way]["difference"][n] for w in rows.values()) for n in NAMES]
         if k:  # the first is what the others are compared with
-            right.plot(
-                NAMES, np.maximum(differences, 1e-17), "o", color=COLOURS[colour], markersize=9,
-                label=way,
-            )  # fmt: skip
+            # side by side, and what does not differ at all on the lower edge
+            places = np.arange(len(NAMES)) + 0.2 * (k - 2)
+            right.plot(places, np.maximum(differences, EDGE), clip_on=False, zorder=3, **look)
     left.set_yticks(range(len(rows)), ["x".join(map(str, shape)) for shape in rows])
     left.invert_yaxis()
-    left.set_xscale("log")
-    left.margins(x=0.15)
+    left.set(xscale="log", xlabel="ms, forward and backward, fastest run")
+    left.margins(x=0.18, y=0.1)
     left.set_title("Time")
-    left.set_xlabel("ms for forward and backward, float64, fastest run (log scale)")
-    left.legend(loc="best", fontsize=9)
-    right.axhline(TOLERANCE, color=COLOURS["grey"], linestyle=":", label=f"{TOLERANCE:.0e}")
-    right.set_yscale("log")
-    right.set_ylim(1e-17, 1e-10)
-    right.set_title("Difference to (a)")
-    right.set_xlabel("points on the lower edge: none at all")
-    right.margins(x=0.1)
-    right.set_ylabel("largest difference / largest value (log scale)")
-    right.legend(loc="upper right", fontsize=9)
+    right.axhline(TOLERANCE, color=COLOURS["grey"], linestyle=":")
+    right.text(len(NAMES) - 0.5, TOLERANCE, "tolerance", ha="right", va="bottom", fontsize=10)
+    right.set_xticks(range(len(NAMES)), NAMES)
+    right.set(yscale="log", ylim=(EDGE, 1e-11), xlim=(-0.5, len(NAMES) - 0.5))
+    right.set_title("Difference to (a), relative")
+    right.set_xlabel("lower edge: none at all")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -203,8 +204,14 @@ def main() -> None:
         f"{'x'.join(map(str, shape))} took {ms[0]:.2g} ms as primitive ops, {ms[1]:.2g} by the six "
         f"equations, {ms[2]:.2g} by the three terms and {ms[3]:.2g} in the numba kernel."
     )
+    title = (
+        f"Four ways to compute batch norm {verdict} {worst:.0e};\n"
+        f"{'x'.join(map(str, shape))} takes the kernel {ms[3]:.2g} ms, primitive ops {ms[0]:.2g}"
+    )
     names = {"x".join(map(str, shape)): ways for shape, ways in rows.items()}
-    finish(flags, draw(rows), finding, settings={"rounds": rounds, "eps": EPS}, results=names)
+    finish(
+        flags, draw(rows, title), finding, settings={"rounds": rounds, "eps": EPS}, results=names
+    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 The curvature of least squares is XᵀX/N. Along its largest eigenvalue a large learning rate
 diverges, along its smallest a small one creeps: the steps that gradient descent needs grow with
-the condition number, the ratio of the two. Preprocessing is a choice of that number.
+the condition number κ, the ratio of the two. Preprocessing is a choice of that number, which
+whitening.py shows.
 
     python examples/conditioning.py [--quick] [--data PATH] [--seeds N] [--out DIR]
 
@@ -10,18 +11,16 @@ takes Pclass, Fare and Age from PATH/titanic.csv (or, where there is none, rando
 look like them) and scikit-learn's digits; writes DIR/conditioning.png and .json.
 """
 
-import time
 from functools import cache
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
-from threadpoolctl import threadpool_limits
 
 import minigrad as mg
 from minigrad import data, nn, optim
-from minigrad.data import ClipOutliers, DataLoader, MinMax, Standardize, TensorDataset, Whiten
+from minigrad.data import DataLoader, MinMax, Standardize, TensorDataset, Whiten
 from minigrad.nn import functional as F
 from support import COLOURS, finish, parse_experiment, run_all, summarise
 
@@ -30,7 +29,6 @@ KINDS: dict[str, Any] = {
     "raw": None, "min-max": MinMax, "standardised": Standardize, "ZCA": lambda: Whiten("zca"),
 }  # fmt: skip
 BATCH = 32
-SIZES = (16, 64, 256)  # numbers of features
 RATES = (0.1, 0.3, 1.0, 3.0, 10.0)  # of SGD and of full-batch descent; the best of each counts
 
 
@@ -142,73 +140,6 @@ def descend(seed: int, batch: int, rate: float, passes: int) -> list[float]:
     return losses
 
 
-def whitening_matrix(kind: str, x: np.ndarray) -> np.ndarray:
-    """W of y = (x - mean)·W, fitted on x."""
-    whiten = Whiten(kind).fit(x)
-    return whiten.transform(np.eye(x.shape[1]) + whiten.mean_)
-
-
-def two_batches(seed: int) -> dict[str, np.ndarray | float]:
-    """‖W1 - W2‖/‖W1‖ of the whitenings W1 and W2 of two random batches of 256 digits (4 x 4
-    pixels), and the cosines of the angles between the new axes of the one and of the other."""
-    images = load_digits().images.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16)
-    x = np.random.default_rng(seed).permutation(Standardize().fit_transform(images))
-    result: dict[str, Any] = {}
-    for kind in ("pca", "zca"):
-        a, b = whitening_matrix(kind, x[:256]), whitening_matrix(kind, x[256:512])
-        result[kind] = np.linalg.norm(a - b) / np.linalg.norm(a)
-        cosines = (a / np.linalg.norm(a, axis=0)).T @ (b / np.linalg.norm(b, axis=0))
-        result[f"{kind} cosines"] = cosines.round(3)
-        nearest = np.abs(cosines).argmax(axis=1)
-        result[f"{kind} swapped"] = np.mean(
-            (nearest != np.arange(16)) | (np.diag(cosines[:, nearest]) < 0)
-        )
-    return result
-
-
-def cost(seed: int, features: int) -> float:
-    """How many times longer whitening takes than standardising 2,000 samples, fit and transform."""
-    x = np.random.default_rng(seed).standard_normal((2000, features))
-    times = []
-    with threadpool_limits(1):  # waiting threads would make this a measurement of the machine
-        for _ in range(5):  # alternately, so that what else the machine does meets both
-            marks = [time.perf_counter()]
-            for preprocessing in (Standardize(), Whiten("zca")):
-                preprocessing.fit_transform(x)
-                marks.append(time.perf_counter())
-            times.append(np.diff(marks))
-    fastest = np.min(times, axis=0)
-    return fastest[1] / fastest[0]
-
-
-def draw_preprocessing(grid) -> float:
-    """Two rows of scatter plots; returns the fraction of values that were clipped."""
-    x, clip = stretched(), ClipOutliers(2.5)
-    centred = x - x.mean(axis=0)
-    pca = Whiten("pca").fit(x)
-    rotated = centred @ pca.components_.T
-    hue = np.clip(rotated[:, 0], *np.percentile(rotated[:, 0], (3, 97)))  # points keep their colour
-    pictures = {
-        "raw": x,
-        "min-max: into [0, 1]": MinMax().fit_transform(x),
-        "standardised: variance 1": Standardize().fit_transform(x),
-        "clipped at 2.5 σ": clip.fit_transform(x),
-        "centred": centred,
-        "rotated to its own axes": rotated,
-        "PCA-whitened: and scaled": pca.transform(x),
-        "ZCA-whitened: rotated back": Whiten("zca").fit_transform(x),
-    }
-    for axes, (title, points) in zip(grid.flat, pictures.items(), strict=True):
-        axes.scatter(*points.T, c=hue, cmap="viridis", s=9, linewidths=0)
-        axes.axhline(0, color=COLOURS["grey"], linewidth=0.8, zorder=0)
-        axes.axvline(0, color=COLOURS["grey"], linewidth=0.8, zorder=0)
-        axes.set_aspect("equal", adjustable="datalim")
-        own = "rotated to" in title or "PCA" in title
-        axes.set(title=title, xlabel="first axis" if own else "first feature")
-        axes.set_ylabel("second axis" if own else "second feature")
-    return float(clip.outliers(x).mean())
-
-
 def draw_paths(three) -> None:
     """Contours of the loss over two weights, and what large and small learning rates do there."""
     x = stretched() - stretched().mean(axis=0)
@@ -231,27 +162,19 @@ def draw_paths(three) -> None:
         axes.set(xlim=first[[0, -1]], ylim=second[[0, -1]], xlabel="first weight")
         axes.set_ylabel("second weight")
         axes.set_title(f"{'stretched' if kind == 'raw' else kind}: κ = {high / low:.1f}")
-    three[0].legend(fontsize=9, loc="lower left", title="25 steps")
+    three[0].legend(fontsize=10, loc="lower left", title="25 steps", title_fontsize=10)
 
 
 def draw_steps(axes, source: str, results: dict) -> None:
     for (kind, result), colour in zip(results.items(), COLOURS.values(), strict=False):
         step, excess = np.array(result["curve"]).T
-        label = f"{kind}: κ = {np.mean(result['condition']):.3g}"
+        kappa = np.mean(result["condition"])
+        label = f"{kind}: κ = {kappa:,.{0 if kappa > 100 else 1}f}"
         axes.loglog(step + 1, excess, color=colour, label=label)
     axes.axhline(GOAL, color=COLOURS["grey"], linewidth=0.8)
     axes.set(ylim=(GOAL / 1e4, 3), xlabel="1 + step", ylabel="excess loss / that at the start")
     axes.set_title(f"{source.partition(' (')[0]}: steps follow κ")
-    axes.legend(fontsize=9, loc="lower left")
-
-
-def draw_batches(two, results: list) -> None:
-    for axes, kind in zip(two, ("pca", "zca"), strict=True):
-        axes.imshow(results[0][f"{kind} cosines"], cmap="RdBu", vmin=-1, vmax=1)
-        axes.grid(False)
-        axes.set(xlabel="axes of batch 2", ylabel="axes of batch 1", xticks=[], yticks=[])
-    two[0].set_title("PCA: axes swap and flip")
-    two[1].set_title("ZCA: axes stay\n(blue: cosine 1, red: -1)")
+    axes.legend(fontsize=10, loc="lower left")
 
 
 def draw_descent(axes, curves: dict) -> None:
@@ -260,16 +183,8 @@ def draw_descent(axes, curves: dict) -> None:
         reach = np.min(losses, axis=0), np.max(losses, axis=0)
         axes.fill_between(range(len(reach[0])), *reach, color=COLOURS[colour], alpha=0.2)
     axes.set(xlabel="passes over 1,797 digits", ylabel="training loss (nats)")
-    axes.set_title("SGD falls faster per sample")
-    axes.legend(fontsize=9)
-
-
-def draw_cost(axes, ratios: np.ndarray) -> None:
-    sd = ratios.std(axis=0)
-    axes.errorbar(SIZES, ratios.mean(axis=0), sd, fmt="o-", capsize=3)
-    axes.set_xscale("log", base=2)
-    axes.set(xlabel="features", ylabel="time of ZCA / time of standardising", ylim=(0, None))
-    axes.set_title("Whitening costs more")
+    axes.set_title("Loss per sample that was looked at")
+    axes.legend(fontsize=10)
 
 
 def best_rates(runs: list[dict], results: list) -> dict[str, list]:
@@ -291,6 +206,21 @@ def times_fewer(full: list[float], sgd: list[float]) -> float:
     return (len(full) - 1) / (after - 1 + (a - np.log(full[-1])) / (a - b))
 
 
+def steps_taken(result: dict, limit: int) -> str:
+    steps = result["steps"]
+    return f"over {limit:,}" if None in steps else f"{summarise(steps):,.0f}"
+
+
+def title_of(source: str, regression: dict, limit: int) -> str:
+    raw, other = regression["raw"], regression["standardised"]
+    kappas = [np.mean(r["condition"]) for r in (raw, other)]
+    return (
+        f"{source.partition(' (')[0]}: condition number κ = {kappas[0]:,.0f} takes "
+        f"{steps_taken(raw, limit)} steps,\nstandardised κ = {kappas[1]:.1f} takes "
+        f"{steps_taken(other, limit)}"
+    )
+
+
 def main() -> None:
     flags = parse_experiment(__doc__, seeds=5)
     folder = None if flags.data is None else str(flags.data)
@@ -306,33 +236,23 @@ def main() -> None:
     ]  # fmt: skip
     curves = best_rates(runs, run_all(flags, descend, runs))
     fewer = [times_fewer(full, sgd) for full, sgd in zip(*curves.values(), strict=True)]
-    batches = run_all(flags, two_batches, [{"seed": seed} for seed in seeds])
-    sizes = [{"seed": seed, "features": d} for seed in seeds for d in SIZES]
-    ratios = np.reshape(run_all(flags, cost, sizes), (flags.seeds, -1))
 
-    figure = Figure(figsize=(14, 14), layout="constrained")
-    figure.suptitle("The condition number κ decides how many steps gradient descent takes")
-    grid = figure.subplots(4, 4)
-    clipped = draw_preprocessing(grid[:2])
-    draw_paths(grid[2, :3])
-    draw_steps(grid[2, 3], source, regression)
-    draw_batches(grid[3, :2], batches)
-    draw_descent(grid[3, 2], curves)
-    draw_cost(grid[3, 3], ratios)
+    figure = Figure(figsize=(10, 8), layout="constrained")
+    figure.suptitle(title_of(source, regression, limit), fontsize=14)
+    above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[1, 1.1]))
+    draw_paths(above.subplots(1, 3))
+    left, right = below.subplots(1, 2)
+    draw_steps(left, source, regression)
+    draw_descent(right, curves)
 
     parts = []
     for kind, r in regression.items():
-        taken = f"over {limit:,}" if None in r["steps"] else f"{summarise(r['steps']):,.0f}"
+        taken = steps_taken(r, limit)
         kappa = summarise(r["condition"])
         parts.append(f"{kind} {kappa:{',.0f' if kappa.mean > 100 else '.1f'}} and {taken}")
-    distances = [
-        f"{kind.upper()} {summarise(b[kind] for b in batches):.2f}" for kind in ("pca", "zca")
-    ]
     finding = (
         f"{source}, condition number and steps of gradient descent: {'; '.join(parts)}. "
-        f"SGD needs {summarise(fewer):.1f} times fewer samples than full-batch descent. Distance "
-        f"of two batches' whitenings: {', '.join(distances)}. With {SIZES[-1]} "
-        f"features ZCA takes {summarise(ratios[:, -1]):.1f} times as long as standardising "
+        f"SGD needs {summarise(fewer):.1f} times fewer samples than full-batch descent "
         f"({flags.repeats})."
     )
     results = {
@@ -340,9 +260,6 @@ def main() -> None:
         "steps": {kind: r["steps"] for kind, r in regression.items()},
         "losses": curves,
         "times fewer samples": fewer,
-        "batches": [{k: v for k, v in b.items() if "cosines" not in k} for b in batches],
-        "cost ratio": ratios,
-        "clipped": clipped,
     }
     settings = {"inputs": source, "goal": GOAL, "limit": limit, "passes": passes}
     finish(flags, figure, finding, settings=settings, results=results)

@@ -27,6 +27,7 @@ WIDTH = 100
 RATE = 0.1
 BATCH = 128
 TRAINING = 8000
+WINDOW = 5  # probes that a point of the lower curves is the mean of
 FACTORS = (0.5, 1, 2, 4)  # of the learning rate: how far along the gradient is looked
 KINDS = {"plain": "orange", "batch norm": "blue", "residual": "green"}
 
@@ -94,58 +95,51 @@ def summaries(run: dict[str, list]) -> dict[str, float]:
 
 
 def draw(runs: dict[str, list[dict]], title: str) -> Figure:
-    figure = Figure(figsize=(14, 8.5), layout="constrained")
-    figure.suptitle(title)
+    figure = Figure(figsize=(10, 8), layout="constrained")
+    figure.suptitle(title, fontsize=14)
     halves: Any = figure.subfigures(2, 1)
     above, below = halves
     draw_losses(above.subplots(1, len(KINDS), sharey=True), runs)
     predictiveness, smoothness, sharp = below.subplots(1, 3)
     for kind, colour in KINDS.items():
-        low, high = bands(runs[kind], "change")
-        predictiveness.fill_between(
-            runs[kind][0]["step"], low, high, color=COLOURS[colour], alpha=0.4, linewidth=0,
-            label=kind,
-        )  # fmt: skip
-        draw_mean(smoothness, runs[kind], "step", "smoothness", colour, kind)
-        draw_mean(sharp, runs[kind], "sharp step", "sharpness", colour, kind)
-    sharp.axhline(2 / RATE, color=COLOURS["grey"], linestyle="--", label="2 / lr")
+        for axes, at, key in (
+            (predictiveness, "step", "change"),
+            (smoothness, "step", "smoothness"),
+            (sharp, "sharp step", "sharpness"),
+        ):
+            draw_mean(axes, runs[kind], at, key, colour, kind)
+    sharp.axhline(2 / RATE, color=COLOURS["black"], linestyle=":", label="2 / lr")
     for axes, title, label in (
-        (predictiveness, "Gradient predictiveness", "‖∇L(θ) - ∇L(θ - s·∇L)‖₂"),
+        (predictiveness, "Change of the gradient", f"‖Δ∇L‖ at {FACTORS[-1]} times the step"),
         (smoothness, "Effective smoothness", "largest ‖Δ∇L‖ / ‖Δθ‖"),
         (sharp, "Sharpness", "largest eigenvalue of the Hessian"),
     ):
-        axes.set_title(title)
-        axes.set_ylabel(label)
-        axes.set_xlabel("training step")
-    smoothness.set_ylim(bottom=0)
-    for axes in (predictiveness, sharp):
-        axes.set_yscale("log")
-    sharp.legend()
+        axes.set(title=title, ylabel=label, xlabel="training step", yscale="log")
+        axes.margins(y=0.08)
+    sharp.legend(fontsize=10)
     return figure
 
 
-def bands(runs: list[dict], key: str) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the largest value over the step lengths, means over the seeds."""
-    values = np.array([run[key] for run in runs])  # (seeds, steps, factors)
-    return values.min(axis=2).mean(axis=0), values.max(axis=2).mean(axis=0)
-
-
 def draw_losses(row, runs: dict[str, list[dict]]) -> None:
+    """The least and the largest loss over the step lengths, means over the seeds."""
     for axes, (kind, colour) in zip(row, KINDS.items(), strict=True):
-        low, high = bands(runs[kind], "loss")
+        values = np.array([run["loss"] for run in runs[kind]])  # (seeds, steps, factors)
+        low, high = values.min(axis=2).mean(axis=0), values.max(axis=2).mean(axis=0)
         axes.fill_between(runs[kind][0]["step"], low, high, color=COLOURS[colour], alpha=0.6)
-        axes.set_title(kind)
-        axes.set_xlabel("training step")
-    # a first step may be far off and would hide the rest
-    row[0].set_ylim(0, 1.1 * np.percentile(bands(runs["plain"], "loss")[1], 99))
+        axes.set(title=kind, xlabel="training step", yscale="log")
     row[0].set_ylabel("loss along the gradient (nats)\nfrom 0.5 to 4 times the step")
 
 
 def draw_mean(axes, runs: list[dict], at: str, key: str, colour: str, label: str) -> None:
+    """The geometric mean over the seeds, and over WINDOW neighbours where there are many."""
     values = np.array([run[key] for run in runs])
-    axes.plot(runs[0][at], values.mean(axis=0), color=COLOURS[colour], label=label)
-    low, high = values.min(axis=0), values.max(axis=0)
-    axes.fill_between(runs[0][at], low, high, color=COLOURS[colour], alpha=0.15, linewidth=0)
+    if key == "change":
+        values = values[..., -1]  # the longest step
+    steps, logs = np.array(runs[0][at]), np.log(values).mean(axis=0)
+    if len(steps) > 4 * WINDOW:
+        weights = np.full(WINDOW, 1 / WINDOW)
+        steps, logs = (np.convolve(x, weights, "valid") for x in (steps, logs))
+    axes.plot(steps, np.exp(logs), color=COLOURS[colour], label=label)
 
 
 def main() -> None:
@@ -177,20 +171,21 @@ def main() -> None:
 
     def times(key: str, kind: str = "batch norm") -> str:
         pairs = zip(results[key]["plain"], results[key][kind], strict=True)
-        return f"{summarise(a / b for a, b in pairs):.2g}"
+        ratio = summarise(a / b for a, b in pairs)
+        return f"{ratio:.{0 if ratio.mean >= 10 else 1}f}"
 
     finding = (
         f"With batch norm the loss range along the gradient is {times('loss range')} times "
         f"narrower than plain, the gradient changes {times('gradient change')} times less, the "
         f"largest effective smoothness is {times('smoothness, largest')} times lower, but its "
-        f"median only {times('smoothness, median')} times and the sharpness "
+        f"median {times('smoothness, median')} times and the sharpness "
         f"{times('sharpness, median')} times; residual: loss range "
         f"{times('loss range', 'residual')} times narrower (mean ± s.d. of paired ratios, "
         f"{flags.seeds} seeds)"
     )
     title = (
         f"Along the gradient the loss varies {times('loss range')} times less with batch norm;\n"
-        f"the sharpness is only {times('sharpness, median')} times lower"
+        f"the sharpness is {times('sharpness, median')} times lower"
     )
     settings = {
         "depth": DEPTH, "width": WIDTH, "lr": RATE, "batch": BATCH, "images": TRAINING,

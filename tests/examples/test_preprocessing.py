@@ -36,6 +36,15 @@ def test_conditioning(source, tmp_path):
     assert results["steps"]["ZCA"] == [1] * len(condition["ZCA"])
     assert min(results["steps"]["min-max"]) > 20 * max(results["steps"]["standardised"])
     assert min(results["times fewer samples"]) > 2
+
+
+def test_whitening(tmp_path):
+    results = run_quick("whitening", tmp_path, tmp_path / "out")["results"]
+    condition = results["condition"]
+    assert condition["raw"] > 10 * condition["centred"] > 50 * condition["standardised"] / 2
+    for kind in ("PCA-whitened", "ZCA-whitened"):
+        assert condition[kind] == pytest.approx(1, abs=1e-9)
+    assert condition["rotated"] == pytest.approx(condition["centred"])  # an angle changes nothing
     for pair in results["batches"]:
         assert pair["zca"] < 0.5 * pair["pca"]
         assert pair["zca swapped"] == 0 < pair["pca swapped"]
