@@ -149,13 +149,14 @@ def draw(changes: dict[str, dict[str, Summary]], taken: list[str], title: str) -
         ticks = [-20, -5, -2, -1, 0, 1, 2, 5, 20]
         left.set_xticks(ticks, [f"{t:+d}" if t else "0" for t in ticks])
         left.minorticks_off()
+        left.margins(x=0.12)
     axes[0].set_yticks(range(len(changes)), [f"{n} *" if n in taken else n for n in changes])
     axes[0].invert_yaxis()
     axes[0].set_xlabel("change of the test error (points), 95 % interval\n* compared in the title")
     axes[0].set_title("Left of 0: it helps")
     axes[1].set_xlabel("the change with BN minus that without\n(grey: the interval holds 0)")
     axes[1].set_title("Right of 0: it helps less with BN")
-    axes[0].legend(loc="best")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.suptitle(title, fontsize=14)
     return figure
 
@@ -168,7 +169,7 @@ def dot(axes, s: Summary, height: float, marker: str, colour: str, label: str | 
 
 
 def main() -> None:
-    flags = parse_experiment(__doc__, seeds=10, quick_seeds=3)
+    flags = parse_experiment(__doc__, seeds=8, quick_seeds=3)
     mg.set_num_threads(1)
     data = cache(lambda: subset(flags))
     epochs = 5 if flags.quick else 15
@@ -224,8 +225,8 @@ def main() -> None:
     less = [c for c in REMEDIES if clearly_above(changes[best[c]]["BN - plain"])]
     error = {net: summarise(base[net]["test"]) for net in NETS}
     title = (
-        f"Helps clearly less with batch norm: {', '.join(less) or 'nothing'} "
-        f"({len(less)} of {len(REMEDIES)} remedies).\n"
+        f"Of {len(REMEDIES)} remedies, clearly less useful with batch norm: "
+        f"{', '.join(less) or 'none'}.\n"
         f"Test error without any: plain {error['plain']:.1f} %, BN {error['BN']:.1f} %"
     )
 
