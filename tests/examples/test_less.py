@@ -81,6 +81,7 @@ def test_jitter_keeps_within_its_strength():
 
 def test_eight_convolutions_at_two_starts():
     import fewer_epochs
+
     import minigrad as mg
     from minigrad import nn
 
@@ -91,7 +92,7 @@ def test_eight_convolutions_at_two_starts():
         assert len(convs) == fewer_epochs.DEPTH
         assert model(mg.zeros(2, 1, 14, 14)).shape == (2, 10)
         # 7 layers of 576 weights: their standard deviation is known to 1/√8064, about 1 %
-        std = np.std(np.concatenate([c.weight.numpy().ravel() for c in convs[1:]]))
+        std = np.std(np.concatenate([c.weight.detach().numpy().ravel() for c in convs[1:]]))
         assert std == pytest.approx(size, rel=0.05)
     looks = fewer_epochs.looks(600)
     assert looks[0] == 10 and looks[-1] == 600 and looks == sorted(set(looks))
