@@ -22,7 +22,7 @@ import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
-from support import cosine, marked, parse_flags, place, progress, save_figure
+from support import COLOURS, cosine, marked, parse_flags, place, progress, save_figure
 
 BATCH = 64
 PEAK_RATE = 0.05
@@ -117,7 +117,13 @@ def accuracy(logits: mg.Tensor, labels: np.ndarray) -> float:
 
 
 def draw(curves: dict, logits: mg.Tensor, images: np.ndarray, labels: np.ndarray) -> Figure:
-    figure = Figure(figsize=(12, 6.9), layout="constrained")
+    figure = Figure(figsize=(12, 7.4), layout="constrained")
+    wrong = int(np.sum(logits.argmax(dim=1).numpy() != labels))
+    figure.suptitle(
+        f"{accuracy(logits, labels):.1f} % of the digits that were held out are read correctly: "
+        f"{wrong} of {len(labels)} wrong",
+        fontsize=14, fontweight="bold",
+    )  # fmt: skip
     halves: Any = figure.subfigures(2, 1, height_ratios=[2.1, 1])
     above, below = halves
     left, right = above.subfigures(1, 2, width_ratios=[1.1, 1])
@@ -132,8 +138,11 @@ def draw_curves(figure, curves: dict) -> None:
     marker = "o" if len(epochs) == 1 else ""  # a line through one point is not seen
     above, below = figure.subplots(2, 1, sharex=True)
     for axes, name in ((above, "loss"), (below, "accuracy")):
-        axes.plot(epochs, curves[name], marker=marker, label="training (with dropout)")
-        axes.plot(epochs, curves[f"held-out {name}"], marker=marker, label="held out")
+        for key, colour, label in (
+            (name, "blue", "training (with dropout)"),
+            (f"held-out {name}", "orange", "held out"),
+        ):
+            axes.plot(epochs, curves[key], marker=marker, color=COLOURS[colour], label=label)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     above.set_yscale("log")
@@ -170,9 +179,7 @@ def draw_confusion(figure, logits: mg.Tensor, labels: np.ndarray) -> None:
     axes.tick_params(which="both", length=0)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title(
-        f"Held out: {accuracy(logits, labels):.2f} %, {wrong.sum()} of {len(labels)} wrong"
-    )
+    axes.set_title("Confusion: what was held out, mistakes red")
 
 
 def draw_hardest(figure, logits: mg.Tensor, images: np.ndarray, labels: np.ndarray) -> None:
@@ -204,7 +211,7 @@ def draw_hardest(figure, logits: mg.Tensor, images: np.ndarray, labels: np.ndarr
         axes.set_xlabel(
             f"{labels[i]}: {probabilities[i, labels[i]]:.0%}   "
             f"{rival[i]}: {probabilities[i, rival[i]]:.0%}",
-            fontsize=8.5,
+            fontsize=9.5,
         )
 
 

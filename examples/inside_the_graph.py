@@ -91,7 +91,10 @@ def scale_invariance(seed: int) -> dict[str, list[float]]:
 
 def draw(outside: list, inside: list, curvature: list, invariance: list) -> Figure:
     figure = Figure(figsize=(13, 9), layout="constrained")
-    figure.suptitle("Inside the graph: what is normalised must be differentiated")
+    figure.suptitle(
+        f"A mean outside the graph lets the bias grow to {outside[0]['bias'][-1]:.0f} "
+        f"(inside: {abs(inside[0]['bias'][-1]):.0f}),\nand the loss does not notice"
+    )
     axes = figure.subplot_mosaic(
         [["bias", "sigmoid"], ["loss", "sigmoid"], ["scale", "gradient"]], height_ratios=[2, 1, 3]
     )
@@ -109,7 +112,7 @@ def draw_bias(above, below, outside: list, inside: list) -> None:
             above.plot(run["bias"], color=COLOURS[colour], label=label)
             dashes = (0, (6, 6)) if text == "outside" else (6, (6, 6))  # they lie on one another
             below.plot(run["loss"], color=COLOURS[colour], linestyle=dashes)
-    above.set_title("Outside the graph the bias grows, and the loss never changes")
+    above.set_title("Outside the graph the bias grows, the loss stays")
     above.set_ylabel("bias b")
     above.tick_params(labelbottom=False)
     above.legend()
@@ -128,11 +131,11 @@ def draw_sigmoid(axes, curvature: list) -> None:
         height = 1.08 + 0.1 * i
         axes.plot([-2 * gamma, 2 * gamma], [height] * 2, linewidth=6, solid_capstyle="butt")
         axes.text(
-            -15, height, f"γ = {gamma:g}: {share:.1f} % not linear", va="center", fontsize=9.5
+            -20, height, f"γ = {gamma:g}: {share:.1f} % not linear", va="center", fontsize=9.5
         )
-    axes.set_xlim(-15.5, 8.5)
+    axes.set_xlim(-20.5, 8.5)
     axes.set_xticks(range(-8, 9, 4))
-    axes.set_title("Normalised inputs (γ = 1) see a nearly straight sigmoid")
+    axes.set_title("Normalised inputs (γ = 1): nearly straight")
     axes.set_xlabel("γ·x̂, with β = 0; bars: 95 % of the inputs")
     axes.set_ylabel("sigmoid")
     axes.legend(loc="lower right")
@@ -148,8 +151,8 @@ def draw_scale(axes, invariance: list) -> None:
                 [SCALES[k] for k in others], errors, "o-", color=COLOURS[colour], alpha=0.6,
                 label=label,
             )  # fmt: skip
-    axes.set_title("BN(aWx) = BN(Wx), but with eps only if a²·var is far above it")
-    axes.set_xlabel("scale a of the weights")
+    axes.set_title("BN(aWx) = BN(Wx), with eps if a²·var is far above")
+    axes.set_xlabel("scale a of the weights (a = 1 is the reference: its error is 0)")
     axes.set_ylabel("max |BN(aWx) - BN(Wx)|")
     axes.legend(loc="center right")
 

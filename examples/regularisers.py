@@ -172,12 +172,12 @@ def draw_gap(axes, runs: dict) -> None:
         for s, colour in ((unseen, "blue"), (seen, "orange")):
             axes.errorbar(s.mean, i, xerr=s.sd, fmt="o", color=COLOURS[colour], capsize=3)
         axes.text(
-            (seen.mean + unseen.mean) / 2, i - 0.15, f"{seen.mean - unseen.mean:.1f}", ha="center"
+            (seen.mean + unseen.mean) / 2, i - 0.12, f"{seen.mean - unseen.mean:.1f}", ha="center"
         )
     axes.set_yticks(range(len(runs)), runs)
-    axes.invert_yaxis()
+    axes.set_ylim(len(runs) - 0.5, -0.7)  # room for the number above the first line
     axes.set(xlabel="accuracy (%) on new (blue) and training images (orange)")
-    axes.set_title("BN knows what it saw by heart, yet new images best")
+    axes.set_title("(a) How far apart: new and training images")
 
 
 def draw_gain(axes, gains: dict) -> None:
@@ -188,8 +188,8 @@ def draw_gain(axes, gains: dict) -> None:
     axes.axvline(0, color=COLOURS["black"], linewidth=1)
     axes.set_yticks(range(len(gains)), gains)
     axes.invert_yaxis()
-    axes.set(xlabel="difference per seed on new images (points), 95 % interval")
-    axes.set_title("What helps on new images, what does not")
+    axes.set(xlabel="difference of accuracy (points), 95 % interval")
+    axes.set_title("(b) What helps on new images")
 
 
 def draw_lengths(axes, runs: dict) -> None:
@@ -199,7 +199,7 @@ def draw_lengths(axes, runs: dict) -> None:
         axes.semilogy(epochs, rates.mean(axis=0), color=COLOURS[colour], label=name)
         axes.fill_between(epochs, rates.min(0), rates.max(0), color=COLOURS[colour], alpha=0.2)
     axes.set(xlabel="epoch", ylabel="lr/‖w‖², ‖w‖² the mean over units")
-    axes.set_title("Under BN, weight decay makes longer steps")
+    axes.set_title("(c) Under BN, weight decay makes longer steps")
     axes.legend()
 
 
@@ -214,15 +214,20 @@ def draw_contrast(figure, image: np.ndarray) -> None:
         for axes in column:
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
-    figure.suptitle("Contrast goes in (above), not out of IN (below)", fontsize="large", weight=400)
+    figure.suptitle(
+        "(e) Contrast goes in (above), not out of IN (below)", fontsize="large", weight=400
+    )
 
 
 def draw_error(axes, errors: dict) -> None:
     shown = np.abs(np.log(CONTRASTS)) > 0.1  # a = 1 is the reference
     for eps, values in errors.items():
         axes.loglog(CONTRASTS[shown], np.array(values)[shown], "o-", label=f"eps = {eps}")
-    axes.set(xlabel="contrast a", ylabel="largest |IN(a·x + 1) - IN(x)|")
-    axes.set_title("The same, while a²·var is far above eps")
+    axes.set(
+        xlabel="contrast a (a = 1 is nearly the reference, and left out)",
+        ylabel="largest |IN(a·x + 1) - IN(x)|",
+    )
+    axes.set_title("(f) The same, while a²·var is far above eps")
     axes.legend()
 
 
@@ -234,7 +239,7 @@ def draw_gates(axes, gates: dict) -> None:
         colour = COLOURS[QUESTIONS[question]]
         axes.hist(rho, bins, density=True, color=colour, alpha=0.55, label=label)
     axes.set(xlabel="gate rho of the first layer: 0 instance, 1 batch", ylabel="density")
-    axes.set_title("Gates close where colour is noise")
+    axes.set_title("(d) Gates where colour is noise, and where not")
     axes.legend(loc="upper left")
 
 
@@ -276,18 +281,21 @@ def main() -> None:
     ]
     rho = {q: summarise(np.mean(r["rho"][0]) for r in results) for q, results in gates.items()}
 
-    figure = Figure(figsize=(17, 9.5), layout="constrained")
-    figure.suptitle("What regularises a small training set, and what normalisation removes")
-    rows: Any = figure.subfigures(2, 1)
-    above = rows[0].subplots(1, 3)
+    figure = Figure(figsize=(12, 13), layout="constrained")
+    figure.suptitle(
+        f"On new images BN brings {gains['BN over none'].interval()} points, dropout "
+        f"{gains['dropout over none'].interval()},\ndropout on top of BN "
+        f"{gains['BN + dropout over BN'].interval()}"
+    )
+    rows: Any = figure.subfigures(3, 1)
+    above, middle = rows[0].subplots(1, 2), rows[1].subplots(1, 2)
     draw_gap(above[0], runs)
     draw_gain(above[1], gains)
-    draw_lengths(above[2], runs)
-    left, right = rows[1].subfigures(1, 2, width_ratios=[1.3, 2])
+    draw_lengths(middle[0], runs)
+    draw_gates(middle[1], gates)
+    left, right = rows[2].subfigures(1, 2)
     draw_contrast(left, images[0][0])
-    below = right.subplots(1, 2)
-    draw_error(below[0], errors)
-    draw_gates(below[1], gates)
+    draw_error(right.subplots(), errors)
 
     finding = (
         f"On 1,000 images of MNIST, new images: {summarise(r['test'] for r in runs['none']):.1f} % "

@@ -14,7 +14,7 @@ import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
-from support import cosine, marked, parse_flags, progress, save_figure
+from support import COLOURS, cosine, marked, parse_flags, progress, save_figure
 
 BATCH = 50
 PEAK_RATE = 0.1
@@ -88,6 +88,10 @@ def draw(model: nn.Module, losses: list[float], train_set, test_set, accuracy: f
     surface = probability(model, grid.reshape(-1, 2)).reshape(300, 300)
 
     figure = Figure(figsize=(11.5, 5.8), layout="constrained")
+    figure.suptitle(
+        f"{accuracy:.0f} % of the points that were held out lie on the right side of the boundary",
+        fontsize=14, fontweight="bold",
+    )  # fmt: skip
     axes, right = figure.subplots(1, 2, width_ratios=[1.5, 1])
     filled = axes.contourf(
         side, side, surface, levels=np.linspace(0, 1, 21), cmap="RdBu_r", alpha=0.6
@@ -101,12 +105,12 @@ def draw(model: nn.Module, losses: list[float], train_set, test_set, accuracy: f
                 x, y, s=size, marker=marker, color=colour, edgecolor="white", linewidth=0.4
             )
     axes.set(xlim=(-EDGE, EDGE), ylim=(-EDGE, EDGE), aspect="equal", xticks=[], yticks=[])
-    axes.set_title(f"Dots: training; triangles: held out, {accuracy:.2f} % right")
+    axes.set_title("Dots: training; triangles: held out")
     bar = figure.colorbar(filled, ax=axes, shrink=0.8, ticks=[0, 0.25, 0.5, 0.75, 1])
     bar.set_label("probability of red; black line: 0.5")
 
     marker = "o" if len(losses) == 1 else ""  # a line through one point is not seen
-    right.semilogy(range(1, len(losses) + 1), losses, color="tab:blue", marker=marker)
+    right.semilogy(range(1, len(losses) + 1), losses, color=COLOURS["blue"], marker=marker)
     right.set(title="Learning curve", xlabel="epoch", ylabel="binary cross-entropy (nats)")
     right.grid(alpha=0.3)
     right.spines[["top", "right"]].set_visible(False)
