@@ -118,7 +118,7 @@ def rnn(
                 np.subtract(1, d, out=d)
                 d *= dh[:n]
             else:
-                d[...] = np.where(y.real <= 0, 0, dh[:n])
+                d[...] = np.where(np.real(y) <= 0, 0, dh[:n])
             np.matmul(d, u, out=dh[:n])
         return _parts(needs, order, dh, dz, dz, inputs, states[:-1])
 
