@@ -205,6 +205,36 @@ case("F.conv3d", [((1, 1, 3, 3, 4), (2, 1, 2, 1, 3))], lambda x, w: conv3d(
 case("F.conv3d", [((1, 1, 3, 3, 4), (2, 1, 2, 1, 3))], conv3d, padding="valid")
 
 
+def conv_transpose(x, w, b=None, s=1, p=0, e=0, g=1, d=1):  # type: ignore[no-untyped-def]
+    """Every input element paints the kernel, times its value, onto the output."""
+    spatial, per_group = x.shape[2:], w.shape[1]
+    whole = [(n - 1) * s + d * (k - 1) + e + p + 1
+             for n, k in zip(spatial, w.shape[2:], strict=True)]  # fmt: skip
+    y = np.zeros((len(x), per_group * g, *whole), np.result_type(x, w))
+    for c, *place in np.ndindex(x.shape[1:]):
+        first = c // (x.shape[1] // g) * per_group
+        for tap in np.ndindex(w.shape[2:]):
+            at = tuple(i * s + k * d for i, k in zip(place, tap, strict=True))
+            value = x[(slice(None), c, *place)][:, None] * w[(c, slice(None), *tap)]
+            y[(slice(None), slice(first, first + per_group), *at)] += value
+    y = y[(..., *(slice(p, n - 2 * p) for n in whole))]
+    return y if b is None else y + b.reshape(-1, *(1,) * len(spatial))
+
+
+for s, p, e, g, d in [(1, 0, 0, 1, 1), (2, 1, 1, 2, 1), (3, 1, 2, 1, 2)]:
+    options = {"stride": s, "padding": p, "output_padding": e, "groups": g, "dilation": d}
+    for axes in (1, 3):
+        size, weight = (3, 2, 3)[:axes], (2 * g, 2, *(3, 2, 1)[:axes])
+        case(f"F.conv_transpose{axes}d",
+             [((2, 2 * g, *size), weight), ((2, 2 * g, *size), weight, (2 * g,))],
+             lambda x, w, b=None, o=(s, p, e, g, d): conv_transpose(x, w, b, *o),
+             **options)  # fmt: skip
+case("F.conv_transpose3d", [((2, 3, 2, 2), (2, 1, 2, 1, 2))],
+     lambda x, w: conv_transpose(x[None], w)[0])  # fmt: skip
+case("F.conv_transpose3d", [((0, 2, 3, 3, 3), (2, 3, 2, 2, 2))],
+     lambda x, w: np.zeros((0, 3, 4, 4, 4)))  # fmt: skip
+
+
 def pool3d(x, f, k, s=None, p=(0, 0, 0), d=(1, 1, 1), ceil=False):  # type: ignore[no-untyped-def]
     """f of the elements of each window, and of how many it has with its padding."""
     s = s or k

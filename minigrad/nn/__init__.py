@@ -33,7 +33,14 @@ from minigrad.nn.container import (
     Residual,
     Sequential,
 )
-from minigrad.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose2d
+from minigrad.nn.conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from minigrad.nn.lazy import LazyBatchNorm2d, LazyConv2d, LazyLinear
 from minigrad.nn.linear import Dropout, Dropout1d, Dropout2d, Dropout3d, Embedding, Linear
 from minigrad.nn.loss import (
@@ -128,7 +135,8 @@ __all__ = [
     "AvgPool3d", "BCELoss", "BCEWithLogitsLoss", "BatchInstanceNorm2d", "BatchNorm1d",
     "BatchNorm2d", "BatchNorm3d", "BatchRenorm1d", "BatchRenorm2d", "CircularPad1d",
     "CircularPad2d", "ConstantPad1d", "ConstantPad2d", "Conv1d", "Conv2d", "Conv3d",
-    "ConvTranspose2d", "CosineEmbeddingLoss", "CosineSimilarity", "CrossEntropyLoss",
+    "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "CosineEmbeddingLoss",
+    "CosineSimilarity", "CrossEntropyLoss",
     "DataParallel", "DecorrelatedBatchNorm1d", "DecorrelatedBatchNorm2d", "Dropout", "Dropout1d",
     "Dropout2d", "Dropout3d", "Embedding", "Flatten", "Fold", "GRUCell", "GaussianNLLLoss",
     "GroupNorm", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "HingeEmbeddingLoss",

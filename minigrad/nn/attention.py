@@ -13,10 +13,11 @@ from minigrad.nn import init
 from minigrad.nn.linear import Linear
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.arithmetic import where
-from minigrad.ops.joining import chunk
+from minigrad.ops.create import zeros
+from minigrad.ops.joining import cat, chunk
 from minigrad.ops.linear import matmul
 from minigrad.ops.reductions import mean
-from minigrad.ops.shape import narrow, permute, reshape, squeeze, transpose, unsqueeze
+from minigrad.ops.shape import expand, narrow, permute, reshape, squeeze, transpose, unsqueeze
 from minigrad.tensor import Tensor, wrap
 
 
@@ -28,8 +29,9 @@ class MultiheadAttention(Module):
         num_heads: how many heads; each has E/num_heads of the features.
         dropout: the probability of dropping a weight in training.
         bias: learn biases.
-        add_bias_kv: False; not supported.
-        add_zero_attn: False; not supported.
+        add_bias_kv: learn one more key and value, `bias_k` and `bias_v` (1, 1, E), that are
+            appended to those of every sequence.
+        add_zero_attn: append one more key and value of zeros.
         kdim: the size of keys; E if not given.
         vdim: the size of values; E if not given.
         batch_first: inputs and outputs are (N, L, E) instead of (L, N, E).
@@ -37,8 +39,9 @@ class MultiheadAttention(Module):
         dtype: of the parameters; float32 by default.
 
     `in_proj_weight` (3·E, E), or `q_proj_weight`, `k_proj_weight` and `v_proj_weight` if keys or
-    values have other sizes, start Xavier uniform, `in_proj_bias` (3·E,) and the bias of `out_proj`
-    at 0. Source: Vaswani et al., Attention is all you need, 2017, section 3.2.2.
+    values have other sizes, start Xavier uniform, `bias_k` and `bias_v` Xavier normal,
+    `in_proj_bias` (3·E,) and the bias of `out_proj` at 0. Source: Vaswani et al., Attention is all
+    you need, 2017, section 3.2.2.
     """
 
     def __init__(
@@ -63,14 +66,12 @@ class MultiheadAttention(Module):
             raise ValueError(
                 f"{name}: embed_dim={size} does not divide among num_heads={self.num_heads}"
             )
-        for argument, given in (("add_bias_kv", add_bias_kv), ("add_zero_attn", add_zero_attn)):
-            if given:
-                raise ValueError(f"{name}: {argument}={given!r} is not supported: leave it out")
         self.head_dim = size // self.num_heads
         self.dropout = probability(name, "dropout", dropout)
         self.kdim = size if kdim is None else integer(name, "kdim", kdim)
         self.vdim = size if vdim is None else integer(name, "vdim", vdim)
         self.batch_first = bool(batch_first)
+        self.add_zero_attn = bool(add_zero_attn)
         kind = floating(name, dtype, device)
         one = self.kdim == self.vdim == size
         sizes = {"in_proj_weight": 0, "q_proj_weight": size, "k_proj_weight": self.kdim,
@@ -88,6 +89,11 @@ class MultiheadAttention(Module):
             "in_proj_bias", Parameter(wrap(np.empty(3 * size, kind))) if bias else None
         )
         self.out_proj = Linear(size, size, bias, dtype=kind)
+        self.bias_k: Parameter  # None without add_bias_kv
+        self.bias_v: Parameter
+        for key in ("bias_k", "bias_v"):
+            one_more = Parameter(wrap(np.empty((1, 1, size), kind))) if add_bias_kv else None
+            self.register_parameter(key, one_more)
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
@@ -95,6 +101,8 @@ class MultiheadAttention(Module):
         for name, parameter in self.named_parameters(recurse=False):
             if name.endswith("weight"):
                 init.xavier_uniform_(parameter)
+            elif name in ("bias_k", "bias_v"):
+                init.xavier_normal_(parameter)
         for bias in (self.in_proj_bias, self.out_proj.bias):
             if bias is not None:
                 init.zeros_(bias)
@@ -121,7 +129,7 @@ class MultiheadAttention(Module):
             attn_mask: (L, S) or (N·num_heads, L, S), True where a query must not look, or numbers
                 to add.
             average_attn_weights: return the mean of the heads' weights, (N, L, S), instead of all,
-                (N, num_heads, L, S); of a single sequence without N.
+                (N, num_heads, L, S); of a single sequence without N. Appended keys count in S.
             is_causal: says that attn_mask, which must be given, is the causal one.
         """
         batched = self._check(query, key, value)
@@ -136,8 +144,11 @@ class MultiheadAttention(Module):
         elif not self.batch_first:
             q, k, v = (transpose(x, 0, 1) for x in (q, k, v))
         (n, length, _), steps = q.shape, k.shape[1]
-        q, k, v = (self._heads(x) for x in (q, k, v))  # (N, heads, L or S, head_dim)
         mask = self._mask(attn_mask, key_padding_mask, batched, (n, length, steps), q.dtype)
+        k, v = self._appended(k, self.bias_k), self._appended(v, self.bias_v)
+        if mask is not None:  # what is appended is seen by all
+            mask = F.pad(mask, (0, k.shape[1] - steps))
+        q, k, v = (self._heads(x) for x in (q, k, v))  # (N, heads, L or S, head_dim)
         p = self.dropout if self.training else 0.0
         weights = None
         if need_weights:
@@ -198,6 +209,13 @@ class MultiheadAttention(Module):
             biases = [narrow(self.in_proj_bias, 0, k * size, size) for k in range(3)]
         inputs = (query, key, value)
         return [F.linear(*each) for each in zip(inputs, weights, biases, strict=True)]
+
+    def _appended(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """Keys or values (N, S, E), and behind them what add_bias_kv and add_zero_attn append."""
+        n, _, size = x.shape
+        more = [] if bias is None else [expand(bias, n, 1, size)]
+        more += [zeros(n, 1, size, dtype=x.dtype)] if self.add_zero_attn else []
+        return cat([x, *more], 1) if more else x
 
     def _heads(self, x: Tensor) -> Tensor:
         """(N, L, E) as (N, heads, L, head_dim)."""

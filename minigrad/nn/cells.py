@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.checks import floating, one_of
-from minigrad.nn.recurrent import Weights, gru_layer, lstm_layer, rnn_layer
+from minigrad.nn.recurrent_base import Weights, gru_layer, lstm_layer, rnn_layer
 from minigrad.ops.shape import reshape, squeeze, unsqueeze
 from minigrad.tensor import Tensor
 
@@ -24,11 +24,11 @@ class _Cell(Weights):
         """The states after the step."""
         self._check(x, 2, "(N, I) or (I,)")
         axes = "(N, H)" if x.ndim == 2 else "(H,)"
-        states = self._begin(x, hx, (*x.shape[:-1], self.hidden_size), axes)
+        states = self._begin(x, hx, x.shape[:-1], axes)
         if x.ndim == 2:
-            return self._layer(unsqueeze(x, 0), states, self._weights(""), False)[1]
+            return self._layer(unsqueeze(x, 0), states, self._weights(""), False, None)[1]
         states = [unsqueeze(state, 0) for state in states]
-        ends = self._layer(reshape(x, 1, 1, -1), states, self._weights(""), False)[1]
+        ends = self._layer(reshape(x, 1, 1, -1), states, self._weights(""), False, None)[1]
         return [squeeze(end, 0) for end in ends]
 
     def extra_repr(self) -> str:
@@ -62,8 +62,8 @@ class RNNCell(_Cell):
         super().__init__(input_size, hidden_size, bias, device, dtype)
         self.nonlinearity = one_of("RNNCell", "nonlinearity", nonlinearity, ("tanh", "relu"))
 
-    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool) -> Any:
-        return rnn_layer(x, states, weights, self.nonlinearity, reverse)
+    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool, sizes: Any) -> Any:
+        return rnn_layer(x, states, weights, self.nonlinearity, reverse, sizes)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """The next state (N, H) or (H,), from x (N, I) or (I,) and the state `hx`, 0 if None."""
@@ -99,8 +99,8 @@ class LSTMCell(_Cell):
     ) -> None:
         super().__init__(input_size, hidden_size, bias, device, dtype)
 
-    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool) -> Any:
-        return lstm_layer(x, states, weights, reverse)
+    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool, sizes: Any) -> Any:
+        return lstm_layer(x, states, weights, reverse, sizes)
 
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
@@ -134,8 +134,8 @@ class GRUCell(_Cell):
     ) -> None:
         super().__init__(input_size, hidden_size, bias, device, dtype)
 
-    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool) -> Any:
-        return gru_layer(x, states, weights, reverse)
+    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool, sizes: Any) -> Any:
+        return gru_layer(x, states, weights, reverse, sizes)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """The next state (N, H) or (H,), from x (N, I) or (I,) and the state `hx`, 0 if None."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -184,26 +184,9 @@ class Conv3d(_PlainConv):
         return F.conv3d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
-class ConvTranspose2d(_Conv):
-    """The transpose of a convolution, which enlarges (N, C, H, W) or (C, H, W).
+class _ConvTranspose(_Conv):
+    """What the transposed convolutions share."""
 
-    Args:
-        in_channels: C, the channels of the input.
-        out_channels: O, the channels of the output.
-        kernel_size: an int, or one for each spatial axis; so are stride, the paddings and dilation.
-        stride: the step of the kernel over the output.
-        padding: taken off the output on both sides.
-        output_padding: added to the output at the end; less than stride or dilation.
-        groups: split the channels into this many groups that do not see one another.
-        bias: learn an offset per output channel.
-        dilation: the distance between the kernel's taps.
-        padding_mode: "zeros".
-        dtype: of the parameters; float32 by default.
-
-    `weight` is (C, O/groups, *kernel_size).
-    """
-
-    axes = 2
     transposed = True
 
     def __init__(
@@ -226,29 +209,25 @@ class ConvTranspose2d(_Conv):
             padding_mode, device, dtype, output_padding,
         )  # fmt: skip
 
-    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
-        """The transposed convolution, (N, O, OH, OW) or (O, OH, OW); `output_size` chooses among
-        the sizes that output_padding could give."""
-        extra = self.output_padding if output_size is None else self._extra(input, output_size)
-        return F.conv_transpose2d(
-            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups,
-            self.dilation,
-        )  # fmt: skip
+    def _convolved(self, function: Any, x: Tensor, output_size: Any) -> Any:
+        extra = self.output_padding if output_size is None else self._extra(x, output_size)
+        settings = (self.stride, self.padding, extra, self.groups, self.dilation)
+        return function(x, self.weight, self.bias, *settings)
 
     def _extra(self, x: Tensor, output_size: Any) -> tuple[int, ...]:
         """The output_padding that leads to this size."""
-        name = "ConvTranspose2d"
+        name, n = type(self).__name__, self.axes
         sizes = integers(name, "output_size", output_size)
-        padding = integers(name, "padding", self.padding, 2, 0)
+        padding = integers(name, "padding", self.padding, n, 0)
         settings = zip(
-            x.shape[-2:], self.stride, padding, self.dilation, self.kernel_size, strict=True
+            x.shape[-n:], self.stride, padding, self.dilation, self.kernel_size, strict=True
         )
-        least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in settings]
-        if len(sizes) not in (2, x.ndim):
+        least = [(size - 1) * s - 2 * p + d * (k - 1) + 1 for size, s, p, d, k in settings]
+        if len(sizes) not in (n, x.ndim):
             raise ValueError(
-                f"{name}: output_size must have 2 or {x.ndim} sizes, got {output_size!r}"
+                f"{name}: output_size must have {n} or {x.ndim} sizes, got {output_size!r}"
             )
-        extra = tuple(n - low for n, low in zip(sizes[-2:], least, strict=True))
+        extra = tuple(size - low for size, low in zip(sizes[-n:], least, strict=True))
         if any(not 0 <= e < s for e, s in zip(extra, self.stride, strict=True)):
             most = [low + s - 1 for low, s in zip(least, self.stride, strict=True)]
             raise ValueError(
@@ -256,3 +235,54 @@ class ConvTranspose2d(_Conv):
                 f"{x.shape}, got {sizes}"
             )
         return extra
+
+
+class ConvTranspose1d(_ConvTranspose):
+    """The transpose of `Conv1d`, on (N, C, L) or (C, L); arguments as for `ConvTranspose2d`."""
+
+    axes = 1
+
+    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
+        """The transposed convolution, (N, O, OL) or (O, OL); `output_size`
+        chooses among the sizes that output_padding could give."""
+        return cast(Tensor, self._convolved(F.conv_transpose1d, input, output_size))
+
+
+class ConvTranspose2d(_ConvTranspose):
+    """The transpose of a convolution, which enlarges (N, C, H, W) or (C, H, W).
+
+    Args:
+        in_channels: C, the channels of the input.
+        out_channels: O, the channels of the output.
+        kernel_size: an int, or one for each spatial axis; so are stride, the paddings and dilation.
+        stride: the step of the kernel over the output.
+        padding: taken off the output on both sides.
+        output_padding: added to the output at the end; less than stride or dilation.
+        groups: split the channels into this many groups that do not see one another.
+        bias: learn an offset per output channel.
+        dilation: the distance between the kernel's taps.
+        padding_mode: "zeros".
+        dtype: of the parameters; float32 by default.
+
+    `weight` is (C, O/groups, *kernel_size).
+    """
+
+    axes = 2
+
+    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
+        """The transposed convolution, (N, O, OH, OW) or (O, OH, OW); `output_size`
+        chooses among the sizes that output_padding could give."""
+        return cast(Tensor, self._convolved(F.conv_transpose2d, input, output_size))
+
+
+class ConvTranspose3d(_ConvTranspose):
+    """The transpose of `Conv3d`, on (N, C, D, H, W) or (C, D, H, W); arguments as for
+    `ConvTranspose2d`.
+    """
+
+    axes = 3
+
+    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
+        """The transposed convolution, (N, O, OD, OH, OW) or (O, OD, OH, OW); `output_size`
+        chooses among the sizes that output_padding could give."""
+        return cast(Tensor, self._convolved(F.conv_transpose3d, input, output_size))

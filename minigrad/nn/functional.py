@@ -23,7 +23,7 @@ from minigrad.ops.activations import (
     tanh,
 )
 from minigrad.ops.attention import scaled_dot_product_attention
-from minigrad.ops.conv import conv1d, conv2d, conv_transpose2d
+from minigrad.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from minigrad.ops.distances import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from minigrad.ops.folding import fold, pixel_shuffle, pixel_unshuffle, unfold
 from minigrad.ops.indexing import embedding, one_hot
@@ -67,13 +67,20 @@ from minigrad.ops.pooling import (
 )
 from minigrad.ops.random import dropout, dropout1d, dropout2d, dropout3d
 from minigrad.ops.resizing import interpolate
-from minigrad.ops.volumes import adaptive_avg_pool3d, avg_pool3d, conv3d, max_pool3d
+from minigrad.ops.volumes import (
+    adaptive_avg_pool3d,
+    avg_pool3d,
+    conv3d,
+    conv_transpose3d,
+    max_pool3d,
+)
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d",
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv3d",
-    "conv_transpose2d", "cosine_embedding_loss", "cosine_similarity", "cross_entropy",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cosine_embedding_loss",
+    "cosine_similarity", "cross_entropy",
     "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "embedding", "fold",
     "gaussian_nll_loss", "gelu", "glu", "group_norm", "gumbel_softmax", "hardshrink",
     "hardsigmoid", "hardswish", "hardtanh", "hinge_embedding_loss", "huber_loss",

@@ -88,7 +88,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
     Args:
         nonlinearity: "linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu", "conv1d", "conv2d",
-            "conv3d" or "conv_transpose2d".
+            "conv3d" or "conv_transpose1d" to "conv_transpose3d".
         param: the slope of a leaky relu, 0.01 if not given.
     """
     if nonlinearity in _GAINS:
@@ -103,7 +103,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 _GAINS = {
-    **dict.fromkeys(("linear", "conv1d", "conv2d", "conv3d", "conv_transpose2d", "sigmoid"), 1.0),
+    **dict.fromkeys(("linear", "conv1d", "conv2d", "conv3d", "sigmoid"), 1.0),
+    **dict.fromkeys((f"conv_transpose{n}d" for n in (1, 2, 3)), 1.0),
     "tanh": 5 / 3,
     "relu": math.sqrt(2),
     "selu": 3 / 4,

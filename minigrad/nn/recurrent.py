@@ -2,131 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from typing import Any
-
-import numpy as np
+from typing import Any, overload
 
 from minigrad.checks import floating, integer, one_of, probability
 from minigrad.nn import functional as F
-from minigrad.nn import init
-from minigrad.nn.module import Module, Parameter
-from minigrad.ops import recurrent
-from minigrad.ops.create import zeros
+from minigrad.nn.recurrent_base import (
+    Weights,
+    gru_layer,
+    lstm_layer,
+    projected_lstm_layer,
+    rnn_layer,
+)
+from minigrad.nn.utils.rnn import PackedSequence, step_sizes
+from minigrad.ops.indexing import index_select
 from minigrad.ops.joining import cat, stack
-from minigrad.ops.shape import narrow, select, squeeze, transpose, unsqueeze
-from minigrad.tensor import Tensor, wrap
-
-Ends = tuple[Tensor, list[Tensor]]
-
-
-def rnn_layer(x: Tensor, states: Any, weights: Any, nonlinearity: str, reverse: bool) -> Ends:
-    y = recurrent.rnn(x, states[0], weights, nonlinearity, reverse)
-    return y, [select(y, 0, 0 if reverse else -1)]
-
-
-def gru_layer(x: Tensor, states: Any, weights: Any, reverse: bool) -> Ends:
-    y = recurrent.gru(x, states[0], weights, reverse)
-    return y, [select(y, 0, 0 if reverse else -1)]
-
-
-def lstm_layer(x: Tensor, states: Any, weights: Any, reverse: bool) -> Ends:
-    out = recurrent.lstm(x, states[0], states[1], weights, reverse)  # (T + 1, N, H): c is the last
-    y = narrow(out, 0, 0, len(x))
-    return y, [select(y, 0, 0 if reverse else -1), select(out, 0, -1)]
-
-
-class Weights(Module):  # the base of layers here and of cells
-    """What layers and cells share: sizes, parameters, and the check of what comes in."""
-
-    blocks: int  # of the weights: 1, 3 or 4 times hidden_size rows
-    states: tuple[str, ...] = ("h_0",)
-
-    def __init__(self, input_size: int, hidden_size: int, bias: bool) -> None:
-        super().__init__()
-        name = type(self).__name__
-        self.input_size = integer(name, "input_size", input_size)
-        self.hidden_size = integer(name, "hidden_size", hidden_size)
-        if not isinstance(bias, bool):  # in RNN another argument once stood here
-            raise TypeError(f"{name}: bias must be True or False, got {bias!r}")
-        self.bias = bias
-
-    def _add(self, suffix: str, inputs: int, dtype: Any) -> None:
-        """The parameters of one layer in one direction, uninitialised."""
-        rows, size = self.blocks * self.hidden_size, self.hidden_size
-        shapes: dict[str, tuple[int, ...]] = {
-            "weight_ih": (rows, inputs),
-            "weight_hh": (rows, size),
-        }
-        for name in ("bias_ih", "bias_hh"):
-            if self.bias:
-                shapes[name] = (rows,)
-        for name, shape in shapes.items():
-            setattr(self, name + suffix, Parameter(wrap(np.empty(shape, dtype))))
-
-    def _weights(self, suffix: str) -> tuple[Tensor, ...]:
-        names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if self.bias else ()))
-        return tuple(getattr(self, name + suffix) for name in names)
-
-    def _layer(
-        self, x: Tensor, states: list[Tensor], weights: tuple[Tensor, ...], reverse: bool
-    ) -> Ends:
-        """One layer in one direction: the outputs (T, N, H) and the states at the end, from the
-        inputs (T, N, I) and the states to begin with."""
-        raise NotImplementedError
-
-    def reset_parameters(self) -> None:
-        """Draw the parameters anew."""
-        bound = 1 / math.sqrt(self.hidden_size)
-        for parameter in self.parameters():
-            init.uniform_(parameter, -bound, bound)
-
-    def _check(self, x: Any, batched: int, axes: str) -> None:
-        """Refuse an input that is not (…, input_size) with `batched` axes, or one less."""
-        name = type(self).__name__
-        if not isinstance(x, Tensor):
-            kind = type(x).__name__
-            hint = ""
-            if "Packed" in kind:
-                hint = ": packed sequences are not supported, pad them and mask the loss"
-            raise TypeError(f"{name}: input must be a Tensor, got {kind}{hint}")
-        if x.ndim not in (batched - 1, batched):
-            raise ValueError(f"{name}: expected an input {axes}, got shape {x.shape}")
-        if x.shape[-1] != self.input_size:
-            raise RuntimeError(
-                f"{name}: expected the input's last size to be input_size={self.input_size}, got "
-                f"shape {x.shape}"
-            )
-        dtype = self._parameter_dtype()
-        if x.dtype != dtype and "c" not in (x.dtype.kind, dtype.kind):
-            raise ValueError(
-                f"{name}: expected the input in the parameters' dtype {dtype}, got {x.dtype}: use "
-                f"x.to(minigrad.{dtype}), or the layer with .to(minigrad.{x.dtype})"
-            )
-
-    def _parameter_dtype(self) -> np.dtype[Any]:
-        return next(self.parameters()).dtype
-
-    def _begin(self, x: Tensor, hx: Any, shape: tuple[int, ...], axes: str) -> list[Tensor]:
-        """The states to begin with, checked: zeros if not given."""
-        name = type(self).__name__
-        if hx is None:
-            return [zeros(*shape, dtype=x.dtype) for _ in self.states]
-        given = (hx,) if len(self.states) == 1 else hx
-        if isinstance(given, Tensor) or not isinstance(given, tuple | list):
-            raise TypeError(f"{name}: hx must be a pair (h_0, c_0), got {type(hx).__name__}")
-        if len(given) != len(self.states):
-            raise ValueError(f"{name}: hx must be a pair (h_0, c_0), got {len(given)} of them")
-        for what, state in zip(self.states, given, strict=True):
-            if not isinstance(state, Tensor):
-                raise TypeError(f"{name}: {what} must be a Tensor, got {type(state).__name__}")
-            if state.shape != shape:
-                raise RuntimeError(
-                    f"{name}: {what} has shape {state.shape}, expected {axes} = {shape} for an "
-                    f"input of shape {x.shape}"
-                )
-        return list(given)
+from minigrad.ops.recurrent import Sizes
+from minigrad.ops.sequences import to_packed, to_padded
+from minigrad.ops.shape import select, squeeze, transpose, unsqueeze
+from minigrad.tensor import Tensor
 
 
 class _Recurrent(Weights):
@@ -143,14 +37,14 @@ class _Recurrent(Weights):
         self.num_layers = integer(name, "num_layers", num_layers)
         if not isinstance(batch_first, bool):
             raise TypeError(f"{name}: batch_first must be True or False, got {batch_first!r}")
-        if proj_size:
+        self.proj_size = integer(name, "proj_size", proj_size, 0)
+        if self.proj_size >= self.hidden_size:
             raise ValueError(
-                f"{name}: proj_size={proj_size} is not supported: put a Linear after the layer"
+                f"{name}: proj_size must be below hidden_size={self.hidden_size}, got {proj_size}"
             )
         self.batch_first = batch_first
         self.dropout = float(probability(name, "dropout", dropout))
         self.bidirectional = bool(bidirectional)
-        self.proj_size = 0
         if self.dropout and self.num_layers == 1:
             warnings.warn(
                 f"{name}: dropout={dropout} acts between layers, and there is one: use "
@@ -161,7 +55,7 @@ class _Recurrent(Weights):
         kind = floating(name, dtype, device)
         for k in range(self.num_layers):
             for way in self._ways():
-                wide = self.hidden_size * len(self._ways())
+                wide = (self.proj_size or self.hidden_size) * len(self._ways())
                 self._add(f"_l{k}{way}", wide if k else self.input_size, kind)
         self.reset_parameters()
 
@@ -171,21 +65,51 @@ class _Recurrent(Weights):
     def flatten_parameters(self) -> None:
         """Nothing: in PyTorch it concerns CUDA alone."""
 
-    def _run(self, x: Tensor, hx: Any) -> tuple[Tensor, list[Tensor]]:
+    def _run(self, x: Any, hx: Any) -> tuple[Any, list[Tensor]]:
         """The outputs of the last layer, and each state at the end, of all layers."""
+        if isinstance(x, PackedSequence):
+            return self._run_packed(x, hx)
         name = type(self).__name__
         order = "(N, T, I)" if self.batch_first else "(T, N, I)"
         self._check(x, 3, f"{order} or (T, I)")
         batched, layers = x.ndim == 3, self.num_layers * len(self._ways())
         batch = (x.shape[0 if self.batch_first else 1],) if batched else ()
         axes = "(layers·directions, N, H)" if batched else "(layers·directions, H)"
-        states = self._begin(x, hx, (layers, *batch, self.hidden_size), axes)
+        states = self._begin(x, hx, (layers, *batch), axes)
         if not batched:
             x, states = unsqueeze(x, 1), [unsqueeze(state, 1) for state in states]
         elif self.batch_first:
             x = transpose(x, 0, 1)
         if not len(x):
             raise RuntimeError(f"{name}: expected a sequence of at least one step, got none")
+        x, finals = self._all_layers(x, states, None)
+        if not batched:
+            return squeeze(x, 1), [squeeze(state, 1) for state in finals]
+        return transpose(x, 0, 1) if self.batch_first else x, finals
+
+    def _run_packed(self, packed: PackedSequence, hx: Any) -> tuple[Any, list[Tensor]]:
+        """`_run` for packed sequences; states are in the sequences' original order."""
+        name = type(self).__name__
+        sizes, data = step_sizes(name, packed), packed.data
+        if data.ndim != 2:
+            raise ValueError(
+                f"{name}: expected packed sequences of vectors, with data (elements, I), got shape "
+                f"{data.shape}"
+            )
+        self._check(data, 2, "(elements, I)")
+        layers = self.num_layers * len(self._ways())
+        states = self._begin(data, hx, (layers, sizes[0]), "(layers·directions, N, H)")
+        order, back = packed.sorted_indices, packed.unsorted_indices
+        if order is not None:
+            states = [index_select(state, 1, order) for state in states]
+        y, finals = self._all_layers(to_padded(data, sizes), states, sizes)
+        if back is not None:
+            finals = [index_select(state, 1, back) for state in finals]
+        return PackedSequence(to_packed(y, sizes), packed.batch_sizes, order, back), finals
+
+    def _all_layers(
+        self, x: Tensor, states: list[Tensor], sizes: Sizes
+    ) -> tuple[Tensor, list[Tensor]]:
         ends: list[list[Tensor]] = []
         for k in range(self.num_layers):
             if k and self.dropout:
@@ -193,18 +117,17 @@ class _Recurrent(Weights):
             outputs = []
             for way in self._ways():
                 begin = [select(state, 0, len(ends)) for state in states]
-                y, end = self._layer(x, begin, self._weights(f"_l{k}{way}"), bool(way))
+                y, end = self._layer(x, begin, self._weights(f"_l{k}{way}"), bool(way), sizes)
                 outputs.append(y)
                 ends.append(end)
             x = cat(outputs, -1) if len(outputs) > 1 else outputs[0]
-        finals = [stack(state) for state in zip(*ends, strict=True)]
-        if not batched:
-            return squeeze(x, 1), [squeeze(state, 1) for state in finals]
-        return transpose(x, 0, 1) if self.batch_first else x, finals
+        return x, [stack(state) for state in zip(*ends, strict=True)]
 
     def extra_repr(self) -> str:
         """The arguments, those at their defaults left out."""
         text = f"{self.input_size}, {self.hidden_size}"
+        if self.proj_size:
+            text += f", proj_size={self.proj_size}"
         defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0,
                     "bidirectional": False}  # fmt: skip
         for name, default in defaults.items():
@@ -255,12 +178,19 @@ class RNN(_Recurrent):
         self.nonlinearity = one_of("RNN", "nonlinearity", nonlinearity, ("tanh", "relu"))
         self.mode = f"RNN_{self.nonlinearity.upper()}"
 
-    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool) -> Any:
-        return rnn_layer(x, states, weights, self.nonlinearity, reverse)
+    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool, sizes: Sizes) -> Any:
+        return rnn_layer(x, states, weights, self.nonlinearity, reverse, sizes)
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The outputs (T, N, D·H) with D directions, or (N, T, D·H) or (T, D·H) as the input is;
-        and the last states h_n (layers·D, N, H). `hx` has the first states, 0 if not given."""
+    @overload
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
+    @overload
+    def forward(
+        self, input: PackedSequence, hx: Tensor | None = None
+    ) -> tuple[PackedSequence, Tensor]: ...
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
+        """The outputs (T, N, D·H) with D directions, or (N, T, D·H) or (T, D·H) as the input is,
+        or packed sequences for packed sequences; and the last states h_n (layers·D, N, H). `hx` has
+        the first states, 0 if not given."""
         y, (h,) = self._run(input, hx)
         return y, h
 
@@ -277,13 +207,16 @@ class LSTM(_Recurrent):
         dropout: the probability of dropping an output between layers, in training.
         bidirectional: a second network goes from the last step to the first; its outputs follow
             those of the first, and its parameters end in "_reverse".
-        proj_size: 0; projections are not supported.
+        proj_size: P below H, to which a matrix projects each output h_t, also as the next step's
+            state; 0 for none. c_t keeps its size.
         device: the CPU, the only one there is.
         dtype: of the parameters; float32 by default.
 
-    `weight_ih_l0` (4·H, I), `weight_hh_l0` (4·H, H), `bias_ih_l0` and `bias_hh_l0` (4·H,), and so
-    on for l1, …, start uniform on ±1/√H. Source: Hochreiter & Schmidhuber, Long short-term memory,
-    1997; the equations stand in `ops/recurrent.py`.
+    `weight_ih_l0` (4·H, I), `weight_hh_l0` (4·H, H), `bias_ih_l0` and `bias_hh_l0` (4·H,), with
+    `proj_size` also `weight_hr_l0` (P, H), and so on for l1, …, start uniform on ±1/√H. Sources:
+    Hochreiter & Schmidhuber, Long short-term memory, 1997; for projections Sak et al., Long
+    short-term memory recurrent neural network architectures for large scale acoustic modeling,
+    2014; the equations stand in `ops/recurrent.py`.
     """
 
     blocks = 4
@@ -308,15 +241,25 @@ class LSTM(_Recurrent):
             proj_size, device, dtype,
         )  # fmt: skip
 
-    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool) -> Any:
-        return lstm_layer(x, states, weights, reverse)
+    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool, sizes: Sizes) -> Any:
+        layer = projected_lstm_layer if self.proj_size else lstm_layer
+        return layer(x, states, weights, reverse, sizes)
 
+    @overload
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The outputs (T, N, D·H) with D directions, or (N, T, D·H) or (T, D·H) as the input is;
-        and the last states (h_n, c_n), both (layers·D, N, H). `hx` has the first states (h_0, c_0),
-        0 if not given."""
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
+    @overload
+    def forward(
+        self, input: PackedSequence, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[PackedSequence, tuple[Tensor, Tensor]]: ...
+    def forward(
+        self, input: Any, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Any, tuple[Tensor, Tensor]]:
+        """The outputs (T, N, D·H) with D directions, or (N, T, D·H) or (T, D·H) as the input is,
+        or packed sequences for packed sequences; and the last states (h_n, c_n), both
+        (layers·D, N, H). `hx` has the first states (h_0, c_0), 0 if not given. With `proj_size` the
+        outputs and h are of that size in the place of H."""
         y, (h, c) = self._run(input, hx)
         return y, (h, c)
 
@@ -362,11 +305,18 @@ class GRU(_Recurrent):
             device, dtype,
         )  # fmt: skip
 
-    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool) -> Any:
-        return gru_layer(x, states, weights, reverse)
+    def _layer(self, x: Any, states: Any, weights: Any, reverse: bool, sizes: Sizes) -> Any:
+        return gru_layer(x, states, weights, reverse, sizes)
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The outputs (T, N, D·H) with D directions, or (N, T, D·H) or (T, D·H) as the input is;
-        and the last states h_n (layers·D, N, H). `hx` has the first states, 0 if not given."""
+    @overload
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
+    @overload
+    def forward(
+        self, input: PackedSequence, hx: Tensor | None = None
+    ) -> tuple[PackedSequence, Tensor]: ...
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
+        """The outputs (T, N, D·H) with D directions, or (N, T, D·H) or (T, D·H) as the input is,
+        or packed sequences for packed sequences; and the last states h_n (layers·D, N, H). `hx` has
+        the first states, 0 if not given."""
         y, (h,) = self._run(input, hx)
         return y, h

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
-from minigrad.checks import integer, integers
+from minigrad.checks import asked, integer, integers
 from minigrad.ops.joining import pad as pad_op
 from minigrad.ops.linear import matrices
 from minigrad.ops.shape import squeeze, unsqueeze
@@ -168,16 +168,19 @@ def conv_transpose2d(
     a, w, *rest = matrices(name, *inputs)
     if groups < 1 or a.shape[1] != w.shape[0] or w.shape[0] % groups:
         raise RuntimeError(
-            f"{name}: input of shape {a.shape}, weight of shape {w.shape} and groups={groups} do "
-            "not fit: expected weight (in_channels, out_channels/groups, KH, KW)"
+            f"{asked(name)}: input of shape {a.shape}, weight of shape {w.shape} and "
+            f"groups={groups} do not fit: expected weight (in_channels, out_channels/groups, KH, "
+            "KW)"
         )
     out_channels = w.shape[1] * groups
     if rest and rest[0].shape != (out_channels,):
-        raise RuntimeError(f"{name}: bias of shape {rest[0].shape}, expected ({out_channels},)")
+        raise RuntimeError(
+            f"{asked(name)}: bias of shape {rest[0].shape}, expected ({out_channels},)"
+        )
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
         raise RuntimeError(
-            f"{name}: output_padding {extra} must be smaller than stride {stride} or dilation "
-            f"{dilation}"
+            f"{asked(name)}: output_padding {extra} must be smaller than stride {stride} or "
+            f"dilation {dilation}"
         )
     size = tuple(
         (n - 1) * s - 2 * p + d * (k - 1) + e + 1
@@ -186,7 +189,7 @@ def conv_transpose2d(
         )
     )
     if min(size) < 1:
-        raise RuntimeError(f"{name}: the output of size {size} would be empty")
+        raise RuntimeError(f"{asked(name)}: the output of size {size} would be empty")
     backend = kernels.backend_for(a, w)
     settings = (stride, padding, dilation, groups)
     y = backend.conv2d_input_grad(a, w, (a.shape[0], out_channels, *size), *settings)
@@ -210,3 +213,23 @@ def conv_transpose2d(
         return dx, dw, db
 
     return record(name, y, (input, weight, bias), vjp)
+
+
+def conv_transpose1d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints = 0,
+    output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1,
+) -> Tensor:  # fmt: skip
+    """The gradient of conv1d with respect to its input, as a layer: conv_transpose2d on one row.
+
+    x (N, C, L) or (C, L), weight (C, O/groups, K);
+    OL = (L - 1)·stride - 2·padding + dilation·(K - 1) + output_padding + 1.
+    """
+    name = "conv_transpose1d"
+    _check_ranks(name, input, weight, bias, 1)
+    out = conv_transpose2d(
+        unsqueeze(input, -2), unsqueeze(weight, -2), bias,
+        (1, *integers(name, "stride", stride, 1)), (0, *integers(name, "padding", padding, 1, 0)),
+        (0, *integers(name, "output_padding", output_padding, 1, 0)), groups,
+        (1, *integers(name, "dilation", dilation, 1)),
+    )  # fmt: skip
+    return squeeze(out, -2)

@@ -46,10 +46,16 @@ as q, since r scales it (Cho et al. 2014; PyTorch writes z for u; the blocks are
 W and b have the gradients (RNN 5) and (RNN 6) of (dz_r, dz_u, dz_n), U and b' of (dz_r, dz_u, dq).
 
 σ(z) = ½ + ½·tanh(z/2), so that one tanh serves all four blocks of an LSTM.
+
+Sequences of several lengths stand in a batch with the longest first, so that step t concerns its
+first sizes[t] rows. The others keep their states, which gradients then pass unchanged: a sequence
+that has ended shows its last state to the end, and, from the last step to the first, one that has
+not begun shows what it begins with.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,13 +65,15 @@ from minigrad.ops.linear import matrices
 from minigrad.recording import need_grad, record
 from minigrad.tensor import Tensor
 
+Sizes = Sequence[int] | None  # how many rows each step concerns; None: all of them
 NAMES = ("input", "h_0", "weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 @quiet
 def rnn(
-    x: Tensor, h: Tensor, weights: tuple[Tensor, ...], nonlinearity: str, reverse: bool = False
-) -> Tensor:
+    x: Tensor, h: Tensor, weights: tuple[Tensor, ...], nonlinearity: str, reverse: bool = False,
+    sizes: Sizes = None,
+) -> Tensor:  # fmt: skip
     """The states (T, N, H) of a plain recurrent layer at all steps; with `reverse` it begins with
     the last one.
 
@@ -75,6 +83,7 @@ def rnn(
         weights: weight_ih (H, I), weight_hh (H, H), and bias_ih (H,) and bias_hh (H,) or neither.
         nonlinearity: "tanh" or "relu".
         reverse: go from the last step to the first.
+        sizes: how many rows each step concerns, of sequences with the longest first.
     """
     a, h0, w, u, *biases = matrices("rnn", x, h, *weights, names=NAMES)
     order = slice(None, None, -1 if reverse else 1)
@@ -84,30 +93,33 @@ def rnn(
     states = np.empty((len(a) + 1, *h0_shape), np.result_type(z, h0, u))
     states[0] = h0
     ut = np.ascontiguousarray(u.T)  # in row-major order the product is faster
-    for t in range(len(a)):  # (RNN 1) and (RNN 2)
-        y = np.matmul(states[t], ut, out=states[t + 1])
-        y += z[t]
+    rows = _rows(sizes, order, a)
+    for t, n in enumerate(rows):  # (RNN 1) and (RNN 2)
+        y = np.matmul(states[t, :n], ut, out=states[t + 1, :n])
+        y += z[t, :n]
         if nonlinearity == "tanh":
             np.tanh(y, out=y)
         else:
-            y[y.real <= 0] = 0
+            y[np.real(y) <= 0] = 0
+        _keep(states, t, n)
     needs = need_grad(x, h, *weights)
     inputs = _needed(needs, a, w)
 
     def vjp(g: Any) -> Any:
         g, dtype = g[order], np.result_type(g, states)
-        dz = np.empty(g.shape, dtype)
+        dz = np.zeros(g.shape, dtype)
         dh = np.zeros(h0_shape, dtype)
         for t in reversed(range(len(g))):
+            n = rows[t]
             dh += g[t]  # (RNN 3); dh is what came from behind
-            y = states[t + 1]
+            y, d = states[t + 1, :n], dz[t, :n]
             if nonlinearity == "tanh":  # (RNN 4)
-                np.multiply(y, y, out=dz[t])
-                np.subtract(1, dz[t], out=dz[t])
-                dz[t] *= dh
+                np.multiply(y, y, out=d)
+                np.subtract(1, d, out=d)
+                d *= dh[:n]
             else:
-                dz[t] = np.where(y.real <= 0, 0, dh)
-            np.matmul(dz[t], u, out=dh)
+                d[...] = np.where(np.real(y) <= 0, 0, dh[:n])
+            np.matmul(d, u, out=dh[:n])
         return _parts(needs, order, dh, dz, dz, inputs, states[:-1])
 
     return record("rnn", states[1:][order], (x, h, *weights), vjp)
@@ -115,8 +127,9 @@ def rnn(
 
 @quiet
 def lstm(
-    x: Tensor, h: Tensor, c: Tensor, weights: tuple[Tensor, ...], reverse: bool = False
-) -> Tensor:
+    x: Tensor, h: Tensor, c: Tensor, weights: tuple[Tensor, ...], reverse: bool = False,
+    sizes: Sizes = None,
+) -> Tensor:  # fmt: skip
     """The states h of an LSTM at all steps, and after them c at the end: (T + 1, N, H).
 
     Arguments as for `rnn`, with both states to begin with, and four blocks of H in the weights.
@@ -141,17 +154,19 @@ def lstm(
     tanhs = np.empty((steps, *h0.shape), dtype)  # of c_t
     states[0], cells[0] = h0, c0
     product, part = np.empty_like(z[0]), np.empty_like(cells[0])
-    for t in range(steps):
-        gates = z[t]
-        gates += np.matmul(states[t], halved, out=product)  # (RNN 1)
+    rows = _rows(sizes, order, a)
+    for t, n in enumerate(rows):
+        gates, cell, tanh_c = z[t, :n], cells[t + 1, :n], tanhs[t, :n]
+        gates += np.matmul(states[t, :n], halved, out=product[:n])  # (RNN 1)
         np.tanh(gates, out=gates)  # (LSTM 1)
         gates *= half
         gates += offset
-        np.multiply(gates[:, f], cells[t], out=cells[t + 1])  # (LSTM 2)
-        np.multiply(gates[:, i], gates[:, m], out=part)
-        cells[t + 1] += part
-        np.tanh(cells[t + 1], out=tanhs[t])
-        np.multiply(gates[:, o], tanhs[t], out=states[t + 1])  # (LSTM 3)
+        np.multiply(gates[:, f], cells[t, :n], out=cell)  # (LSTM 2)
+        cell += np.multiply(gates[:, i], gates[:, m], out=part[:n])
+        np.tanh(cell, out=tanh_c)
+        np.multiply(gates[:, o], tanh_c, out=states[t + 1, :n])  # (LSTM 3)
+        _keep(states, t, n)
+        _keep(cells, t, n)
     states[-1] = cells[-1]
     out = np.concatenate((states[steps:0:-1], states[-1:])) if reverse else states[1:]
     needs = need_grad(x, h, *weights, c)
@@ -159,35 +174,40 @@ def lstm(
 
     def vjp(g: Any) -> Any:
         dtype = np.result_type(g, z)
-        dc = g[-1].astype(dtype)
+        whole_dc = g[-1].astype(dtype)
         g = g[:-1][order]
         dz = np.multiply(z, 1 - z, dtype=dtype)  # the slopes of σ and, in one block, of tanh
         dz[..., m] = 1 - z[..., m] ** 2
-        dh, part = np.zeros_like(dc), np.empty_like(dc)
-        d = np.empty_like(dz[0])
+        whole_dh, part = np.zeros_like(whole_dc), np.empty_like(whole_dc)
+        whole_d = np.empty_like(dz[0])
         for t in reversed(range(len(g))):
-            dh += g[t]  # (RNN 3)
-            gates, tanh_c = z[t], tanhs[t]
-            np.multiply(tanh_c, tanh_c, out=part)  # (LSTM 4); dc is what came from behind
-            np.subtract(1, part, out=part)
-            part *= gates[:, o]
-            part *= dh
-            dc += part
+            n = rows[t]
+            whole_dh += g[t]  # (RNN 3)
+            dh, dc, d, slopes = whole_dh[:n], whole_dc[:n], whole_d[:n], part[:n]
+            gates, tanh_c = z[t, :n], tanhs[t, :n]
+            np.multiply(tanh_c, tanh_c, out=slopes)  # (LSTM 4); dc is what came from behind
+            np.subtract(1, slopes, out=slopes)
+            slopes *= gates[:, o]
+            slopes *= dh
+            dc += slopes
             np.multiply(dc, gates[:, m], out=d[:, i])  # (LSTM 5)
-            np.multiply(dc, cells[t], out=d[:, f])
+            np.multiply(dc, cells[t, :n], out=d[:, f])
             np.multiply(dc, gates[:, i], out=d[:, m])
             np.multiply(dh, tanh_c, out=d[:, o])
-            dz[t] *= d  # (LSTM 6)
+            dz[t, :n] *= d  # (LSTM 6)
+            dz[t, n:] = 0
             dc *= gates[:, f]
-            np.matmul(dz[t], u, out=dh)
-        parts = _parts(needs[:-1], order, dh, dz, dz, inputs, states[:-2])
-        return *parts, dc if needs[-1] else None
+            np.matmul(dz[t, :n], u, out=dh)
+        parts = _parts(needs[:-1], order, whole_dh, dz, dz, inputs, states[:-2])
+        return *parts, whole_dc if needs[-1] else None
 
     return record("lstm", out, (x, h, *weights, c), vjp)
 
 
 @quiet
-def gru(x: Tensor, h: Tensor, weights: tuple[Tensor, ...], reverse: bool = False) -> Tensor:
+def gru(
+    x: Tensor, h: Tensor, weights: tuple[Tensor, ...], reverse: bool = False, sizes: Sizes = None
+) -> Tensor:
     """The states (T, N, H) of a GRU at all steps.
 
     Arguments as for `rnn`, with three blocks of H in the weights.
@@ -203,12 +223,13 @@ def gru(x: Tensor, h: Tensor, weights: tuple[Tensor, ...], reverse: bool = False
     states = np.empty((steps + 1, *h0.shape), dtype)
     states[0] = h0
     products = np.empty((steps, *h0.shape), dtype)  # q
-    product, ut = np.empty_like(z[0]), np.ascontiguousarray(u.T)
-    for t in range(steps):
-        np.matmul(states[t], ut, out=product)
+    whole_product, ut = np.empty_like(z[0]), np.ascontiguousarray(u.T)
+    rows = _rows(sizes, order, a)
+    for t, k in enumerate(rows):
+        product = np.matmul(states[t, :k], ut, out=whole_product[:k])
         if biases:
             product += biases[1]
-        gates, n, q = z[t, :, both], z[t, :, last], products[t]
+        gates, n, q = z[t, :k, both], z[t, :k, last], products[t, :k]
         gates += product[:, both]
         gates *= 0.5  # (GRU 1), as σ(z) = ½ + ½·tanh(z/2)
         np.tanh(gates, out=gates)
@@ -217,38 +238,53 @@ def gru(x: Tensor, h: Tensor, weights: tuple[Tensor, ...], reverse: bool = False
         q[...] = product[:, last]  # (GRU 2)
         n += gates[:, r] * q
         np.tanh(n, out=n)
-        y = np.subtract(states[t], n, out=states[t + 1])  # (GRU 3)
+        y = np.subtract(states[t, :k], n, out=states[t + 1, :k])  # (GRU 3)
         y *= gates[:, update]
         y += n
+        _keep(states, t, k)
     needs = need_grad(x, h, *weights)
     inputs = _needed(needs, a, w)
 
     def vjp(g: Any) -> Any:
         g, dtype = g[order], np.result_type(g, z)
-        dh, part = np.zeros(g.shape[1:], dtype), np.empty(g.shape[1:], dtype)
-        dn = np.empty(g.shape, dtype)
+        whole_dh, whole_part = np.zeros(g.shape[1:], dtype), np.empty(g.shape[1:], dtype)
+        dn = np.zeros(g.shape, dtype)
         dp = np.empty(z.shape, dtype)  # dz_r, dz_u and dq
         dp[..., both] = z[..., both] * (1 - z[..., both])  # the slopes of σ
         for t in reversed(range(len(g))):
-            dh += g[t]
-            d, n, u_t = dp[t], z[t, :, last], z[t, :, update]
-            np.subtract(states[t], n, out=part)  # (GRU 4), and of (GRU 6) what concerns u
+            k = rows[t]
+            whole_dh += g[t]
+            dh, part, dn_t, d = whole_dh[:k], whole_part[:k], dn[t, :k], dp[t, :k]
+            n, u_t = z[t, :k, last], z[t, :k, update]
+            np.subtract(states[t, :k], n, out=part)  # (GRU 4), and of (GRU 6) what concerns u
             part *= dh
             d[:, update] *= part
-            np.multiply(n, n, out=dn[t])
-            np.subtract(1, dn[t], out=dn[t])
-            dn[t] *= dh
+            np.multiply(n, n, out=dn_t)
+            np.subtract(1, dn_t, out=dn_t)
+            dn_t *= dh
             np.subtract(1, u_t, out=part)
-            dn[t] *= part
-            np.multiply(dn[t], z[t, :, r], out=d[:, last])  # (GRU 5), (GRU 6)
-            np.multiply(dn[t], products[t], out=part)
+            dn_t *= part
+            np.multiply(dn_t, z[t, :k, r], out=d[:, last])  # (GRU 5), (GRU 6)
+            np.multiply(dn_t, products[t, :k], out=part)
             d[:, r] *= part
+            dp[t, k:] = 0
             dh *= u_t  # (GRU 7)
             dh += np.matmul(d, u, out=part)
         dz = np.concatenate((dp[..., both], dn), -1)
-        return _parts(needs, order, dh, dz, dp, inputs, states[:-1])
+        return _parts(needs, order, whole_dh, dz, dp, inputs, states[:-1])
 
     return record("gru", states[1:][order], (x, h, *weights), vjp)
+
+
+def _rows(sizes: Sizes, order: slice, a: Any) -> list[int]:
+    """How many rows each step concerns, in the order of the steps."""
+    return [a.shape[1]] * len(a) if sizes is None else list(sizes)[order]
+
+
+def _keep(states: Any, t: int, n: int) -> None:
+    """Rows that step t does not concern keep their state."""
+    if n < states.shape[1]:
+        states[t + 1, n:] = states[t, n:]
 
 
 def _of_inputs(a: Any, w: Any, biases: list[Any]) -> Any:

@@ -7,7 +7,9 @@ over channels:
 
     y[n, o, t] = Σ_c Σ_k w[o, c, k] * x[n, c, s·t + d·k]        * over H and W
 
-so with the planes that output plane t needs as C·KD channels, it is conv2d of N·OD images.
+so with the planes that output plane t needs as C·KD channels, it is conv2d of N·OD images. In its
+transpose, what tap k makes of input plane i is added to output plane s·i + d·k: conv_transpose2d of
+N·D images gives O·KD planes for each of them, which are added up there.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks import integer, integers
-from minigrad.ops.conv import conv2d
+from minigrad.ops.arithmetic import add
+from minigrad.ops.conv import conv2d, conv_transpose2d
+from minigrad.ops.folding import fold
 from minigrad.ops.joining import pad
 from minigrad.ops.linear import matrices
 from minigrad.ops.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d, windows_per_axis
-from minigrad.ops.shape import permute, reshape, squeeze, unfold, unsqueeze
+from minigrad.ops.shape import permute, reshape, squeeze, transpose, unfold, unsqueeze
 from minigrad.recording import require
 from minigrad.tensor import Tensor, wrap
 
@@ -92,6 +96,62 @@ def _check_conv(
             f"{name}: the kernel {w.shape[2:]} reaches over {tuple(spans)}, more than the padded "
             f"input {padded}"
         )
+
+
+def conv_transpose3d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+) -> Tensor:  # fmt: skip
+    """The gradient of conv3d with respect to its input, as a layer.
+
+    x (N, C, D, H, W) or (C, D, H, W), weight (C, O/groups, KD, KH, KW);
+    OD = (D - 1)·stride - 2·padding + dilation·(KD - 1) + output_padding + 1, OH and OW alike.
+    """
+    name = "conv_transpose3d"
+    require(name, input=input, weight=weight, **({} if bias is None else {"bias": bias}))
+    if weight.ndim != 5 or input.ndim not in (4, 5):
+        raise RuntimeError(
+            f"{name}: expected an input of 4 or 5 axes and a weight of 5, got shapes {input.shape} "
+            f"and {weight.shape}"
+        )
+    if input.ndim == 4:
+        x = unsqueeze(input, 0)
+        options = (stride, padding, output_padding, groups, dilation)
+        return squeeze(conv_transpose3d(x, weight, bias, *options), 0)
+    step, *steps = integers(name, "stride", stride, 3)
+    cut, *cuts = integers(name, "padding", padding, 3, 0)
+    more, *extra = integers(name, "output_padding", output_padding, 3, 0)
+    gap, *gaps = integers(name, "dilation", dilation, 3)
+    groups = integer(name, "groups", groups)
+    matrices(name, *((input, weight) if bias is None else (input, weight, bias)))
+    n, c, depth, *size = input.shape
+    in_channels, out_group, taps, *kernel = weight.shape
+    if c != in_channels or c % groups:
+        raise RuntimeError(
+            f"{name}: input of shape {input.shape}, weight of shape {weight.shape} and "
+            f"groups={groups} do not fit: expected weight (in_channels, out_channels/groups, KD, "
+            "KH, KW)"
+        )
+    o = out_group * groups
+    if bias is not None and bias.shape != (o,):
+        raise RuntimeError(f"{name}: bias of shape {bias.shape}, expected ({o},)")
+    whole = (depth - 1) * step + gap * (taps - 1) + 1  # of which padding is cut off
+    if more >= max(step, gap):
+        raise RuntimeError(
+            f"{name}: output_padding {more} must be smaller than stride {step} or dilation {gap}"
+        )
+    if whole - 2 * cut + more < 1:
+        raise RuntimeError(f"{name}: the output of depth {whole - 2 * cut + more} would be empty")
+    images = reshape(transpose(input, 1, 2), n * depth, c, *size)
+    filters = reshape(weight, c, out_group * taps, *kernel)
+    y = conv_transpose2d(images, filters, None, steps, cuts, extra, groups, gaps)
+    height, width = y.shape[2:]  # y is (N·D, O·KD, OH, OW)
+    y = permute(reshape(y, n, depth, o, taps, height * width), 0, 2, 4, 3, 1)
+    columns = reshape(y, n, o * height * width * taps, depth)
+    y = fold(columns, (whole, 1), (taps, 1), (gap, 1), 0, (step, 1))  # (N, O·OH·OW, whole, 1)
+    y = reshape(y, n, o, height, width, whole)
+    y = permute(pad(y, (-cut, more - cut)), 0, 1, 4, 2, 3)
+    return y if bias is None else add(y, reshape(bias, o, 1, 1, 1))
 
 
 def _check(name: str, x: Any) -> None:

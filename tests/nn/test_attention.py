@@ -266,8 +266,6 @@ SDPA = F.scaled_dot_product_attention
     [
         (lambda: nn.MultiheadAttention(5, 2), ValueError,
          "MultiheadAttention: embed_dim=5 does not divide among num_heads=2"),
-        (lambda: nn.MultiheadAttention(4, 2, add_bias_kv=True), ValueError,
-         "add_bias_kv=True is not supported"),
         (lambda: HEAD(X, X, X[0]), ValueError, "query, key and value must all have 3 axes"),
         (lambda: HEAD(X, X[..., :3], X), RuntimeError,
          r"expected the last size of key to be 4, got shape \(3, 2, 3\)"),

@@ -220,8 +220,8 @@ class PackedSequence:
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: nn.LSTM(3, 4, proj_size=2), ValueError,
-         "LSTM: proj_size=2 is not supported: put a Linear after the layer"),
+        (lambda: nn.LSTM(3, 4, proj_size=4), ValueError,
+         "LSTM: proj_size must be below hidden_size=4, got 4"),
         (lambda: nn.LSTM(0, 4), ValueError, "LSTM: input_size must be at least 1, got 0"),
         (lambda: nn.GRU(3, 4, 2, 1), TypeError, "GRU: bias must be True or False, got 1"),
         (lambda: nn.GRU(3, 4, 2, dropout=2.0), ValueError, r"dropout must be in \[0, 1\]"),
@@ -229,8 +229,8 @@ class PackedSequence:
          "RNN: nonlinearity must be 'tanh' or 'relu', got 'elu'"),
         (lambda: nn.RNNCell(3, 4, nonlinearity="elu"), ValueError, "RNNCell: nonlinearity must be"),
         (lambda: LAYER(PackedSequence()), TypeError,
-         "LSTM: input must be a Tensor, got PackedSequence: packed sequences are not supported, "
-         "pad them and mask the loss"),
+         "LSTM: input must be a Tensor, got PackedSequence: packed sequences are for layers, and "
+         "come from nn.utils.rnn"),
         (lambda: LAYER(X[0, 0]), ValueError,
          r"LSTM: expected an input \(T, N, I\) or \(T, I\), got shape \(3,\)"),
         (lambda: LAYER(X[:0]), RuntimeError, "LSTM: expected a sequence of at least one step"),

@@ -49,15 +49,19 @@ def convolution(axes: int) -> Draw:
     return draw
 
 
-def transposed(rng: Rng) -> tuple[list[Shape], dict[str, Any]]:
-    groups = int(rng.choice([1, 1, 2, 3]))
-    inner, outer = int(rng.integers(1, 4)) * groups, int(rng.integers(1, 4))
-    size, taps = rng.integers(1, 7, 2).tolist(), rng.integers(1, 5, 2).tolist()
-    # PyTorch checks nothing when the batch is empty
-    shapes = [lead(rng, inner, tuple(size), least=1), (inner, outer, *taps)]
-    options = {"stride": some(rng, 1, 4), "padding": some(rng, 0, 2), "groups": groups,
-               "output_padding": some(rng, 0, 3), "dilation": some(rng, 1, 4)}  # fmt: skip
-    return shapes + ([(outer * groups,)] if rng.random() < 0.5 else []), options
+def transposed(axes: int) -> Draw:
+    def draw(rng: Rng) -> tuple[list[Shape], dict[str, Any]]:
+        groups = int(rng.choice([1, 1, 2, 3]))
+        inner, outer = int(rng.integers(1, 4)) * groups, int(rng.integers(1, 4))
+        size, taps = rng.integers(1, 7, axes).tolist(), rng.integers(1, 5, axes).tolist()
+        # PyTorch checks nothing when the batch is empty
+        shapes = [lead(rng, inner, tuple(size), least=1), (inner, outer, *taps)]
+        options = {"stride": some(rng, 1, 4, axes), "padding": some(rng, 0, 2, axes),
+                   "groups": groups, "output_padding": some(rng, 0, 3, axes),
+                   "dilation": some(rng, 1, 4, axes)}  # fmt: skip
+        return shapes + ([(outer * groups,)] if rng.random() < 0.5 else []), options
+
+    return draw
 
 
 def pooling(axes: int, kind: str) -> Draw:
@@ -89,10 +93,11 @@ def adaptive(rng: Rng) -> tuple[list[Shape], dict[str, Any]]:
 
 
 OPS: dict[str, Draw] = {
-    "conv1d": convolution(1), "conv2d": convolution(2), "conv_transpose2d": transposed,
+    "conv1d": convolution(1), "conv2d": convolution(2), "conv_transpose2d": transposed(2),
     "max_pool1d": pooling(1, "max"), "max_pool2d": pooling(2, "max"),
     "avg_pool1d": pooling(1, "avg"), "avg_pool2d": pooling(2, "avg"),
     "adaptive_avg_pool2d": adaptive, "adaptive_max_pool2d": adaptive,
+    "conv_transpose1d": transposed(1), "conv_transpose3d": transposed(3),
 }  # fmt: skip
 
 

@@ -1,5 +1,4 @@
-"""PyTorch's `torch.nn.utils`: gradients within bounds; batch statistics held,
-measured anew, explained and folded away; a summary of a network."""
+"""Gradients within bounds."""
 
 from __future__ import annotations
 
@@ -12,22 +11,8 @@ import numpy as np
 
 from minigrad.changes import note_change
 from minigrad.checks import number
-from minigrad.nn.norm import frozen_stats
-from minigrad.nn.norm.fold import fold_batchnorm
-from minigrad.nn.norm.recalibrate import explain_batchnorm, recalibrate
-from minigrad.nn.summary import summary
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
-
-__all__ = [
-    "clip_grad_norm_",
-    "clip_grad_value_",
-    "explain_batchnorm",
-    "fold_batchnorm",
-    "frozen_stats",
-    "recalibrate",
-    "summary",
-]
 
 
 def _gradients(name: str, parameters: Tensor | Iterable[Tensor]) -> list[Array]:
