@@ -137,7 +137,7 @@ def draw(runs: dict, title: str, steps: int) -> Figure:
 
 
 def draw_errors(axes, by_rate: dict[float, list[dict]], colour: str, steps: int) -> None:
-    looks = ({"color": colour}, {"color": COLOURS["grey"], "linewidth": 1})
+    looks: Any = ({"color": colour}, {"color": COLOURS["grey"], "linewidth": 1})
     for (rate, found), look in zip(by_rate.items(), looks, strict=True):
         for i, run in enumerate(found):
             at, errors = list(run["step"]), list(run["error"])

@@ -64,6 +64,9 @@ class StepNorm(nn.Module):
     ``pooled`` they are the mean and the variance over all steps together.
     """
 
+    mean: mg.Tensor
+    var: mg.Tensor
+
     def __init__(self, size: int, steps: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(mg.full((size,), 0.1))

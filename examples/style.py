@@ -159,6 +159,7 @@ class Painter(nn.Module):
             for i, (a, b) in enumerate(pairwise(sizes))
         )
         self.norms = nn.ModuleList(Conditional(norm, size, styles) for size in sizes[1:-1])
+        conv: Any
         for conv in self.convs:
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
 
@@ -243,7 +244,8 @@ def measure(goal: Goal, painter: Painter, digits: np.ndarray, style: int) -> dic
     contrasts = np.linspace(FAINT, 1, len(digits))
     number = mg.full((len(digits),), style)
     found = {}
-    for name, contrast in {"": contrasts, ", faint": FAINT}.items():
+    both: dict[str, Any] = {"": contrasts, ", faint": FAINT}
+    for name, contrast in both.items():
         pictures = grey(digits, contrast)
         painted = paint(painter, pictures, style)
         features = goal.features(painted)
