@@ -40,12 +40,11 @@ if hasattr(os, "register_at_fork"):  # a child must not find it held by a thread
 
 def owner(array: Array) -> Array:
     """The array whose memory `array` is a view of: itself if it is none."""
-    while (base := array.base) is not None:
-        if not isinstance(base, np.ndarray):  # as_strided puts an object of its own between
-            base = getattr(base, "base", None)
-            if not isinstance(base, np.ndarray):
-                break
-        array = base
+    base: Any = array.base
+    while base is not None:
+        if isinstance(base, np.ndarray):
+            array = base
+        base = getattr(base, "base", None)  # as_strided puts an object of its own between
     return array
 
 

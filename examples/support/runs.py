@@ -68,21 +68,33 @@ def code_of(function: Callable[..., Any]) -> str:
     what only draws or reports keeps the results.
     """
     file = inspect.getsourcefile(function)
-    statements = _definitions(ast.parse(Path(file).read_text("utf-8") if file else "").body)
-    # a function inside another one, or inside a class, sees the names of both
+    # What each scope defines: the file, and the functions and classes that this one stands in.
+    scopes = [_definitions(ast.parse(Path(file).read_text("utf-8") if file else "").body)]
     *around, name = function.__qualname__.replace(".<locals>", "").split(".")
     for outer in around:
-        body = statements[outer][-1].body  # type: ignore[attr-defined]
-        statements = {**statements, **_definitions(body)}
-    found: dict[str, list[str]] = {}
-    pending = [name] if name in statements else list(statements)  # a lambda has no name
+        scopes.append(_definitions(scopes[-1][outer][-1].body))  # type: ignore[attr-defined]
+    innermost = len(scopes) - 1
+    names = [name] if name in scopes[-1] else list(scopes[-1])  # a lambda has no name
+    pending, found = [(name, innermost) for name in names], {}
     while pending:
-        name = pending.pop()
-        if name in statements and name not in found:
-            found[name] = [ast.unparse(statement) for statement in statements[name]]
-            inside = (node for statement in statements[name] for node in ast.walk(statement))
-            pending += [node.id for node in inside if isinstance(node, ast.Name)]
+        name, depth = pending.pop()
+        depth = next((d for d in range(depth, -1, -1) if name in scopes[d]), -1)
+        if depth < 0 or f"{depth} {name}" in found:
+            continue
+        statements = scopes[depth][name]
+        found[f"{depth} {name}"] = [ast.unparse(statement) for statement in statements]
+        pending += [(used, depth) for statement in statements for used in _used(statement)]
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _used(statement: ast.stmt) -> set[str]:
+    """The names that a statement takes from outside: a function's own variables are others."""
+    names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+    used = {node.id for node in names}
+    if isinstance(statement, ast.FunctionDef):
+        used -= {node.id for node in names if isinstance(node.ctx, ast.Store)}
+        used -= {node.arg for node in ast.walk(statement) if isinstance(node, ast.arg)}
+    return used
 
 
 def _definitions(body: list[ast.stmt]) -> dict[str, list[ast.stmt]]:

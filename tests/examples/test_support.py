@@ -138,7 +138,8 @@ RATE, TITLE = 0.1, "a title"
 SIZES = {"small": 1}
 
 def half(x):
-    return x / 2
+    title = x / 2
+    return title
 
 def unused(x):
     return x
@@ -148,6 +149,7 @@ class Net:
 
 def main():
     data = half(8)  # a comment
+    title, x = "another title", 3
 
     def train(n):
         return np.add(n, data + RATE + Net.size)
@@ -180,7 +182,8 @@ class TestTheCodeOfResults:
 
     @pytest.mark.parametrize(
         ("old", "new"),
-        [("  # a comment", ""), ("    return x\n", "    return x + 1\n"), ("(TITLE)", "(1)")],
+        [("  # a comment", ""), ("another title", "that"),
+         ("    return x\n", "    return x + 1\n"), ("(TITLE)", "(1)")],
     )  # fmt: skip
     def test_the_rest_does_not(self, tmp_path, old, new):
         changed = SCRIPT.replace(old, new, 1)
