@@ -31,8 +31,8 @@ DEPTH, CHANNELS, BATCH = 8, 8, 60
 STARTS = {"He": "He's initialisation", "default": "default initialisation"}
 NETS = {"plain": False, "BN": True}
 LOOK = {"plain": COLOURS["orange"], "BN": COLOURS["blue"]}
-RATES = [0.01, 0.03, 0.1, 0.3]
-SWEEP_SEEDS = [100, 101]  # not those of the comparison
+RATES = [0.003, 0.01, 0.03, 0.1, 0.3]
+SWEEP_SEEDS = [100]  # not those of the comparison
 
 
 def build_model(start: str, batch_norm: bool) -> nn.Sequential:
@@ -119,8 +119,8 @@ def main() -> None:
     flags = parse_experiment(__doc__, seeds=5, quick_seeds=2)
     mg.set_num_threads(1)
     data = cache(lambda: halved(flags))
-    steps, target = (100, 80.0) if flags.quick else (600, 95.0)
-    rates = RATES[1:4:2] if flags.quick else RATES
+    steps, target = (100, 80.0) if flags.quick else (1500, 95.0)
+    rates = RATES[2::2] if flags.quick else RATES
     sweep_seeds = SWEEP_SEEDS[:1] if flags.quick else SWEEP_SEEDS
     setting = {"steps": steps, "target": target}
 
@@ -151,6 +151,8 @@ def main() -> None:
     reached = {c: np.array([r["reached"] or steps for r in runs]) for c, runs in results.items()}
     missed = {c: sum(r["reached"] is None for r in runs) for c, runs in results.items()}
     factors = {s: summarise(reached[s, "plain"] / reached[s, "BN"]) for s in STARTS}
+    # With a plain network that was not there in time, the factor is a bound.
+    least = {s: "at least " if missed[s, "plain"] else "" for s in STARTS}
     final = {c: summarise(r["curve"][-1] for r in runs) for c, runs in results.items()}
     gap = {s: summarise(r["by batch"] - r["curve"][-1] for r in results[s, "BN"]) for s in STARTS}
     other = known_factor(flags)
@@ -164,7 +166,7 @@ def main() -> None:
     title = (
         f"{DEPTH} layers, each at its best rate: how many times fewer steps to {target:g} %\n"
         "with batch norm: "
-        + "; ".join(f"{factors[s].interval('.1f')}, {name}" for s, name in STARTS.items())
+        + "; ".join(f"{least[s]}{factors[s].interval('.1f')}, {name}" for s, name in STARTS.items())
     )
 
     def in_words(start: str) -> str:
@@ -174,7 +176,8 @@ def main() -> None:
             for net in NETS
         )
         return (
-            f"{STARTS[start]} {plain} against {bn}, {factors[start].interval('.2f')} times fewer; "
+            f"{STARTS[start]} {plain} against {bn}, {least[start]}"
+            f"{factors[start].interval('.2f')} times fewer; "
             f"after {steps:,} steps plain {final[start, 'plain']:.1f} %, BN "
             f"{final[start, 'BN']:.1f} % right with running statistics, those of test batches "
             f"instead {gap[start].interval('+.2f')} points"
@@ -188,7 +191,7 @@ def main() -> None:
     )
     finish(
         flags,
-        draw(results, sweep, factors, other, rate, setting, title),
+        draw(results, sweep, factors, least, other, rate, setting, title),
         finding,
         settings={"depth": DEPTH, "channels": CHANNELS, "batch": BATCH, "rates": rates, **setting},
         results=[{"start": c[0], "net": c[1], "rate": rate[c], "runs": results[c]} for c in cells],
@@ -198,7 +201,7 @@ def main() -> None:
     )
 
 
-def draw(results, sweep, factors, other, rate, setting: dict, title: str) -> Figure:
+def draw(results, sweep, factors, least, other, rate, setting: dict, title: str) -> Figure:
     figure = Figure(figsize=(12, 5), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=[1.2, 1.1, 1])
     target, steps = setting["target"], setting["steps"]
@@ -226,7 +229,7 @@ def draw(results, sweep, factors, other, rate, setting: dict, title: str) -> Fig
     ticks = [n for n in (20, 50, 100, 200, 500, 1000) if low <= n <= high]
     middle.set_yticks(ticks, [f"{n:,}" for n in ticks])
     middle.set_title("(b) The sweep of rates")
-    rows = {f"{DEPTH} layers,\n{start}": s for start, s in factors.items()}
+    rows = {f"{DEPTH} layers,\n{start}\n{least[start]}".rstrip(): s for start, s in factors.items()}
     rows |= {"sigmoids of\nthe article": other} if other else {}
     for i, s in enumerate(rows.values()):
         reach = [[s.mean - s.low], [s.high - s.mean]] if s.n > 1 else None
