@@ -66,7 +66,7 @@ def main() -> None:
     gallery = HERE / "README.md"
     old = gallery.read_text("utf-8")
     new = with_findings(old, folder)
-    for name in re.findall(r"\(figures/(\w+)\.png\)", new):
+    for name in dict.fromkeys(re.findall(r"\(figures/(\w+)\.png\)", new)):
         if (picture := folder / f"{name}.png").exists():
             replace(HERE / "figures" / f"{name}.png", small(picture))
             print(f"figures/{name}.png")
