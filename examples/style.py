@@ -234,9 +234,12 @@ def paint(painter: Painter, pictures: np.ndarray, style: int) -> np.ndarray:
 
 
 def likeness(painted: np.ndarray, digits: np.ndarray) -> float:
-    """|correlation| of the painted brightness with the digit, mean over the pictures."""
+    """|correlation| of the painted brightness with the digit, mean over the pictures; 0 for an
+    even picture."""
     a, b = (x.mean(axis=1).reshape(len(x), -1) for x in (painted, digits))
-    return float(np.mean([abs(np.corrcoef(u, v)[0, 1]) for u, v in zip(a, b, strict=True)]))
+    a, b = (x - x.mean(axis=1, keepdims=True) for x in (a, b))
+    sizes = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(np.mean(np.abs((a * b).sum(axis=1)) / np.maximum(sizes, 1e-12)))
 
 
 def measure(goal: Goal, painter: Painter, digits: np.ndarray, style: int) -> dict[str, float]:
