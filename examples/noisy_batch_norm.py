@@ -238,8 +238,9 @@ def main() -> None:
     lost = sum(results[f"plain, lr {fast}"]["diverged"])
     unsettled, steady = (of("movement", kind, slow, ".2f") for kind in SHIFTING[::-2])
     title = (
-        f"With batch norm and noise the percentiles move {unsettled} of their width a step, plain "
-        f"{steady};\ntest error at lr {fast}: {noisy} %, plain {plain} % ({lost} of {n} diverged)"
+        f"With batch norm and noise the percentiles move {unsettled} of their width a step,\n"
+        f"plain {steady}; test error at lr {fast}: {noisy} %, plain {plain} % "
+        f"({lost} of {n} diverged)"
     )
     finish(
         flags,
