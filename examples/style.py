@@ -12,7 +12,7 @@ contrast, which no style asks for.
 
     python examples/style.py [--quick] [--data PATH] [--seeds N] [--out DIR]
 
-writes DIR/style.png and DIR/style.json. Ten minutes; --quick takes seconds.
+writes DIR/style.png and DIR/style.json. Ten minutes; --quick takes twenty seconds.
 
 Sources: Gatys and others, Image style transfer using convolutional neural networks, 2016; Ulyanov
 and others, Instance normalization, 2016; Dumoulin and others, A learned representation for artistic
@@ -372,7 +372,7 @@ def main() -> None:
     mg.set_num_threads(1)
     seeds = range(flags.seeds)
     styles = ["dots"]
-    critic_updates, updates, switch_updates = (30, 30, 40) if flags.quick else (150, 150, 300)
+    critic_updates, updates, switch_updates = (30, 25, 90) if flags.quick else (150, 150, 300)
     rates = RATES[1:] if flags.quick else RATES
     norms = ["IN"]
 
