@@ -66,10 +66,13 @@ def _as_int(value: Any) -> int | None:
 def number(name: str, argument: str, value: Any, **bounds: float) -> float:
     """`value` as a Python number within `bounds`, which are named as the error will name them:
     `number("SGD", "lr", lr, at_least=0)`. NaN is no number."""
-    plain = _as_number(value)
+    plain = value if type(value) is float else _as_number(value)
     if plain is None:
         raise TypeError(f"{name}: {argument} must be a number, got {value!r}")
-    if plain != plain or not all(BOUNDS[word](plain, limit) for word, limit in bounds.items()):
+    within = plain == plain
+    for word, limit in bounds.items():
+        within = within and BOUNDS[word](plain, limit)
+    if not within:
         limits = [f"{word.replace('_', ' ')} {limit}" for word, limit in bounds.items()]
         raise ValueError(
             f"{name}: {argument} must be {' and '.join(limits) or 'a number'}, got {value!r}"
