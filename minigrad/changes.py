@@ -39,12 +39,17 @@ if hasattr(os, "register_at_fork"):  # a child must not find it held by a thread
 
 
 def owner(array: Array) -> Array:
-    """The array whose memory `array` is a view of: itself if it is none."""
+    """The array whose memory `array` is a view of: itself if it is none, or if the memory came by
+    an address alone (DLPack, ctypes), which nobody can tell from another's."""
     base: Any = array.base
     while base is not None:
-        if isinstance(base, np.ndarray):
-            array = base
-        base = getattr(base, "base", None)  # as_strided puts an object of its own between
+        if isinstance(base, memoryview):
+            base = base.obj
+        elif not isinstance(base, np.ndarray):
+            base = getattr(base, "base", None)  # as_strided puts an object of its own between
+        if not isinstance(base, np.ndarray):
+            break  # memory of somebody else
+        array, base = base, base.base
     return array
 
 

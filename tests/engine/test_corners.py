@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 import minigrad as mg
 from minigrad.autograd import gradcheck, record
@@ -84,15 +86,32 @@ def test_a_view_that_shows_elements_twice() -> None:
     assert x.grad.tolist() == expected.tolist()
 
 
-def test_a_change_is_seen_through_windows() -> None:
-    """A vjp may keep windows of an array, which numpy does not mark as views of it."""
+WINDOWS: dict[str, Any] = {
+    "a slice": lambda a: a[1:],
+    "reshaped": lambda a: a.reshape(2, 2).T,
+    "another dtype": lambda a: a.view(np.int32).view(np.float32),
+    "diagonal": lambda a: np.diagonal(a.reshape(2, 2)),
+    "broadcast_to": lambda a: np.broadcast_to(a, (2, 4)),
+    "as_strided": lambda a: as_strided(a, (2, 2), (4, 4)),
+    "sliding_window_view": lambda a: sliding_window_view(a, 2)[::2],
+    "ndarray of a buffer": lambda a: np.ndarray((4,), a.dtype, a),
+    "frombuffer": lambda a: np.frombuffer(a, np.float32),
+    "memoryview": lambda a: np.asarray(memoryview(a)[1:]),
+    "a subclass": lambda a: np.asarray(a.view(np.matrix)),
+}
+
+
+@pytest.mark.parametrize("way", WINDOWS)
+def test_a_change_is_seen_through_windows(way: str) -> None:
+    """A vjp may keep any of numpy's views of an array, also those that are not marked as such."""
     x = mg.ones(4, requires_grad=True)
     base = x * 1
-    windows = sliding_window_view(base.array, 2)
-    y = record("pairs", windows.prod(-1), (base,), lambda g: np.append(g * windows[:, 1], 0))
+    window = WINDOWS[way](base.array)
+    assert np.shares_memory(window, base.array)
+    y = record("sum", window.sum(), (base,), lambda g: np.full(4, g * window.flat[0], np.float32))
     base.mul_(2)
     with pytest.raises(RuntimeError, match="needs a tensor that was changed in place"):
-        y.sum().backward()
+        y.backward()
 
 
 def test_memory_at_odd_places_is_not_recorded() -> None:
