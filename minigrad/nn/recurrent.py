@@ -136,7 +136,22 @@ class _Recurrent(Weights):
         return text
 
 
-class RNN(_Recurrent):
+class _OfOneState(_Recurrent):
+    @overload
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
+    @overload
+    def forward(
+        self, input: PackedSequence, hx: Tensor | None = None
+    ) -> tuple[PackedSequence, Tensor]: ...
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
+        """The outputs (T, N, D·H) with D directions, or (N, T, D·H) or (T, D·H) as the input is,
+        or packed sequences for packed sequences; and the last states h_n (layers·D, N, H). `hx` has
+        the first states, 0 if not given."""
+        y, (h,) = self._run(input, hx)
+        return y, h
+
+
+class RNN(_OfOneState):
     """A plain recurrent network, h_t = tanh(x_t·W_ihᵀ + b_ih + h_t-1·W_hhᵀ + b_hh).
 
     Args:
@@ -180,19 +195,6 @@ class RNN(_Recurrent):
 
     def _layer(self, x: Any, states: Any, weights: Any, reverse: bool, sizes: Sizes) -> Any:
         return rnn_layer(x, states, weights, self.nonlinearity, reverse, sizes)
-
-    @overload
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
-    @overload
-    def forward(
-        self, input: PackedSequence, hx: Tensor | None = None
-    ) -> tuple[PackedSequence, Tensor]: ...
-    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
-        """The outputs (T, N, D·H) with D directions, or (N, T, D·H) or (T, D·H) as the input is,
-        or packed sequences for packed sequences; and the last states h_n (layers·D, N, H). `hx` has
-        the first states, 0 if not given."""
-        y, (h,) = self._run(input, hx)
-        return y, h
 
 
 class LSTM(_Recurrent):
@@ -264,7 +266,7 @@ class LSTM(_Recurrent):
         return y, (h, c)
 
 
-class GRU(_Recurrent):
+class GRU(_OfOneState):
     """Gated recurrent units: one state, of which a gate keeps a part and replaces the rest.
 
     Args:
@@ -307,16 +309,3 @@ class GRU(_Recurrent):
 
     def _layer(self, x: Any, states: Any, weights: Any, reverse: bool, sizes: Sizes) -> Any:
         return gru_layer(x, states, weights, reverse, sizes)
-
-    @overload
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
-    @overload
-    def forward(
-        self, input: PackedSequence, hx: Tensor | None = None
-    ) -> tuple[PackedSequence, Tensor]: ...
-    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
-        """The outputs (T, N, D·H) with D directions, or (N, T, D·H) or (T, D·H) as the input is,
-        or packed sequences for packed sequences; and the last states h_n (layers·D, N, H). `hx` has
-        the first states, 0 if not given."""
-        y, (h,) = self._run(input, hx)
-        return y, h

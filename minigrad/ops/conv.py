@@ -44,7 +44,7 @@ def conv1d(
     dilation: Ints = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """1-d convolution of x (N, C, L) or (C, L) with weight (O, C/groups, K): conv2d on one row."""
-    _check_ranks("conv1d", input, weight, bias, 1)
+    check_ranks("conv1d", input, weight, bias, 1)
     if not isinstance(padding, str):
         padding = (0, *integers("conv1d", "padding", padding, 1, 0))
     out = _conv(
@@ -55,7 +55,8 @@ def conv1d(
     return squeeze(out, -2)
 
 
-def _check_ranks(name: str, x: Tensor, weight: Tensor, bias: Any, spatial: int) -> None:
+def check_ranks(name: str, x: Tensor, weight: Tensor, bias: Any, spatial: int) -> None:
+    """Raise unless these are tensors, and have so many spatial axes; x may lack the first axis."""
     require(name, input=x, weight=weight, **({} if bias is None else {"bias": bias}))
     if weight.ndim != spatial + 2 or x.ndim not in (spatial + 1, spatial + 2):
         raise RuntimeError(
@@ -69,7 +70,7 @@ def _conv(
     dilation: Ints, groups: int,
 ) -> Tensor:  # fmt: skip
     # y = x * W + b        dL/dx = g * Wᵀ        dL/dW = x * g        dL/db = Σ g over N, H, W
-    _check_ranks(name, x, weight, bias, 2)
+    check_ranks(name, x, weight, bias, 2)
     if x.ndim == 3:
         out = _conv(name, unsqueeze(x, 0), weight, bias, stride, padding, dilation, groups)
         return squeeze(out, 0)
@@ -153,7 +154,7 @@ def conv_transpose2d(
     """
     # y = x * Wᵀ + b, so dL/dx is the convolution itself, and dL/dW has x and g exchanged
     name = "conv_transpose2d"
-    _check_ranks(name, input, weight, bias, 2)
+    check_ranks(name, input, weight, bias, 2)
     if input.ndim == 3:
         out = conv_transpose2d(
             unsqueeze(input, 0), weight, bias, stride, padding, output_padding, groups, dilation
@@ -225,7 +226,7 @@ def conv_transpose1d(
     OL = (L - 1)·stride - 2·padding + dilation·(K - 1) + output_padding + 1.
     """
     name = "conv_transpose1d"
-    _check_ranks(name, input, weight, bias, 1)
+    check_ranks(name, input, weight, bias, 1)
     out = conv_transpose2d(
         unsqueeze(input, -2), unsqueeze(weight, -2), bias,
         (1, *integers(name, "stride", stride, 1)), (0, *integers(name, "padding", padding, 1, 0)),

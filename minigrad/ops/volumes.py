@@ -20,7 +20,7 @@ import numpy as np
 
 from minigrad.checks import integer, integers
 from minigrad.ops.arithmetic import add
-from minigrad.ops.conv import conv2d, conv_transpose2d
+from minigrad.ops.conv import check_ranks, conv2d, conv_transpose2d
 from minigrad.ops.folding import fold
 from minigrad.ops.joining import pad
 from minigrad.ops.linear import matrices
@@ -39,12 +39,7 @@ def conv3d(
     `padding` may be "same" (stride 1) or "valid". Returns (N, O, OD, OH, OW).
     """
     name = "conv3d"
-    require(name, input=input, weight=weight, **({} if bias is None else {"bias": bias}))
-    if weight.ndim != 5 or input.ndim not in (4, 5):
-        raise RuntimeError(
-            f"{name}: expected an input of 4 or 5 axes and a weight of 5, got shapes {input.shape} "
-            f"and {weight.shape}"
-        )
+    check_ranks(name, input, weight, bias, 3)
     if input.ndim == 4:
         x = unsqueeze(input, 0)
         return squeeze(conv3d(x, weight, bias, stride, padding, dilation, groups), 0)
@@ -108,12 +103,7 @@ def conv_transpose3d(
     OD = (D - 1)·stride - 2·padding + dilation·(KD - 1) + output_padding + 1, OH and OW alike.
     """
     name = "conv_transpose3d"
-    require(name, input=input, weight=weight, **({} if bias is None else {"bias": bias}))
-    if weight.ndim != 5 or input.ndim not in (4, 5):
-        raise RuntimeError(
-            f"{name}: expected an input of 4 or 5 axes and a weight of 5, got shapes {input.shape} "
-            f"and {weight.shape}"
-        )
+    check_ranks(name, input, weight, bias, 3)
     if input.ndim == 4:
         x = unsqueeze(input, 0)
         options = (stride, padding, output_padding, groups, dilation)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import recurrent_layers
 
 import minigrad
 from minigrad import nn
@@ -29,49 +30,15 @@ def made(n: Any, kind: str, *sizes: int, **options: Any) -> Any:
     return getattr(n, name)(*sizes, **options)
 
 
-def flat(result: Any) -> list[Any]:
-    """The tensors of nested tuples."""
-    if not isinstance(result, tuple):
-        return [result]
-    return [x for part in result for x in flat(part)]
-
-
 def compare(torch: Any, theirs: Any, ours: Any, arrays: list[Any], single: bool = False) -> None:
-    """Outputs and all gradients, for a random cotangent of every output; the states are passed in
-    PyTorch's order after the input, if any. Both ways of loading are used."""
-    if not single:
-        theirs, ours = theirs.double(), ours.double()
-    state = {name: t.numpy() for name, t in theirs.state_dict().items()}
-    assert [(k, v.shape) for k, v in ours.state_dict().items()] == [
-        (k, v.shape) for k, v in state.items()
-    ]
-    ours.load_state_dict(state)
-    back = {name: torch.from_numpy(t.array.copy()) for name, t in ours.state_dict().items()}
-    theirs.load_state_dict(back)
-    assert repr(ours) == repr(theirs)
-    dtype = np.float32 if single else np.float64
-    xs = [torch.from_numpy(a.astype(dtype)).requires_grad_() for a in arrays]
-    ys = [minigrad.from_numpy(a.astype(dtype)).requires_grad_() for a in arrays]
+    """The states are passed in PyTorch's order after the input, if any."""
 
-    def run(layer: Any, inputs: list[Any]) -> list[Any]:
-        x, *states = inputs
+    def run(layer: Any, _: Any, x: Any, *states: Any) -> Any:
         if not states:
-            return flat(layer(x))
-        return flat(layer(x, tuple(states) if len(states) == 2 else states[0]))
+            return layer(x)
+        return layer(x, states if len(states) == 2 else states[0])
 
-    rng = np.random.default_rng(3)
-    rtol, atol = (1e-4, 1e-5) if single else (1e-10, 1e-13)  # sums of some dozen terms around 1
-    wanted, found = run(theirs, xs), run(ours, ys)
-    assert len(wanted) == len(found)
-    cotangents = [np.asarray(rng.standard_normal(t.shape), dtype) for t in wanted]
-    for t, m in zip(wanted, found, strict=True):
-        assert m.shape == tuple(t.shape) and m.dtype == dtype
-        np.testing.assert_allclose(m.detach().numpy(), t.detach().numpy(), rtol, atol)
-    torch.autograd.backward(wanted, [torch.from_numpy(g) for g in cotangents])
-    leaves = [*ys, *ours.parameters()]
-    grads = minigrad.autograd.grad(found, leaves, [minigrad.from_numpy(g) for g in cotangents])
-    for t, g in zip([*xs, *theirs.parameters()], grads, strict=True):
-        np.testing.assert_allclose(g.array, t.grad.numpy(), rtol, 10 * atol)
+    recurrent_layers.compare(torch, theirs, ours, run, *arrays, single=single)
 
 
 @pytest.mark.parametrize("single", [False, True])
