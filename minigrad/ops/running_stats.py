@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from minigrad import kernels, modes
 from minigrad.changes import held_elsewhere, note_change
 from minigrad.interrupts import deferred
@@ -18,6 +20,7 @@ from minigrad.tape import Array
 from minigrad.tensor import Tensor
 from minigrad.views import overlaps
 
+_UNCOUNTED = np.zeros((), np.int64)  # stands for a counter where there is none
 Running = dict[str, Tensor]  # by name: the mean, what stands for the variance, maybe the counter
 
 
@@ -63,27 +66,27 @@ def update_running_stats(
         if not tensor.array.flags.carray:  # which almost all are
             _check_writable(name, argument, tensor)
     first, second, *counter = running.values()
-    new_mean, new_variance = first.array.copy(), second.array.copy()
-    move_stats_ = kernels.backend_for(new_mean).move_stats_
-    stay = move_stats_(new_mean, new_variance, mean, variance, factor, correction)
-    if len(stay):
-        channels = ", ".join(map(str, stay[:8])) + (", …" if len(stay) > 8 else "")
-        message = (
-            f"the input has NaN, infinite or too large values in channel {channels}: the output "
-            "shows them, the running statistics keep their last finite values"
-        )
-        if warn is None:
-            warnings.warn(f"{name}: {message}", RuntimeWarning, stacklevel=3)
-        else:
-            warn(message)
+    for tensor in (first, second):  # not the counter, an integer: no graph can have saved it
+        if held_elsewhere(tensor):
+            note_change(tensor.array)
+    move_stats_ = kernels.backend_for(first.array).move_stats_
+    count = counter[0].array if counter else _UNCOUNTED
+    moves = (first.array, second.array, mean, variance, factor, correction, count)
     with deferred():
-        for tensor, new in ((first, new_mean), (second, new_variance)):
-            held = held_elsewhere(tensor)
-            tensor.array[...] = new
-            if held:
-                note_change(tensor.array)
-        for tensor in counter:
-            tensor.array += 1  # an integer: no graph can have saved it
+        stay = move_stats_(*moves)
+    if not len(stay):
+        return
+    channels = ", ".join(map(str, stay[:8])) + (", …" if len(stay) > 8 else "")
+    message = (
+        f"the input has NaN, infinite or too large values in channel {channels}: the output "
+        "shows them, the running statistics keep their last finite values"
+    )
+    if warn is None:
+        warnings.warn(f"{name}: {message}", RuntimeWarning, stacklevel=3)
+    else:
+        warn(message)
+    with deferred():
+        move_stats_(*moves, partly=True)
 
 
 def _check_writable(name: str, argument: str, tensor: Tensor) -> None:

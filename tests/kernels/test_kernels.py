@@ -383,14 +383,20 @@ def test_moving_statistics(dtype: object, how: str, spoilt: list[int]) -> None:
     batch_mean[spoilt] = np.nan
     for module in (reference, compiled):
         mean, var = (laid_out(a.copy(), how) for a in start)
-        stayed = module.move_stats_(mean, var, batch_mean, batch_var, 0.25, 1.5)
-        assert stayed.tolist() == spoilt
+        count = np.array(7)
+        moves = (mean, var, batch_mean, batch_var, 0.25, 1.5, count)
+        assert module.move_stats_(*moves).tolist() == spoilt
+        if spoilt:  # nothing has moved
+            for a, was in ((mean, start[0]), (var, start[1]), (count, 7)):
+                np.testing.assert_array_equal(a, was)
+            assert module.move_stats_(*moves, partly=True).tolist() == spoilt
         want_mean = 0.75 * start[0] + 0.25 * batch_mean
         want_var = 0.75 * start[1] + 0.25 * 1.5 * batch_var
         want_mean[spoilt], want_var[spoilt] = start[0][spoilt], start[1][spoilt]
         rtol = 1e-6 if dtype == np.float32 else 1e-14  # what is stored has been rounded
         np.testing.assert_allclose(mean, want_mean, rtol)
         np.testing.assert_allclose(var, want_var, rtol)
+        assert count == 8
 
 
 @needs_numba

@@ -27,7 +27,7 @@ from minigrad.kernels.machinery.pointers import part, start
 
 
 @exact_kernel
-def _move(mean, var, batch_mean, batch_var, factor, correction):
+def _move(mean, var, batch_mean, batch_var, factor, correction, count):
     """Whether all came out finite; nothing has changed if not."""
     keep = 1 - factor
     for c in range(mean.size):
@@ -38,6 +38,7 @@ def _move(mean, var, batch_mean, batch_var, factor, correction):
     for c in range(mean.size):
         mean[c] = keep * mean[c] + factor * batch_mean[c]
         var[c] = keep * var[c] + factor * (batch_var[c] * correction)
+    count[()] += 1
     return True
 
 
@@ -45,15 +46,16 @@ _NONE = np.empty(0, np.int64)
 
 
 def move_stats_(
-    mean: Array, var: Array, batch_mean: Array, batch_var: Array, factor: float, correction: float
-) -> Array:
-    """(BN 13) for running statistics in place, `correction` being m/(m - 1): mean (C,), var (C,) or
-    a covariance (G, d, d) of each of G groups of channels. Groups in which not all comes out finite
-    stay; returns their channels. With factor 1 nothing of what was there is left."""
-    fits = var.ndim == 1 and mean.flags.carray and var.flags.carray
-    if fits and _move(mean, var, batch_mean, batch_var, factor, correction):
+    mean: Array, var: Array, batch_mean: Array, batch_var: Array, factor: float, correction: float,
+    count: Array, partly: bool = False,
+) -> Array:  # fmt: skip
+    """As the reference, in one pass if all comes out finite."""
+    fits = var.ndim == 1 and mean.flags.carray and var.flags.carray and count.flags.carray
+    if fits and _move(mean, var, batch_mean, batch_var, factor, correction, count):
         return _NONE
-    return reference.move_stats_(mean, var, batch_mean, batch_var, factor, correction)
+    return reference.move_stats_(
+        mean, var, batch_mean, batch_var, factor, correction, count, partly
+    )
 
 
 # ---------------------------------------------------------------------------- optimisers

@@ -10,11 +10,15 @@ from minigrad.kernels.machinery.arrays import Array
 
 
 def move_stats_(
-    mean: Array, var: Array, batch_mean: Array, batch_var: Array, factor: float, correction: float
-) -> Array:
+    mean: Array, var: Array, batch_mean: Array, batch_var: Array, factor: float, correction: float,
+    count: Array, partly: bool = False,
+) -> Array:  # fmt: skip
     """(BN 13) for running statistics in place, `correction` being m/(m - 1): mean (C,), var (C,) or
-    a covariance (G, d, d) of each of G groups of channels. Groups in which not all comes out finite
-    stay; returns their channels. With factor 1 nothing of what was there is left."""
+    a covariance (G, d, d) of each of G groups of channels; then count () += 1. With factor 1
+    nothing of what was there is left.
+
+    Returns the channels of the groups in which not all comes out finite. If there are any, nothing
+    moves; `partly` moves the others and the count."""
 
     def moved(old: Array, new: Array) -> Array:
         rest = (1 - factor) * old.astype(np.float64) if factor != 1 else 0.0
@@ -26,9 +30,12 @@ def move_stats_(
     fits = np.isfinite(new_mean).reshape(groups, -1).all(1)
     fits &= np.isfinite(new_var).reshape(groups, -1).all(1)
     channels = np.repeat(fits, len(mean) // groups)
-    np.copyto(mean, new_mean, where=channels)
-    np.copyto(var, new_var, where=fits.reshape(-1, *[1] * (var.ndim - 1)))
-    return np.flatnonzero(~channels)
+    stay = np.flatnonzero(~channels)
+    if partly or not len(stay):
+        np.copyto(mean, new_mean, where=channels)
+        np.copyto(var, new_var, where=fits.reshape(-1, *[1] * (var.ndim - 1)))
+        count += 1
+    return stay
 
 
 def sgd_step_(
