@@ -45,8 +45,6 @@ as q, since r scales it (Cho et al. 2014; PyTorch writes z for u; the blocks are
 
 W and b have the gradients (RNN 5) and (RNN 6) of (dz_r, dz_u, dz_n), U and b' of (dz_r, dz_u, dq).
 
-σ(z) = ½ + ½·tanh(z/2), so that one tanh serves all four blocks of an LSTM.
-
 Sequences of several lengths stand in a batch with the longest first, so that step t concerns its
 first sizes[t] rows. The others keep their states, which gradients then pass unchanged: a sequence
 that has ended shows its last state to the end, and, from the last step to the first, one that has
@@ -60,6 +58,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import kernels
 from minigrad.ops.arithmetic import quiet
 from minigrad.ops.linear import matrices
 from minigrad.recording import need_grad, record
@@ -138,33 +137,22 @@ def lstm(
     a, h0, w, u, *rest = matrices("lstm", x, h, *weights, c, names=names)
     *biases, c0 = rest
     order = slice(None, None, -1 if reverse else 1)
-    a, steps, size = a[order], len(a), h0.shape[1]
-    blocks = [slice(k * size, (k + 1) * size) for k in range(4)]
-    i, f, m, o = blocks
+    a, steps = a[order], len(a)
     z = _of_inputs(a, w, biases)  # (T, N, 4·H)
     dtype = np.result_type(z, h0, c0, u)
     z = z.astype(dtype, copy=False)
-    # σ(z) = ½ + ½·tanh(z/2): factors before and after the tanh, and what is added
-    half, offset = np.full(4 * size, 0.5, dtype), np.full(4 * size, 0.5, dtype)
-    half[m], offset[m] = 1, 0
-    z *= half
-    halved = np.ascontiguousarray(u.T) * half  # in row-major order the product is faster
     states = np.empty((steps + 2, *h0.shape), dtype)  # h_0 to h_T, c_T
     cells = np.empty((steps + 1, *h0.shape), dtype)
     tanhs = np.empty((steps, *h0.shape), dtype)  # of c_t
     states[0], cells[0] = h0, c0
-    product, part = np.empty_like(z[0]), np.empty_like(cells[0])
+    product = np.empty((len(h0), len(u)), dtype)
+    ut = np.ascontiguousarray(u.T)  # in row-major order the product is faster
+    backend = kernels.backend_for(z, u)
+    step = backend.lstm_gates(z, product, states, cells, tanhs)
     rows = _rows(sizes, order, a)
     for t, n in enumerate(rows):
-        gates, cell, tanh_c = z[t, :n], cells[t + 1, :n], tanhs[t, :n]
-        gates += np.matmul(states[t, :n], halved, out=product[:n])  # (RNN 1)
-        np.tanh(gates, out=gates)  # (LSTM 1)
-        gates *= half
-        gates += offset
-        np.multiply(gates[:, f], cells[t, :n], out=cell)  # (LSTM 2)
-        cell += np.multiply(gates[:, i], gates[:, m], out=part[:n])
-        np.tanh(cell, out=tanh_c)
-        np.multiply(gates[:, o], tanh_c, out=states[t + 1, :n])  # (LSTM 3)
+        np.matmul(states[t, :n], ut, out=product[:n])
+        step(t, n)  # (RNN 1) to (LSTM 3)
         _keep(states, t, n)
         _keep(cells, t, n)
     states[-1] = cells[-1]
@@ -174,32 +162,18 @@ def lstm(
 
     def vjp(g: Any) -> Any:
         dtype = np.result_type(g, z)
-        whole_dc = g[-1].astype(dtype)
+        dc = g[-1].astype(dtype, order="C")
         g = g[:-1][order]
-        dz = np.multiply(z, 1 - z, dtype=dtype)  # the slopes of σ and, in one block, of tanh
-        dz[..., m] = 1 - z[..., m] ** 2
-        whole_dh, part = np.zeros_like(whole_dc), np.empty_like(whole_dc)
-        whole_d = np.empty_like(dz[0])
+        dz, dh = np.empty(z.shape, dtype), np.zeros_like(dc)
+        step = backend.lstm_gates_backward(z, cells, tanhs, dz, dh, dc)
         for t in reversed(range(len(g))):
             n = rows[t]
-            whole_dh += g[t]  # (RNN 3)
-            dh, dc, d, slopes = whole_dh[:n], whole_dc[:n], whole_d[:n], part[:n]
-            gates, tanh_c = z[t, :n], tanhs[t, :n]
-            np.multiply(tanh_c, tanh_c, out=slopes)  # (LSTM 4); dc is what came from behind
-            np.subtract(1, slopes, out=slopes)
-            slopes *= gates[:, o]
-            slopes *= dh
-            dc += slopes
-            np.multiply(dc, gates[:, m], out=d[:, i])  # (LSTM 5)
-            np.multiply(dc, cells[t, :n], out=d[:, f])
-            np.multiply(dc, gates[:, i], out=d[:, m])
-            np.multiply(dh, tanh_c, out=d[:, o])
-            dz[t, :n] *= d  # (LSTM 6)
+            dh += g[t]  # (RNN 3)
+            step(t, n)  # (LSTM 4) to (LSTM 6); dc is what came from behind
             dz[t, n:] = 0
-            dc *= gates[:, f]
-            np.matmul(dz[t, :n], u, out=dh)
-        parts = _parts(needs[:-1], order, whole_dh, dz, dz, inputs, states[:-2])
-        return *parts, whole_dc if needs[-1] else None
+            np.matmul(dz[t, :n], u, out=dh[:n])
+        parts = _parts(needs[:-1], order, dh, dz, dz, inputs, states[:-2])
+        return *parts, dc if needs[-1] else None
 
     return record("lstm", out, (x, h, *weights, c), vjp)
 
@@ -289,10 +263,9 @@ def _keep(states: Any, t: int, n: int) -> None:
 
 def _of_inputs(a: Any, w: Any, biases: list[Any]) -> Any:
     """x·Wᵀ and the biases, of all steps in one product."""
-    z = a.reshape(-1, a.shape[-1]) @ w.T
-    for b in biases:
-        z = z + b if b.dtype.kind != z.dtype.kind else np.add(z, b, out=z)
-    return z.reshape(*a.shape[:-1], len(w))
+    bias = sum(biases[1:], biases[0]) if biases else None
+    product = kernels.backend_for(a, w, bias).product
+    return product(a.reshape(-1, a.shape[-1]), w.T, bias).reshape(*a.shape[:-1], len(w))
 
 
 def _needed(needs: tuple[bool, ...], a: Any, w: Any) -> tuple[Any, Any, tuple[int, ...]]:
@@ -309,12 +282,15 @@ def _parts(
     a, w, shape = inputs
     _, need_h, _, need_u, *need_biases = needs
     rows, state_rows = dz.reshape(-1, dz.shape[-1]), dp.reshape(-1, dp.shape[-1])
-    dx = None if w is None else (rows @ w).reshape(shape)[order]
-    dw = None if a is None else rows.T @ a.reshape(-1, shape[-1])
-    du = state_rows.T @ before.reshape(-1, before.shape[-1]) if need_u else None
+    product = kernels.backend_for(rows, a, w, before).product
+    dx = None if w is None else product(rows, w).reshape(shape)[order]
+    dw = None if a is None else product(rows.T, a.reshape(-1, shape[-1]))
+    du = product(state_rows.T, before.reshape(-1, before.shape[-1])) if need_u else None
     acc = np.result_type(dz, np.float64)
-    sums = [
-        v.sum(0, dtype=acc).astype(v.dtype) if need else None
-        for v, need in zip((rows, state_rows), need_biases, strict=False)
-    ]
+    sums: list[Any] = []
+    for v, need in zip((rows, state_rows), need_biases, strict=False):
+        if need and sums and sums[0] is not None and dp is dz:
+            sums.append(sums[0])
+        else:
+            sums.append(v.sum(0, dtype=acc).astype(v.dtype) if need else None)
     return [dx, dh if need_h else None, dw, du, *sums]

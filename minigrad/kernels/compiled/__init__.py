@@ -26,6 +26,8 @@ from minigrad.kernels.compiled.pool import avg_pool2d_backward as avg_pool2d_bac
 from minigrad.kernels.compiled.pool import max_pool2d as max_pool2d
 from minigrad.kernels.compiled.pool import max_pool2d_backward as max_pool2d_backward
 from minigrad.kernels.compiled.products import product as product
+from minigrad.kernels.compiled.recurrent import lstm_gates as lstm_gates
+from minigrad.kernels.compiled.recurrent import lstm_gates_backward as lstm_gates_backward
 from minigrad.kernels.compiled.relu import relu as relu
 from minigrad.kernels.compiled.relu import relu_backward as relu_backward
 from minigrad.kernels.compiled.steps import adam_step_ as adam_step_
