@@ -54,6 +54,7 @@ not begun shows what it begins with.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -263,7 +264,7 @@ def _keep(states: Any, t: int, n: int) -> None:
 
 def _of_inputs(a: Any, w: Any, biases: list[Any]) -> Any:
     """x·Wᵀ and the biases, of all steps in one product."""
-    bias = sum(biases[1:], biases[0]) if biases else None
+    bias = reduce(np.add, biases) if biases else None
     product = kernels.backend_for(a, w, bias).product
     return product(a.reshape(-1, a.shape[-1]), w.T, bias).reshape(*a.shape[:-1], len(w))
 
