@@ -95,7 +95,8 @@ CHAPTERS = {
     "products": "test_linalg", "histograms": "test_histograms", "types": "test_tensor_types",
     "distances": "test_more_functions", "margins": "test_more_functions",
     "quantiles": "test_more_functions", "scattering": "test_more_functions",
-    "seen": "test_seen", "order": "test_seen", "cumulative": "test_more_functions", "rounding": "test_more_functions",
+    "cumulative": "test_more_functions", "rounding": "test_more_functions",
+    "seen": "test_seen", "order": "test_seen",
 }  # fmt: skip
 
 
