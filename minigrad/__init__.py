@@ -37,104 +37,7 @@ from minigrad.ops.activations import (
     softmax,
     tanh,
 )
-from minigrad.ops.arithmetic import (
-    abs,
-    add,
-    addcmul,
-    clamp,
-    div,
-    floor_divide,
-    lerp,
-    maximum,
-    minimum,
-    mul,
-    neg,
-    positive,
-    remainder,
-    sub,
-    where,
-)
-from minigrad.ops.arranging import (
-    bucketize,
-    cartesian_prod,
-    column_stack,
-    combinations,
-    diff,
-    dsplit,
-    dstack,
-    fliplr,
-    flipud,
-    hsplit,
-    hstack,
-    index_add,
-    index_copy,
-    index_fill,
-    isin,
-    ravel,
-    rot90,
-    tensor_split,
-    tril_indices,
-    triu_indices,
-    vsplit,
-    vstack,
-)
-from minigrad.ops.compare import (
-    allclose,
-    bitwise_and,
-    bitwise_not,
-    bitwise_or,
-    bitwise_xor,
-    eq,
-    equal,
-    ge,
-    gt,
-    isclose,
-    isfinite,
-    isinf,
-    isnan,
-    le,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    lt,
-    ne,
-)
-from minigrad.ops.create import (
-    arange,
-    as_tensor,
-    asarray,
-    empty,
-    empty_like,
-    eye,
-    from_dlpack,
-    from_numpy,
-    full,
-    full_like,
-    is_tensor,
-    linspace,
-    ones,
-    ones_like,
-    tensor,
-    zeros,
-    zeros_like,
-)
 from minigrad.ops.cumulative import cummax, cummin, cumprod, cumsum, logcumsumexp
-from minigrad.ops.elementary import (
-    cos,
-    exp,
-    expm1,
-    log,
-    log1p,
-    log2,
-    log10,
-    pow,
-    reciprocal,
-    rsqrt,
-    sin,
-    sqrt,
-    square,
-)
 from minigrad.ops.histograms import histc, histogram
 from minigrad.ops.indexing import (
     gather,
@@ -190,41 +93,6 @@ from minigrad.ops.products import (
 )
 from minigrad.ops.properties import is_floating_point, numel
 from minigrad.ops.quantiles import nanmean, nanquantile, nansum, quantile
-from minigrad.ops.random import (
-    Generator,
-    bernoulli,
-    dropout,
-    get_rng_state,
-    initial_seed,
-    manual_seed,
-    multinomial,
-    normal,
-    rand,
-    rand_like,
-    randint,
-    randn,
-    randn_like,
-    randperm,
-    seed,
-    set_rng_state,
-)
-from minigrad.ops.reductions import (
-    Dim,
-    all,
-    amax,
-    amin,
-    any,
-    count_nonzero,
-    logsumexp,
-    mean,
-    norm,
-    prod,
-    std,
-    std_mean,
-    sum,
-    var,
-    var_mean,
-)
 from minigrad.ops.rounding import ceil, floor, round, sgn, sign, trunc
 from minigrad.ops.scattering import masked_scatter, scatter_reduce
 from minigrad.ops.search import (
@@ -237,88 +105,6 @@ from minigrad.ops.search import (
     min,
     sort,
     topk,
-)
-from minigrad.ops.seen import (
-    adjoint,
-    as_strided,
-    atleast_1d,
-    atleast_2d,
-    atleast_3d,
-    block_diag,
-    broadcast_shapes,
-    conj,
-    diag_embed,
-    diagflat,
-    diagonal_scatter,
-    moveaxis,
-    real,
-    select_scatter,
-    slice_scatter,
-    unravel_index,
-)
-from minigrad.ops.shape import (
-    broadcast_tensors,
-    broadcast_to,
-    clone,
-    diag,
-    diagonal,
-    flatten,
-    movedim,
-    narrow,
-    permute,
-    reshape,
-    select,
-    squeeze,
-    swapaxes,
-    swapdims,
-    t,
-    transpose,
-    tril,
-    triu,
-    unflatten,
-    unsqueeze,
-)
-from minigrad.ops.trigonometry import (
-    acos,
-    acosh,
-    addcdiv,
-    arccos,
-    arccosh,
-    arcsin,
-    arcsinh,
-    arctan,
-    arctan2,
-    arctanh,
-    asin,
-    asinh,
-    atan,
-    atan2,
-    atanh,
-    clamp_max,
-    clamp_min,
-    copysign,
-    cosh,
-    deg2rad,
-    erfc,
-    exp2,
-    fix,
-    float_power,
-    fmax,
-    fmin,
-    fmod,
-    frac,
-    heaviside,
-    hypot,
-    logaddexp,
-    logaddexp2,
-    logit,
-    nan_to_num,
-    rad2deg,
-    signbit,
-    sinc,
-    sinh,
-    tan,
-    xlogy,
 )
 from minigrad.ops.types import (
     BoolTensor,
@@ -336,6 +122,52 @@ from minigrad.ops.types import (
 from minigrad.printing import set_printoptions
 from minigrad.serialization import load, save
 from minigrad.tensor import Tensor
+
+# isort: off  (the long lists, several names a line)
+from minigrad.ops.arithmetic import (
+    abs, add, addcmul, clamp, div, floor_divide, lerp, maximum, minimum, mul, neg, positive,
+    remainder, sub, where,
+)  # fmt: skip
+from minigrad.ops.arranging import (
+    bucketize, cartesian_prod, column_stack, combinations, diff, dsplit, dstack, fliplr, flipud,
+    hsplit, hstack, index_add, index_copy, index_fill, isin, ravel, rot90, tensor_split,
+    tril_indices, triu_indices, vsplit, vstack,
+)  # fmt: skip
+from minigrad.ops.compare import (
+    allclose, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, eq, equal, ge, gt, isclose,
+    isfinite, isinf, isnan, le, logical_and, logical_not, logical_or, logical_xor, lt, ne,
+)  # fmt: skip
+from minigrad.ops.create import (
+    arange, as_tensor, asarray, empty, empty_like, eye, from_dlpack, from_numpy, full, full_like,
+    is_tensor, linspace, ones, ones_like, tensor, zeros, zeros_like,
+)  # fmt: skip
+from minigrad.ops.elementary import (
+    cos, exp, expm1, log, log1p, log2, log10, pow, reciprocal, rsqrt, sin, sqrt, square,
+)  # fmt: skip
+from minigrad.ops.random import (
+    Generator, bernoulli, dropout, get_rng_state, initial_seed, manual_seed, multinomial, normal,
+    rand, rand_like, randint, randn, randn_like, randperm, seed, set_rng_state,
+)  # fmt: skip
+from minigrad.ops.reductions import (
+    Dim, all, amax, amin, any, count_nonzero, logsumexp, mean, norm, prod, std, std_mean, sum, var,
+    var_mean,
+)  # fmt: skip
+from minigrad.ops.seen import (
+    adjoint, as_strided, atleast_1d, atleast_2d, atleast_3d, block_diag, broadcast_shapes, conj,
+    diag_embed, diagflat, diagonal_scatter, moveaxis, real, select_scatter, slice_scatter,
+    unravel_index,
+)  # fmt: skip
+from minigrad.ops.shape import (
+    broadcast_tensors, broadcast_to, clone, diag, diagonal, flatten, movedim, narrow, permute,
+    reshape, select, squeeze, swapaxes, swapdims, t, transpose, tril, triu, unflatten, unsqueeze,
+)  # fmt: skip
+from minigrad.ops.trigonometry import (
+    acos, acosh, addcdiv, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, asin, asinh,
+    atan, atan2, atanh, clamp_max, clamp_min, copysign, cosh, deg2rad, erfc, exp2, fix, float_power,
+    fmax, fmin, fmod, frac, heaviside, hypot, logaddexp, logaddexp2, logit, nan_to_num, rad2deg,
+    signbit, sinc, sinh, tan, xlogy,
+)  # fmt: skip
+# isort: on
 
 if TYPE_CHECKING:
     from minigrad.visual import explore, graph, profile, remember
