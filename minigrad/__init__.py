@@ -18,6 +18,7 @@ from minigrad import (
     nn,
     optim,
     random,
+    special,
     utils,
 )
 from minigrad.accelerators import accelerator, backends, cuda, mps
@@ -106,6 +107,7 @@ from minigrad.ops.search import (
     sort,
     topk,
 )
+from minigrad.ops.special import digamma, erfc, erfinv, i0, lgamma, mvlgamma
 from minigrad.ops.types import (
     BoolTensor,
     ByteTensor,
@@ -123,7 +125,8 @@ from minigrad.printing import set_printoptions
 from minigrad.serialization import load, save
 from minigrad.tensor import Tensor
 
-# isort: off  (the long lists, several names a line)
+# The long lists, several names a line.
+# isort: off
 from minigrad.ops.arithmetic import (
     abs, add, addcmul, clamp, div, floor_divide, lerp, maximum, minimum, mul, neg, positive,
     remainder, sub, where,
@@ -163,7 +166,7 @@ from minigrad.ops.shape import (
 )  # fmt: skip
 from minigrad.ops.trigonometry import (
     acos, acosh, addcdiv, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, asin, asinh,
-    atan, atan2, atanh, clamp_max, clamp_min, copysign, cosh, deg2rad, erfc, exp2, fix, float_power,
+    atan, atan2, atanh, clamp_max, clamp_min, copysign, cosh, deg2rad, exp2, fix, float_power,
     fmax, fmin, fmod, frac, heaviside, hypot, logaddexp, logaddexp2, logit, nan_to_num, rad2deg,
     signbit, sinc, sinh, tan, xlogy,
 )  # fmt: skip
@@ -184,7 +187,7 @@ suggest_names(
     "minigrad.distributions",
     "minigrad.func", "minigrad.linalg", "minigrad.nn", "minigrad.nn.functional", "minigrad.nn.init",
     "minigrad.nn.utils", "minigrad.optim", "minigrad.optim.lr_scheduler", "minigrad.random",
-    "minigrad.utils", "minigrad.utils.data",
+    "minigrad.special", "minigrad.utils", "minigrad.utils.data",
 )  # fmt: skip
 
 __all__ = [
@@ -201,37 +204,37 @@ __all__ = [
     "clamp_max", "clamp_min", "clip", "clone", "column_stack", "combinations", "complex128",
     "concat", "conj", "copysign", "corrcoef", "cos", "cosh", "count_nonzero", "cov", "cross",
     "cuda", "cummax", "cummin", "cumprod", "cumsum", "data", "deg2rad", "det", "device", "diag",
-    "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "distributed",
+    "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "digamma", "distributed",
     "distributions", "div", "divide", "dot", "double", "dropout", "dsplit", "dstack", "einsum",
-    "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "exp", "exp2", "explore",
-    "expm1", "eye", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32",
-    "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac",
+    "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2",
+    "explore", "expm1", "eye", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16",
+    "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac",
     "from_dlpack", "from_numpy", "full", "full_like", "func", "gather", "ge", "get_default_dtype",
     "get_num_threads", "get_rng_state", "graph", "gt", "half", "heaviside", "histc", "histogram",
-    "hsplit", "hstack", "hypot", "index_add", "index_copy", "index_fill", "index_select", "inf",
-    "inference_mode", "initial_seed", "int", "int8", "int16", "int32", "int64", "inverse",
+    "hsplit", "hstack", "hypot", "i0", "index_add", "index_copy", "index_fill", "index_select",
+    "inf", "inference_mode", "initial_seed", "int", "int8", "int16", "int32", "int64", "inverse",
     "is_floating_point", "is_grad_enabled", "is_tensor", "isclose", "isfinite", "isin", "isinf",
-    "isnan", "kron", "kthvalue", "le", "lerp", "linalg", "linspace", "load", "log", "log1p", "log2",
-    "log10", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logdet", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "long", "lt", "manual_seed",
-    "masked_fill", "masked_scatter", "masked_select", "matmul", "matrix_power", "max", "maximum",
-    "mean", "median", "meshgrid", "min", "minimum", "mm", "mode", "moveaxis", "movedim", "mps",
-    "mul", "multinomial", "multiply", "mv", "nan", "nan_to_num", "nanmean", "nanmedian",
-    "nanquantile", "nansum", "narrow", "ne", "neg", "negative", "nn", "no_grad", "nonzero", "norm",
-    "normal", "numel", "ones", "ones_like", "optim", "outer", "permute", "pi", "pinverse",
-    "positive", "pow", "prod", "profile", "quantile", "rad2deg", "rand", "rand_like", "randint",
-    "randn", "randn_like", "random", "randperm", "ravel", "real", "reciprocal", "relu", "remainder",
-    "remember", "repeat_interleave", "reshape", "roll", "rot90", "round", "rsqrt", "save",
-    "scatter", "scatter_add", "scatter_reduce", "searchsorted", "seed", "select", "select_scatter",
-    "set_default_dtype", "set_grad_enabled", "set_num_threads", "set_printoptions", "set_rng_state",
-    "sgn", "short", "show_config", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh",
-    "slice_scatter", "slogdet", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack",
-    "std", "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take",
-    "take_along_dim", "tan", "tanh", "tensor", "tensor_split", "tensordot", "tile", "topk", "trace",
-    "transpose", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc", "uint8",
-    "unbind", "unflatten", "unique", "unique_consecutive", "unravel_index", "unsqueeze",
-    "use_kernels", "utils", "var", "var_mean", "vsplit", "vstack", "warmup", "where", "xlogy",
-    "zeros", "zeros_like",
+    "isnan", "kron", "kthvalue", "le", "lerp", "lgamma", "linalg", "linspace", "load", "log",
+    "log1p", "log2", "log10", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logdet",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "long", "lt",
+    "manual_seed", "masked_fill", "masked_scatter", "masked_select", "matmul", "matrix_power",
+    "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mm", "mode", "moveaxis",
+    "movedim", "mps", "mul", "multinomial", "multiply", "mv", "mvlgamma", "nan", "nan_to_num",
+    "nanmean", "nanmedian", "nanquantile", "nansum", "narrow", "ne", "neg", "negative", "nn",
+    "no_grad", "nonzero", "norm", "normal", "numel", "ones", "ones_like", "optim", "outer",
+    "permute", "pi", "pinverse", "positive", "pow", "prod", "profile", "quantile", "rad2deg",
+    "rand", "rand_like", "randint", "randn", "randn_like", "random", "randperm", "ravel", "real",
+    "reciprocal", "relu", "remainder", "remember", "repeat_interleave", "reshape", "roll", "rot90",
+    "round", "rsqrt", "save", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "seed",
+    "select", "select_scatter", "set_default_dtype", "set_grad_enabled", "set_num_threads",
+    "set_printoptions", "set_rng_state", "sgn", "short", "show_config", "sigmoid", "sign",
+    "signbit", "sin", "sinc", "sinh", "slice_scatter", "slogdet", "softmax", "sort", "special",
+    "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum",
+    "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh", "tensor", "tensor_split",
+    "tensordot", "tile", "topk", "trace", "transpose", "tril", "tril_indices", "triu",
+    "triu_indices", "true_divide", "trunc", "uint8", "unbind", "unflatten", "unique",
+    "unique_consecutive", "unravel_index", "unsqueeze", "use_kernels", "utils", "var", "var_mean",
+    "vsplit", "vstack", "warmup", "where", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

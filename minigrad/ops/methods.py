@@ -35,6 +35,7 @@ from minigrad.ops import scattering as _scattering
 from minigrad.ops import search as _search
 from minigrad.ops import seen as _seen
 from minigrad.ops import shape as _shape
+from minigrad.ops import special as _special
 from minigrad.ops import trigonometry as _trigonometry
 from minigrad.ops import types as _types
 from minigrad.ops.methods_in_place import InPlace
@@ -109,7 +110,6 @@ class Methods(InPlace):
     signbit = _trigonometry.signbit
     heaviside = _trigonometry.heaviside
     exp2 = _trigonometry.exp2
-    erfc = _trigonometry.erfc
     logit = _trigonometry.logit
     xlogy = _trigonometry.xlogy
     logaddexp = _trigonometry.logaddexp
@@ -348,6 +348,14 @@ class Methods(InPlace):
     nanmedian = _order.nanmedian
     aminmax = _order.aminmax
     unique_consecutive = _order.unique_consecutive
+
+    # ops/special.py
+    digamma = _special.digamma
+    erfc = _special.erfc
+    erfinv = _special.erfinv
+    i0 = _special.i0
+    lgamma = _special.lgamma
+    mvlgamma = _special.mvlgamma
 
     # Other names for the same.
     subtract = _arithmetic.sub
