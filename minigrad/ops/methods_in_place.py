@@ -47,6 +47,9 @@ class InPlace(Operators):
     tanh_ = _inplace.tanh_
     erf_ = _inplace.erf_
     erfinv_ = _inplace.erfinv_
+    lgamma_ = _inplace.lgamma_
+    digamma_ = _inplace.digamma_
+    i0_ = _inplace.i0_
     cumsum_ = _inplace.cumsum_
     cumprod_ = _inplace.cumprod_
     triu_ = _inplace.triu_

@@ -172,7 +172,8 @@ def function_of(op: Any) -> Any:
         return WRAPPED[op.name]
     place, _, name = op.name.rpartition(".")
     if place:
-        owner = {"nn.functional": F, "linalg": minigrad.linalg}.get(place)
+        places = {"nn.functional": F, "linalg": minigrad.linalg, "special": minigrad.special}
+        owner = places.get(place)
         return getattr(owner, name, None) if name in getattr(owner, "__all__", ()) else None
     front = name in minigrad.__all__ and name not in CONVERSIONS
     return getattr(minigrad if front else Tensor, name, None)
@@ -202,6 +203,7 @@ EXEMPT = {
     "nn.functional.hardsigmoid": "PyTorch's 1/6 is a float32 number in float64, too",
     "norm.nuc": "matrix_norm has it",
     "logcumsumexp": "at 10⁴ PyTorch's float32 gradients have three digits; see test_more_functions",
+    "digamma": "PyTorch's derivative has nine digits; see test_special",
     "linalg.eigh": "the signs of the vectors, which no result should depend on, differ",
     "linalg.slogdet": "the sign, which has no gradient, does not require one",
     "linalg.pinv.hermitian": "PyTorch's table makes the matrix symmetric first",
