@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from minigrad.checks import integers, number
-from minigrad.modes import is_grad_enabled, no_grad
+from minigrad.modes import no_grad
 from minigrad.ops.create import as_tensor, tensor
 from minigrad.ops.elementary import exp, sqrt
 from minigrad.ops.shape import broadcast_tensors, expand
-from minigrad.recording import check_broadcast, needs_grad
-from minigrad.tensor import Tensor, wrap
+from minigrad.recording import check_broadcast
+from minigrad.tensor import Tensor
 
 Shape = tuple[int, ...]
 
@@ -177,25 +177,6 @@ class Distribution:
                 )
         self._check("value", x, self._supports(x.array.real), self._expected)
         return x
-
-
-def drawn(like: Tensor, array: Any) -> Tensor:
-    """What numpy's generator drew, in the dtype of a parameter."""
-    return wrap(np.asarray(array, like.array.real.dtype))
-
-
-def no_gradient(of: Distribution, argument: str, value: Tensor) -> None:
-    """Refuse to draw with a gradient to a parameter through which none passes."""
-    if is_grad_enabled() and needs_grad(value):
-        raise NotImplementedError(
-            f"{type(of).__name__}: rsample has no gradient for {argument}: use sample() and "
-            "log_prob, or pass value.detach()"
-        )
-
-
-def sum_last(x: Tensor, count: int) -> Tensor:
-    """The sum over the last `count` axes."""
-    return x.sum(tuple(range(-count, 0))) if count else x
 
 
 def parameters(name: str, **given: Any) -> list[Tensor]:
