@@ -3,6 +3,7 @@ them replaced. What is a view in PyTorch is one here."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -18,13 +19,15 @@ from minigrad.views import Window, overlaps
 
 def moveaxis(input: Any, source: Any, destination: Any) -> Tensor:
     """Axes moved to other places: `movedim`."""
+    require("moveaxis", input=input)
     return movedim(input, source, destination)
 
 
 def adjoint(input: Any) -> Tensor:
     """The last two axes exchanged: of real matrices, `mT`."""
-    if operand("adjoint", input).ndim < 2:
-        raise RuntimeError(f"adjoint: expected matrices (…, m, n), got shape {input.shape}")
+    a = operand("adjoint", input)
+    if a.ndim < 2:
+        raise RuntimeError(f"adjoint: expected matrices (…, m, n), got shape {a.shape}")
     return transpose(input, -2, -1)
 
 
@@ -61,7 +64,9 @@ def _at_least(name: str, ndim: int, given: tuple[Any, ...]) -> Any:
 @overload
 def atleast_1d(tensors: Tensor, /) -> Tensor: ...
 @overload
-def atleast_1d(*tensors: Any) -> tuple[Tensor, ...]: ...
+def atleast_1d(tensors: Sequence[Tensor], /) -> tuple[Tensor, ...]: ...
+@overload
+def atleast_1d(first: Tensor, second: Tensor, /, *rest: Tensor) -> tuple[Tensor, ...]: ...
 def atleast_1d(*tensors: Any) -> Any:
     """The tensor with an axis if it has none; of several, or a list of them, a tuple."""
     return _at_least("atleast_1d", 1, tensors)
@@ -70,7 +75,9 @@ def atleast_1d(*tensors: Any) -> Any:
 @overload
 def atleast_2d(tensors: Tensor, /) -> Tensor: ...
 @overload
-def atleast_2d(*tensors: Any) -> tuple[Tensor, ...]: ...
+def atleast_2d(tensors: Sequence[Tensor], /) -> tuple[Tensor, ...]: ...
+@overload
+def atleast_2d(first: Tensor, second: Tensor, /, *rest: Tensor) -> tuple[Tensor, ...]: ...
 def atleast_2d(*tensors: Any) -> Any:
     """The tensor with two axes or more, a vector as a row; of several, or a list, a tuple."""
     return _at_least("atleast_2d", 2, tensors)
@@ -79,7 +86,9 @@ def atleast_2d(*tensors: Any) -> Any:
 @overload
 def atleast_3d(tensors: Tensor, /) -> Tensor: ...
 @overload
-def atleast_3d(*tensors: Any) -> tuple[Tensor, ...]: ...
+def atleast_3d(tensors: Sequence[Tensor], /) -> tuple[Tensor, ...]: ...
+@overload
+def atleast_3d(first: Tensor, second: Tensor, /, *rest: Tensor) -> tuple[Tensor, ...]: ...
 def atleast_3d(*tensors: Any) -> Any:
     """The tensor with three axes or more: a vector (N,) as (1, N, 1), a matrix (M, N) as
     (M, N, 1); of several, or a list, a tuple."""
