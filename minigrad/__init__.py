@@ -18,6 +18,7 @@ from minigrad import (
     nn,
     optim,
     random,
+    special,
     utils,
 )
 from minigrad.accelerators import accelerator, backends, cuda, mps
@@ -37,103 +38,7 @@ from minigrad.ops.activations import (
     softmax,
     tanh,
 )
-from minigrad.ops.arithmetic import (
-    abs,
-    add,
-    addcmul,
-    clamp,
-    div,
-    floor_divide,
-    lerp,
-    maximum,
-    minimum,
-    mul,
-    neg,
-    positive,
-    remainder,
-    sub,
-    where,
-)
-from minigrad.ops.arranging import (
-    bucketize,
-    cartesian_prod,
-    column_stack,
-    combinations,
-    diff,
-    dstack,
-    fliplr,
-    flipud,
-    hsplit,
-    hstack,
-    index_add,
-    index_copy,
-    index_fill,
-    isin,
-    ravel,
-    rot90,
-    tensor_split,
-    tril_indices,
-    triu_indices,
-    vsplit,
-    vstack,
-)
-from minigrad.ops.compare import (
-    allclose,
-    bitwise_and,
-    bitwise_not,
-    bitwise_or,
-    bitwise_xor,
-    eq,
-    equal,
-    ge,
-    gt,
-    isclose,
-    isfinite,
-    isinf,
-    isnan,
-    le,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    lt,
-    ne,
-)
-from minigrad.ops.create import (
-    arange,
-    as_tensor,
-    asarray,
-    empty,
-    empty_like,
-    eye,
-    from_dlpack,
-    from_numpy,
-    full,
-    full_like,
-    is_tensor,
-    linspace,
-    ones,
-    ones_like,
-    tensor,
-    zeros,
-    zeros_like,
-)
 from minigrad.ops.cumulative import cummax, cummin, cumprod, cumsum, logcumsumexp
-from minigrad.ops.elementary import (
-    cos,
-    exp,
-    expm1,
-    log,
-    log1p,
-    log2,
-    log10,
-    pow,
-    reciprocal,
-    rsqrt,
-    sin,
-    sqrt,
-    square,
-)
 from minigrad.ops.histograms import histc, histogram
 from minigrad.ops.indexing import (
     gather,
@@ -173,6 +78,7 @@ from minigrad.ops.linear import (
     mv,
     outer,
 )
+from minigrad.ops.order import aminmax, kthvalue, mode, nanmedian, unique_consecutive
 from minigrad.ops.products import (
     addbmm,
     addmv,
@@ -188,41 +94,6 @@ from minigrad.ops.products import (
 )
 from minigrad.ops.properties import is_floating_point, numel
 from minigrad.ops.quantiles import nanmean, nanquantile, nansum, quantile
-from minigrad.ops.random import (
-    Generator,
-    bernoulli,
-    dropout,
-    get_rng_state,
-    initial_seed,
-    manual_seed,
-    multinomial,
-    normal,
-    rand,
-    rand_like,
-    randint,
-    randn,
-    randn_like,
-    randperm,
-    seed,
-    set_rng_state,
-)
-from minigrad.ops.reductions import (
-    Dim,
-    all,
-    amax,
-    amin,
-    any,
-    count_nonzero,
-    logsumexp,
-    mean,
-    norm,
-    prod,
-    std,
-    std_mean,
-    sum,
-    var,
-    var_mean,
-)
 from minigrad.ops.rounding import ceil, floor, round, sgn, sign, trunc
 from minigrad.ops.scattering import masked_scatter, scatter_reduce
 from minigrad.ops.search import (
@@ -236,70 +107,7 @@ from minigrad.ops.search import (
     sort,
     topk,
 )
-from minigrad.ops.shape import (
-    broadcast_tensors,
-    broadcast_to,
-    clone,
-    diag,
-    diagonal,
-    flatten,
-    movedim,
-    narrow,
-    permute,
-    reshape,
-    select,
-    squeeze,
-    swapaxes,
-    swapdims,
-    t,
-    transpose,
-    tril,
-    triu,
-    unflatten,
-    unsqueeze,
-)
-from minigrad.ops.trigonometry import (
-    acos,
-    acosh,
-    addcdiv,
-    arccos,
-    arccosh,
-    arcsin,
-    arcsinh,
-    arctan,
-    arctan2,
-    arctanh,
-    asin,
-    asinh,
-    atan,
-    atan2,
-    atanh,
-    clamp_max,
-    clamp_min,
-    copysign,
-    cosh,
-    deg2rad,
-    erfc,
-    exp2,
-    fix,
-    float_power,
-    fmax,
-    fmin,
-    fmod,
-    frac,
-    heaviside,
-    hypot,
-    logaddexp,
-    logaddexp2,
-    logit,
-    nan_to_num,
-    rad2deg,
-    signbit,
-    sinc,
-    sinh,
-    tan,
-    xlogy,
-)
+from minigrad.ops.special import digamma, erfc, erfinv, i0, lgamma, mvlgamma
 from minigrad.ops.types import (
     BoolTensor,
     ByteTensor,
@@ -317,6 +125,53 @@ from minigrad.printing import set_printoptions
 from minigrad.serialization import load, save
 from minigrad.tensor import Tensor
 
+# The long lists, several names a line.
+# isort: off
+from minigrad.ops.arithmetic import (
+    abs, add, addcmul, clamp, div, floor_divide, lerp, maximum, minimum, mul, neg, positive,
+    remainder, sub, where,
+)  # fmt: skip
+from minigrad.ops.arranging import (
+    bucketize, cartesian_prod, column_stack, combinations, diff, dsplit, dstack, fliplr, flipud,
+    hsplit, hstack, index_add, index_copy, index_fill, isin, ravel, rot90, tensor_split,
+    tril_indices, triu_indices, vsplit, vstack,
+)  # fmt: skip
+from minigrad.ops.compare import (
+    allclose, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, eq, equal, ge, gt, isclose,
+    isfinite, isinf, isnan, le, logical_and, logical_not, logical_or, logical_xor, lt, ne,
+)  # fmt: skip
+from minigrad.ops.create import (
+    arange, as_tensor, asarray, empty, empty_like, eye, from_dlpack, from_numpy, full, full_like,
+    is_tensor, linspace, ones, ones_like, tensor, zeros, zeros_like,
+)  # fmt: skip
+from minigrad.ops.elementary import (
+    cos, exp, expm1, log, log1p, log2, log10, pow, reciprocal, rsqrt, sin, sqrt, square,
+)  # fmt: skip
+from minigrad.ops.random import (
+    Generator, bernoulli, dropout, get_rng_state, initial_seed, manual_seed, multinomial, normal,
+    rand, rand_like, randint, randn, randn_like, randperm, seed, set_rng_state,
+)  # fmt: skip
+from minigrad.ops.reductions import (
+    Dim, all, amax, amin, any, count_nonzero, logsumexp, mean, norm, prod, std, std_mean, sum, var,
+    var_mean,
+)  # fmt: skip
+from minigrad.ops.seen import (
+    adjoint, as_strided, atleast_1d, atleast_2d, atleast_3d, block_diag, broadcast_shapes, conj,
+    diag_embed, diagflat, diagonal_scatter, moveaxis, real, select_scatter, slice_scatter,
+    unravel_index,
+)  # fmt: skip
+from minigrad.ops.shape import (
+    broadcast_tensors, broadcast_to, clone, diag, diagonal, flatten, movedim, narrow, permute,
+    reshape, select, squeeze, swapaxes, swapdims, t, transpose, tril, triu, unflatten, unsqueeze,
+)  # fmt: skip
+from minigrad.ops.trigonometry import (
+    acos, acosh, addcdiv, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, asin, asinh,
+    atan, atan2, atanh, clamp_max, clamp_min, copysign, cosh, deg2rad, exp2, fix, float_power,
+    fmax, fmin, fmod, frac, heaviside, hypot, logaddexp, logaddexp2, logit, nan_to_num, rad2deg,
+    signbit, sinc, sinh, tan, xlogy,
+)  # fmt: skip
+# isort: on
+
 if TYPE_CHECKING:
     from minigrad.visual import explore, graph, profile, remember
 
@@ -332,50 +187,54 @@ suggest_names(
     "minigrad.distributions",
     "minigrad.func", "minigrad.linalg", "minigrad.nn", "minigrad.nn.functional", "minigrad.nn.init",
     "minigrad.nn.utils", "minigrad.optim", "minigrad.optim.lr_scheduler", "minigrad.random",
-    "minigrad.utils", "minigrad.utils.data",
+    "minigrad.special", "minigrad.utils", "minigrad.utils.data",
 )  # fmt: skip
 
 __all__ = [
     "BoolTensor", "ByteTensor", "CharTensor", "Checkpoint", "Dim", "DoubleTensor", "FloatTensor",
     "Generator", "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Tensor", "abs",
     "absolute", "accelerator", "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm",
-    "addmv", "addr", "all", "allclose", "amax", "amin", "analysis", "any", "arange", "arccos",
-    "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort",
-    "as_tensor", "asarray", "asin", "asinh", "atan", "atan2", "atanh", "autograd", "backends",
-    "baddbmm", "bernoulli", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
-    "bmm", "bool", "broadcast_tensors", "broadcast_to", "bucketize", "cartesian_prod", "cat",
-    "cdist", "ceil", "cholesky", "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone",
-    "column_stack", "combinations", "complex128", "concat", "copysign", "corrcoef", "cos", "cosh",
-    "count_nonzero", "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum", "data",
-    "deg2rad", "det", "device", "diag", "diagonal", "diff", "distributed", "distributions", "div",
-    "divide", "dot", "double", "dropout", "dstack", "einsum", "empty", "empty_like", "enable_grad",
-    "eq", "equal", "erf", "erfc", "exp", "exp2", "explore", "expm1", "eye", "fix", "flatten",
-    "flip", "fliplr", "flipud", "float", "float16", "float32", "float64", "float_power", "floor",
-    "floor_divide", "fmax", "fmin", "fmod", "frac", "from_dlpack", "from_numpy", "full",
-    "full_like", "func", "gather", "ge", "get_default_dtype", "get_num_threads", "get_rng_state",
-    "graph", "gt", "half", "heaviside", "histc", "histogram", "hsplit", "hstack", "hypot",
-    "index_add", "index_copy", "index_fill", "index_select", "inf", "inference_mode",
-    "initial_seed", "int", "int8", "int16", "int32", "int64", "inverse", "is_floating_point",
-    "is_grad_enabled", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan", "kron", "le",
-    "lerp", "linalg", "linspace", "load", "log", "log1p", "log2", "log10", "log_softmax",
-    "logaddexp", "logaddexp2", "logcumsumexp", "logdet", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "logit", "logsumexp", "long", "lt", "manual_seed", "masked_fill",
-    "masked_scatter", "masked_select", "matmul", "matrix_power", "max", "maximum", "mean", "median",
-    "meshgrid", "min", "minimum", "mm", "movedim", "mps", "mul", "multinomial", "multiply", "mv",
-    "nan", "nan_to_num", "nanmean", "nanquantile", "nansum", "narrow", "ne", "neg", "negative",
-    "nn", "no_grad", "nonzero", "norm", "normal", "numel", "ones", "ones_like", "optim", "outer",
+    "addmv", "addr", "adjoint", "all", "allclose", "amax", "amin", "aminmax", "analysis", "any",
+    "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax",
+    "argmin", "argsort", "as_strided", "as_tensor", "asarray", "asin", "asinh", "atan", "atan2",
+    "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autograd", "backends", "baddbmm",
+    "bernoulli", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
+    "block_diag", "bmm", "bool", "broadcast_shapes", "broadcast_tensors", "broadcast_to",
+    "bucketize", "cartesian_prod", "cat", "cdist", "ceil", "cholesky", "chunk", "clamp",
+    "clamp_max", "clamp_min", "clip", "clone", "column_stack", "combinations", "complex128",
+    "concat", "conj", "copysign", "corrcoef", "cos", "cosh", "count_nonzero", "cov", "cross",
+    "cuda", "cummax", "cummin", "cumprod", "cumsum", "data", "deg2rad", "det", "device", "diag",
+    "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "digamma", "distributed",
+    "distributions", "div", "divide", "dot", "double", "dropout", "dsplit", "dstack", "einsum",
+    "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2",
+    "explore", "expm1", "eye", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16",
+    "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac",
+    "from_dlpack", "from_numpy", "full", "full_like", "func", "gather", "ge", "get_default_dtype",
+    "get_num_threads", "get_rng_state", "graph", "gt", "half", "heaviside", "histc", "histogram",
+    "hsplit", "hstack", "hypot", "i0", "index_add", "index_copy", "index_fill", "index_select",
+    "inf", "inference_mode", "initial_seed", "int", "int8", "int16", "int32", "int64", "inverse",
+    "is_floating_point", "is_grad_enabled", "is_tensor", "isclose", "isfinite", "isin", "isinf",
+    "isnan", "kron", "kthvalue", "le", "lerp", "lgamma", "linalg", "linspace", "load", "log",
+    "log1p", "log2", "log10", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logdet",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "long", "lt",
+    "manual_seed", "masked_fill", "masked_scatter", "masked_select", "matmul", "matrix_power",
+    "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mm", "mode", "moveaxis",
+    "movedim", "mps", "mul", "multinomial", "multiply", "mv", "mvlgamma", "nan", "nan_to_num",
+    "nanmean", "nanmedian", "nanquantile", "nansum", "narrow", "ne", "neg", "negative", "nn",
+    "no_grad", "nonzero", "norm", "normal", "numel", "ones", "ones_like", "optim", "outer",
     "permute", "pi", "pinverse", "positive", "pow", "prod", "profile", "quantile", "rad2deg",
-    "rand", "rand_like", "randint", "randn", "randn_like", "random", "randperm", "ravel",
+    "rand", "rand_like", "randint", "randn", "randn_like", "random", "randperm", "ravel", "real",
     "reciprocal", "relu", "remainder", "remember", "repeat_interleave", "reshape", "roll", "rot90",
     "round", "rsqrt", "save", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "seed",
-    "select", "set_default_dtype", "set_grad_enabled", "set_num_threads", "set_printoptions",
-    "set_rng_state", "sgn", "short", "show_config", "sigmoid", "sign", "signbit", "sin", "sinc",
-    "sinh", "slogdet", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
-    "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim",
-    "tan", "tanh", "tensor", "tensor_split", "tensordot", "tile", "topk", "trace", "transpose",
-    "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc", "uint8", "unbind",
-    "unflatten", "unique", "unsqueeze", "use_kernels", "utils", "var", "var_mean", "vsplit",
-    "vstack", "warmup", "where", "xlogy", "zeros", "zeros_like",
+    "select", "select_scatter", "set_default_dtype", "set_grad_enabled", "set_num_threads",
+    "set_printoptions", "set_rng_state", "sgn", "short", "show_config", "sigmoid", "sign",
+    "signbit", "sin", "sinc", "sinh", "slice_scatter", "slogdet", "softmax", "sort", "special",
+    "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum",
+    "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh", "tensor", "tensor_split",
+    "tensordot", "tile", "topk", "trace", "transpose", "tril", "tril_indices", "triu",
+    "triu_indices", "true_divide", "trunc", "uint8", "unbind", "unflatten", "unique",
+    "unique_consecutive", "unravel_index", "unsqueeze", "use_kernels", "utils", "var", "var_mean",
+    "vsplit", "vstack", "warmup", "where", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

@@ -40,7 +40,9 @@ ARGUMENTS = {
     "tensor_split": ("x", "indices_or_sections=2"), "index_fill": ("x", "index=index[0], value=1"),
     "index_add": ("x", "index=index[0, :1], source=y[:, :1]"),
     "index_copy": ("x", "index=index[0, :1], source=y[:, :1]"),
-    "norm": ("x", "p=1"), "squeeze": ("two[:, :1]", ""), "size": ("x", ""),
+    "select_scatter": ("x", "src=y[:, 0], index=1"), "slice_scatter": ("x", "src=y"),
+    "kthvalue": ("x", "k=2"), "norm": ("x", "p=1"), "squeeze": ("two[:, :1]", ""),
+    "size": ("x", ""),
 }  # fmt: skip
 
 

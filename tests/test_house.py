@@ -49,6 +49,7 @@ ROOMS = {
     "linalg": "ops tensor",
     "multiprocessing": "names",
     "random": "ops",
+    "special": "ops",
     "data": "checks distributed dtypes incoming ops tape tensor",
     "utils": "data",
     "derivatives": "autograd changes checks kernels modes ops tape tensor",

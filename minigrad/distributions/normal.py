@@ -10,8 +10,10 @@ import numpy as np
 
 from minigrad.distributions.distribution import Distribution, parameters
 from minigrad.ops.activations import erf
+from minigrad.ops.create import as_tensor
 from minigrad.ops.elementary import log
 from minigrad.ops.random import randn
+from minigrad.ops.special import erfinv
 from minigrad.tensor import Tensor
 
 
@@ -72,6 +74,10 @@ class Normal(Distribution):
     def cdf(self, value: Any) -> Tensor:
         """(1 + erf((x - loc)/(scale·√2)))/2."""
         return 0.5 * (1 + erf((self._value(value) - self.loc) / (self.scale * math.sqrt(2))))
+
+    def icdf(self, value: Any) -> Tensor:
+        """loc + scale·√2·erfinv(2x - 1)."""
+        return self.loc + self.scale * erfinv(2 * as_tensor(value) - 1) * math.sqrt(2)
 
     def entropy(self) -> Tensor:
         """1/2 + log √(2π) + log scale."""

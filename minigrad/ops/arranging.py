@@ -98,6 +98,13 @@ def vsplit(input: Any, indices_or_sections: Any) -> tuple[Tensor, ...]:
     return _split("vsplit", input, indices_or_sections, 0)
 
 
+def dsplit(input: Any, indices_or_sections: Any) -> tuple[Tensor, ...]:
+    """`tensor_split` along axis 2 of at least three."""
+    if as_array(input).ndim < 3:
+        raise RuntimeError(f"dsplit: expected three axes, got shape {as_array(input).shape}")
+    return _split("dsplit", input, indices_or_sections, 2)
+
+
 def fliplr(input: Any) -> Tensor:
     """Mirrored along axis 1."""
     if as_array(input).ndim < 2:

@@ -24,6 +24,7 @@ from minigrad.ops import (
     rounding,
     scattering,
     shape,
+    special,
     trigonometry,
 )
 from minigrad.ops.random import Generator, probabilities, stream
@@ -98,6 +99,10 @@ relu_ = in_place(activations.relu)
 sigmoid_ = in_place(activations.sigmoid)
 tanh_ = in_place(activations.tanh)
 erf_ = in_place(activations.erf)
+erfinv_ = in_place(special.erfinv)
+lgamma_ = in_place(special.lgamma)
+digamma_ = in_place(special.digamma)
+i0_ = in_place(special.i0)
 cumsum_ = in_place(cumulative.cumsum)
 cumprod_ = in_place(cumulative.cumprod)
 triu_ = in_place(shape.triu)

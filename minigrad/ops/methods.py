@@ -24,6 +24,7 @@ from minigrad.ops import joining as _joining
 from minigrad.ops import linalg as _linalg
 from minigrad.ops import linear as _linear
 from minigrad.ops import margins as _margins
+from minigrad.ops import order as _order
 from minigrad.ops import products as _products
 from minigrad.ops import properties as _properties
 from minigrad.ops import quantiles as _quantiles
@@ -32,7 +33,9 @@ from minigrad.ops import reductions as _reductions
 from minigrad.ops import rounding as _rounding
 from minigrad.ops import scattering as _scattering
 from minigrad.ops import search as _search
+from minigrad.ops import seen as _seen
 from minigrad.ops import shape as _shape
+from minigrad.ops import special as _special
 from minigrad.ops import trigonometry as _trigonometry
 from minigrad.ops import types as _types
 from minigrad.ops.methods_in_place import InPlace
@@ -107,7 +110,6 @@ class Methods(InPlace):
     signbit = _trigonometry.signbit
     heaviside = _trigonometry.heaviside
     exp2 = _trigonometry.exp2
-    erfc = _trigonometry.erfc
     logit = _trigonometry.logit
     xlogy = _trigonometry.xlogy
     logaddexp = _trigonometry.logaddexp
@@ -254,6 +256,7 @@ class Methods(InPlace):
     index_fill = _arranging.index_fill
     index_add = _arranging.index_add
     index_copy = _arranging.index_copy
+    dsplit = _arranging.dsplit
 
     # ops/convert.py
     to = _convert.to
@@ -327,6 +330,32 @@ class Methods(InPlace):
     # ops/random.py
     bernoulli = _random.bernoulli
     multinomial = _random.multinomial
+
+    # ops/seen.py
+    moveaxis = _seen.moveaxis
+    adjoint = _seen.adjoint
+    conj = _seen.conj
+    as_strided = _seen.as_strided
+    diag_embed = _seen.diag_embed
+    diagflat = _seen.diagflat
+    select_scatter = _seen.select_scatter
+    slice_scatter = _seen.slice_scatter
+    diagonal_scatter = _seen.diagonal_scatter
+
+    # ops/order.py
+    kthvalue = _order.kthvalue
+    mode = _order.mode
+    nanmedian = _order.nanmedian
+    aminmax = _order.aminmax
+    unique_consecutive = _order.unique_consecutive
+
+    # ops/special.py
+    digamma = _special.digamma
+    erfc = _special.erfc
+    erfinv = _special.erfinv
+    i0 = _special.i0
+    lgamma = _special.lgamma
+    mvlgamma = _special.mvlgamma
 
     # Other names for the same.
     subtract = _arithmetic.sub

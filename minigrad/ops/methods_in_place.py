@@ -46,6 +46,10 @@ class InPlace(Operators):
     sigmoid_ = _inplace.sigmoid_
     tanh_ = _inplace.tanh_
     erf_ = _inplace.erf_
+    erfinv_ = _inplace.erfinv_
+    lgamma_ = _inplace.lgamma_
+    digamma_ = _inplace.digamma_
+    i0_ = _inplace.i0_
     cumsum_ = _inplace.cumsum_
     cumprod_ = _inplace.cumprod_
     triu_ = _inplace.triu_

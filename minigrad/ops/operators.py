@@ -13,6 +13,7 @@ from minigrad.ops import (
     indexing,
     inplace,
     linear,
+    seen,
     shape,
 )
 from minigrad.ops.foreign import operator, reflected
@@ -96,6 +97,23 @@ class Operators:
     def mT(self: Any) -> Tensor:
         """The last two axes exchanged."""
         return shape.transpose(self, -1, -2)
+
+    @property
+    def H(self: Any) -> Tensor:
+        """The two axes of a real matrix exchanged."""
+        if self.ndim not in (0, 2):
+            raise RuntimeError(f"H: expected a matrix, got shape {self.shape}: use mT")
+        return shape.transpose(self, 0, -1)
+
+    @property
+    def mH(self: Any) -> Tensor:
+        """The last two axes of real matrices exchanged."""
+        return seen.adjoint(self)
+
+    @property
+    def real(self: Any) -> Tensor:
+        """The real part: of a real tensor the tensor itself."""
+        return seen.real(self)
 
     @property
     def device(self) -> device_type:

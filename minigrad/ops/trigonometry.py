@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks import number
-from minigrad.ops.activations import erf
 from minigrad.ops.arithmetic import add, clamp, div, mul, quiet, sub
 from minigrad.ops.elementary import exp, log, pow
 from minigrad.ops.rounding import trunc
@@ -176,11 +175,6 @@ def heaviside(input: Any, values: Any) -> Tensor:
 def exp2(input: Any) -> Tensor:
     """2^x."""
     return exp(mul(input, math.log(2)))
-
-
-def erfc(input: Any) -> Tensor:
-    """1 - erf x."""
-    return sub(1, erf(input))
 
 
 def logit(input: Any, eps: float | None = None) -> Tensor:

@@ -72,8 +72,8 @@ def make(case: str, m: Any, dtype: Any = np.float64) -> tuple[Any, dict[str, Any
 
 
 def has(case: str, quantity: str) -> bool:
-    """Whether distributions of that name have it, here and in PyTorch (icdf of Normal is not)."""
-    of = {"cdf": ("Normal", "Uniform"), "icdf": ("Uniform",)}
+    """Whether distributions of that name have it, here and in PyTorch."""
+    of = {"cdf": ("Normal", "Uniform"), "icdf": ("Normal", "Uniform")}
     if quantity in ("probs", "logits") or "support" in quantity:
         return CASES[case][0] in ("Bernoulli", "Categorical")
     return CASES[case][0] in of.get(quantity, CASES[case][0])

@@ -33,6 +33,7 @@ DOCUMENTED = {
     "histogram": "input bins range weight density",
     "max_pool3d": "input kernel_size stride padding dilation ceil_mode return_indices",
     "norm": "input p dim keepdim", "dropout": "input p training", "xlogy": "input other",
+    "diag_embed": "input offset dim1 dim2", "nanmedian": "input dim keepdim",
     "unflatten": "input dim sizes", "isin": "elements test_elements assume_unique invert",
 }  # fmt: skip
 

@@ -35,7 +35,7 @@ REFUSALS = (ValueError, TypeError, IndexError, RuntimeError)
 # Names that draw random numbers of their own or leave memory as it is, and properties.
 APART = (
     "bernoulli", "multinomial", "normal", "rand_like", "randint", "randn", "randn_like", "empty",
-    "empty_like", "new_empty", "zero_", "T", "mT", "nn.functional.dropout",
+    "empty_like", "new_empty", "zero_", "T", "mT", "H", "mH", "nn.functional.dropout",
     "nn.functional.dropout2d", "nn.functional.dropout3d", "nn.functional.gumbel_softmax",
 )  # fmt: skip
 # PyTorch's table wraps these to take the tensor first; here they are taken as they are written.
@@ -172,7 +172,8 @@ def function_of(op: Any) -> Any:
         return WRAPPED[op.name]
     place, _, name = op.name.rpartition(".")
     if place:
-        owner = {"nn.functional": F, "linalg": minigrad.linalg}.get(place)
+        places = {"nn.functional": F, "linalg": minigrad.linalg, "special": minigrad.special}
+        owner = places.get(place)
         return getattr(owner, name, None) if name in getattr(owner, "__all__", ()) else None
     front = name in minigrad.__all__ and name not in CONVERSIONS
     return getattr(minigrad if front else Tensor, name, None)
@@ -202,11 +203,13 @@ EXEMPT = {
     "nn.functional.hardsigmoid": "PyTorch's 1/6 is a float32 number in float64, too",
     "norm.nuc": "matrix_norm has it",
     "logcumsumexp": "at 10⁴ PyTorch's float32 gradients have three digits; see test_more_functions",
+    "digamma": "PyTorch's derivative has nine digits; see test_special",
     "linalg.eigh": "the signs of the vectors, which no result should depend on, differ",
     "linalg.slogdet": "the sign, which has no gradient, does not require one",
     "linalg.pinv.hermitian": "PyTorch's table makes the matrix symmetric first",
     "linalg.pinv.singular": "PyTorch's table takes two factors",
     "linalg.svd": "full_matrices=True: PyTorch gives columns that are not determined a gradient",
+    "as_strided.partial_views": "a part of numpy's array knows no memory beyond itself",
     "nn.functional.batch_norm": "has tests of its own: an empty batch moves no statistics",
     "nn.functional.batch_norm.without_cudnn": "as above",
 }

@@ -1,12 +1,26 @@
-"""PyTorch's `torch.nn.utils`: gradients within bounds; sequences of several lengths; batch
-statistics held, measured anew, explained and folded away; a summary of a network."""
+"""PyTorch's `torch.nn.utils`: gradients within bounds; weights computed from others; parameters as
+one vector; sequences of several lengths; batch statistics held, measured anew, explained and folded
+away; a summary of a network."""
 
 from minigrad.nn.norm import frozen_stats
 from minigrad.nn.norm.fold import fold_batchnorm
 from minigrad.nn.norm.recalibrate import explain_batchnorm, recalibrate
 from minigrad.nn.summary import summary
-from minigrad.nn.utils import rnn
+from minigrad.nn.utils import fusion, parametrizations, parametrize, rnn
 from minigrad.nn.utils.clip_grad import clip_grad_norm_, clip_grad_value_
+from minigrad.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
+from minigrad.nn.utils.fusion import (
+    fuse_conv_bn_eval,
+    fuse_conv_bn_weights,
+    fuse_linear_bn_eval,
+    fuse_linear_bn_weights,
+)
+from minigrad.nn.utils.weight_hooks import (
+    remove_spectral_norm,
+    remove_weight_norm,
+    spectral_norm,
+    weight_norm,
+)
 
 __all__ = [
     "clip_grad_norm_",
@@ -14,7 +28,20 @@ __all__ = [
     "explain_batchnorm",
     "fold_batchnorm",
     "frozen_stats",
+    "fuse_conv_bn_eval",
+    "fuse_conv_bn_weights",
+    "fuse_linear_bn_eval",
+    "fuse_linear_bn_weights",
+    "fusion",
+    "parameters_to_vector",
+    "parametrizations",
+    "parametrize",
     "recalibrate",
+    "remove_spectral_norm",
+    "remove_weight_norm",
     "rnn",
+    "spectral_norm",
     "summary",
+    "vector_to_parameters",
+    "weight_norm",
 ]

@@ -1,0 +1,69 @@
+"""The part of CASES with tensors seen otherwise, order statistics and special functions."""
+
+from __future__ import annotations
+
+import numpy as np
+from sampling import case
+
+
+def embedded(x, offset, i, j):  # type: ignore[no-untyped-def]
+    """Element by element."""
+    n = x.shape[-1] + abs(offset)
+    out = np.zeros((*x.shape[:-1], n, n))
+    for *stack, k in np.ndindex(x.shape):
+        out[(*stack, k + max(-offset, 0), k + max(offset, 0))] = x[(*stack, k)]
+    return np.moveaxis(out, (-2, -1), (i, j))
+
+
+def blocks(*parts):  # type: ignore[no-untyped-def]
+    parts = [np.atleast_2d(p) for p in parts]
+    out = np.zeros(np.sum([p.shape for p in parts], axis=0))
+    i = j = 0
+    for p in parts:
+        out[i : i + len(p), j : j + p.shape[1]] = p
+        i, j = i + len(p), j + p.shape[1]
+    return out
+
+
+def written(x, key, src):  # type: ignore[no-untyped-def]
+    x = x.copy()
+    x[key] = src
+    return x
+
+
+for offset, i, j in ((0, -2, -1), (1, 0, 1), (-2, -1, 0), (0, 1, 0)):
+    case("diag_embed", [(3,), (2, 3), (0,), (2, 0)],
+         lambda x, a=(offset, i, j): embedded(x, *a), offset, i, j)  # fmt: skip
+case("diagflat", [(2, 2), ()], lambda x: np.diagflat(x, 1), 1)
+case("block_diag", [((2, 3), (3,), (1, 1)), ((), (0, 2)), ((2, 2),)], blocks)
+case("moveaxis", [(2, 3, 4)], lambda x: x.transpose(2, 0, 1), -1, 0)
+case("adjoint", [(2, 3), (2, 3, 4)], lambda x: x.swapaxes(-1, -2))
+case("H", [(2, 3)], lambda x: x.T, call=lambda m, x: x.H * 1)
+case("mH", [(2, 3, 4)], lambda x: x.swapaxes(1, 2), call=lambda m, x: x.mH * 1)
+case("real", [(2, 3), ()], lambda x: 2 * x, call=lambda m, x: m.real(x) + x.real)
+case("conj", [(2, 3)], lambda x: 2 * x, call=lambda m, x: m.conj(x) + x.conj())
+case("atleast_1d", [()], lambda x: x[None])
+case("atleast_2d", [(3,), (), (2, 3)], np.atleast_2d)
+case("atleast_3d", [(3,), (), (2, 3)], np.atleast_3d)
+case("as_strided", [(3, 4)], lambda x: x.reshape(-1)[np.add.outer([1, 3, 5], [0, 1])],
+     call=lambda m, x: m.as_strided(x.contiguous(), (3, 2), (2, 1), 1))  # fmt: skip
+case("as_strided of a view", [(3, 4)], lambda x: x.reshape(-1)[np.add.outer([5, 5, 5], [0, 2])],
+     call=lambda m, x: x.contiguous()[1:].as_strided((3, 2), (0, 2), 5))  # fmt: skip
+case("as_strided of a transposed one", [(3, 4)], lambda x: x.reshape(-1)[[0, 2, 4]],
+     call=lambda m, x: x.contiguous().t().as_strided((3,), (2,)))  # fmt: skip
+case("as_strided, overlapping", [(5,)], lambda x: np.stack([x[:3], x[1:4], x[2:]]),
+     call=lambda m, x: m.as_strided(x.contiguous(), (3, 3), (1, 1)))  # fmt: skip
+case("select_scatter", [((3, 4), (3,))], lambda x, s: written(x, (slice(None), -1), s), 1, -1)
+case("slice_scatter", [((3, 4), (3, 2))], lambda x, s: written(x, np.s_[:, 1::2], s),
+     1, 1, None, 2)  # fmt: skip
+case("diagonal_scatter", [((3, 4), (3,))],
+     lambda x, s: written(x, ([0, 1, 2], [1, 2, 3]), s), 1)  # fmt: skip
+
+# Order statistics.
+case("kthvalue", [(3, 4), (4,), (2, 3, 4)],
+     lambda x: (np.sort(x)[..., 1], np.argsort(x)[..., 1]), 2)  # fmt: skip
+case("nanmedian", [(5,), (2, 3)], lambda x: np.sort(x.reshape(-1))[(x.size - 1) // 2])
+case("mode", [(6,)], lambda x: (x.min(), x.argmin()))
+case("aminmax", [(3, 4), (5,), ()], lambda x: (x.min(), x.max()))
+case("aminmax", [(3, 4)], lambda x: (x.min(1), x.max(1)), dim=1)
+case("dsplit", [(2, 1, 3)], lambda x: (x[..., :2], x[..., 2:]), [2])
