@@ -57,6 +57,21 @@ def is_contiguous(input: Tensor) -> bool:
     return bool(input.array.flags.c_contiguous)
 
 
+def is_complex(input: Tensor) -> bool:
+    """Whether the dtype is a complex one."""
+    return input.array.dtype.kind == "c"
+
+
+@overload
+def stride(input: Tensor, dim: None = None) -> tuple[int, ...]: ...
+@overload
+def stride(input: Tensor, dim: int) -> int: ...
+def stride(input: Tensor, dim: int | None = None) -> Any:
+    """How many elements further in memory the next one along each axis lies, or along one axis."""
+    strides = tuple(n // input.array.itemsize for n in input.array.strides)
+    return strides if dim is None else strides[axis_of("stride", dim, len(strides))]
+
+
 def is_floating_point(input: Tensor) -> bool:
     """Whether the dtype is a floating one."""
     return bool(input.array.dtype.kind == "f")

@@ -384,7 +384,9 @@ def _listed(name: str, params: Any) -> list[Any]:
     kind, hint = type(params).__name__, None
     if isinstance(params, type):
         kind, hint = f"class {params.__name__}", ""
-    elif hasattr(params, "parameters"):
+    elif hasattr(params, "parameters") and not (
+        isinstance(params, Iterable) and all(isinstance(p, Tensor) for p in params)
+    ):  # nn.ParameterList gives its parameters itself
         hint = ": use its parameters()"
     elif isinstance(params, Mapping):
         hint = ": a group is put in a list, [group]"
