@@ -212,5 +212,7 @@ class backends(metaclass=_Absent):
 
 
 # An import looks here first, and then for files.
-_MODULES: Any = (cuda, cuda.amp, mps, accelerator, backends, backends.cudnn, backends.cuda, backends.mps)
+_MODULES: Any = (
+    cuda, cuda.amp, mps, accelerator, backends, backends.cudnn, backends.cuda, backends.mps
+)  # fmt: skip
 sys.modules.update({f"minigrad.{module.__qualname__}": module for module in _MODULES})

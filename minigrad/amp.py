@@ -1,7 +1,7 @@
 """Mixed precision, which is not here: what scripts write around their steps, so that they run.
 
-All is computed in the dtypes that the tensors have, as in PyTorch where these are told so or find no
-accelerator. Whoever asks for more is warned.
+All is computed in the dtypes that the tensors have, as in PyTorch where these are told so or find
+no accelerator. Whoever asks for more is warned.
 """
 
 from __future__ import annotations

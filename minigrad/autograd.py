@@ -32,8 +32,8 @@ from minigrad.tape import Array, Leaf, Node
 from minigrad.tensor import Tensor, node_of, seed, wrap
 
 __all__ = [
-    "Function", "Variable", "backward", "detect_anomaly", "enable_grad", "functional", "grad", "gradcheck",
-    "hvp", "inference_mode", "no_grad", "record", "set_grad_enabled",
+    "Function", "Variable", "backward", "detect_anomaly", "enable_grad", "functional", "grad",
+    "gradcheck", "hvp", "inference_mode", "no_grad", "record", "set_grad_enabled",
 ]  # fmt: skip
 
 STEP = 1e-20  # h; its square must vanish beside 1, and h times a gradient must not underflow

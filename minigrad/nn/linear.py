@@ -187,7 +187,8 @@ class Embedding(Module):
                 "Embedding: embeddings must be a tensor (num_embeddings, embedding_dim), got "
                 + (described(embeddings) if shape is None else f"shape {tuple(shape)}")
             )
-        layer = cls(*embeddings.shape, padding_idx, dtype=embeddings.dtype)
+        rows, length = embeddings.shape
+        layer = cls(rows, length, padding_idx, dtype=embeddings.dtype)
         layer.weight = Parameter(embeddings, requires_grad=not freeze)
         return layer
 

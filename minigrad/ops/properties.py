@@ -59,7 +59,7 @@ def is_contiguous(input: Tensor) -> bool:
 
 def is_complex(input: Tensor) -> bool:
     """Whether the dtype is a complex one."""
-    return input.array.dtype.kind == "c"
+    return bool(input.array.dtype.kind == "c")
 
 
 @overload
