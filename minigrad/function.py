@@ -48,7 +48,7 @@ class Context:
     def mark_dirty(self, *inputs: Tensor) -> None:
         """Refused: forward returns new tensors."""
         raise NotImplementedError(
-            "mark_dirty: forward cannot change its inputs: return new tensors"
+            "mark_dirty: forward leaves its inputs as they are"
         )
 
 

@@ -142,7 +142,7 @@ class ParameterDict(_Parameters):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The parameter of this name, or the default."""
-        return self[key] if key in self else default
+        return self.__dict__[key] if key in self._parameter_names else default
 
     def update(self, parameters: Mapping[str, Any] | Iterable[Any]) -> None:
         """Add parameters from a dict or from pairs of name and parameter; all of them or none."""
