@@ -56,8 +56,8 @@ class Function:
     """An op of your own: write `forward` and `backward`, both static, and call `apply`.
 
     `forward(ctx, *args)` computes on tensors, and nothing in it is recorded; with `setup_context`,
-    it is `forward(*args)`. `backward(ctx, *grads)` takes a gradient for each output and returns one,
-    or None, for each argument of forward.
+    it is `forward(*args)`. `backward(ctx, *grads)` takes a gradient for each output and returns
+    one, or None, for each argument of forward.
 
     >>> class Cube(mg.autograd.Function):
     ...     @staticmethod
