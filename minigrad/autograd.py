@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -40,7 +40,9 @@ STEP = 1e-20  # h; its square must vanish beside 1, and h times a gradient must 
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (value,)
+    """Several tensors, as `model.parameters()` gives them, too, or one."""
+    one = isinstance(value, Tensor | np.ndarray) or not isinstance(value, Iterable)
+    return (value,) if one else tuple(value)
 
 
 def backward(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, overload
 
+import numpy as np
+
 from minigrad.checks import axis_of
 from minigrad.names import numpy_overloads
 from minigrad.tensor import Tensor
@@ -68,7 +70,10 @@ def stride(input: Tensor, dim: None = None) -> tuple[int, ...]: ...
 def stride(input: Tensor, dim: int) -> int: ...
 def stride(input: Tensor, dim: int | None = None) -> Any:
     """How many elements further in memory the next one along each axis lies, or along one axis."""
-    strides = tuple(n // input.array.itemsize for n in input.array.strides)
+    a = input.array
+    if not a.size:  # numpy has zeros where there is nothing to step over
+        a = np.empty([max(n, 1) for n in a.shape], a.dtype)
+    strides = tuple(n // a.itemsize for n in a.strides)
     return strides if dim is None else strides[axis_of("stride", dim, len(strides))]
 
 
