@@ -85,7 +85,7 @@ class Function:
         raise NotImplementedError
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+    def backward(*args: Any, **kwargs: Any) -> Any:
         """Compute the arguments' gradients; every function writes its own."""
         raise NotImplementedError("Function: write a static backward(ctx, …)")
 

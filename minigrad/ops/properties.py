@@ -68,6 +68,9 @@ def is_complex(input: Tensor) -> bool:
 def stride(input: Tensor, dim: None = None) -> tuple[int, ...]: ...
 @overload
 def stride(input: Tensor, dim: int) -> int: ...
+@overload
+def stride(input: Tensor, *, axis: int) -> int: ...
+@numpy_overloads
 def stride(input: Tensor, dim: int | None = None) -> Any:
     """How many elements further in memory the next one along each axis lies, or along one axis."""
     a = input.array
