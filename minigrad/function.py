@@ -47,9 +47,7 @@ class Context:
 
     def mark_dirty(self, *inputs: Tensor) -> None:
         """Refused: forward returns new tensors."""
-        raise NotImplementedError(
-            "mark_dirty: forward leaves its inputs as they are"
-        )
+        raise NotImplementedError("mark_dirty: forward leaves its inputs as they are")
 
 
 class Function:

@@ -23,11 +23,11 @@ def both(make: Any, *arrays: Any, cotangents: int = 1) -> None:
     results = []
     for lib, tensor in ((minigrad, minigrad.tensor), (torch, torch.tensor)):
         op = make(lib)
-        inputs = [tensor(a, requires_grad=True) for a in arrays]
+        inputs: list[Any] = [tensor(a, requires_grad=True) for a in arrays]
         outputs = op(*inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         rng = np.random.default_rng(3)  # random cotangents, the same for both
-        loss = 0
+        loss: Any = 0
         for y in outputs[:cotangents]:
             loss = loss + (y * tensor(rng.standard_normal(tuple(y.shape)))).sum()
         loss.backward()
