@@ -198,7 +198,9 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
     """x₁ᵀ·Wₖ·x₂ + bₖ for each k: x₁ (…, in1), x₂ (…, in2), weight (out, in1, in2), bias (out,)."""
-    a, b, w = matrices("bilinear", input1, input2, weight, names=("input1", "input2", "weight"))
+    given = (input1, input2, weight) if bias is None else (input1, input2, weight, bias)
+    names = ("input1", "input2", "weight", "bias")
+    a, b, w, *rest = matrices("bilinear", *given, names=names)
     if w.ndim != 3 or not a.ndim or a.shape[:-1] != b.shape[:-1]:
         raise RuntimeError(
             f"bilinear: inputs of shapes {a.shape} and {b.shape} with weight of shape {w.shape}, "
@@ -209,8 +211,10 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
             f"bilinear: inputs with last sizes {a.shape[-1]} and {b.shape[-1]} do not fit weight "
             f"of shape {w.shape}: expected {w.shape[1]} and {w.shape[2]}"
         )
+    if rest and rest[0].shape != w.shape[:1]:
+        raise RuntimeError(f"bilinear: bias of shape {rest[0].shape}, expected {w.shape[:1]}")
     out = einsum("...i,kij,...j->...k", input1, weight, input2)
-    return out if bias is None else out + bias
+    return out if bias is None else add(out, bias)
 
 
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
