@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from minigrad import amp as _amp
 from minigrad.device import device as device_type
 from minigrad.device import only_cpu
 
@@ -30,6 +31,12 @@ class _Absent(type):
 
 class cuda(metaclass=_Absent):
     """There is none."""
+
+    class amp(metaclass=_Absent):
+        """There is no mixed precision: what is called leaves everything as it is."""
+
+        autocast = _amp.CudaAutocast
+        GradScaler = _amp.CudaGradScaler
 
     @staticmethod
     def is_available() -> bool:
@@ -205,5 +212,7 @@ class backends(metaclass=_Absent):
 
 
 # An import looks here first, and then for files.
-_MODULES: Any = (cuda, mps, accelerator, backends, backends.cudnn, backends.cuda, backends.mps)
+_MODULES: Any = (
+    cuda, cuda.amp, mps, accelerator, backends, backends.cudnn, backends.cuda, backends.mps
+)  # fmt: skip
 sys.modules.update({f"minigrad.{module.__qualname__}": module for module in _MODULES})

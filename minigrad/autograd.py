@@ -12,8 +12,9 @@ the derivative along v is exact to rounding, with no step size to tune (Squire &
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ import numpy as np
 
 from minigrad import modes, tape
 from minigrad.checks import refuse_create_graph
+from minigrad.function import Function
 from minigrad.modes import detect_anomaly, enable_grad, inference_mode, no_grad, set_grad_enabled
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.ops.types import Variable
@@ -30,15 +32,17 @@ from minigrad.tape import Array, Leaf, Node
 from minigrad.tensor import Tensor, node_of, seed, wrap
 
 __all__ = [
-    "Variable", "backward", "detect_anomaly", "enable_grad", "functional", "grad", "gradcheck",
-    "hvp", "inference_mode", "no_grad", "record", "set_grad_enabled",
+    "Function", "Variable", "backward", "detect_anomaly", "enable_grad", "functional", "grad",
+    "gradcheck", "hvp", "inference_mode", "no_grad", "record", "set_grad_enabled",
 ]  # fmt: skip
 
 STEP = 1e-20  # h; its square must vanish beside 1, and h times a gradient must not underflow
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (value,)
+    """Several tensors, as `model.parameters()` gives them, too, or one."""
+    one = isinstance(value, Tensor | np.ndarray) or not isinstance(value, Iterable)
+    return (value,) if one else tuple(value)
 
 
 def backward(
@@ -315,4 +319,28 @@ def hvp(
     return value, products[0] if single else tuple(products)
 
 
-functional = SimpleNamespace(hvp=hvp)
+def vjp(
+    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False,
+    strict: bool = False,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Return func(*inputs), and the gradients with respect to the inputs.
+
+    Args:
+        func: a function of tensors to a tensor or several.
+        inputs: a tensor or a tuple of them.
+        v: the gradients with respect to the outputs; one with a single element may leave it out.
+        create_graph: refused; for second derivatives see `func.grad`.
+        strict: refuse an input on which the outputs do not depend; its gradient is zero otherwise.
+    """
+    refuse_create_graph("vjp", create_graph)
+    xs = [x.detach().requires_grad_() for x in _tuple(inputs)]
+    with enable_grad():
+        outputs = func(*xs)
+        found = grad(outputs, xs, v, allow_unused=not strict, materialize_grads=not strict)
+    single = isinstance(outputs, Tensor)
+    values = outputs.detach() if single else tuple(y.detach() for y in outputs)
+    return values, found if isinstance(inputs, tuple | list) else found[0]
+
+
+functional: Any = SimpleNamespace(hvp=hvp, vjp=vjp)
+sys.modules[f"{__name__}.functional"] = functional  # PyTorch has it as a module

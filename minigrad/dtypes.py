@@ -60,3 +60,61 @@ def promote(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     if CATEGORY[a.kind] == CATEGORY[b.kind] or "c" in (a.kind, b.kind):
         return np.promote_types(a, b)
     return a if CATEGORY[a.kind] > CATEGORY[b.kind] else b
+
+
+def promote_types(type1: Any, type2: Any) -> np.dtype[Any]:
+    """The dtype of an operation on tensors of these two.
+
+    >>> mg.promote_types(mg.int64, mg.float32)
+    dtype('float32')
+    """
+    return native(promote(native(type1), native(type2)))
+
+
+class finfo:
+    """The limits of a floating dtype, as Python's numbers.
+
+    >>> mg.finfo(mg.float32).eps
+    1.1920928955078125e-07
+    """
+
+    def __init__(self, type: Any = float32) -> None:
+        dtype = native(type)
+        if dtype.kind != "f":
+            raise TypeError(f"finfo: expected a floating dtype, got {dtype}: use iinfo")
+        limits: Any = np.finfo(dtype)
+        self.dtype = str(dtype)
+        self.bits = int(limits.bits)
+        self.eps = float(limits.eps)
+        self.max = float(limits.max)
+        self.min = float(limits.min)
+        self.tiny = self.smallest_normal = float(limits.tiny)
+        self.resolution = float(f"1e-{limits.precision}")
+
+    def __repr__(self) -> str:
+        return (
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, "
+            f"eps={self.eps:g}, smallest_normal={self.tiny:g}, tiny={self.tiny:g}, "
+            f"dtype={self.dtype})"
+        )
+
+
+class iinfo:
+    """The limits of an integer dtype.
+
+    >>> mg.iinfo(mg.int8).max
+    127
+    """
+
+    def __init__(self, type: Any) -> None:
+        dtype = native(type)
+        if dtype.kind not in "iu":
+            raise TypeError(f"iinfo: expected an integer dtype, got {dtype}: use finfo")
+        limits: Any = np.iinfo(dtype)
+        self.dtype = str(dtype)
+        self.bits = int(limits.bits)
+        self.max = int(limits.max)
+        self.min = int(limits.min)
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"

@@ -67,7 +67,8 @@ def made(data: tuple[Any, ...], dtype: Any) -> Array:
         return np.array(as_array(first, kind, "Tensor"))
     if isinstance(first, Sequence) and not isinstance(first, str):
         array = as_array(first, kind, "Tensor")
-        return array.astype(float32) if kind is None and array.dtype.kind in "biu" else array
+        plain = kind is None and array.dtype.kind != "c"
+        return array.astype(float32, copy=False) if plain else array
     if type(first) in PYTHON_DTYPE and type(first) is not int:
         raise TypeError(
             f"Tensor: expected sizes, a list or an array, got {first}: minigrad.tensor({first}) "

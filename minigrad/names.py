@@ -99,17 +99,13 @@ def no_attribute(
 # What to write instead of names of PyTorch that are not here, nor near to one that is.
 INSTEAD = {
     # minigrad
-    "amp": "there is no mixed precision: leave autocast and GradScaler out",
-    "autocast": "there is no mixed precision: leave it out",
-    "GradScaler": "there is no mixed precision: call loss.backward() and optimizer.step()",
     "bfloat16": "numpy has no such dtype: use float32, or float16 to save memory",
-    "compile": "kernels are compiled as they are: use the model itself",
-    "jit": "there is no tracing: use the model itself",
     "hub": "there are no models to download: load weights with minigrad.load",
     "multiprocessing": "tensors are not shared between processes: use threads, which share memory",
     "onnx": "there is no export: save model.state_dict() with minigrad.save",
     "quantization": "there are no quantized tensors: use float32",
     "ao": "there are no quantized tensors: use float32",
+    "spmm": "there are no sparse tensors: use mm",
     "sparse": "there are no sparse tensors: use dense ones",
     "xpu": "the CPU is the only device there is",
     "set_default_device": "the CPU is the only device there is: leave it out",
@@ -120,10 +116,7 @@ INSTEAD = {
     "channels_last": "tensors lie in row-major order: leave memory_format out",
     "contiguous_format": "tensors lie in row-major order: leave memory_format out",
     "export": "there is no export: save model.state_dict() with minigrad.save",
-    "finfo": "dtypes are numpy's: use numpy.finfo",
-    "iinfo": "dtypes are numpy's: use numpy.iinfo",
     "profiler": "use minigrad.profile()",
-    "Size": "a shape is a tuple: use tuple",
     "vmap": "ops take axes of batches: write the function for one more axis",
     # minigrad.nn and its functions
     "upsample": "use F.interpolate",

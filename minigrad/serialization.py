@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from minigrad import exchange
+from minigrad.device import check_device
 from minigrad.dtypes import CATEGORY
 from minigrad.files import replacing
 from minigrad.incoming import as_array
@@ -66,20 +67,27 @@ def save(obj: Any, f: File) -> None:
             raise TypeError(f"save: expected a path or a file, got {type(f).__name__}")
 
 
-def load(f: File) -> Any:
+def load(
+    f: File, map_location: Any = None, *, weights_only: bool = True, mmap: bool | None = None
+) -> Any:
     """Read what `save` wrote.
 
     Args:
         f: a path, or a file opened for reading bytes. A path that ends in .npz or .safetensors
             gives a dict of tensors, whichever program wrote it.
+        map_location: the CPU, or a function or dict that would say where tensors go.
+        weights_only, mmap: accepted; no file can run code here, and all of it is read.
 
     Raises:
         ValueError: the file is truncated or corrupt, was not written by `save`, or by a newer
             version of it; it was written by PyTorch, and the message says how to convert it.
         FileNotFoundError: there is no such file.
+        RuntimeError: map_location names another device than the CPU.
     """
     from zipfile import BadZipFile, ZipFile
 
+    if not callable(map_location) and not isinstance(map_location, dict):
+        check_device("load", map_location)
     name = os.fspath(f) if isinstance(f, str | os.PathLike) else getattr(f, "name", "the file")
     if not isinstance(f, str | os.PathLike) and not hasattr(f, "read"):
         raise TypeError(f"load: expected a path or a file, got {type(f).__name__}")

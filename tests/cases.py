@@ -115,6 +115,9 @@ for name, f, kwargs in [
     case("F." + name, ONE, f, **kwargs)
     case("F." + name, [(30,)], f, domain="kinks", **kwargs)
 prelu = lambda x, w: np.where(x > 0, x, x * w.reshape(-1, *[1] * max(x.ndim - 2, 0)))  # noqa: E731
+case("F.bilinear", [((5, 3), (5, 4), (2, 3, 4), (2,)), ((3,), (4,), (2, 3, 4), (2,)),
+                   ((2, 5, 1), (2, 5, 3), (1, 1, 3), (1,)), ((0, 3), (0, 4), (2, 3, 4), (2,))],
+     lambda x, y, w, b: np.stack([((x @ m) * y).sum(-1) for m in w], -1) + b)  # fmt: skip
 case("F.prelu", [((2, 3, 4), (3,)), ((5, 3), (3,)), ((4,), (1,)), ((), (1,))],
      lambda x, w: prelu(x, w).reshape(x.shape))  # fmt: skip
 for name, f in [("softmax", naive.softmax), ("log_softmax", naive.log_softmax)]:

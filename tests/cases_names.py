@@ -27,6 +27,7 @@ index = mg.tensor([[0, 1, 0], [1, 0, 1]])
 # The arguments other than `dim`, for the functions that need some, with what stands first.
 ARGUMENTS = {
     "cat": ("[x, y]", ""), "stack": ("[x, y]", ""), "concat": ("[x, y]", ""),
+    "concatenate": ("[x, y]", ""),
     "split": ("x", "split_size_or_sections=2"), "chunk": ("x", "chunks=2"),
     "repeat_interleave": ("x", "repeats=2"), "topk": ("x", "k=1"),
     "gather": ("x", "index=index"), "index_select": ("x", "index=index[0]"),

@@ -38,7 +38,7 @@ case(".expand", [(3, 1)], lambda x: np.broadcast_to(x, (3, 4)), -1, 4)
 case("broadcast_to", [(3, 1), ()], lambda x: np.broadcast_to(x, (3, 4)), (3, 4))
 case("broadcast_tensors", [((3, 1), (4,))], lambda x, y: tuple(np.broadcast_arrays(x, y)))
 case(".contiguous", [(3, 4)], np.copy)
-for name in ("cat", "concat"):
+for name in ("cat", "concat", "concatenate"):
     case(name, [((2, 3), (1, 3)), ((2, 3), (2, 3)), ((0, 3), (2, 3))],
          lambda x, y: np.concatenate((x, y)),
          call=lambda m, x, y, f=name: getattr(m, f)([x, y]))  # fmt: skip

@@ -1,6 +1,6 @@
 """PyTorch's `torch.nn`: modules, layers, losses."""
 
-from minigrad.nn import functional, init, parallel, utils
+from minigrad.nn import functional, init, modules, parallel, utils
 from minigrad.nn.activation import (
     CELU,
     ELU,
@@ -42,7 +42,15 @@ from minigrad.nn.conv import (
     ConvTranspose3d,
 )
 from minigrad.nn.lazy import LazyBatchNorm2d, LazyConv2d, LazyLinear
-from minigrad.nn.linear import Dropout, Dropout1d, Dropout2d, Dropout3d, Embedding, Linear
+from minigrad.nn.linear import (
+    Bilinear,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    Embedding,
+    Linear,
+)  # fmt: skip
 from minigrad.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -105,6 +113,7 @@ from minigrad.nn.padding import (
     ZeroPad1d,
     ZeroPad2d,
 )
+from minigrad.nn.parameter_containers import ParameterDict, ParameterList
 from minigrad.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -133,24 +142,24 @@ __all__ = [
     "CELU", "ELU", "GELU", "GLU", "GRU", "LSTM", "RNN", "SELU", "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool2d", "AvgPool1d", "AvgPool2d",
     "AvgPool3d", "BCELoss", "BCEWithLogitsLoss", "BatchInstanceNorm2d", "BatchNorm1d",
-    "BatchNorm2d", "BatchNorm3d", "BatchRenorm1d", "BatchRenorm2d", "CircularPad1d",
+    "BatchNorm2d", "BatchNorm3d", "BatchRenorm1d", "BatchRenorm2d", "Bilinear", "CircularPad1d",
     "CircularPad2d", "ConstantPad1d", "ConstantPad2d", "Conv1d", "Conv2d", "Conv3d",
     "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "CosineEmbeddingLoss",
-    "CosineSimilarity", "CrossEntropyLoss",
-    "DataParallel", "DecorrelatedBatchNorm1d", "DecorrelatedBatchNorm2d", "Dropout", "Dropout1d",
-    "Dropout2d", "Dropout3d", "Embedding", "Flatten", "Fold", "GRUCell", "GaussianNLLLoss",
-    "GroupNorm", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "HingeEmbeddingLoss",
-    "HuberLoss", "Identity", "InstanceNorm1d", "InstanceNorm2d", "KLDivLoss", "L1Loss", "LSTMCell",
-    "LayerNorm", "LazyBatchNorm2d", "LazyConv2d", "LazyLinear", "LeakyReLU", "Linear",
-    "LocalResponseNorm", "LogSigmoid", "LogSoftmax", "LpBatchNorm1d", "LpBatchNorm2d", "MSELoss",
-    "MarginRankingLoss", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "ModuleDict",
-    "ModuleList", "MultiheadAttention", "NLLLoss", "NoiseInjection", "PReLU", "PairwiseDistance",
-    "Parameter", "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss", "RMSNorm", "RNNCell", "ReLU",
-    "ReLU6", "ReflectionPad1d", "ReflectionPad2d", "ReplicationPad1d", "ReplicationPad2d",
+    "CosineSimilarity", "CrossEntropyLoss", "DataParallel", "DecorrelatedBatchNorm1d",
+    "DecorrelatedBatchNorm2d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Embedding",
+    "Flatten", "Fold", "GRUCell", "GaussianNLLLoss", "GroupNorm", "Hardshrink", "Hardsigmoid",
+    "Hardswish", "Hardtanh", "HingeEmbeddingLoss", "HuberLoss", "Identity", "InstanceNorm1d",
+    "InstanceNorm2d", "KLDivLoss", "L1Loss", "LSTMCell", "LayerNorm", "LazyBatchNorm2d",
+    "LazyConv2d", "LazyLinear", "LeakyReLU", "Linear", "LocalResponseNorm", "LogSigmoid",
+    "LogSoftmax", "LpBatchNorm1d", "LpBatchNorm2d", "MSELoss", "MarginRankingLoss", "MaxPool1d",
+    "MaxPool2d", "MaxPool3d", "Mish", "Module", "ModuleDict", "ModuleList", "MultiheadAttention",
+    "NLLLoss", "NoiseInjection", "PReLU", "PairwiseDistance", "Parameter", "ParameterDict",
+    "ParameterList", "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss", "RMSNorm", "RNNCell",
+    "ReLU", "ReLU6", "ReflectionPad1d", "ReflectionPad2d", "ReplicationPad1d", "ReplicationPad2d",
     "Residual", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "SoftMarginLoss", "Softmax",
     "Softmin", "Softplus", "Softshrink", "Softsign", "SyncBatchNorm", "Tanh", "Tanhshrink",
     "Threshold", "Transformer", "TransformerDecoder", "TransformerDecoderLayer",
     "TransformerEncoder", "TransformerEncoderLayer", "TripletMarginLoss",
     "TripletMarginWithDistanceLoss", "Unflatten", "Unfold", "Upsample", "ZeroPad1d", "ZeroPad2d",
-    "functional", "init", "parallel", "utils",
+    "functional", "init", "modules", "parallel", "utils",
 ]  # fmt: skip

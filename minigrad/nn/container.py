@@ -167,6 +167,10 @@ class ModuleList(_Numbered):
     def __iadd__(self, other: Iterable[Module]) -> Self:
         return self.extend(other)
 
+    def _checked(self, module: Any) -> Any:
+        """None keeps a place free, for code that asks whether there is a module."""
+        return None if module is None else super()._checked(module)
+
     def _child_lines(self) -> list[str]:
         """Equal neighbours share a line: (0-2): 3 x Linear(…)."""
         runs: list[list[Any]] = []

@@ -15,7 +15,7 @@ from minigrad.tensor import Tensor, wrap
 Ints = int | tuple[int, ...]
 
 
-class _Conv(Module):
+class ConvBase(Module):
     """What the convolutions share: arguments, parameters and their text."""
 
     axes: int  # how many spatial axes
@@ -97,7 +97,7 @@ class _Conv(Module):
         return text if self.padding_mode == "zeros" else f"{text}, padding_mode={self.padding_mode}"
 
 
-class _PlainConv(_Conv):
+class _PlainConv(ConvBase):
     """What the convolutions that are not transposed share."""
 
     def __init__(
@@ -184,7 +184,7 @@ class Conv3d(_PlainConv):
         return F.conv3d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
-class _ConvTranspose(_Conv):
+class _ConvTranspose(ConvBase):
     """What the transposed convolutions share."""
 
     transposed = True

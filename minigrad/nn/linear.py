@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Self
 
 import numpy as np
 
 from minigrad.checks import floating, integer, probability
 from minigrad.nn import functional as F
 from minigrad.nn import init
+from minigrad.nn.errors import described
 from minigrad.nn.module import Module, Parameter
 from minigrad.tensor import Tensor, wrap
 
@@ -64,6 +66,63 @@ class Linear(Module):
         )
 
 
+class Bilinear(Module):
+    """yₖ = x₁ᵀ·Wₖ·x₂ + bₖ for x₁ (…, in1_features) and x₂ (…, in2_features); y is (…,
+    out_features).
+
+    Args:
+        in1_features, in2_features: the last sizes of the inputs.
+        out_features: the last size of the output.
+        bias: learn b.
+        dtype: of the parameters; float32 by default.
+
+    `weight` (out_features, in1_features, in2_features) and `bias` start uniform on
+    ±1/√in1_features.
+
+    >>> nn.Bilinear(3, 4, 2)(mg.ones(5, 3), mg.ones(5, 4)).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.in1_features = integer("Bilinear", "in1_features", in1_features)
+        self.in2_features = integer("Bilinear", "in2_features", in2_features)
+        self.out_features = integer("Bilinear", "out_features", out_features)
+        kind = floating("Bilinear", dtype, device)
+        shape = (self.out_features, self.in1_features, self.in2_features)
+        self.weight = Parameter(wrap(np.empty(shape, kind)))
+        self.bias: Parameter  # None where the layer was made without
+        self.register_parameter(
+            "bias", Parameter(wrap(np.empty(self.out_features, kind))) if bias else None
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew."""
+        bound = 1 / math.sqrt(self.in1_features)
+        for parameter in self.parameters():
+            init.uniform_(parameter, -bound, bound)
+
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        """x₁ᵀ·W·x₂ + b."""
+        return F.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
+        )
+
+
 class Embedding(Module):
     """Rows of a table: integers (…) in [0, num_embeddings) give vectors (…, embedding_dim).
 
@@ -110,6 +169,28 @@ class Embedding(Module):
         init.normal_(self.weight)
         if self.padding_idx is not None:
             init.zeros_(wrap(self.weight.array[self.padding_idx]))
+
+    @classmethod
+    def from_pretrained(
+        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
+    ) -> Self:
+        """A layer with this table (num_embeddings, embedding_dim), whose memory is shared.
+
+        Args:
+            embeddings: the table.
+            freeze: leave it out of training.
+            padding_idx: a row that is not trained; it starts as it is.
+        """
+        if not isinstance(embeddings, Tensor) or embeddings.ndim != 2:
+            shape = getattr(embeddings, "shape", None)
+            raise ValueError(
+                "Embedding: embeddings must be a tensor (num_embeddings, embedding_dim), got "
+                + (described(embeddings) if shape is None else f"shape {tuple(shape)}")
+            )
+        rows, length = embeddings.shape
+        layer = cls(rows, length, padding_idx, dtype=embeddings.dtype)
+        layer.weight = Parameter(embeddings, requires_grad=not freeze)
+        return layer
 
     def forward(self, input: Tensor) -> Tensor:
         """The rows that x names."""

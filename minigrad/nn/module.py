@@ -19,13 +19,14 @@ from minigrad.names import no_attribute
 from minigrad.nn import state
 from minigrad.nn.errors import described, joined, name_own_init, note_path
 from minigrad.nn.parameter import Parameter
+from minigrad.nn.registries import Registries
 from minigrad.nn.state import IncompatibleKeys
 from minigrad.tensor import Tensor
 
 __all__ = ["Module", "Parameter"]
 
 
-class Module:
+class Module(Registries):
     """The base class of all layers and networks: write `__init__` and `forward`.
 
     `__init__` begins with `super().__init__()`; parameters, buffers and modules assigned to

@@ -138,8 +138,8 @@ def zero_(x: T) -> T:
     return overwrite("zero_", x, lambda out: out.fill(0), (x, np.zeros_like))
 
 
-def copy_(x: T, src: Any) -> T:
-    """The values of `src`, broadcast and converted."""
+def copy_(x: T, src: Any, non_blocking: bool = False) -> T:
+    """The values of `src`, broadcast and converted. `non_blocking` changes nothing."""
     v = indexing.writable("copy_", src, x.array)
     try:
         values = np.broadcast_to(v, x.shape)

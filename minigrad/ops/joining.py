@@ -79,7 +79,7 @@ def joined(name: str, tensors: Sequence[Any], dim: int) -> Tensor:
     return record(name, np.concatenate(pieces, axis=position), tensors, vjp)
 
 
-concat = cat
+concat = concatenate = cat
 
 
 @numpy_names
@@ -112,10 +112,19 @@ def stack(tensors: Sequence[Any], dim: int = 0, **names: Unpack[Axis]) -> Tensor
 
 @numpy_names
 def split(
-    tensor: Any, split_size_or_sections: Any, dim: int = 0, **names: Unpack[Axis]
+    tensor: Any,
+    split_size_or_sections: Any = None,
+    dim: int = 0,
+    split_size: Any = None,
+    **names: Unpack[Axis],
 ) -> tuple[Tensor, ...]:
-    """Pieces of one size (the last may be smaller) or of the listed sizes along `dim`."""
+    """Pieces of one size (the last may be smaller) or of the listed sizes along `dim`. The method
+    has them as `split_size`."""
     require("split", tensor=tensor)
+    if (split_size is None) == (split_size_or_sections is None):
+        raise TypeError("split: expected a size, or a list of sizes, for the pieces")
+    if split_size is not None:
+        split_size_or_sections = split_size
     a = operand("split", tensor)
     axis = axis_of("split", dim, a.ndim)
     if not a.ndim:

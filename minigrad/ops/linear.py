@@ -166,6 +166,9 @@ def outer(input: Any, vec2: Any) -> Tensor:
     return mul(reshape(input, -1, 1), vec2)
 
 
+ger = outer
+
+
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta·x + alpha·(mat1 @ mat2)."""
     a, *_ = matrices("addmm", input, mat1, mat2, names=("input", "mat1", "mat2"))

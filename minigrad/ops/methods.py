@@ -58,6 +58,8 @@ class Methods(InPlace):
     nelement = _properties.numel
     element_size = _properties.element_size
     is_contiguous = _properties.is_contiguous
+    is_complex = _properties.is_complex
+    stride = _properties.stride
     is_floating_point = _properties.is_floating_point
     data_ptr = _properties.data_ptr
 
@@ -284,6 +286,7 @@ class Methods(InPlace):
     mv = _linear.mv
     dot = _linear.dot
     outer = _linear.outer
+    ger = _linear.outer
     addmm = _linear.addmm
 
     # ops/linalg.py

@@ -17,7 +17,7 @@ from minigrad.ops.arithmetic import abs as absolute
 from minigrad.ops.arithmetic import add, div, mul, sub
 from minigrad.ops.convert import to
 from minigrad.ops.joining import roll
-from minigrad.ops.linear import bmm, matmul, mv, outer
+from minigrad.ops.linear import bmm, einsum, matmul, matrices, mv, outer
 from minigrad.ops.reductions import Dim, amax, amin
 from minigrad.ops.reductions import norm as p_norm
 from minigrad.ops.reductions import sum as total
@@ -194,6 +194,27 @@ def _scaled(input: Any, product: Tensor, beta: float, alpha: float) -> Tensor:
 def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta·x + alpha·(mat @ vec); nothing of x where beta is 0."""
     return _scaled(input, mv(mat, vec), beta, alpha)
+
+
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
+    """x₁ᵀ·Wₖ·x₂ + bₖ for each k: x₁ (…, in1), x₂ (…, in2), weight (out, in1, in2), bias (out,)."""
+    given = (input1, input2, weight) if bias is None else (input1, input2, weight, bias)
+    names = ("input1", "input2", "weight", "bias")
+    a, b, w, *rest = matrices("bilinear", *given, names=names)
+    if w.ndim != 3 or not a.ndim or a.shape[:-1] != b.shape[:-1]:
+        raise RuntimeError(
+            f"bilinear: inputs of shapes {a.shape} and {b.shape} with weight of shape {w.shape}, "
+            "expected (…, in1), (…, in2) with equal sizes in front, and (out, in1, in2)"
+        )
+    if a.shape[-1] != w.shape[1] or b.shape[-1] != w.shape[2]:
+        raise RuntimeError(
+            f"bilinear: inputs with last sizes {a.shape[-1]} and {b.shape[-1]} do not fit weight "
+            f"of shape {w.shape}: expected {w.shape[1]} and {w.shape[2]}"
+        )
+    if rest and rest[0].shape != w.shape[:1]:
+        raise RuntimeError(f"bilinear: bias of shape {rest[0].shape}, expected {w.shape[:1]}")
+    out = einsum("...i,kij,...j->...k", input1, weight, input2)
+    return out if bias is None else add(out, bias)
 
 
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:

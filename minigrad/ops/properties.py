@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, overload
 
+import numpy as np
+
 from minigrad.checks import axis_of
 from minigrad.names import numpy_overloads
 from minigrad.tensor import Tensor
@@ -55,6 +57,27 @@ def element_size(input: Tensor) -> int:
 def is_contiguous(input: Tensor) -> bool:
     """Whether the elements lie in memory in row-major order."""
     return bool(input.array.flags.c_contiguous)
+
+
+def is_complex(input: Tensor) -> bool:
+    """Whether the dtype is a complex one."""
+    return bool(input.array.dtype.kind == "c")
+
+
+@overload
+def stride(input: Tensor, dim: None = None) -> tuple[int, ...]: ...
+@overload
+def stride(input: Tensor, dim: int) -> int: ...
+@overload
+def stride(input: Tensor, *, axis: int) -> int: ...
+@numpy_overloads
+def stride(input: Tensor, dim: int | None = None) -> Any:
+    """How many elements further in memory the next one along each axis lies, or along one axis."""
+    a = input.array
+    if not a.size:  # numpy has zeros where there is nothing to step over
+        a = np.empty([max(n, 1) for n in a.shape], a.dtype)
+    strides = tuple(n // a.itemsize for n in a.strides)
+    return strides if dim is None else strides[axis_of("stride", dim, len(strides))]
 
 
 def is_floating_point(input: Tensor) -> bool:

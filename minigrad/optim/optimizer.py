@@ -382,6 +382,8 @@ def _noted(step: Callable[..., Any]) -> Callable[..., Any]:
 def _listed(name: str, params: Any) -> list[Any]:
     """Parameters, or groups of them, as a list."""
     kind, hint = type(params).__name__, None
+    if isinstance(params, Iterable) and hasattr(params, "parameters"):  # a module of parameters
+        params = list(params) if all(isinstance(p, Tensor) for p in params) else params
     if isinstance(params, type):
         kind, hint = f"class {params.__name__}", ""
     elif hasattr(params, "parameters"):

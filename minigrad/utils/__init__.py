@@ -1,5 +1,5 @@
-"""PyTorch's name for where `data` is: `minigrad.utils.data`."""
+"""What PyTorch has in `torch.utils`: `data`, which is `minigrad.data`, and `checkpoint`."""
 
-from minigrad.utils import data
+from minigrad.utils import checkpoint, data
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data"]

@@ -100,7 +100,8 @@ def test_an_op_given_numpy_arrays(sample: Sample) -> None:
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "AdaptiveAvgPool1d": (2,), "AdaptiveAvgPool2d": (2,), "AdaptiveAvgPool3d": (2,),
     "AdaptiveMaxPool2d": (3,), "AvgPool1d": (2,), "AvgPool2d": (2,), "AvgPool3d": (2,),
-    "ConstantPad1d": (1, 2.0), "ConstantPad2d": (1, 2.0), "Conv1d": (3, 2, 2), "Conv2d": (3, 2, 2),
+    "Bilinear": (3, 3, 2), "ConstantPad1d": (1, 2.0), "ConstantPad2d": (1, 2.0),
+    "Conv1d": (3, 2, 2), "Conv2d": (3, 2, 2),
     "Conv3d": (3, 2, 2), "ConvTranspose1d": (3, 2, 2), "ConvTranspose2d": (3, 2, 2),
     "ConvTranspose3d": (3, 2, 2), "Embedding": (4, 2), "Fold": (4, 2),
     "GRU": (4, 2), "GRUCell": (4, 2), "GroupNorm": (1, 3), "LSTM": (4, 2), "LSTMCell": (4, 2),
@@ -115,7 +116,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Softmin": (1,), "Threshold": (0.1, 1.0),
 }  # fmt: skip
 # How many tensors forward takes, where it is not one.
-INPUTS = {"MultiheadAttention": 3, "Transformer": 2, "TransformerDecoder": 2,
+INPUTS = {"Bilinear": 2, "MultiheadAttention": 3, "Transformer": 2, "TransformerDecoder": 2,
           "TransformerDecoderLayer": 2}  # fmt: skip
 CONTAINERS = (
     "DataParallel", "Identity", "Module", "ModuleDict", "ModuleList", "Residual", "Sequential",
