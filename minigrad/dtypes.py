@@ -68,7 +68,11 @@ def promote_types(type1: Any, type2: Any) -> np.dtype[Any]:
     >>> mg.promote_types(mg.int64, mg.float32)
     dtype('float32')
     """
-    return native(promote(native(type1), native(type2)))
+    a, b = native(type1), native(type2)
+    for given, dtype in ((type1, a), (type2, b)):
+        if dtype.kind not in CATEGORY:
+            raise TypeError(f"promote_types: there are no tensors of dtype {given!r}")
+    return native(promote(a, b))
 
 
 class finfo:

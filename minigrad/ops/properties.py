@@ -8,7 +8,15 @@ import numpy as np
 
 from minigrad.checks import axis_of
 from minigrad.names import numpy_overloads
+from minigrad.tape import Array
 from minigrad.tensor import Tensor
+
+
+def _array(name: str, input: Any) -> Array:
+    """The array of a tensor, for what is a function of the package, too."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(input).__name__}")
+    return input.array
 
 
 def dim(input: Tensor) -> int:
@@ -31,7 +39,7 @@ def size(input: Tensor, dim: int | None = None) -> Any:
 
 def numel(input: Tensor) -> int:
     """The number of elements."""
-    return input.array.size
+    return _array("numel", input).size
 
 
 def get_device(input: Tensor) -> int:
@@ -61,7 +69,7 @@ def is_contiguous(input: Tensor) -> bool:
 
 def is_complex(input: Tensor) -> bool:
     """Whether the dtype is a complex one."""
-    return bool(input.array.dtype.kind == "c")
+    return bool(_array("is_complex", input).dtype.kind == "c")
 
 
 @overload
@@ -82,7 +90,7 @@ def stride(input: Tensor, dim: int | None = None) -> Any:
 
 def is_floating_point(input: Tensor) -> bool:
     """Whether the dtype is a floating one."""
-    return bool(input.array.dtype.kind == "f")
+    return bool(_array("is_floating_point", input).dtype.kind == "f")
 
 
 def data_ptr(input: Tensor) -> int:

@@ -428,3 +428,15 @@ def test_functional_vjp(torch: Any) -> None:
         minigrad.autograd.functional.vjp(lambda x, y: x.sum(), (x, x), strict=True)
     with pytest.raises(NotImplementedError, match="vjp: create_graph"):
         minigrad.autograd.functional.vjp(lambda x: x.sum(), x, create_graph=True)
+
+
+@pytest.mark.parametrize("name", ["numel", "is_complex", "is_floating_point"])
+@pytest.mark.parametrize("value", [3, 2.5, [1.0], "x", None])
+def test_what_is_no_tensor_has_no_properties(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name}: expected a tensor, got {type(value).__name__}"):
+        getattr(minigrad, name)(value)
+
+
+def test_dtypes_of_no_tensor_are_not_promoted() -> None:
+    with pytest.raises(TypeError, match="promote_types: there are no tensors of dtype 'S3'"):
+        minigrad.promote_types(minigrad.float32, "S3")
