@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import changes, closures
+from minigrad import changes, closures, paths
 
 Array = changes.Array
 Vjp = Callable[[Any], Any]
@@ -90,19 +90,19 @@ def walk(
     for node, cotangent in zip(outputs, cotangents, strict=True):
         pending.add(node, cotangent)
     found: dict[Node, Any] = {}
-    oldest = 0 if wanted is None else min(node.time for node in wanted)
+    path = None if wanted is None else paths.between(outputs, wanted, used_up)
     with np.errstate(all="ignore"):
-        while pending.nodes and pending.nodes[0].time >= oldest:
+        while pending.nodes:
             node, grad = pending.take_newest()
             for hook in tuple(node.hooks.values()) if node.hooks else ():
                 grad = checked(hook(grad), node, "a hook on", node.name)
             if node.keep_grad or (wanted and node in wanted):
                 found[node] = grad
-            if node.vjp is None or node.time == oldest:
+            if node.vjp is None or (path is not None and not path.get(node)):
                 continue
             parts = gradients_of_inputs(node, grad)
             for parent, part in zip(node.parents, parts, strict=True):
-                if parent is not None and part is not None:
+                if parent is not None and part is not None and (path is None or parent in path):
                     pending.add(parent, checked(part, parent, "vjp of", node.name))
             if inspect is not None:
                 inspect(node, parts)

@@ -41,7 +41,8 @@ ROOMS = {
     "checks": "device dtypes",
     "incoming": "checks dtypes",
     "printing": "checks",
-    "tape": "changes closures",
+    "paths": "",
+    "tape": "changes closures paths",
     "tensor": "changes checks dtypes hooks incoming modes names printing tape views",
     "recording": "changes checks closures dtypes incoming modes tape tensor views",
     "ops": "changes checks device dtypes incoming interrupts kernels modes names recording tape "
