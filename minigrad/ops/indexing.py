@@ -234,10 +234,10 @@ def index_select(input: Any, dim: int, index: Any) -> Tensor:
     """The slices of x along `dim` that a vector of positions names."""
     a = operand("index_select", input)
     axis, i = along("index_select", a, dim, index, False)
-    if i.ndim > 1:
-        raise RuntimeError(f"index_select: the index must be a vector, got shape {i.shape}")
+    if i.ndim > 1 or (not a.ndim and i.size != 1):
+        raise RuntimeError(f"index_select: expected a vector (one index if x is 0-d), got {i.shape}")
     if not a.ndim:
-        return getitem(reshape(input, 1), i.reshape(-1)[:1]).reshape(())
+        return getitem(reshape(input, 1), i.reshape(-1)).reshape(())
     return getitem(input, (slice(None),) * axis + (i.reshape(-1),))
 
 

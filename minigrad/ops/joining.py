@@ -232,8 +232,10 @@ def repeat_interleave(
         )
     if dim is None:
         return repeat_interleave(reshape(input, -1), repeats, 0)
+    if not a.ndim:
+        raise IndexError("repeat_interleave: a 0-d tensor has no axis: leave dim out")
     axis = axis_of("repeat_interleave", dim, a.ndim)
-    size = a.shape[axis] if a.ndim else 1
+    size = a.shape[axis]
     if times.size not in (1, size):
         raise RuntimeError(f"repeat_interleave: {times.size} repeats for {size} slices")
     return index_select(input, axis, np.repeat(np.arange(size), times))

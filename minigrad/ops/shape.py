@@ -138,12 +138,15 @@ def swapaxes(input: Any, axis0: int, axis1: int) -> Tensor:
 
 def movedim(input: Any, source: Any, destination: Any) -> Tensor:
     """Axes moved to other places."""
+    require("movedim", input=input)
     a = operand("movedim", input)
     source, destination = np.atleast_1d(source).tolist(), np.atleast_1d(destination).tolist()
     source = [axis_of("movedim", d, a.ndim) for d in source]
     destination = [axis_of("movedim", d, a.ndim) for d in destination]
     if not len(source) == len(destination) == len(set(source)) == len(set(destination)):
         raise RuntimeError(f"movedim: source {source} and destination {destination} do not match")
+    if not a.ndim:
+        return permute(input, [])  # 0 and -1 name the place of an axis that is not there
     order = [d for d in range(a.ndim) if d not in source]
     for to, which in sorted(zip(destination, source, strict=True)):
         order.insert(to, which)
