@@ -235,7 +235,7 @@ def index_select(input: Any, dim: int, index: Any) -> Tensor:
     a = operand("index_select", input)
     axis, i = along("index_select", a, dim, index, False)
     if i.ndim > 1 or (not a.ndim and i.size != 1):
-        raise RuntimeError(f"index_select: expected a vector (one index if x is 0-d), got {i.shape}")
+        raise RuntimeError(f"index_select: expected a vector (of one if x is 0-d), got {i.shape}")
     if not a.ndim:
         return getitem(reshape(input, 1), i.reshape(-1)).reshape(())
     return getitem(input, (slice(None),) * axis + (i.reshape(-1),))
