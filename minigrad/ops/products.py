@@ -21,7 +21,15 @@ from minigrad.ops.linear import bmm, einsum, matmul, matrices, mv, outer
 from minigrad.ops.reductions import Dim, amax, amin
 from minigrad.ops.reductions import norm as p_norm
 from minigrad.ops.reductions import sum as total
-from minigrad.ops.shape import broadcast_tensors, diagonal, movedim, permute, reshape, unsqueeze
+from minigrad.ops.shape import (
+    broadcast_tensors,
+    diagonal,
+    movedim,
+    permute,
+    reshape,
+    squeeze,
+    unsqueeze,
+)
 from minigrad.recording import floating_operand, operand, record_each, require
 from minigrad.tensor import Tensor
 
@@ -213,7 +221,8 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
         )
     if rest and rest[0].shape != w.shape[:1]:
         raise RuntimeError(f"bilinear: bias of shape {rest[0].shape}, expected {w.shape[:1]}")
-    out = einsum("...i,kij,...j->...k", input1, weight, input2)
+    rows = einsum("...i,kij->...kj", input1, weight)  # the order decides where inf - inf comes
+    out = squeeze(matmul(rows, unsqueeze(input2, -1)), -1)
     return out if bias is None else add(out, bias)
 
 
