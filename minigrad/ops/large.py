@@ -23,7 +23,7 @@ from minigrad.tensor import Tensor
 F = TypeVar("F", bound=Callable[..., Any])
 FROM = 1 << 14  # elements: numpy needs some 10 us for as many, calling a pass takes 5
 SLOW_FROM = 1 << 8  # where numpy has no function of its own and needs ten times as long
-SLOW = ("erf", "gelu")
+SLOW = ("erf", "erfc", "erfinv", "gelu", "ndtr", "ndtri")
 PAIRS_FROM = 1 << 18  # of the result: from there on, several threads share one addition or product
 
 

@@ -17,6 +17,7 @@ from minigrad.checks import integer
 from minigrad.ops.activations import ERFC_P, ERFC_Q, TAIL_P, TAIL_Q, erf_of, rational
 from minigrad.ops.arithmetic import add, quiet
 from minigrad.ops.arithmetic import sub as minus
+from minigrad.ops.large import one_pass
 from minigrad.recording import operand, operands, record_each, refuse_numbers
 from minigrad.tensor import Tensor
 
@@ -68,6 +69,7 @@ def _erf_slope(x: Any) -> Any:
     return 2 / ROOT_PI * np.exp(-x * x)
 
 
+@one_pass
 def erfc(input: Any) -> Tensor:
     """1 - erf x; small results keep their digits."""
     return _function(
@@ -103,6 +105,7 @@ def erfinv_of(y: Any) -> Any:
     return np.where(size <= 1, np.copysign(x, y), np.nan)
 
 
+@one_pass
 def erfinv(input: Any) -> Tensor:
     """The x with erf(x) = y, for y from -1 to 1; NaN beyond.
 
@@ -126,6 +129,7 @@ def _below(x: Any) -> Any:
     return erfc_of(-x / ROOT_2) / 2
 
 
+@one_pass
 def ndtr(input: Any) -> Tensor:
     """The probability that a standard normal number is below x."""
     return _function("ndtr", input, _below, _density, lambda x: -x * _density(x))
@@ -138,6 +142,7 @@ def ndtri_of(p: Any) -> Any:
     return np.where((p >= 0) & (p <= 1), x, np.nan)
 
 
+@one_pass
 def ndtri(input: Any) -> Tensor:
     """The inverse of ndtr: the x below which a standard normal number is with probability p."""
 

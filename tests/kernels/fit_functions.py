@@ -44,6 +44,27 @@ def nonzero(f: Function, at_zero: float) -> Function:
 
 half_ln2 = float(mp.log(2) / 2) * 1.01
 low, high = float(mp.sqrt(0.5)) - 1.002, float(mp.sqrt(2)) - 0.998
+
+
+def tail(w: Any) -> Any:
+    """e^(t²)·erfc(t)/w of w = 1/(1 + t/2)."""
+    t = 2 / w - 2
+    return mp.exp(t * t) * mp.erfc(t) / w
+
+
+def inverse(w: Any) -> Any:
+    """erfinv(x)/x where w = -log(1 - x²)."""
+    if w < 1e-12:
+        return mp.sqrt(mp.pi) / 2
+    x, q = mp.sqrt(-mp.expm1(-w)), mp.exp(-w)
+    q = q / (1 + x)  # 1 - x
+    y = mp.erfinv(x) if w < 30 else mp.sqrt(-mp.log(q * mp.sqrt(mp.pi) * mp.sqrt(w)))
+    for _ in range(4):  # Newton's steps on log erfc, where x has lost the digits of 1 - x
+        e = mp.erfc(y)
+        y += (mp.log(e) - mp.log(q)) * e * mp.sqrt(mp.pi) / 2 * mp.exp(y * y)
+    return y / x
+
+
 FITS: dict[str, tuple[Function, list[int], float, float, Function]] = {
     "(e^r - 1 - r)/r²": (
         nonzero(lambda r: (mp.e**r - 1 - r) / r**2, 0.5), [0, 1, 2, 3, 4], -half_ln2, half_ln2,
@@ -64,6 +85,21 @@ FITS: dict[str, tuple[Function, list[int], float, float, Function]] = {
     "(log(1 + f) - f + f²/2)/f³": (
         nonzero(lambda f: (mp.log(1 + f) - f + f * f / 2) / f**3, 1 / 3), list(range(8)), low, high,
         nonzero(lambda f: f**3 / mp.log(1 + f), 0),
+    ),
+    "e^(t²)·erfc(t)/w of w - 1/2, w = 1/(1 + t/2)": (
+        lambda v: tail(v + 0.5), list(range(9)), 2 / 12.1 - 0.5, 2 / 2.48 - 0.5,
+        lambda v: 1 / tail(v + 0.5),
+    ),
+    "erfinv(x)/x of w - 2.5, w = -log(1 - x²)": (
+        lambda v: inverse(v + 2.5), list(range(10)), -2.5, 2.5, lambda v: 1 / inverse(v + 2.5),
+    ),
+    "erfinv(x)/x of √w - 3": (
+        lambda v: inverse((v + 3) ** 2), list(range(10)), -0.77, 1.1,
+        lambda v: 1 / inverse((v + 3) ** 2),
+    ),
+    "erfinv(x)/x of √w - 7": (
+        lambda v: inverse((v + 7) ** 2), list(range(10)), -2.95, 3.25,
+        lambda v: 1 / inverse((v + 7) ** 2),
     ),
 }  # fmt: skip
 

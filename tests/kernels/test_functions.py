@@ -17,7 +17,8 @@ special = pytest.importorskip("scipy.special")
 functions: Any = importlib.import_module("minigrad.kernels.compiled.functions")
 
 # function: the float64 one, where it is tried, and the units it may be off. sigmoid and softplus
-# are made of two that may be off by one each.
+# are made of two that may be off by one each; erfc, ndtr and their inverses of an exponential or a
+# logarithm, a division or a root, and a polynomial.
 CASES: dict[str, tuple[Callable[[Any], Any], float, float, float]] = {
     "exp": (np.exp, -103.9, 88.7228, 1.0),
     "expm1": (np.expm1, -104.0, 88.7228, 1.5),
@@ -27,6 +28,10 @@ CASES: dict[str, tuple[Callable[[Any], Any], float, float, float]] = {
     "log1p": (np.log1p, -0.9999999, 1e10, 2.0),
     "tanh": (np.tanh, -20.0, 20.0, 1.5),
     "erf": (special.erf, -10.0, 10.0, 1.5),
+    "erfc": (special.erfc, -10.0, 10.0, 6.0),
+    "ndtr": (special.ndtr, -14.1, 14.1, 6.0),
+    "erfinv": (lambda x: np.copysign(special.erfinv(x), x), -0.99999994, 0.99999994, 6.0),
+    "ndtri": (special.ndtri, 1e-44, 0.99999994, 6.0),
     "sigmoid": (special.expit, -104.0, 104.0, 2.5),
     "softplus": (lambda x: np.logaddexp(0, x), -104.0, 104.0, 2.5),
 }

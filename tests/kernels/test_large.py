@@ -26,7 +26,7 @@ UNARY: dict[str, Op] = {
     **{n: getattr(F, n) for n in
        ["elu", "selu", "celu", "silu", "mish", "gelu", "softplus", "logsigmoid", "leaky_relu",
         "hardtanh", "relu6", "hardsigmoid", "hardswish", "softsign"]},
-    "erf": lambda x: mg.erf(x),
+    **{n: getattr(mg.special, n) for n in ("erf", "erfc", "erfinv", "ndtr", "ndtri")},
     "gelu, tanh": lambda x: F.gelu(x, approximate="tanh"),
     "elu, alpha": lambda x: F.elu(x, 0.3),
     "celu, alpha": lambda x: F.celu(x, 1.7),

@@ -45,7 +45,7 @@ class Pass(NamedTuple):
     work: int = 1  # how much longer than copying an element one takes
 
 
-# Constants: 1/√2, 1/√2π, 2/√π, ln 2, ln 10; selu's; gelu's √(2/π) and 3·0.044715.
+# Constants: 1/√2, 1/√2π, √2π, 2/√π, √π/2, ln 2, ln 10; selu's; gelu's √(2/π) and 3·0.044715.
 PASSES = {
     "exp": Pass("exp(x)", "g * y", work=2),
     "expm1": Pass("expm1(x)", "g * (y + 1)", work=2),
@@ -66,6 +66,10 @@ PASSES = {
     "tanh": Pass("tanh(x)", "g * (1 - y * y)", work=2),
     "sigmoid": Pass("sigmoid(x)", "g * (y * (1 - y))", work=2),
     "erf": Pass("erf(x)", "g * (1.12837917 * exp(-x * x))", work=3),
+    "erfc": Pass("erfc(x)", "g * (-1.12837917 * exp(-x * x))", work=4),
+    "erfinv": Pass("erfinv(x)", "g * (0.886226925 * exp(y * y))", work=6),
+    "ndtr": Pass("ndtr(x)", "g * (0.39894228 * exp(-0.5 * x * x))", work=4),
+    "ndtri": Pass("ndtri(x)", "g * (2.50662827 * exp(0.5 * y * y))", work=6),
     "leaky_relu": Pass("x if x > 0 else x * p", "g if x > 0 else g * p", ("negative_slope",)),
     "elu": Pass("x if x > 0 else p * expm1(x)", "g if x > 0 else g * (p * exp(x))", ("alpha",), 2),
     "celu": Pass(

@@ -3,8 +3,8 @@
 A call of libm keeps a loop scalar; these are arithmetic only. Each reduces its argument to a small
 interval and is a polynomial there, whose coefficients make the greatest error least
 (tests/kernels/fit_functions.py computes them). What remains is rounding: at most 2 units in the
-last place everywhere, tiny arguments and denormal results included; infinities and NaN are as in
-numpy.
+last place everywhere (6 of erfc, ndtr and their inverses, which multiply several such results),
+tiny arguments and denormal results included; infinities and NaN are as in numpy.
 
 They are inlined into kernels of other files, whose code on disk must not outlive a change here:
 SOURCE, a checksum of this file, is part of the key of their cache (see elementwise.py).
@@ -228,6 +228,93 @@ def log1p(x):
     y = log(u) + (x - d) / u
     y = x if d == 0 else y
     return y if 0 < u < INF else log(u)
+
+
+@contracted
+def erfc_tail(t, low):
+    """erfc(t + low) for t >= 0.48, low being what t lacks of an argument that float32 has not."""
+    # e^(-t²)·w·q(w - 1/2), w = 1/(1 + t/2); t² in two parts, as its rounding would show in e^(-t²)
+    w = ONE / fma(t, HALF, ONE)
+    v = w - HALF
+    q = fma(f4(-0.0620212191), v, f4(0.0511106321))
+    q = fma(q, v, f4(0.0963485383))
+    q = fma(q, v, f4(-0.103496182))
+    q = fma(q, v, f4(-0.171970459))
+    q = fma(q, v, f4(0.14576504))
+    q = fma(q, v, f4(0.558942396))
+    q = fma(q, v, f4(0.687160704))
+    q = fma(q, v, f4(0.510791357))
+    square = t * t
+    rest = fma(t, t, -square) + TWO * t * low
+    return exp(-square) * (ONE - rest) * (w * q)
+
+
+@contracted
+def erfc(x):
+    t = min(max(abs(x), f4(0.48)), f4(10.1))
+    far = erfc_tail(t, f4(0))
+    y = ONE - erf(x) if abs(x) < f4(0.48) else (far if x > 0 else TWO - far)
+    return y if x == x else x
+
+
+@contracted
+def ndtr(x):
+    """erfc(-x/√2)/2."""
+    size = min(abs(x), f4(14.2))
+    t = size * f4(0.707106769)
+    low = fma(size, f4(0.707106769), -t) + size * f4(1.21016175e-08)
+    far = HALF * erfc_tail(max(t, f4(0.48)), low)
+    y = HALF + HALF * erf(x * f4(0.707106769)) if t < f4(0.48) else (far if x < 0 else ONE - far)
+    return y if x == x else x
+
+
+@contracted
+def erfinv_over_x(w):
+    """erfinv(x)/x, where w = -log(1 - x²)."""
+    v = min(w, f4(5)) - f4(2.5)
+    near = fma(f4(-8.79105648e-09), v, f4(2.32326443e-08))
+    near = fma(near, v, f4(4.66170664e-07))
+    near = fma(near, v, f4(-3.46270476e-06))
+    near = fma(near, v, f4(-4.96334785e-06))
+    near = fma(near, v, f4(0.000218344439))
+    near = fma(near, v, f4(-0.00125274188))
+    near = fma(near, v, f4(-0.00417738678))
+    near = fma(near, v, f4(0.246640286))
+    near = fma(near, v, f4(1.50140936))
+    s = np.sqrt(max(w, f4(5)))
+    v = min(s, f4(4.1)) - f4(3)
+    middle = fma(f4(0.000114323533), v, f4(-0.000309047219))
+    middle = fma(middle, v, f4(-5.39135561e-05))
+    middle = fma(middle, v, f4(0.00148418638))
+    middle = fma(middle, v, f4(-0.00359926904))
+    middle = fma(middle, v, f4(0.00568738329))
+    middle = fma(middle, v, f4(-0.00763685054))
+    middle = fma(middle, v, f4(0.0094452361))
+    middle = fma(middle, v, f4(1.00167494))
+    middle = fma(middle, v, f4(2.8329768))
+    v = min(s, f4(10.25)) - f4(7)
+    far = fma(f4(-2.3496717e-09), v, f4(1.54757421e-08))
+    far = fma(far, v, f4(-4.28766833e-08))
+    far = fma(far, v, f4(2.50408007e-07))
+    far = fma(far, v, f4(-1.67395966e-06))
+    far = fma(far, v, f4(6.28495991e-06))
+    far = fma(far, v, f4(6.40553197e-06))
+    far = fma(far, v, f4(-0.000512937656))
+    far = fma(far, v, f4(1.00859554))
+    far = fma(far, v, f4(6.86901971))
+    return near if w < f4(5) else (middle if s < f4(4.1) else (far if w < INF else w))
+
+
+@contracted
+def erfinv(x):
+    return x * erfinv_over_x(-log(fma(-x, x, ONE)))
+
+
+@contracted
+def ndtri(p):
+    """√2·erfinv(2p - 1), of whose 1 - (2p - 1)² = 4·p·(1 - p) small p keep all digits."""
+    x = TWO * p - ONE
+    return f4(1.41421356) * x * erfinv_over_x(-log(f4(4) * p * (ONE - p)))
 
 
 @contracted
