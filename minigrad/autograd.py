@@ -113,7 +113,7 @@ def grad(
             raise RuntimeError(f"grad: input {i} does not require grad")
     wanted = [node for x in inputs if (node := node_of(x)) is not None]
     found = tape.walk(
-        [n for n, _ in seeds], [g for _, g in seeds], bool(retain_graph), wanted,
+        [n for n, _ in seeds], [g for _, g in seeds], bool(retain_graph), set(wanted),
         modes.inspector(),
     )  # fmt: skip
     if materialize_grads:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -324,7 +324,7 @@ class _Second:
                 node = node_of(value)
                 if node is not None:
                     cotangent = np.ones(node.shape, np.complex128)
-                    found = complex_walk(node, cotangent, [p.node for p in probes], False)
+                    found = complex_walk(node, cotangent, {p.node for p in probes}, False)
         finally:
             set_rng_state(now)
         wanted = [*(p.node for p in probes), *self.outside]
@@ -342,12 +342,12 @@ def _complex(arrays: Iterable[Array]) -> bool:
 def walk_to(out: Node, cotangent: Array, wanted: list[Node], keep: bool) -> dict[Any, Any]:
     """The gradients of the nodes `wanted`, complex in a probe: of real ones among them, too."""
     if out.dtype.kind == "c":
-        return complex_walk(out, cotangent, wanted, keep)
-    return tape.walk((out,), (cotangent,), keep, wanted)
+        return complex_walk(out, cotangent, set(wanted), keep)
+    return tape.walk((out,), (cotangent,), keep, set(wanted))
 
 
 def complex_walk(
-    out: Node, cotangent: Array, wanted: Sequence[Node | None], keep: bool
+    out: Node, cotangent: Array, wanted: Set[Node | None], keep: bool
 ) -> dict[Any, Any]:
     """{node: gradient} for the nodes that are `wanted`, and for all that are older than those.
 

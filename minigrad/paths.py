@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 
-def between(outputs: Sequence[Any], wanted: Sequence[Any], used_up: Any) -> dict[Any, bool]:
+def between(outputs: Sequence[Any], wanted: Set[Any], used_up: Any) -> dict[Any, bool]:
     """The nodes below `outputs` that lead to a `wanted` one, those included: {node: whether its vjp
     must run}.
 

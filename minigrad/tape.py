@@ -14,7 +14,7 @@ say what a graph keeps alive, there are no cycles, and a dropped graph is freed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from heapq import heappop, heappush
 from typing import Any
 
@@ -80,7 +80,7 @@ class Leaf(Node):
 
 def walk(
     outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool = False,
-    wanted: Sequence[Node] | None = None, inspect: Inspect | None = None,
+    wanted: Set[Node] | None = None, inspect: Inspect | None = None,
 ) -> dict[Node, Any]:  # fmt: skip
     """Return {node: gradient} for the nodes below `outputs` that keep it or are `wanted`.
 

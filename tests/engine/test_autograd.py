@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from typing import Any
 
 import numpy as np
@@ -416,3 +417,17 @@ def test_grad_between_random_places_of_random_graphs() -> None:
             assert ours in (theirs, "refused"), seed
             agreed += ours == theirs
     assert agreed > 700  # of 900
+
+
+def test_grad_of_many_inputs_takes_as_long_as_backward() -> None:
+    def graph(n: int = 1500) -> tuple[Tensor, list[Tensor]]:
+        leaves = [minigrad.ones(2, requires_grad=True) for _ in range(n)]
+        return minigrad.stack([x * x for x in leaves]).sum(), leaves
+
+    (out, leaves), (other, _) = graph(), graph()
+    start = time.perf_counter()
+    other.backward()
+    middle = time.perf_counter()
+    minigrad.autograd.grad(out, leaves)
+    # it walks the graph twice; looking for each node among the inputs took a hundred times as long
+    assert time.perf_counter() - middle < 20 * (middle - start)
