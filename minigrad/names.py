@@ -84,16 +84,30 @@ def near(name: str, known: Iterable[str]) -> str:
     return f": did you mean {difflib.get_close_matches(name, spelt[found[0]], n=1, cutoff=0)[0]!r}?"
 
 
-def no_attribute(
-    owner: str, name: str, known: Callable[[], Iterable[str]], more: str = ""
-) -> AttributeError:
-    """The error of an attribute that `owner` does not have, with the near one among those it has.
+class NoAttribute(AttributeError):
+    """Of an attribute that `owner` does not have, with the near one among those it has.
 
-    It carries no `obj`, from which the interpreter would make a second suggestion. Private names,
-    which protocols ask for and do without, get none.
+    The text is made when somebody reads it: `hasattr` and `getattr` with a default do not, and
+    looking for near names takes a millisecond. It carries no `obj`, from which the interpreter
+    would make a second suggestion. Private names, which protocols ask for and do without, get none.
     """
-    hint = "" if name.startswith("_") else near(name, known())
-    return AttributeError(f"{owner} has no attribute {name!r}{more}{hint}", name=name)
+
+    def __init__(
+        self, owner: str, name: str, known: Callable[[], Iterable[str]], more: str = ""
+    ) -> None:
+        super().__init__(name=name)
+        self._parts = owner, known, more
+
+    def __str__(self) -> str:
+        (owner, known, more), name = self._parts, str(self.name)
+        hint = "" if name.startswith("_") else near(name, known())
+        return f"{owner} has no attribute {name!r}{more}{hint}"
+
+    def __repr__(self) -> str:
+        return f"AttributeError({str(self)!r})"
+
+    def __reduce__(self) -> Any:  # to another process as its text
+        return AttributeError, (str(self),)
 
 
 # What to write instead of names of PyTorch that are not here, nor near to one that is.
@@ -129,7 +143,7 @@ def no_name(module: str, name: str, known: Iterable[str]) -> AttributeError:
     """The error of a module that is asked for a name that it does not have."""
     instead = INSTEAD.get(name)
     more = f": {instead}" if instead else ""
-    return no_attribute(f"module {module!r}", name, lambda: () if instead else known, more)
+    return NoAttribute(f"module {module!r}", name, lambda: () if instead else known, more)
 
 
 def suggest_names(*modules: str) -> None:

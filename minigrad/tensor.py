@@ -17,7 +17,7 @@ from minigrad.checks import refuse_create_graph
 from minigrad.dtypes import PYTHON_DTYPE, float32
 from minigrad.hooks import RemovableHandle
 from minigrad.incoming import Holder, as_array, made
-from minigrad.names import no_attribute
+from minigrad.names import NoAttribute
 from minigrad.printing import text_of
 from minigrad.tape import Array, Leaf, Node
 from minigrad.views import Window
@@ -332,7 +332,7 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
     if not TYPE_CHECKING:  # where it would let every name pass
 
         def __getattr__(self, name: str) -> NoReturn:
-            raise no_attribute(f"{type(self).__name__!r} object", name, lambda: dir(type(self)))
+            raise NoAttribute(f"{type(self).__name__!r} object", name, lambda: dir(type(self)))
 
 
 def wrap(data: Any, node: Node | None = None, base: Tensor | None = None) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 from minigrad import modes
 from minigrad.device import only_cpu, only_threads
 from minigrad.hooks import RemovableHandle
-from minigrad.names import no_attribute
+from minigrad.names import NoAttribute
 from minigrad.nn import state
 from minigrad.nn.errors import described, joined, name_own_init, note_path
 from minigrad.nn.parameter import Parameter
@@ -112,7 +112,7 @@ class Module(Registries):
                 raise AttributeError(f"{what}: its __init__ must call super().__init__() first")
             own = [n for n in self.__dict__ if not n.startswith("_") and n != "training"]
             it_has = f"; it has {', '.join(own) or 'none of its own'}"
-            raise no_attribute(kind, name, lambda: dir(self), it_has)
+            raise NoAttribute(kind, name, lambda: dir(self), it_has)
 
     def _names(self, registry: str) -> dict[str, Any]:
         try:
@@ -158,7 +158,7 @@ class Module(Registries):
             raise TypeError(f"{who}a name must be a string, got {name!r}")
         if not name or "." in name:
             raise ValueError(f"{who}a name must not be empty nor contain a dot, got {name!r}")
-        if name not in registry and hasattr(self, name):
+        if name not in registry and (name in self.__dict__ or hasattr(type(self), name)):
             raise ValueError(f"{who}the attribute {name!r} already exists: choose another name")
         if value is not None and not isinstance(value, kind):
             raise TypeError(

@@ -4,6 +4,7 @@ itself, what came and what to do; no error comes from inside numpy or an attribu
 from __future__ import annotations
 
 import inspect
+import pickle
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -373,3 +374,18 @@ def test_equations_of_random_pieces() -> None:
 def test_an_equation_that_is_none(equation: Any, words: str) -> None:
     with pytest.raises((RuntimeError, TypeError), match=f"^einsum: .*{words}"):
         minigrad.einsum(equation, minigrad.ones(2, 3))
+
+
+def test_asking_for_an_attribute_looks_for_no_near_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr("minigrad.names.near", lambda name, known: looked.append(name) or "")
+    layer, x = nn.Linear(2, 2), minigrad.ones(2)
+    assert not hasattr(layer, "gamma") and not hasattr(x, "colour")
+    assert getattr(layer, "gamma", 3) == 3 and not looked
+    layer.register_buffer("gamma", x)  # nor does taking a new name
+    assert not looked
+    name = "delta"
+    with pytest.raises(AttributeError) as caught:
+        getattr(layer, name)
+    assert "Linear has no attribute 'delta'; it has" in str(caught.value) and looked == ["delta"]
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
