@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import warnings
 from contextlib import ContextDecorator
-from types import TracebackType
 from typing import Any
+
+from minigrad.checks import users_level
 
 __all__ = ["GradScaler", "autocast"]
 
@@ -41,12 +42,7 @@ class autocast(ContextDecorator):
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         pass
 
 
@@ -118,32 +114,13 @@ class CudaAutocast(autocast):
 class CudaGradScaler(GradScaler):
     """`GradScaler` as `cuda.amp` has it, without `device`."""
 
-    def __init__(
-        self,
-        init_scale: float = 2.0**16,
-        growth_factor: float = 2.0,
-        backoff_factor: float = 0.5,
-        growth_interval: int = 2000,
-        enabled: bool = True,
-    ) -> None:
-        super().__init__(
-            "cuda", init_scale, growth_factor, backoff_factor, growth_interval, enabled
-        )
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__("cuda", *args, **kwargs)
 
 
 def _warn(name: str) -> None:
     warnings.warn(
         f"{name}: there is no mixed precision, and tensors keep their dtypes: enabled=False says "
         "so",
-        stacklevel=_outside(),
+        stacklevel=users_level(),
     )
-
-
-def _outside() -> int:
-    """How many frames up the first one is that is not of this file."""
-    import sys
-
-    level = 1
-    while sys._getframe(level).f_globals.get("__name__") == __name__:
-        level += 1
-    return level

@@ -141,6 +141,15 @@ def asked(name: str) -> str:
     return name
 
 
+def users_level() -> int:
+    """A warning's `stacklevel`: how many calls up from our caller the first line is that is not the
+    library's."""
+    level, frame = 0, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("minigrad."):
+        level, frame = level + 1, frame.f_back
+    return level + 1
+
+
 CREATE_GRAPH = """{}: create_graph is not supported, as a backward is not recorded. Write instead
 
     from minigrad.func import grad

@@ -25,7 +25,7 @@ ROOMS = {
     "changes": "closures",
     "closures": "",
     "accelerators": "amp device",
-    "amp": "",
+    "amp": "checks",
     "device": "",
     "distributed": "changes checks modes tape tensor",
     "dtypes": "",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from minigrad.checks import one_of
+from minigrad.checks import one_of, users_level
 from minigrad.incoming import as_array
 from minigrad.ops.reductions import mean
 from minigrad.ops.reductions import sum as total
@@ -58,17 +57,9 @@ def reduction_of(name: str, size_average: Any, reduce: Any, reduction: Any) -> A
     warnings.warn(
         f"{name}: size_average and reduce are deprecated, use reduction={old!r} instead",
         UserWarning,
-        stacklevel=_users_level(),
+        stacklevel=users_level(),
     )
     return old
-
-
-def _users_level() -> int:
-    """How many calls up from our caller the first line is that is not the library's."""
-    level, frame = 0, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith("minigrad."):
-        level, frame = level + 1, frame.f_back
-    return level + 1
 
 
 def old_arguments(loss: Op) -> Op:

@@ -268,3 +268,20 @@ def test_fusion(affine: bool, bias: bool) -> None:
             np.testing.assert_allclose(a[1], b[1], rtol=1e-12, atol=1e-13)
         y, z = fused(mg.from_numpy(x)), own(ours(mg.from_numpy(x)))
         np.testing.assert_allclose(y.detach().numpy(), z.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dim", [2, -3, "a", 1.5, True])
+@pytest.mark.parametrize("utils", [nn.utils, nn.utils.parametrizations])
+@pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm"])
+def test_a_wrong_axis_changes_nothing(norm: str, utils: Any, dim: Any) -> None:
+    layer = nn.Linear(2, 3)
+    names, weight = list(layer.state_dict()), layer.weight
+    with pytest.raises((IndexError, TypeError), match="dim"):
+        getattr(utils, norm)(layer, dim=dim)
+    assert list(layer.state_dict()) == names and layer.weight is weight
+
+
+def test_fusion_refuses_another_number_of_features() -> None:
+    conv, bn = nn.Conv2d(1, 1, 3).eval(), nn.BatchNorm2d(3).eval()
+    with pytest.raises(ValueError, match="fuse_conv_bn_eval: 1 outputs do not fit a normalis"):
+        nn.utils.fuse_conv_bn_eval(conv, bn)

@@ -48,13 +48,19 @@ def fuse_linear_bn_weights(
     return fuse_conv_bn_weights(linear_w, linear_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b)
 
 
-def _checked(name: str, layer: Module, bn: BatchNormBase) -> tuple[Tensor, Tensor]:
-    """The statistics by which bn normalises."""
+def _checked(
+    name: str, layer: Module, outputs: int, bn: BatchNormBase
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """The statistics by which bn normalises the outputs of a layer."""
     if layer.training or bn.training:
         raise RuntimeError(f"{name}: both layers must be in evaluation mode: call eval() first")
     mean, variance = bn.running_mean, bn.running_var
     if mean is None or variance is None:
         raise ValueError(f"{name}: the batch normalisation has no running statistics")
+    if outputs != bn.num_features:
+        raise ValueError(
+            f"{name}: {outputs} outputs do not fit a normalisation of {bn.num_features} features"
+        )
     return mean, variance
 
 
@@ -63,9 +69,9 @@ def fuse_conv_bn_eval(conv: C, bn: BatchNormBase, transpose: bool = False) -> C:
 
     Raises:
         RuntimeError: one of the two is in training mode.
-        ValueError: the normalisation has no running statistics.
+        ValueError: the normalisation has no running statistics, or another number of features.
     """
-    mean, variance = _checked("fuse_conv_bn_eval", conv, bn)
+    mean, variance = _checked("fuse_conv_bn_eval", conv, conv.out_channels, bn)
     fused = copy.deepcopy(conv)
     fused.weight, fused.bias = fuse_conv_bn_weights(
         fused.weight, fused.bias, mean, variance, bn.eps, bn.weight, bn.bias, transpose
@@ -80,12 +86,7 @@ def fuse_linear_bn_eval(linear: Linear, bn: BatchNormBase) -> Linear:
         RuntimeError: one of the two is in training mode.
         ValueError: the normalisation has no running statistics, or another number of features.
     """
-    mean, variance = _checked("fuse_linear_bn_eval", linear, bn)
-    if linear.out_features != bn.num_features:
-        raise ValueError(
-            f"fuse_linear_bn_eval: {linear.out_features} outputs do not fit a normalisation of "
-            f"{bn.num_features} features"
-        )
+    mean, variance = _checked("fuse_linear_bn_eval", linear, linear.out_features, bn)
     fused = copy.deepcopy(linear)
     fused.weight, fused.bias = fuse_conv_bn_weights(
         fused.weight, fused.bias, mean, variance, bn.eps, bn.weight, bn.bias

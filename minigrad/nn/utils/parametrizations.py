@@ -13,7 +13,7 @@ import numpy as np
 
 from minigrad import modes
 from minigrad.changes import note_change
-from minigrad.checks import integer, number
+from minigrad.checks import axis_of, integer, number
 from minigrad.nn.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from minigrad.nn.module import Module
 from minigrad.nn.utils.parametrize import register_parametrization
@@ -32,7 +32,7 @@ def lengths(v: Tensor, dim: int | None) -> Tensor:
     """‖v‖ over all axes but `dim`, which are kept; over all of them for None and -1."""
     if dim is None or dim == -1:
         return norm(v, 2)
-    axis = dim % v.ndim
+    axis = axis_of("weight_norm", dim, v.ndim)
     others = tuple(i for i in range(v.ndim) if i != axis)
     return norm(v, 2, others, keepdim=True) if others else v.abs()
 
