@@ -15,6 +15,7 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.checks import axis_of, number
+from minigrad.kernels.machinery.arrays import sigmoid as sigmoid_of
 from minigrad.names import Axis, numpy_names
 from minigrad.ops.arithmetic import quiet
 from minigrad.ops.large import one_pass, rows
@@ -83,14 +84,6 @@ def _elu(name: str, x: Any, a: Any, alpha: float, scale: float) -> Tensor:
     slope = np.where(positive, scale, (scale * alpha) * np.exp(low)).astype(a.dtype, copy=False)
     out = np.where(positive, scale * a, (scale * alpha) * np.expm1(low)).astype(a.dtype, copy=False)
     return record_each(name, out, (x, lambda g: g * slope))
-
-
-def sigmoid_of(a: Any) -> Any:
-    """1/(1 + e^-a), without overflow for complex numbers too."""
-    if a.dtype.kind == "c":
-        e = np.exp(np.where(a.real > 0, -a, a))
-        return np.where(a.real > 0, 1, e) / (1 + e)
-    return 1 / (1 + np.exp(-a))
 
 
 @one_pass

@@ -60,6 +60,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
+from minigrad.kernels.machinery.arrays import sigmoid
 from minigrad.ops.arithmetic import quiet
 from minigrad.ops.linear import matrices
 from minigrad.recording import need_grad, record
@@ -206,10 +207,7 @@ def gru(
             product += biases[1]
         gates, n, q = z[t, :k, both], z[t, :k, last], products[t, :k]
         gates += product[:, both]
-        gates *= 0.5  # (GRU 1), as σ(z) = ½ + ½·tanh(z/2)
-        np.tanh(gates, out=gates)
-        gates *= 0.5
-        gates += 0.5
+        gates[...] = sigmoid(gates)  # (GRU 1)
         q[...] = product[:, last]  # (GRU 2)
         n += gates[:, r] * q
         np.tanh(n, out=n)

@@ -22,6 +22,14 @@ def like(x: Array, *others: Array | None) -> np.dtype[Any]:
     return np.dtype(np.complex128) if probes else x.dtype
 
 
+def sigmoid(a: Array) -> Any:
+    """1/(1 + e^-a), whose small values keep their digits, without overflow if a is complex too."""
+    if a.dtype.kind == "c":
+        e = np.exp(np.where(a.real > 0, -a, a))
+        return np.where(a.real > 0, 1, e) / (1 + e)
+    return 1 / (1 + np.exp(-a))
+
+
 def pairs_array(*pairs: Pair) -> Array:
     """kernel, stride, padding and the like as one array: a parallel loop takes no tuples."""
     return np.array(pairs, np.int64)

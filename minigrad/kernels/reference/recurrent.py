@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigrad.kernels.machinery.arrays import Array
+from minigrad.kernels.machinery.arrays import Array, sigmoid
 
 Step = Callable[[int, int], None]  # step(t, n): at step t, in the first n rows
 
@@ -23,12 +23,9 @@ def lstm_gates(z: Array, product: Array, states: Array, cells: Array, tanhs: Arr
     def step(t: int, n: int) -> None:
         gates, cell, tanh_c = z[t, :n], cells[t + 1, :n], tanhs[t, :n]
         gates += product[:n]
-        for sigmoid in (gates[:, : 2 * size], gates[:, o]):  # σ(z) = ½ + ½·tanh(z/2)
-            sigmoid *= 0.5
-        np.tanh(gates, out=gates)
-        for sigmoid in (gates[:, : 2 * size], gates[:, o]):
-            sigmoid *= 0.5
-            sigmoid += 0.5
+        for sigmas in (gates[:, : 2 * size], gates[:, o]):
+            sigmas[...] = sigmoid(sigmas)
+        np.tanh(gates[:, a], out=gates[:, a])
         np.multiply(gates[:, f], cells[t, :n], out=cell)
         cell += np.multiply(gates[:, i], gates[:, a], out=part[:n])
         np.tanh(cell, out=tanh_c)
@@ -63,8 +60,8 @@ def lstm_gates_backward(
         d *= slope
         np.add(1, gates[:, a], out=through)
         d[:, a] *= through
-        for sigmoid in (slice(2 * size), o):
-            d[:, sigmoid] *= gates[:, sigmoid]
+        for sigmas in (slice(2 * size), o):
+            d[:, sigmas] *= gates[:, sigmas]
         dc *= gates[:, f]
 
     return step
