@@ -149,7 +149,7 @@ from minigrad.ops.reductions import (
     Dim, all, amax, amin, any, count_nonzero, logsumexp, mean, norm, prod, std, std_mean, sum, var,
     var_mean,
 )  # fmt: skip
-from minigrad.ops.seen import (
+from minigrad.ops.windows import (
     adjoint, as_strided, atleast_1d, atleast_2d, atleast_3d, block_diag, broadcast_shapes, conj,
     diag_embed, diagflat, diagonal_scatter, moveaxis, real, select_scatter, slice_scatter,
     unravel_index,

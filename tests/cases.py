@@ -1,7 +1,7 @@
 """CASES, the table: every operation, the shapes it is tried on, and what it should give.
 
 This file holds arithmetic, activations and reductions; cases_nn.py adds shapes, products, layers
-and losses to the same table, cases_more.py attention, folding and resizing, cases_seen.py views,
+and losses to the same table, cases_more.py attention, folding and resizing, cases_windows.py views,
 order statistics and special functions.
 """
 
@@ -11,7 +11,7 @@ import math
 
 import cases_more  # noqa: F401  (likewise)
 import cases_nn  # noqa: F401  (adds its part of the table)
-import cases_seen  # noqa: F401  (likewise)
+import cases_windows  # noqa: F401  (likewise)
 import naive
 import numpy as np
 from sampling import CASES, Case, Sample, case, like, loops, samples

@@ -33,11 +33,11 @@ from minigrad.ops import reductions as _reductions
 from minigrad.ops import rounding as _rounding
 from minigrad.ops import scattering as _scattering
 from minigrad.ops import search as _search
-from minigrad.ops import seen as _seen
 from minigrad.ops import shape as _shape
 from minigrad.ops import special as _special
 from minigrad.ops import trigonometry as _trigonometry
 from minigrad.ops import types as _types
+from minigrad.ops import windows as _windows
 from minigrad.ops.methods_in_place import InPlace
 from minigrad.tensor import Tensor
 
@@ -334,16 +334,16 @@ class Methods(InPlace):
     bernoulli = _random.bernoulli
     multinomial = _random.multinomial
 
-    # ops/seen.py
-    moveaxis = _seen.moveaxis
-    adjoint = _seen.adjoint
-    conj = _seen.conj
-    as_strided = _seen.as_strided
-    diag_embed = _seen.diag_embed
-    diagflat = _seen.diagflat
-    select_scatter = _seen.select_scatter
-    slice_scatter = _seen.slice_scatter
-    diagonal_scatter = _seen.diagonal_scatter
+    # ops/windows.py
+    moveaxis = _windows.moveaxis
+    adjoint = _windows.adjoint
+    conj = _windows.conj
+    as_strided = _windows.as_strided
+    diag_embed = _windows.diag_embed
+    diagflat = _windows.diagflat
+    select_scatter = _windows.select_scatter
+    slice_scatter = _windows.slice_scatter
+    diagonal_scatter = _windows.diagonal_scatter
 
     # ops/order.py
     kthvalue = _order.kthvalue

@@ -13,8 +13,8 @@ from minigrad.ops import (
     indexing,
     inplace,
     linear,
-    seen,
     shape,
+    windows,
 )
 from minigrad.ops.foreign import operator, reflected
 from minigrad.tensor import Tensor
@@ -108,12 +108,12 @@ class Operators:
     @property
     def mH(self: Any) -> Tensor:
         """The last two axes of real matrices exchanged."""
-        return seen.adjoint(self)
+        return windows.adjoint(self)
 
     @property
     def real(self: Any) -> Tensor:
         """The real part: of a real tensor the tensor itself."""
-        return seen.real(self)
+        return windows.real(self)
 
     @property
     def device(self) -> device_type:

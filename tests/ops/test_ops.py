@@ -96,7 +96,7 @@ CHAPTERS = {
     "distances": "test_more_functions", "margins": "test_more_functions",
     "quantiles": "test_more_functions", "scattering": "test_more_functions",
     "cumulative": "test_more_functions", "rounding": "test_more_functions",
-    "seen": "test_seen", "order": "test_seen", "special": "test_special",
+    "windows": "test_windows", "order": "test_windows", "special": "test_special",
 }  # fmt: skip
 
 

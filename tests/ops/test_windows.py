@@ -1,4 +1,4 @@
-"""Tensors seen otherwise and order statistics: what their gradients' tables do not show."""
+"""Windows on tensors and order statistics: what their gradients' tables do not show."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Tensors seen otherwise: with more axes, by strides of one's own, as diagonals, or with a part of
-them replaced. What is a view in PyTorch is one here."""
+"""Windows on a tensor: its axes otherwise, strides of one's own, diagonals and blocks, and parts of
+it replaced. What is a view in PyTorch is one here."""
 
 from __future__ import annotations
 
