@@ -14,11 +14,10 @@ from minigrad.ops.special import (
     log_ndtr,
     ndtr,
     ndtri,
-    xlog1py,
 )
 from minigrad.ops.special import lgamma as gammaln
 from minigrad.ops.special import mvlgamma as multigammaln
-from minigrad.ops.trigonometry import exp2, logit, sinc, xlogy
+from minigrad.ops.trigonometry import exp2, logit, sinc, xlog1py, xlogy
 
 psi = digamma
 

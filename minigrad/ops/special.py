@@ -18,7 +18,7 @@ from minigrad.ops.activations import ERFC_P, ERFC_Q, TAIL_P, TAIL_Q, erf_of, rat
 from minigrad.ops.arithmetic import add, quiet
 from minigrad.ops.arithmetic import sub as minus
 from minigrad.ops.large import one_pass
-from minigrad.recording import operand, operands, record_each, refuse_numbers
+from minigrad.recording import operand, record_each
 from minigrad.tensor import Tensor
 
 Real = Callable[[Any], Any]
@@ -174,24 +174,6 @@ def entr(input: Any) -> Tensor:
         return np.where(np.isnan(x), x, np.where(x < 0, -np.inf, inside))
 
     return _function("entr", input, f, lambda x: -np.log(x) - 1, lambda x: -1 / x)
-
-
-@quiet
-def xlog1py(input: Any, other: Any) -> Tensor:
-    """x·log(1 + y), and 0 where x is 0, whatever y; NaN where y is."""
-    # dL/da = g·log(1 + b) (0 at a = 0, b <= -1)        dL/db = g·a/(1 + b)
-    if not isinstance(other, Tensor):
-        refuse_numbers("xlog1py", input, hint="one of the two must be one")
-    a, b = operands("xlog1py", input, other, floating=True)
-    zero = (a.real == 0) & ~np.isnan(b.real)
-    none = zero & (b.real <= -1)
-    log = np.log1p(b)
-    complex_probe = np.result_type(a, b).kind == "c"
-    out = np.where(none if complex_probe else zero, 0, a * log)
-    return record_each(
-        "xlog1py", out,
-        (input, lambda g: g * np.where(none, 0, log)), (other, lambda g: g * (a / (b + 1))),
-    )  # fmt: skip
 
 
 # The gamma function.

@@ -185,22 +185,31 @@ def logit(input: Any, eps: float | None = None) -> Tensor:
     return log(div(input, sub(1, input)))
 
 
-@quiet
 def xlogy(input: Any, other: Any) -> Tensor:
     """x·log y, and 0 where x is 0, whatever y; NaN where y is."""
-    # dL/da = g·log b (0 at a = b = 0, as in PyTorch)        dL/db = g·a/b
+    return _times_log("xlogy", input, other, np.log, 0)
+
+
+def xlog1py(input: Any, other: Any) -> Tensor:
+    """x·log(1 + y), and 0 where x is 0, whatever y; NaN where y is."""
+    return _times_log("xlog1py", input, other, np.log1p, 1)
+
+
+@quiet
+def _times_log(name: str, input: Any, other: Any, log: Callable[[Any], Any], shift: int) -> Tensor:
+    """x·log(y + shift)."""
+    # dL/da = g·log(b + s) (0 at a = 0, b <= -s, as in PyTorch)        dL/db = g·a/(b + s)
     if not isinstance(other, Tensor):
-        refuse_numbers("xlogy", input, hint="one of the two must be one")
-    a, b = operands("xlogy", input, other, floating=True)
-    zero = (a.real == 0) & ~np.isnan(b.real)
-    out = np.where(zero, 0, a * np.log(b))
+        refuse_numbers(name, input, hint="one of the two must be one")
+    a, b = operands(name, input, other, floating=True)
+    logs, zero = log(b), (a.real == 0) & ~np.isnan(b.real)
+    none = zero & (b.real <= -shift)
     # a complex probe of a = 0 carries its derivative, too
-    if np.result_type(a, b).kind == "c":
-        out = np.where(zero & (b.real > 0), a * np.log(b), out)
-    none = (a.real == 0) & (b.real <= 0)
+    probed = np.result_type(a, b).kind == "c"
+    out = np.where(none if probed else zero, 0, a * logs)
     return record_each(
-        "xlogy", out,
-        (input, lambda g: g * np.where(none, 0, np.log(b))), (other, lambda g: g * (a / b)),
+        name, out,
+        (input, lambda g: g * np.where(none, 0, logs)), (other, lambda g: g * (a / (b + shift))),
     )  # fmt: skip
 
 
