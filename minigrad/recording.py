@@ -121,9 +121,7 @@ def refuse_numbers(name: str, *values: Any, hint: str) -> None:
 
 def operand_arrays(name: str, *values: Any) -> list[Any]:
     """`operands` of any number, with plain numbers as 0-d arrays of the common dtype too."""
-    arrays = of_one_dtype(name, *values)
-    dtype = np.result_type(*arrays)
-    return [np.asarray(a, dtype) for a in arrays]
+    return [*(operands(name, *values) if len(values) == 2 else of_one_dtype(name, *values))]
 
 
 def operand(name: str, x: Any, floating: bool = False) -> Any:
@@ -138,9 +136,14 @@ def operand(name: str, x: Any, floating: bool = False) -> Any:
 def floating_operand(name: str, x: Any) -> Array:
     """`operand`, refused where PyTorch takes no integers and bools."""
     a: Array = operand(name, x)
-    if a.dtype.kind not in "fc":
-        raise TypeError(f"{name}: expected a floating tensor, got dtype {a.dtype}: use .float()")
+    check_floating(name, a)
     return a
+
+
+def check_floating(name: str, a: Array) -> None:
+    """Raise where PyTorch takes no integers and bools."""
+    if a.dtype is not float32 and a.dtype.kind not in "fc":
+        raise TypeError(f"{name}: expected a floating tensor, got dtype {a.dtype}: use .float()")
 
 
 def record_each(name: str, out: Any, *pairs: Pair) -> Tensor:
@@ -345,11 +348,15 @@ def unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:
 
 
 def _constant(name: str, out: Array, base: Tensor | None) -> Tensor:
-    if modes.probing.get() and out.dtype.kind == "c" and not modes.grad_enabled.get():
+    if out.dtype is not float32 and out.dtype.kind == "c" and _stops_probes():
         out = out.real.copy()  # Under no_grad derivatives stop: those in the imaginary part, too.
     if modes.watchers and out.dtype.kind in "fc":
         modes.made(Node(name, (), out.shape, out.dtype, None), out)
     return wrap(out, None, base)
+
+
+def _stops_probes() -> bool:
+    return modes.probing.get() and not modes.grad_enabled.get()
 
 
 def _array(name: str, out: Any) -> Array:

@@ -15,8 +15,8 @@ from minigrad.ops.arithmetic import mul
 from minigrad.ops.large import large_loss
 from minigrad.ops.reducing import old_arguments, reduced, same_shape
 from minigrad.ops.reductions import sum as total
-from minigrad.recording import floating_operand, operand_arrays, record_each
-from minigrad.tensor import Tensor, wrap
+from minigrad.recording import check_floating, operand_arrays, record_each
+from minigrad.tensor import Tensor
 
 
 @old_arguments
@@ -73,7 +73,7 @@ def _check_weight(name: str, each: Tensor, weight: Any) -> None:
 
 def _of_difference(name: str, x: Any, target: Any, loss: Any, slope: Any, reduction: str) -> Tensor:
     """A loss of x - target with its derivative: reduced and recorded in one node."""
-    floating_operand(name, wrap(loss))
+    check_floating(name, loss)
     if reduction == "none":
         s = slope()
         return record_each(name, loss, (x, lambda g: g * s), (target, lambda g: -g * s))

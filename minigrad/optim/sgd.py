@@ -84,23 +84,19 @@ class SGD(Optimizer):
         lr, momentum = float(group["lr"]), float(group["momentum"])
         dampening, weight_decay = float(group["dampening"]), float(group["weight_decay"])
         nesterov, maximize = bool(group["nesterov"]), bool(group["maximize"])
-        for dtype in dict.fromkeys(data.dtype for _, data, _ in entries):
-            params, grads, buffers, damps = [], [], [], []
-            for p, data, grad in entries:
-                if data.dtype != dtype:
-                    continue
-                buf, damp = None, dampening
-                if momentum:
-                    known = self.state.setdefault(p, {})
-                    buffer = known.get("momentum_buffer")
-                    if buffer is None:  # b ← d is momentum·0 + (1 - 0)·d
-                        buffer = known["momentum_buffer"] = wrap(np.zeros_like(data, order="C"))
-                        damp = 0.0
-                    buf = buffer.array
-                params.append(data)
-                grads.append(grad)
-                buffers.append(buf)
-                damps.append(damp)
+        together: dict[Any, list[Any]] = {}  # by dtype
+        buf, damp = None, dampening
+        for p, data, grad in entries:
+            if momentum:
+                known, damp = self.state.setdefault(p, {}), dampening
+                buffer = known.get("momentum_buffer")
+                if buffer is None:  # b ← d is momentum·0 + (1 - 0)·d
+                    buffer = known["momentum_buffer"] = wrap(np.zeros_like(data, order="C"))
+                    damp = 0.0
+                buf = buffer.array
+            together.setdefault(data.dtype, []).append((data, grad, buf, damp))
+        for work in together.values():
+            params, grads, buffers, damps = map(list, zip(*work, strict=True))
             kernels.backend_for(params[0]).sgd_step_(
                 params, grads, buffers, lr, momentum, damps, weight_decay, nesterov, maximize
             )

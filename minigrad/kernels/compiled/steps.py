@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from math import sqrt
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from minigrad.kernels import reference
-from minigrad.kernels.machinery.arrays import Array, address_of
+from minigrad.kernels.machinery.arrays import ABI, Array, address_of
 from minigrad.kernels.machinery.launch import (
     PARALLEL_FROM,
     checked,
@@ -21,7 +22,7 @@ from minigrad.kernels.machinery.launch import (
     run,
     threaded,
 )
-from minigrad.kernels.machinery.pointers import part, start
+from minigrad.kernels.machinery.pointers import address, part, start
 
 # ---------------------------------------------------------------------------- running statistics
 
@@ -61,7 +62,7 @@ def move_stats_(
 # ---------------------------------------------------------------------------- optimisers
 # Compiled without any flag, with scalars in the dtype of p: the floats are those of the formula.
 # One call moves all parameters of a group. A task is a stretch of one of them: table (k, 5) has
-# where p, g and two arrays of state lie, and how many elements they have; first (k,) the number of
+# the ids of p, g and two arrays of state (or 0), and how many elements they have; first (k,) the number of
 # each one's first task.
 
 CHUNK = 1 << 15
@@ -77,15 +78,21 @@ def _stretch(t, table, first):
     return k, begin, min(CHUNK, table[k, 4] - begin)
 
 
+@exact
+def _arrays(ids, like, begin, n):
+    """The stretches of three arrays."""
+    p, g = part(address(ids[0]), like, begin, n), part(address(ids[1]), like, begin, n)
+    return p, g, part(address(ids[2]), like, begin, n)
+
+
 @exact_kernel
 def _sgd(lo, hi, table, first, rest, scalars, nesterov, maximize):
     lr, momentum, weight_decay = scalars
     like = start(rest)
     for t in range(lo, hi):
         k, begin, n = _stretch(t, table, first)
-        p, g = part(table[k, 0], like, begin, n), part(table[k, 1], like, begin, n)
+        p, g, buf = _arrays(table[k, :3], like, begin, n)
         with_buffer = table[k, 2] != 0
-        buf = part(table[k, 2], like, begin, n)
         for i in range(n):
             d = -g[i] if maximize else g[i]
             if weight_decay != 0:
@@ -103,8 +110,8 @@ def _adam(lo, hi, table, first, roots, rates, scalars, maximize):
     like = start(roots)
     for t in range(lo, hi):
         k, begin, n = _stretch(t, table, first)
-        p, g = part(table[k, 0], like, begin, n), part(table[k, 1], like, begin, n)
-        m, v = part(table[k, 2], like, begin, n), part(table[k, 3], like, begin, n)
+        p, g, m = _arrays(table[k, :3], like, begin, n)
+        v = part(address(table[k, 3]), like, begin, n)
         root, rate = roots[k], rates[k]
         for i in range(n):
             d = -g[i] if maximize else g[i]
@@ -127,34 +134,40 @@ def _adam_p(tasks, *args):
         _adam(np.int64(t), np.int64(t) + 1, *args)
 
 
-def _in_place(params: list[Array], *others: list[Any]) -> bool:
-    """Whether the compiled loops can run over these arrays as they lie in memory."""
-    dtype, shapes = params[0].dtype, [p.shape for p in params]
-    for arrays in (params, *others):
+def _table(*lists: list[Any]) -> Array | None:
+    """The arrays' ids and how long they are, (k, 5), or None if the compiled loops cannot run over
+    them as they lie in memory. The first list is of the parameters."""
+    if not ABI:
+        return None
+    columns: list[list[int]] = []
+    dtype, shapes = lists[0][0].dtype, [p.shape for p in lists[0]]
+    for arrays in lists:
+        column = []
         for a, shape in zip(arrays, shapes, strict=True):
-            if a is not None and (a.dtype != dtype or a.shape != shape or not a.flags.carray):
-                return False
-    return True
+            if a is None:
+                column.append(0)
+            elif a.shape == shape and a.dtype == dtype and a.flags.carray:
+                column.append(id(a))
+            else:
+                return None
+        columns.append(column)
+    columns += [[0] * len(shapes)] * (4 - len(lists))
+    columns.append([p.size for p in lists[0]])
+    return np.array(columns, np.int64).T
 
 
 @lru_cache(256)
-def _divided(sizes: tuple[int, ...]) -> tuple[Array, Array, int, int]:
-    """The table without addresses, the parameters' first tasks, tasks, and elements in all."""
-    table = np.zeros((5, len(sizes)), np.int64)
-    table[4] = sizes
-    counts = -(-table[4] // CHUNK)
-    return table.T, np.cumsum(counts) - counts, int(counts.sum()), sum(sizes)
+def _divided(sizes: tuple[int, ...]) -> tuple[Array, int, int]:
+    """The parameters' first tasks, tasks, and elements in all."""
+    counts = -(-np.array(sizes, np.int64) // CHUNK)
+    return np.cumsum(counts) - counts, int(counts.sum()), sum(sizes)
 
 
-def _run(serial: Any, parallel: Any, lists: Any, *args: Any) -> None:
-    empty, first, tasks, elements = _divided(tuple([p.size for p in lists[0]]))
-    table = empty.copy()
-    for i, arrays in enumerate(lists):
-        table[:, i] = [0 if a is None else address_of(a) for a in arrays]
+def _run(serial: Any, parallel: Any, params: list[Array], table: Array, *args: Any) -> None:
+    first, tasks, elements = _divided(tuple([p.size for p in params]))
     if elements >= PARALLEL_FROM:  # memory that two of them share would be changed at once
-        order = np.argsort(table[:, 0])
-        begins, ends = table[order, 0], table[order, 0] + table[order, 4] * lists[0][0].itemsize
-        if (begins[1:] < ends[:-1]).any():
+        stretches = sorted((address_of(p), p.nbytes) for p in params)
+        if any(at + size > after for (at, size), (after, _) in pairwise(stretches)):
             elements = 0
     run(serial, parallel, tasks, elements, table, first, *args)
 
@@ -166,16 +179,19 @@ def sgd_step_(
     """One step of SGD for parameters of one dtype, in place in them and in their buffers:
     buf = momentum·buf + (1 - dampening)·g."""
     dtype = params[0].dtype
-    grads = [ready(g, dtype) for g in grads]
-    if not _in_place(params, grads, buffers):
+    table = _table(params, grads, buffers)
+    if table is None:  # or is it only a gradient that lies otherwise?
+        grads = [ready(g, dtype) for g in grads]
+        table = _table(params, grads, buffers)
+    if table is None:
         reference.sgd_step_(
             params, grads, buffers, lr, momentum, dampening, weight_decay, nesterov, maximize
         )
         return
     rest = np.array([1 - damp for damp in dampening], dtype)
     scalars = np.array((lr, momentum, weight_decay), dtype)
-    lists = (params, grads, buffers)
-    _run(_sgd, _sgd_p, lists, rest, scalars, bool(nesterov), bool(maximize))
+    args = (rest, scalars, bool(nesterov), bool(maximize))
+    _run(_sgd, _sgd_p, params, table, *args)
 
 
 def adam_step_(
@@ -186,8 +202,11 @@ def adam_step_(
     """Each one's step number (from 1) of Adam, or AdamW if decoupled, for parameters of one dtype,
     in place in them and in their running means of g and of g²."""
     dtype = params[0].dtype
-    grads = [ready(g, dtype) for g in grads]
-    if not _in_place(params, grads, means, squares):
+    table = _table(params, grads, means, squares)
+    if table is None:
+        grads = [ready(g, dtype) for g in grads]
+        table = _table(params, grads, means, squares)
+    if table is None:
         reference.adam_step_(
             params, grads, means, squares, lr, beta1, beta2, eps, weight_decay, steps, decoupled,
             maximize,
@@ -197,8 +216,7 @@ def adam_step_(
     roots = np.array([sqrt(1 - beta2**step) for step in steps], dtype)
     rates = np.array([lr / (1 - beta1**step) for step in steps], dtype)
     scalars = np.array((shrink, 1 - beta1, beta2, 1 - beta2, eps, decay), dtype)
-    lists = (params, grads, means, squares)
-    _run(_adam, _adam_p, lists, roots, rates, scalars, bool(maximize))
+    _run(_adam, _adam_p, params, table, roots, rates, scalars, bool(maximize))
 
 
 # ---------------------------------------------------------------------------- scatter

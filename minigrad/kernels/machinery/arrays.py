@@ -38,12 +38,13 @@ def pairs_array(*pairs: Pair) -> Array:
 def address_of(x: Array) -> int:
     """x.ctypes.data in a fifth of its time, which matters to small products: by numpy's C ABI, the
     first field of an array, after the head of every Python object, is where its numbers lie."""
-    return _number_at(id(x) + _HEAD).value
+    return _number_at(id(x) + HEAD).value
 
 
-_number_at, _HEAD = ctypes.c_ssize_t.from_address, object.__basicsize__
+_number_at, HEAD = ctypes.c_ssize_t.from_address, object.__basicsize__
 _probe = np.empty(2, np.int8)[1:]
-if address_of(_probe) != _probe.ctypes.data:  # an interpreter whose objects are made otherwise
+ABI = address_of(_probe) == _probe.ctypes.data
+if not ABI:  # an interpreter whose objects are made otherwise
 
     def address_of(x: Array) -> int:
         return int(x.ctypes.data)
