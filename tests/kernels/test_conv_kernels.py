@@ -173,6 +173,28 @@ def test_it_agrees_with_numpy(
     for a, b in zip(four, before, strict=True):
         np.testing.assert_array_equal(a, b)
 
+@pytest.mark.parametrize("seed", range(30))
+def test_depthwise_of_random_geometry(seed: int) -> None:
+    """Channels that fill no vector, kernels that reach beyond the image, strides that leave pixels
+    out; the same bits on one thread and on three."""
+    rng = np.random.default_rng(seed)
+    draw_pair = lambda low, high: tuple(int(n) for n in rng.integers(low, high, 2))  # noqa: E731
+    G, kernel, dilation = int(rng.integers(4, 40)), draw_pair(1, 6), draw_pair(1, 4)
+    padding = draw_pair(0, 6)
+    H, W = (
+        max(1, d * (k - 1) + 1 - 2 * p) + int(rng.integers(0, 12))
+        for d, k, p in zip(dilation, kernel, padding, strict=True)
+    )
+    stride, N = draw_pair(1, 5), int(rng.integers(1, 5))
+    case = (N, G, G, H, W, kernel, stride, padding, dilation, G)
+    for dtype in (np.float32, np.float64):
+        *four, rest = arrays(case, dtype)
+        pools._threads = 1
+        one = agree(*four, rest)
+        pools._threads = 3
+        for a, b in zip(one, three(compiled, *four, rest), strict=True):
+            np.testing.assert_array_equal(a, b)
+
 
 @pytest.mark.parametrize("case", WINOGRAD, ids=str)
 def test_winograd_agrees_with_numpy(case: tuple, winograd: list[bool]) -> None:

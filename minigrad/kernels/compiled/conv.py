@@ -272,6 +272,9 @@ def conv2d_input_grad(
     """Equation (CONV 2): dx of shape x_shape from g (N, O, OH, OW)."""
     (N, _, H, W), (O, Cg, KH, KW), G = x_shape, w.shape, groups
     OH, OW = g.shape[2:]
+    if _depthwise(w, groups):
+        some = w.reshape(groups, KH, KW)
+        return conv_depthwise.conv2d_input_grad(g, some, (H, W), stride, padding, dilation)
     # What the largest residue costs, and how many there are.
     size = (-(-H // stride[0]), -(-W // stride[1]))
     taps = (-(-KH // stride[0]), -(-KW // stride[1]))
@@ -279,7 +282,7 @@ def conv2d_input_grad(
     cost = conv_costs.direct_cost(N * G, O // G, Cg, taps, size, winograd, g.itemsize)
     cost *= min(KH, stride[0]) * min(KW, stride[1])
     product = conv_costs.product_cost(N, G, Cg, O // G, (KH, KW), (OH, OW), g.itemsize)
-    if cost >= product and not _depthwise(w, groups):
+    if cost >= product:
         return conv_im2col.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)
     turned = w.reshape(G, O // G, Cg, KH, KW).swapaxes(1, 2)
     parts = {}
@@ -291,10 +294,6 @@ def conv2d_input_grad(
         some = turned[..., rows.taps, :][..., columns.taps]
         around, apart = (rows.padding, columns.padding), (rows.dilation, columns.dilation)
         size = (rows.size, columns.size)
-        if _depthwise(w, groups):
-            filters = some.reshape(G, *some.shape[-2:])
-            parts[rh, rw] = conv_depthwise.conv2d(g, filters, size, (1, 1), around, apart)
-            continue
         part = _convolve(g, some, None, size, (1, 1), around, apart)
         if part is None:
             return conv_im2col.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)

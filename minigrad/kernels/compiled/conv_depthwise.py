@@ -1,15 +1,15 @@
 """Depthwise convolution: every channel alone, with one filter. Equations are those of ops/conv.py.
 
-There is little to compute, so what counts is what a plane costs besides. A plane is copied once,
-with its padding, its columns sorted by their residue modulo the stride; then every tap of an output
-row is a row of the copy, and vectors of it are multiplied and added as they lie:
+There is little to compute, so what counts is what a plane costs besides. As many channels as a
+vector has lanes are taken together (conv_lanes), with their padding, S pixels to a row; then a tap
+of an output pixel is one vector, wherever stride and dilation put it:
 
-    y[p, q] = Σ_k w[k]·plane[p·step + off[k] + q],    k = (a, b)
+    y[p, q] = Σ_k w[k]·x[p·row_step + q·step + off[k]],    k = (a, b)
 
-    off[a, b] = (a·dh·sw + b·dw mod sw)·S + b·dw // sw,    step = sh·sw·S
+    off[a, b] = a·dh·S + b·dw        row_step = sh·S        step = sw
 
-with S the width of a residue's row. dw[k] = Σ_(n,p,q) g·plane, summed in as many vectors as there
-are taps. dx is the convolution of g with the filter turned, as conv says.
+dx is the same sum read backwards: x[…] receives w[k]·g[p, q]. dw[k] = Σ_(n,p,q) g·x[…], first over
+the pixels of an image and then over the images, so that no sum gets long.
 """
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
@@ -23,122 +23,161 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.np.numpy_support import carray
 
-from minigrad.kernels.compiled.conv_rows import (
-    copy_row,
-    products_of_taps,
-    row_of_taps,
-    total,
+from minigrad.kernels.compiled.conv_lanes import (
+    TAPS,
+    products_with_taps,
+    spread_to_taps,
+    sums_of_taps,
+    turn_in,
+    turn_out,
 )
 from minigrad.kernels.compiled.conv_tile import VECTOR_BYTES
 from minigrad.kernels.machinery.arrays import Array, Pair, address_of
 from minigrad.kernels.machinery.jobs import address, parallel, serial
-from minigrad.kernels.machinery.launch import exact, ready, run
+from minigrad.kernels.machinery.launch import ready, run
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import at, on
+from minigrad.kernels.machinery.threads import get_num_threads
 
-TASKS = 32  # into which the planes (of dw: the channels) are divided
-PLANE = 60  # elements of other kernels whose time copying a plane and the like takes
-
-FIELDS = ["N", "G", "H", "W", "OH", "OW", "S", "sh", "sw", "ph", "pw", "rows", "taps", "lanes"]
-FIELDS += ["offsets", "images", "g", "weights", "bias", "scratch", "room"]
-_sources = [pkgutil.get_data("minigrad.kernels.compiled", f"conv_{n}.py") for n in ("tile", "rows")]
+FIELDS = ["N", "G", "pixels", "OH", "OW", "taps", "row_step", "step", "lanes", "blocks", "size"]
+FIELDS += ["offsets", "places", "in_order", "images", "g", "weights", "bias", "scratch", "room"]
+FIELDS += ["workers"]
+_names = ("tile", "rows", "lanes")
+_sources = [pkgutil.get_data("minigrad.kernels.compiled", f"conv_{name}.py") for name in _names]
 _source = zlib.crc32(b"".join(source or b"" for source in _sources))
-JOB = np.dtype([*((name, np.int64) for name in FIELDS), (f"rows_{_source}", np.int64)])
+JOB = np.dtype([*((name, np.int64) for name in FIELDS), (f"lanes_{_source}", np.int64)])
 
 
-@exact
-def _copy_plane(image, job, plane):
-    """The plane (rows, sw, S), whose rows beyond the image are zeros already."""
-    W, S, sw = job.W, job.S, job.sw
-    for h in range(max(0, -job.ph), min(job.H, job.rows - job.ph)):
-        for r in range(sw):
-            left = r - job.pw  # the image's column that is this residue's first
-            first = 0 if left >= 0 else (-left + sw - 1) // sw
-            last = min(S, (W - 1 - left) // sw + 1)
-            row = on(plane, ((h + job.ph) * sw + r) * S)
-            copy_row(row, on(image, h * W + left), sw, first, last, S)
-
-
-def convolve(t, jobs, y):
-    """Task t's share of the planes of y (N·G, OH, OW)."""
+def convolve(s, jobs, y):
+    """Worker s's share of the blocks of y (N, G, OH·OW)."""
     job = carray(jobs, 1)[0]
-    plane = on(at(job.scratch, y), t * job.room)
-    carray(plane, job.room)[:] = 0
-    offsets, images, weights = at(job.offsets, 0), at(job.images, y), at(job.weights, y)
-    planes, step = job.N * job.G, job.sh * job.sw * job.S
-    for i in range(t * planes // TASKS, (t + 1) * planes // TASKS):
-        _copy_plane(on(images, i * job.H * job.W), job, plane)
-        c = i % job.G
-        w, out = on(weights, c * job.taps), on(y, i * job.OH * job.OW)
+    lanes, out = job.lanes, job.OH * job.OW
+    x = on(at(job.scratch, y), s * job.room)
+    sums = on(x, job.size)
+    carray(x, job.size)[:] = 0
+    offsets, places, in_order = at(job.offsets, 0), at(job.places, 0), at(job.in_order, 0)
+    images, weights, bias = at(job.images, y), at(job.weights, y), at(job.bias, y)
+    tasks = job.N * job.blocks
+    for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
+        block = t % job.blocks
+        first = t // job.blocks * job.G + block * lanes
+        channels = min(lanes, job.G - block * lanes)
+        turn_in(x, places, on(images, first * job.pixels), job.pixels, channels)
+        w = on(weights, block * job.taps * lanes)
         for p in range(job.OH):
-            row_of_taps(on(out, p * job.OW), on(plane, p * step), offsets, w, job.taps, job.OW)
+            row, line = on(sums, p * job.OW * lanes), on(x, p * job.row_step)
+            sums_of_taps(row, line, offsets, w, job.taps, job.OW, job.step)
         if job.bias:
-            b, whole = at(job.bias, y)[c], carray(out, job.OH * job.OW)
-            for q in range(whole.size):
-                whole[q] += b
+            b, all_sums = on(bias, block * lanes), carray(sums, out * lanes)
+            for i in range(0, all_sums.size, lanes):
+                for c in range(lanes):
+                    all_sums[i + c] += b[c]
+        turn_out(sums, in_order, on(y, first * out), out, channels)
 
 
-def weight_gradient(t, jobs, dw):
-    """Task t's share of the channels of dw (G, taps): the sum over all images, in their order."""
+def input_gradient(s, jobs, dx):
+    """Worker s's share of the blocks of dx (N, G, H·W)."""
     job = carray(jobs, 1)[0]
-    sums = on(at(job.scratch, dw), t * job.room)
-    plane = on(sums, job.taps * job.lanes)
-    carray(plane, job.room - job.taps * job.lanes)[:] = 0
-    offsets, images, gs = at(job.offsets, 0), at(job.images, dw), at(job.g, dw)
-    step = job.sh * job.sw * job.S
-    for c in range(t * job.G // TASKS, (t + 1) * job.G // TASKS):
-        carray(sums, job.taps * job.lanes)[:] = 0
+    lanes, out = job.lanes, job.OH * job.OW
+    x = on(at(job.scratch, dx), s * job.room)
+    g = on(x, job.size)
+    offsets, places, in_order = at(job.offsets, 0), at(job.places, 0), at(job.in_order, 0)
+    gs, weights = at(job.g, dx), at(job.weights, dx)
+    tasks = job.N * job.blocks
+    for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
+        block = t % job.blocks
+        first = t // job.blocks * job.G + block * lanes
+        channels = min(lanes, job.G - block * lanes)
+        turn_in(g, in_order, on(gs, first * out), out, channels)
+        carray(x, job.size)[:] = 0
+        w = on(weights, block * job.taps * lanes)
+        for p in range(job.OH):
+            line, row = on(x, p * job.row_step), on(g, p * job.OW * lanes)
+            spread_to_taps(line, row, offsets, w, job.taps, job.OW, job.step)
+        turn_out(x, places, on(dx, first * job.pixels), job.pixels, channels)
+
+
+def weight_gradient(s, jobs, dw):
+    """Worker s's share of the channels of dw (G, taps): the sum over all images, in their order."""
+    job = carray(jobs, 1)[0]
+    lanes, out = job.lanes, job.OH * job.OW
+    x = on(at(job.scratch, dw), s * job.room)
+    g = on(x, job.size)
+    sums = on(g, job.room - job.size - (job.taps + 2 * lanes) * lanes)
+    carray(x, job.size)[:] = 0
+    offsets, places, in_order = at(job.offsets, 0), at(job.places, 0), at(job.in_order, 0)
+    images, gs = at(job.images, dw), at(job.g, dw)
+    for block in range(s * job.blocks // job.workers, (s + 1) * job.blocks // job.workers):
+        channels = min(lanes, job.G - block * lanes)
+        carray(sums, (job.taps + lanes) * lanes)[:] = 0
         for n in range(job.N):
-            i = n * job.G + c
-            _copy_plane(on(images, i * job.H * job.W), job, plane)
-            g = on(gs, i * job.OH * job.OW)
-            for p in range(job.OH):
-                products_of_taps(
-                    sums, on(g, p * job.OW), on(plane, p * step), offsets, job.taps, job.OW
-                )
-        for k in range(job.taps):
-            on(dw, c * job.taps)[k] = total(sums, k)
+            first = n * job.G + block * lanes
+            turn_in(x, places, on(images, first * job.pixels), job.pixels, channels)
+            turn_in(g, in_order, on(gs, first * out), out, channels)
+            products_with_taps(
+                sums, g, x, offsets, job.taps, job.OH, job.OW, job.row_step, job.step
+            )
+        turn_out(sums, in_order, on(dw, block * lanes * job.taps), job.taps, channels)
 
 
 class _Plan(NamedTuple):
     """A geometry, worked out once."""
 
     numbers: dict[str, int]
-    offsets: Array
-    size: int  # of the plane, with the vectors that may be read behind it
+    kept: tuple[Array, ...]  # what the numbers have the addresses of
+    room: int  # numbers that a worker needs
 
 
 @lru_cache(256)
 def _plan(
     size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, lanes: int
 ) -> _Plan:
-    (KH, KW), (OH, OW), (sh, sw), (dh, dw) = kernel, out, stride, dilation
-    S, rows = OW + (KW - 1) * dw // sw + 1, (OH - 1) * sh + (KH - 1) * dh + 1
-    offsets = np.array(
-        [(a * dh * sw + b * dw % sw) * S + b * dw // sw for a in range(KH) for b in range(KW)],
-        np.int64,
-    )
+    (H, W), (KH, KW), (OH, OW), (sh, sw), (dh, dw) = size, kernel, out, stride, dilation
+    rows, S = (OH - 1) * sh + (KH - 1) * dh + 1, (OW - 1) * sw + (KW - 1) * dw + 1
+    offsets = (np.arange(KH)[:, None] * dh * S + np.arange(KW) * dw).ravel() * lanes
+    offsets = np.append(offsets, [0] * TAPS).astype(np.int64)
+    h, w = np.arange(H)[:, None] + padding[0], np.arange(W) + padding[1]
+    # Pixels that no tap meets have the place behind the others, which nobody reads.
+    met = (h >= 0) & (h < rows) & (w >= 0) & (w < S)
+    places = np.append(np.where(met, h * S + w, rows * S), [rows * S] * lanes).astype(np.int64)
+    in_order = np.arange(max(OH * OW, KH * KW) + lanes, dtype=np.int64)
     numbers = {
-        "H": size[0], "W": size[1], "OH": OH, "OW": OW, "S": S, "sh": sh, "sw": sw,
-        "ph": padding[0], "pw": padding[1], "rows": rows, "taps": KH * KW, "lanes": lanes,
-        "offsets": address_of(offsets),
+        "pixels": H * W, "OH": OH, "OW": OW, "taps": KH * KW, "row_step": sh * S * lanes,
+        "step": sw * lanes, "lanes": lanes, "size": (rows * S + 1) * lanes,
+        "offsets": address_of(offsets), "places": address_of(places),
+        "in_order": address_of(in_order),
     }  # fmt: skip
-    return _Plan(numbers, offsets, rows * sw * S + 2 * lanes)
+    room = numbers["size"] + (OH * OW + KH * KW + 3 * lanes) * lanes
+    return _Plan(numbers, (offsets, places, in_order), room)
 
 
 def _start(
-    function: Any, plan: _Plan, x: Array, result: Array, room: int, elements: int,
-    **arrays: Array | None,
-) -> None:  # fmt: skip
-    scratch = empty((TASKS, room), x.dtype)
+    function: Any, plan: _Plan, N: int, G: int, whole: bool, result: Array, **arrays: Array | None
+) -> None:
+    """`whole`: a task has all images of a block, not one."""
+    lanes = plan.numbers["lanes"]
+    blocks = -(-G // lanes)
+    workers = min(get_num_threads(), blocks if whole else N * blocks)
+    scratch = empty((max(workers, 1), plan.room), result.dtype)
     places = {name: address_of(a) for name, a in arrays.items() if a is not None}
     given = {
-        **plan.numbers, **places, "N": len(x), "G": x.shape[1], "images": address_of(x),
-        "scratch": address_of(scratch), "room": room,
+        **plan.numbers, **places, "N": N, "G": G, "blocks": blocks, "scratch": address_of(scratch),
+        "room": plan.room, "workers": workers,
     }  # fmt: skip
     job = np.array([*(given.get(name, 0) for name in FIELDS), 0], np.int64)
-    code = address(function, JOB, x.dtype)
-    run(serial, parallel, TASKS, elements, code, job, address_of(result))
+    # A vector that is turned, or multiplied and added, counts as one of the elements of launch.run.
+    numbers = plan.numbers
+    pixels = numbers["OH"] * numbers["OW"] * numbers["taps"] + numbers["pixels"]
+    code = address(function, JOB, result.dtype)
+    run(serial, parallel, workers, N * blocks * pixels, code, job, address_of(result))
+
+
+def _in_lanes(w: Array, lanes: int) -> Array:
+    """Numbers of each channel (G, n) as (blocks, n, lanes)."""
+    G, n = w.shape
+    blocks = np.zeros((-(-G // lanes) * lanes, n), w.dtype)
+    blocks[:G] = w
+    return np.ascontiguousarray(blocks.reshape(-1, lanes, n).swapaxes(1, 2))
 
 
 def conv2d(
@@ -146,24 +185,39 @@ def conv2d(
     bias: Array | None = None,
 ) -> Array:  # fmt: skip
     """x (N, G, H, W) with a filter for each channel, w (G, KH, KW): (N, G, *out)."""
-    lanes, taps = VECTOR_BYTES // x.itemsize, w.shape[1] * w.shape[2]
+    lanes, (N, G) = VECTOR_BYTES // x.itemsize, x.shape[:2]
     plan = _plan(x.shape[2:], out, w.shape[1:], stride, padding, dilation, lanes)
-    y = empty((*x.shape[:2], *out), x.dtype)
-    elements = len(x) * x.shape[1] * (PLANE + out[0] * out[1] * taps // 4)
-    w, bias = ready(w, x.dtype), None if bias is None else ready(bias, x.dtype)
-    _start(convolve, plan, ready(x, x.dtype), y, plan.size, elements, weights=w, bias=bias)
+    y = empty((N, G, *out), x.dtype)
+    weights = _in_lanes(w.astype(x.dtype, copy=False).reshape(G, -1), lanes)
+    if bias is not None:
+        bias = _in_lanes(bias.astype(x.dtype, copy=False).reshape(G, 1), lanes)
+    _start(convolve, plan, N, G, False, y, images=ready(x, x.dtype), weights=weights, bias=bias)
     return y
+
+
+def conv2d_input_grad(
+    g: Array, w: Array, size: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Array:
+    """dx (N, G, *size) from g (N, G, OH, OW) and w (G, KH, KW)."""
+    if stride == (1, 1):  # g convolved with the filter turned: nothing is added up in memory
+        (KH, KW), (ph, pw), (dh, dw) = w.shape[1:], padding, dilation
+        around = dh * (KH - 1) - ph, dw * (KW - 1) - pw
+        return conv2d(g, w[:, ::-1, ::-1], size, stride, around, dilation)
+    lanes, (N, G) = VECTOR_BYTES // g.itemsize, g.shape[:2]
+    plan = _plan(size, g.shape[2:], w.shape[1:], stride, padding, dilation, lanes)
+    dx = empty((N, G, *size), g.dtype)
+    weights = _in_lanes(w.astype(g.dtype, copy=False).reshape(G, -1), lanes)
+    _start(input_gradient, plan, N, G, False, dx, g=ready(g, g.dtype), weights=weights)
+    return dx
 
 
 def conv2d_weight_grad(
     g: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> Array:
     """dw (G, KH, KW) from g (N, G, OH, OW) and x (N, G, H, W)."""
-    lanes, taps, out = VECTOR_BYTES // x.itemsize, kernel[0] * kernel[1], g.shape[2:]
-    plan = _plan(x.shape[2:], out, kernel, stride, padding, dilation, lanes)
-    dw = np.empty((x.shape[1], *kernel), x.dtype)
-    elements = len(x) * x.shape[1] * (PLANE + out[0] * out[1] * taps // 4)
-    room = plan.size + taps * lanes
-    g = ready(g, x.dtype)
-    _start(weight_gradient, plan, ready(x, x.dtype), dw, room, elements, g=g)
+    lanes, (N, G) = VECTOR_BYTES // x.itemsize, x.shape[:2]
+    plan = _plan(x.shape[2:], g.shape[2:], kernel, stride, padding, dilation, lanes)
+    dw = np.empty((G, *kernel), x.dtype)
+    x, g = ready(x, x.dtype), ready(g, x.dtype)
+    _start(weight_gradient, plan, N, G, True, dw, images=x, g=g)
     return dw

@@ -28,7 +28,7 @@ def copy(typingctx, target, source, n):
     return types.void(target, target, types.intp), codegen
 
 
-class _Masked:
+class Masked:
     """Loads and stores of those of a vector's lanes that a mask has."""
 
     def __init__(self, v: Vectors) -> None:
@@ -77,7 +77,7 @@ def copy_row(typingctx, target, source, step, first, last, n):
     def codegen(context, b, signature, args):
         target, source, step, first, last, n = args
         v = Vectors(b, signature.args[0].dtype)
-        masked, zero = _Masked(v), constant(0)
+        masked, zero = Masked(v), constant(0)
 
         def copy(load):
             with cgutils.for_range_slice(b, zero, n, constant(v.lanes)) as (q, _):
@@ -119,7 +119,7 @@ def add_to_row(typingctx, target, source, first, last):
     def codegen(context, b, signature, args):
         target, source, first, last = args
         v = Vectors(b, signature.args[0].dtype)
-        masked = _Masked(v)
+        masked = Masked(v)
         with cgutils.for_range_slice(b, first, last, constant(v.lanes)) as (q, _):
             some, place = masked.lanes(constant(0), b.sub(last, q)), b.gep(target, [q])
             sums = b.fadd(masked.load(place, some), masked.load(b.gep(source, [q]), some))
@@ -128,55 +128,3 @@ def add_to_row(typingctx, target, source, first, last):
 
     n_ = types.intp
     return types.void(target, target, n_, n_), codegen
-
-
-@intrinsic
-def row_of_taps(typingctx, y, x, offsets, weights, taps, n):
-    """y[q] = Σ_k weights[k]·x[offsets[k] + q] for q < n. Of x, a vector more may be read."""
-
-    def codegen(context, b, signature, args):
-        y, x, offsets, weights, taps, n = args
-        v = Vectors(b, signature.args[0].dtype)
-        masked, (total,) = _Masked(v), v.sums(1)
-        with cgutils.for_range_slice(b, constant(0), n, constant(v.lanes)) as (q, _):
-            b.store(v.zero, total)
-            with cgutils.for_range(b, taps) as loop:
-                at = b.add(q, b.load(b.gep(offsets, [loop.index])))
-                weight = v.broadcast(b.load(b.gep(weights, [loop.index])))
-                v.add_product(total, weight, v.load(x, at))
-            masked.store(b.load(total), b.gep(y, [q]), masked.lanes(constant(0), b.sub(n, q)))
-        return context.get_dummy_value()
-
-    return types.void(y, x, offsets, x, types.intp, types.intp), codegen
-
-
-@intrinsic
-def products_of_taps(typingctx, sums, g, x, offsets, taps, n):
-    """sums[k] += g[q]·x[offsets[k] + q] for q < n, in the lanes of vector k of sums."""
-
-    def codegen(context, b, signature, args):
-        sums, g, x, offsets, taps, n = args
-        v = Vectors(b, signature.args[0].dtype)
-        masked = _Masked(v)
-        with cgutils.for_range_slice(b, constant(0), n, constant(v.lanes)) as (q, _):
-            some = masked.lanes(constant(0), b.sub(n, q))  # of x as well: 0 · inf is not 0
-            row = masked.load(b.gep(g, [q]), some)
-            with cgutils.for_range(b, taps) as loop:
-                at, k = b.load(b.gep(offsets, [loop.index])), b.mul(loop.index, constant(v.lanes))
-                pixels = masked.load(b.gep(x, [b.add(q, at)]), some)
-                product = b.fmul(row, pixels, flags=("contract",))
-                v.store(b.fadd(v.load(sums, k), product, flags=("contract",)), sums, k)
-        return context.get_dummy_value()
-
-    return types.void(sums, g, x, offsets, types.intp, types.intp), codegen
-
-
-@intrinsic
-def total(typingctx, sums, k):
-    """The sum of the lanes of vector k."""
-
-    def codegen(context, b, signature, args):
-        v = Vectors(b, signature.args[0].dtype)
-        return v.total(v.load(args[0], b.mul(args[1], constant(v.lanes))))
-
-    return sums.dtype(sums, types.intp), codegen

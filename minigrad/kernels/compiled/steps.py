@@ -62,8 +62,8 @@ def move_stats_(
 # ---------------------------------------------------------------------------- optimisers
 # Compiled without any flag, with scalars in the dtype of p: the floats are those of the formula.
 # One call moves all parameters of a group. A task is a stretch of one of them: table (k, 5) has
-# the ids of p, g and two arrays of state (or 0), and how many elements they have; first (k,) the number of
-# each one's first task.
+# the ids of p, g and two arrays of state (or 0), and how many elements they have; first (k,) the
+# number of each one's first task.
 
 CHUNK = 1 << 15
 
