@@ -13,6 +13,7 @@ A task of the copies is one plane: an image's channel.
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from minigrad.kernels.machinery.pointers import start as first
 from minigrad.kernels.reference.conv import output_size
 
 PAGE, PAD = 4096, 64  # bytes
+CACHED = 1 << 19  # bytes of a matrix that are transposed in a processor's own cache, in little time
 
 
 @exact
@@ -278,6 +280,8 @@ def conv2d_weight_grad(
     gt = (_exchanged(g) if once else g).reshape(shape).swapaxes(-1, -2)
     if G == 1 and not once:
         dw = product(cols[:, 0], gt[:, 0], summed=True)
+    elif once and prod(w_shape) * g.itemsize > CACHED:
+        return product(gt.swapaxes(-1, -2), cols.swapaxes(-1, -2)).reshape(w_shape)
     else:  # dwᵀ, as BLAS is quicker at products of more rows than columns
         dw = product(cols, gt) if once else product(cols, gt).sum(0)
     return ready(dw.swapaxes(-1, -2), dw.dtype).reshape(w_shape)
