@@ -49,10 +49,10 @@ import numpy as np
 
 from minigrad.kernels.compiled import conv_costs, conv_depthwise, conv_im2col
 from minigrad.kernels.compiled.conv_costs import SCRATCH, TASKS
+from minigrad.kernels.compiled.conv_pack import packed
 from minigrad.kernels.compiled.conv_tile import (
     DOT_ROWS,
     DOT_TAPS,
-    ROWS,
     VECS,
     VECTOR_BYTES,
 )
@@ -179,17 +179,6 @@ def _start(
     run(serial, parallel, workers, work, *addresses)
 
 
-def _packed(w: Array) -> Array:
-    """w (G, O, taps) as (G, ceil(O / ROWS), taps, ROWS), filled up with zeros."""
-    G, O, taps = w.shape
-    full, rest = divmod(O, ROWS)
-    packed = np.zeros((G, full + (rest > 0), taps, ROWS), w.dtype)
-    packed[:, :full] = w[:, : full * ROWS].reshape(G, full, ROWS, taps).swapaxes(2, 3)
-    if rest:
-        packed[:, full, :, :rest] = w[:, full * ROWS :].swapaxes(1, 2)
-    return packed
-
-
 def _convolve(
     x: Array, w: Array, bias: Array | None, out: Pair, stride: Pair, padding: Pair, dilation: Pair,
     exact: bool = False,
@@ -209,17 +198,14 @@ def _convolve(
     y, bad = empty((N, G * O, *out), dtype), np.zeros((N, G), np.int64)
     arrays = {"images": ready(x, dtype), "offsets": plan.offsets, "bad": bad}
     if winograd:
-        packed = _packed(w.reshape(G, O, 9 * C))
-        filters, taps, most = empty((16, packed.size // 9), dtype), C, get_num_threads()
-        first = {"weights": packed}
+        nines = packed(w)
+        filters, taps, most = empty((16, nines.size // 9), dtype), C, get_num_threads()
+        first = {"weights": nines}
         _start(transform_filters, plan, filters, filters.size, first, G=G, O=O, workers=most)
         arrays["weights"] = filters
         arrays["bias"] = np.zeros(G * O, dtype) if bias is None else ready(bias, dtype)
     else:
-        flat = w.reshape(G, O, plan.taps)
-        if bias is not None:
-            flat = np.concatenate([flat, bias.reshape(G, O, 1)], 2)
-        arrays["weights"], taps = _packed(flat), flat.shape[2]
+        arrays["weights"], taps = packed(w, bias), plan.taps + (bias is not None)
     _start(
         convolve_winograd if winograd else convolve, plan, y, y.size * C * KH * KW // WORK, arrays,
         N=N, G=G, O=O, taps=taps, room=plan.size + plan.behind, workers=workers,
@@ -252,7 +238,8 @@ def conv2d(
     N, G, sizes = len(x), groups, (Cg, O // groups, (KH, KW), (OH, OW))
     winograd = conv_costs.winograd_pays(*sizes[:2], (OH, OW), ((KH, KW), stride, dilation), x.dtype)
     cost = conv_costs.direct_cost(N * G, *sizes, winograd, x.itemsize)
-    if cost < conv_costs.product_cost(N, G, *sizes, x.itemsize):
+    same = conv_im2col.same_pixels((KH, KW), stride, padding, (H, W), (OH, OW))
+    if cost < conv_costs.product_cost(N, G, *sizes, x.itemsize, same):
         grouped = w.reshape(groups, O // groups, Cg, KH, KW)
         y = _convolve(x, grouped, bias, (OH, OW), stride, padding, dilation)
         if y is not None:
@@ -281,7 +268,8 @@ def conv2d_input_grad(
     winograd = conv_costs.winograd_pays(O // G, Cg, size, (taps, (1, 1), dilation), g.dtype)
     cost = conv_costs.direct_cost(N * G, O // G, Cg, taps, size, winograd, g.itemsize)
     cost *= min(KH, stride[0]) * min(KW, stride[1])
-    product = conv_costs.product_cost(N, G, Cg, O // G, (KH, KW), (OH, OW), g.itemsize)
+    same = conv_im2col.same_pixels((KH, KW), stride, padding, (H, W), (OH, OW))
+    product = conv_costs.product_cost(N, G, Cg, O // G, (KH, KW), (OH, OW), g.itemsize, same)
     if cost >= product:
         return conv_im2col.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)
     turned = w.reshape(G, O // G, Cg, KH, KW).swapaxes(1, 2)
@@ -289,9 +277,9 @@ def conv2d_input_grad(
     for rh, rw in pairs(range(min(H, stride[0])), range(min(W, stride[1]))):
         rows = _residue(rh, H, KH, stride[0], padding[0], dilation[0])
         columns = _residue(rw, W, KW, stride[1], padding[1], dilation[1])
-        if not rows.taps or not columns.taps:
+        if not rows.size or not columns.size:
             continue
-        some = turned[..., rows.taps, :][..., columns.taps]
+        some = turned[..., rows.taps, columns.taps]
         around, apart = (rows.padding, columns.padding), (rows.dilation, columns.dilation)
         size = (rows.size, columns.size)
         part = _convolve(g, some, None, size, (1, 1), around, apart)
@@ -316,8 +304,8 @@ def _depthwise(w: Array, groups: int) -> bool:
 class _Residue(NamedTuple):
     """The pixels r, r + stride, … of dx along an axis, as a convolution of g at stride 1."""
 
-    taps: list[int]  # of the kernel, in its order
-    size: int
+    taps: slice  # of the kernel, in its order
+    size: int  # 0 if no tap meets them
     padding: int
     dilation: int
 
@@ -330,7 +318,10 @@ def _residue(r: int, n: int, k: int, stride: int, padding: int, dilation: int) -
     met = [a for a in reversed(range(k)) if (r + padding - a * dilation) % stride == 0]
     steps = [(r + padding - a * dilation) // stride for a in met]
     apart = steps[1] - steps[0] if len(steps) > 1 else 1
-    return _Residue(met, -(-(n - r) // stride), -steps[0] if steps else 0, apart)
+    if not met:
+        return _Residue(slice(0), 0, 0, apart)
+    taps = slice(met[0], None, met[1] - met[0] if len(met) > 1 else -k)
+    return _Residue(taps, -(-(n - r) // stride), -steps[0], apart)
 
 
 def conv2d_weight_grad(
@@ -349,7 +340,8 @@ def conv2d_weight_grad(
         dw = conv_depthwise.conv2d_weight_grad(g, x, (KH, KW), stride, padding, dilation)
         return dw.reshape(w_shape)
     sizes = (C, O, (KH, KW), (OH, OW), g.itemsize)
-    if conv_costs.weights_cost(N, G, *sizes) >= conv_costs.product_cost(N, G, *sizes):
+    same = conv_im2col.same_pixels((KH, KW), stride, padding, (H, W), (OH, OW))
+    if conv_costs.weights_cost(N, G, *sizes) >= conv_costs.product_cost(N, G, *sizes, same):
         return conv_im2col.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
     # So that there are tasks enough, the channels are split into parts where the shares are few.
     shares = conv_costs.shares_of(N, G * O * C * KH * KW)

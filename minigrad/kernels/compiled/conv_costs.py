@@ -22,7 +22,7 @@ STREAMED = 2  # reading a vector of weights that no worker's cache keeps from im
 ROW = 50  # a row of pixels that is copied, to windows or to columns
 COPIED = 3  # a vector of pixels that is copied, beyond that
 GEMM = 1.6  # a vector multiply-add of BLAS, which packs its matrices first
-DOT = 1.4  # a vector multiply-add of the weights' gradient, which reads both factors
+DOT = 1.1  # a vector multiply-add of the weights' gradient, which reads both factors
 SUM_LANES = 10  # adding up the lanes of one sum of it
 CALL_BLAS = 750
 TASKS = 8  # a shape that allows it is divided into so many tasks at least, or threads would idle
@@ -85,12 +85,15 @@ def weights_cost(N: int, G: int, C: int, O: int, kernel: Pair, out: Pair, itemsi
 
 
 @lru_cache(1024)
-def product_cost(N: int, G: int, C: int, O: int, kernel: Pair, out: Pair, itemsize: int) -> float:
-    """The same of conv_im2col's product, its columns made of the C channels of a group."""
+def product_cost(
+    N: int, G: int, C: int, O: int, kernel: Pair, out: Pair, itemsize: int, same: bool
+) -> float:
+    """The same of conv_im2col's product, its columns made of the C channels of a group; if they are
+    the `same` as the image, at no cost."""
     lanes, taps, pixels = VECTOR_BYTES // itemsize, C * kernel[0] * kernel[1], out[0] * out[1]
     together = at_once(N, pixels, taps)
     cost = N * G * O * taps * pixels / lanes * GEMM + CALL_BLAS * G * (1 if together else N)
-    if kernel != (1, 1):
+    if not same:
         cost += N * G * taps * out[0] * (ROW + COPIED * out[1] / lanes)
     if together:
         cost += N * G * (O + C) * (ROW + COPIED * pixels / lanes)

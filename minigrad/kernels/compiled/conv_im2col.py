@@ -132,7 +132,7 @@ def _exchange_p(tasks, *args):
         _exchange(np.int64(t), np.int64(t) + 1, *args)
 
 
-def _same_pixels(kernel: Pair, stride: Pair, padding: Pair, size: Pair, out: Pair) -> bool:
+def same_pixels(kernel: Pair, stride: Pair, padding: Pair, size: Pair, out: Pair) -> bool:
     """Whether columns and image are the same. (Output padding may make an image larger.)"""
     return kernel == (1, 1) and stride == (1, 1) and padding == (0, 0) and size == out
 
@@ -198,7 +198,7 @@ def _columns(
     """The windows of x (N, C, H, W)."""
     N, C, H, W = x.shape
     x, rows = ready(x, x.dtype), C // groups * kernel[0] * kernel[1]
-    if _same_pixels(kernel, stride, padding, (H, W), out):
+    if same_pixels(kernel, stride, padding, (H, W), out):
         shape = (groups, rows, N * H * W) if once else (N, groups, rows, H * W)
         return (_exchanged(x) if once else x).reshape(shape)
     cols = _empty(x.shape, rows, out, groups, once, x.dtype)
@@ -256,7 +256,7 @@ def conv2d_input_grad(
     shape = (G, O // G, N * OH * OW) if once else (N, G, O // G, OH * OW)
     cols = product(wt, (_exchanged(g) if once else g).reshape(shape))
     steps = (OH * OW, N * OH * OW) if once else (C * KH * KW * OH * OW, OH * OW)
-    if _same_pixels((KH, KW), stride, padding, (H, W), (OH, OW)):
+    if same_pixels((KH, KW), stride, padding, (H, W), (OH, OW)):
         return _exchanged(cols.reshape(C, N, H, W)) if once else cols.reshape(x_shape)
     dx = empty((N * C, H, W), cols.dtype)
     where = pairs_array((KH, KW), (OH, OW), stride, steps, (C, N))
