@@ -84,8 +84,8 @@ turn_in, turn_out = _turn(True), _turn(False)
 
 @intrinsic
 def sums_of_taps(typingctx, y, x, offsets, weights, taps, n, step):
-    """y[q] = Σ_k weights[k]·x[offsets[k] + q·step] for q < n, all of them vectors; n counts those
-    of y, while offsets and step count numbers."""
+    """y[q] = weights[0] + Σ_k weights[k + 1]·x[offsets[k] + q·step] for q < n, all of them vectors;
+    n counts those of y, while offsets and step count numbers."""
 
     def codegen(context, b, signature, args):
         y, x, offsets, weights, taps, n, step = args
@@ -95,11 +95,11 @@ def sums_of_taps(typingctx, y, x, offsets, weights, taps, n, step):
 
         def some(q, count):
             for total in totals[:count]:
-                b.store(v.zero, total)
+                b.store(v.load(weights, constant(0)), total)
             start = b.gep(x, [b.mul(q, step)])
             with cgutils.for_range(b, taps) as loop:
                 at = b.load(b.gep(offsets, [loop.index]))
-                weight = v.load(weights, b.mul(loop.index, lanes))
+                weight = v.load(weights, b.mul(b.add(loop.index, constant(1)), lanes))
                 for total in totals[:count]:
                     v.add_product(total, weight, v.load(start, at))
                     at = b.add(at, step)
