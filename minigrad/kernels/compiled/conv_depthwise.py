@@ -39,8 +39,8 @@ from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import at, on
 from minigrad.kernels.machinery.threads import get_num_threads
 
-# Elements of other kernels, which launch.run counts, that take as long as a vector that is multiplied
-# and added, and as one that is turned.
+# How many elements of other kernels, which launch.run counts, take as long as a vector that is
+# multiplied and added, and as one that is turned.
 PRODUCT, TURN = 4, 16
 
 FIELDS = ["N", "G", "pixels", "OH", "OW", "taps", "row_step", "step", "lanes", "blocks", "size"]

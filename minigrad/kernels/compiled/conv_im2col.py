@@ -1,12 +1,13 @@
 """Compiled convolution as matrix products (im2col): what conv has no tile for, or is slower at.
 
 Equations are those of ops/conv.py. cols has a row for every channel and tap and a column for every
-output pixel: of one image, or of all images one after the other, as the columns of one product. One
-product reads the weights once, where a product for each image reads them for each; but its result
-has the images within the channels, and is copied. So it pays where an image's pixels are fewer than
-the numbers that each of them is a sum of.
+output pixel: of one image, or of all images, as the columns of one product. One product reads the
+weights once, where a product for each image reads them for each. Then a pixel is the numbers of all
+images at that place, side by side, so that what is copied are long runs, however small an image is;
+but images and result are transposed to lie so. It pays where an image's pixels are fewer than the
+numbers that each of them is a sum of.
 
-A task of the copies is one plane: an image's channel.
+A task of the copies is one plane: a channel, of one image or of all.
 """
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
@@ -20,10 +21,11 @@ import numpy as np
 from numba import prange
 from numba.np.numpy_support import carray
 
+from minigrad.kernels.compiled.conv_lanes import transposed
 from minigrad.kernels.compiled.conv_rows import add_to_row, copy_row
 from minigrad.kernels.compiled.products import product
 from minigrad.kernels.machinery.arrays import Array, Pair, pairs_array
-from minigrad.kernels.machinery.launch import exact, exact_kernel, ready, run, threaded
+from minigrad.kernels.machinery.launch import exact_kernel, ready, run, threaded
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import on
 from minigrad.kernels.machinery.pointers import start as first
@@ -33,58 +35,62 @@ PAGE, PAD = 4096, 64  # bytes
 CACHED = 1 << 19  # bytes of a matrix that are transposed in a processor's own cache, in little time
 
 
-@exact
-def _plane(t, N, C, steps):
-    """The image and the channel of task t: in the order in which their columns lie."""
-    return (t // C, t % C) if steps[0] > steps[1] else (t % N, t // N)
-
-
 @exact_kernel
 def _image_to_columns(lo, hi, x, where, met, cols):
-    """x (N·C, H, W) to cols, a vector: row k of image n begins at n·steps[0] + k·steps[1]."""
-    (KH, KW), (OH, OW), (sh, sw), steps, (C, N) = where
+    """x (N·C, H, W·B), whose pixels are B numbers, to cols, a vector: row k of image n begins at
+    n·steps[0] + k·steps[1]."""
+    (KH, KW), (OH, OW), (sh, sw), steps, (C, B) = where
     _, H, W = x.shape
     image, columns = first(x), first(cols)
     for t in range(lo, hi):
-        n, c = _plane(t, N, C, steps)
+        n, c = t // C, t % C
         start = n * steps[0] + c * KH * KW * steps[1]
         for a in range(KH):
             h0, p0, p1 = met[0, a]
             for b in range(KW):
                 w0, q0, q1 = met[1, b]
                 for p in range(OH):
-                    target = on(columns, start + p * OW)
-                    if p0 <= p < p1:
-                        source = on(image, ((n * C + c) * H + h0 + p * sh) * W + w0)
+                    target = on(columns, start + p * OW * B)
+                    source = on(image, (t * H + h0 + p * sh) * W + w0 * B)
+                    if not p0 <= p < p1:
+                        copy_row(target, image, 1, 0, 0, OW * B)
+                    elif sw == 1:
+                        copy_row(target, source, 1, q0 * B, q1 * B, OW * B)
+                    elif B == 1:
                         copy_row(target, source, sw, q0, q1, OW)
                     else:
-                        copy_row(target, image, 1, 0, 0, OW)
+                        for q in range(OW):
+                            last = B if q0 <= q < q1 else 0
+                            copy_row(on(target, q * B), on(source, q * sw * B), 1, 0, last, B)
                 start += steps[1]
 
 
 @exact_kernel
 def _columns_to_image(lo, hi, x, where, met, cols):
-    """The transpose: x (N·C, H, W) becomes the sum of columns where they came from."""
-    (KH, KW), (_, OW), (sh, sw), steps, (C, N) = where
+    """The transpose: x (N·C, H, W·B) becomes the sum of columns where they came from."""
+    (KH, KW), (_, OW), (sh, sw), steps, (C, B) = where
     _, H, W = x.shape
     image, columns = first(x), first(cols)
     for t in range(lo, hi):
-        n, c = _plane(t, N, C, steps)
-        x[n * C + c] = 0
+        n, c = t // C, t % C
+        x[t] = 0
         start = n * steps[0] + c * KH * KW * steps[1]
         for a in range(KH):
             h0, p0, p1 = met[0, a]
             for b in range(KW):
                 w0, q0, q1 = met[1, b]
                 for p in range(p0, p1):
-                    source = on(columns, start + p * OW)
-                    target = on(image, ((n * C + c) * H + h0 + p * sh) * W + w0)
+                    source = on(columns, start + p * OW * B)
+                    target = on(image, (t * H + h0 + p * sh) * W + w0 * B)
                     if sw == 1:
-                        add_to_row(target, source, q0, q1)
-                    else:
+                        add_to_row(target, source, q0 * B, q1 * B)
+                    elif B == 1:
                         row, pixels = carray(source, OW), carray(target, W * sw)
                         for q in range(q0, q1):
                             pixels[q * sw] += row[q]
+                    else:
+                        for q in range(q0, q1):
+                            add_to_row(on(target, q * sw * B), on(source, q * B), 0, B)
                 start += steps[1]
 
 
@@ -97,15 +103,6 @@ def _place(lo, hi, part, x, where):
             row, target = part[t, p], x[t, rh + p * sh]
             for q in range(row.size):
                 target[rw + q * sw] = row[q]
-
-
-@exact_kernel
-def _exchange(lo, hi, x, out, planes):
-    """Planes t of x, whose first two axes are exchanged: x (N·C, L) to out (C·N, L)."""
-    for t in range(lo, hi):
-        source, target = x[t], out[t % planes * (len(x) // planes) + t // planes]
-        for i in range(len(source)):
-            target[i] = source[i]
 
 
 @threaded
@@ -126,12 +123,6 @@ def _place_p(tasks, *args):
         _place(np.int64(t), np.int64(t) + 1, *args)
 
 
-@threaded
-def _exchange_p(tasks, *args):
-    for t in prange(tasks):
-        _exchange(np.int64(t), np.int64(t) + 1, *args)
-
-
 def same_pixels(kernel: Pair, stride: Pair, padding: Pair, size: Pair, out: Pair) -> bool:
     """Whether columns and image are the same. (Output padding may make an image larger.)"""
     return kernel == (1, 1) and stride == (1, 1) and padding == (0, 0) and size == out
@@ -147,17 +138,9 @@ def at_once(images: int, pixels: int, summands: int) -> bool:
     return images > 1 and pixels < summands
 
 
-def _exchanged(x: Array) -> Array:
-    """x (A, B, …), contiguous, as (B, A, …)."""
-    A, B, *rest = x.shape
-    out = empty((B, A, *rest), x.dtype)
-    run(_exchange, _exchange_p, A * B, x.size, x.reshape(A * B, -1), out.reshape(A * B, -1), B)
-    return out
-
-
 class _Columns(NamedTuple):
     """The windows of images (N, C, H, W) and where they lie: all at once (groups,
-    C/groups·KH·KW, N·OH·OW), or else (N, groups, C/groups·KH·KW, OH·OW)."""
+    C/groups·KH·KW, OH·OW·N), or else (N, groups, C/groups·KH·KW, OH·OW)."""
 
     array: Array
     steps: Pair  # elements from image to image, and from row to row
@@ -172,7 +155,7 @@ def _empty(
     # Rows that lie a multiple of a page apart would share few places in the cache.
     width = N * pixels
     width += PAD // dtype.itemsize if width * dtype.itemsize % PAGE == 0 else 0
-    return _Columns(empty((G, rows, width), dtype)[..., : N * pixels], (pixels, width))
+    return _Columns(empty((G, rows, width), dtype)[..., : N * pixels], (0, width))
 
 
 @lru_cache(256)
@@ -200,13 +183,24 @@ def _columns(
     x, rows = ready(x, x.dtype), C // groups * kernel[0] * kernel[1]
     if same_pixels(kernel, stride, padding, (H, W), out):
         shape = (groups, rows, N * H * W) if once else (N, groups, rows, H * W)
-        return (_exchanged(x) if once else x).reshape(shape)
+        return (_images_last(x) if once else x).reshape(shape)
     cols = _empty(x.shape, rows, out, groups, once, x.dtype)
-    where = pairs_array(kernel, out, stride, cols.steps, (C, N))
+    planes = _images_last(x).reshape(C, H, W * N) if once else x.reshape(N * C, H, W)
+    where = pairs_array(kernel, out, stride, cols.steps, (C, N if once else 1))
     met = _met((H, W), kernel, stride, padding, dilation, out)
-    args = (x.reshape(N * C, H, W), where, met, _flat(cols.array))
-    run(_image_to_columns, _image_to_columns_p, N * C, cols.array.size, *args)
+    args = (planes, where, met, _flat(cols.array))
+    run(_image_to_columns, _image_to_columns_p, len(planes), cols.array.size, *args)
     return cols.array
+
+
+def _images_last(x: Array) -> Array:
+    """x (N, …), contiguous, as (…, N)."""
+    return transposed(x.reshape(len(x), -1))
+
+
+def _images_first(x: Array, N: int) -> Array:
+    """(…, N), contiguous, as (N, …)."""
+    return transposed(x.reshape(-1, N))
 
 
 def _flat(cols: Array) -> Array:
@@ -237,7 +231,7 @@ def conv2d(
     cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, once)
     of_group = None if bias is None or G > 1 else bias[:, None]
     y = product(w.reshape(G, O // G, Cg * KH * KW), cols, of_group)
-    y = _exchanged(y.reshape(O, N, OH, OW)) if once else y.reshape(N, O, OH, OW)
+    y = (_images_first(y, N) if once else y).reshape(N, O, OH, OW)
     if bias is not None and of_group is None:
         y += bias.reshape(-1, 1, 1)
     return y
@@ -253,17 +247,17 @@ def conv2d_input_grad(
     if _whole((KH, KW), padding, (H, W), G):
         return product(g.reshape(N, O), w.reshape(O, Cg * KH * KW)).reshape(x_shape)
     wt = w.reshape(G, O // G, Cg * KH * KW).swapaxes(1, 2)
-    shape = (G, O // G, N * OH * OW) if once else (N, G, O // G, OH * OW)
-    cols = product(wt, (_exchanged(g) if once else g).reshape(shape))
-    steps = (OH * OW, N * OH * OW) if once else (C * KH * KW * OH * OW, OH * OW)
+    shape = (G, O // G, OH * OW * N) if once else (N, G, O // G, OH * OW)
+    cols = product(wt, (_images_last(g) if once else g).reshape(shape))
+    steps = (0, OH * OW * N) if once else (C * KH * KW * OH * OW, OH * OW)
     if same_pixels((KH, KW), stride, padding, (H, W), (OH, OW)):
-        return _exchanged(cols.reshape(C, N, H, W)) if once else cols.reshape(x_shape)
-    dx = empty((N * C, H, W), cols.dtype)
-    where = pairs_array((KH, KW), (OH, OW), stride, steps, (C, N))
+        return (_images_first(cols, N) if once else cols).reshape(x_shape)
+    dx = empty((C, H, W * N) if once else (N * C, H, W), cols.dtype)
+    where = pairs_array((KH, KW), (OH, OW), stride, steps, (C, N if once else 1))
     met = _met((H, W), (KH, KW), stride, padding, dilation, (OH, OW))
     args = (dx, where, met, cols.reshape(-1))
-    run(_columns_to_image, _columns_to_image_p, N * C, cols.size, *args)
-    return dx.reshape(x_shape)
+    run(_columns_to_image, _columns_to_image_p, len(dx), cols.size, *args)
+    return (_images_first(dx, N) if once else dx).reshape(x_shape)
 
 
 def conv2d_weight_grad(
@@ -276,8 +270,8 @@ def conv2d_weight_grad(
     if _whole((KH, KW), padding, x.shape[2:], G):
         return product(g.reshape(N, O).T, x.reshape(N, Cg * KH * KW)).reshape(w_shape)
     cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, once)
-    shape = (G, O // G, N * OH * OW) if once else (N, G, O // G, OH * OW)
-    gt = (_exchanged(g) if once else g).reshape(shape).swapaxes(-1, -2)
+    shape = (G, O // G, OH * OW * N) if once else (N, G, O // G, OH * OW)
+    gt = (_images_last(g) if once else g).reshape(shape).swapaxes(-1, -2)
     if G == 1 and not once:
         dw = product(cols[:, 0], gt[:, 0], summed=True)
     elif once and prod(w_shape) * g.itemsize > CACHED:
