@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("numba")
+
+from minigrad.kernels.machinery import cache
 
 # Runs a kernel twice (the first time it is compiled), and a C function; prints what was said.
 PROGRAM = """
@@ -66,6 +69,39 @@ def test_a_full_disk_leaves_no_old_code_under_a_new_name(tmp_path: Path) -> None
     code.write_bytes(b"old code")
     run("full", "4000", NUMBA_CACHE_DIR=str(tmp_path))  # room for an index, not for code
     assert not index.exists() and code.read_bytes() == b"old code"
+
+
+def test_two_processes_never_get_each_others_code(tmp_path: Path) -> None:
+    """Each reads the index before the other has written it, and writes in any order."""
+    steps = [(who, what) for who in "ab" for what in ("code", "index")]
+    for order in permutations(range(4)):
+        if order.index(0) > order.index(1) or order.index(2) > order.index(3):
+            continue
+        folder = tmp_path / str(order)
+        folder.mkdir()
+        names = dict.fromkeys("ab", "")
+        made = {who: cache._Files(str(folder), "function", (1.0, 2)) for who in "ab"}
+        known = {who: made[who]._load_index() for who in "ab"}
+        for who, what in (steps[i] for i in order):
+            if what == "code":
+                names[who] = made[who].name_of(who)
+                made[who]._save_data(names[who], f"code of {who}")
+            else:
+                made[who]._save_index({**known[who], who: names[who]})
+        for who in "ab":
+            assert made["a"].load(who) in (None, f"code of {who}")
+
+
+def test_code_of_older_source_goes(tmp_path: Path) -> None:
+    old, new = (cache._Files(str(tmp_path), "function", (1.0, size)) for size in (1, 2))
+    other = cache._Files(str(tmp_path), "function2", (1.0, 1))
+    other.save("a", "of another function")
+    old.save("a", "old")
+    old.save("b", "old")
+    assert new.load("a") is None
+    new.save("a", "new")
+    assert (new.load("a"), old.load("a"), other.load("a")) == ("new", None, "of another function")
+    assert len(list(tmp_path.glob("*.nbc"))) == 2
 
 
 @pytest.mark.parametrize("folder", ["/proc/minigrad", "/dev/null/minigrad"])

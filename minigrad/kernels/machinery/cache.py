@@ -11,10 +11,13 @@ import os
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from glob import escape
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from numba.core import sigutils
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.ccallback import CFunc
 
 _told = False
@@ -32,7 +35,35 @@ def _tell(where: str, error: Exception) -> None:
         )
 
 
+class _Files(IndexDataCacheFile):
+    """numba numbers the files of a function as they come, and writes which is which before it
+    writes them: two processes that compile it at once, for float32 and for float64, take the same
+    number, and from then on each is served the other's code. Here the name of a file follows from
+    what is in it, and it is there before it is named."""
+
+    def name_of(self, key: Any) -> str:
+        what = repr((key, self._source_stamp)).encode()
+        return str(self._data_name(int(sha256(what).hexdigest()[:16], 16)))
+
+    def save(self, key: Any, data: Any) -> None:
+        name = self.name_of(key)
+        self._save_data(name, data)
+        overloads = self._load_index()
+        overloads[key] = name
+        self._save_index(overloads)
+        base = escape(self._index_name.removesuffix(".nbi"))
+        for path in Path(self._cache_path).glob(f"{base}.*.nbc"):
+            if path.name not in overloads.values():  # of older source
+                path.unlink(missing_ok=True)
+
+
 class _Cache(FunctionCache):
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self._cache_file = _Files(
+            self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
+        )
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
