@@ -238,8 +238,8 @@ def conv2d(
     N, G, sizes = len(x), groups, (Cg, O // groups, (KH, KW), (OH, OW))
     winograd = conv_costs.winograd_pays(*sizes[:2], (OH, OW), ((KH, KW), stride, dilation), x.dtype)
     cost = conv_costs.direct_cost(N * G, *sizes, winograd, x.itemsize)
-    same = conv_im2col.same_pixels((KH, KW), stride, padding, (H, W), (OH, OW))
-    if cost < conv_costs.product_cost(N, G, *sizes, x.itemsize, same):
+    whole = ((H, W), (KH, KW), stride, padding, (OH, OW))
+    if cost < conv_costs.product_cost(N, G, *sizes[:2], whole, x.itemsize):
         grouped = w.reshape(groups, O // groups, Cg, KH, KW)
         y = _convolve(x, grouped, bias, (OH, OW), stride, padding, dilation)
         if y is not None:
@@ -268,8 +268,8 @@ def conv2d_input_grad(
     winograd = conv_costs.winograd_pays(O // G, Cg, size, (taps, (1, 1), dilation), g.dtype)
     cost = conv_costs.direct_cost(N * G, O // G, Cg, taps, size, winograd, g.itemsize)
     cost *= min(KH, stride[0]) * min(KW, stride[1])
-    same = conv_im2col.same_pixels((KH, KW), stride, padding, (H, W), (OH, OW))
-    product = conv_costs.product_cost(N, G, Cg, O // G, (KH, KW), (OH, OW), g.itemsize, same)
+    whole = ((H, W), (KH, KW), stride, padding, (OH, OW))
+    product = conv_costs.product_cost(N, G, Cg, O // G, whole, g.itemsize)
     if cost >= product:
         return conv_im2col.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)
     turned = w.reshape(G, O // G, Cg, KH, KW).swapaxes(1, 2)
@@ -340,8 +340,10 @@ def conv2d_weight_grad(
         dw = conv_depthwise.conv2d_weight_grad(g, x, (KH, KW), stride, padding, dilation)
         return dw.reshape(w_shape)
     sizes = (C, O, (KH, KW), (OH, OW), g.itemsize)
-    same = conv_im2col.same_pixels((KH, KW), stride, padding, (H, W), (OH, OW))
-    if conv_costs.weights_cost(N, G, *sizes) >= conv_costs.product_cost(N, G, *sizes, same):
+    product = conv_costs.product_cost(
+        N, G, C, O, ((H, W), (KH, KW), stride, padding, (OH, OW)), g.itemsize
+    )
+    if conv_costs.weights_cost(N, G, *sizes) >= product:
         return conv_im2col.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
     # So that there are tasks enough, the channels are split into parts where the shares are few.
     shares = conv_costs.shares_of(N, G * O * C * KH * KW)

@@ -12,21 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.compiled.conv_im2col import at_once
+from minigrad.kernels.compiled.conv_im2col import ROOM, at_once, images_in, same_pixels
 from minigrad.kernels.compiled.conv_tile import DOT_ROWS, FLAT_ROWS, ROWS, VECTOR_BYTES
 from minigrad.kernels.machinery.arrays import Pair
 
 SCRATCH = 1 << 20  # bytes that are kept from image to image: about what a worker's own cache holds
 TRANSFORM = 48  # what Winograd's transforms cost, a row and channel
 STREAMED = 2  # reading a vector of weights that no worker's cache keeps from image to image
-ROW = 50  # a row of pixels that is copied, to windows or to columns
-COPIED = 3  # a vector of pixels that is copied, beyond that
+ROW = 30  # a row of pixels that is copied, to windows or to columns
+COPIED = 4  # a vector of pixels that is copied, beyond that
+TURNED = 12  # a vector of pixels that is transposed
 GEMM = 1.6  # a vector multiply-add of BLAS, which packs its matrices first
-DOT = 1.1  # a vector multiply-add of the weights' gradient, which reads both factors
+DOT = 1.0  # a vector multiply-add of the weights' gradient, which reads both factors
 SUM_LANES = 10  # adding up the lanes of one sum of it
 CALL_BLAS = 750
 TASKS = 8  # a shape that allows it is divided into so many tasks at least, or threads would idle
 PARTIAL = 1 << 22  # elements that all partial weight gradients may have together
+
+Geometry = tuple[Pair, Pair, Pair, Pair, Pair]  # size, kernel, stride, padding, out
 
 
 def winograd_pays(C: int, O: int, out: Pair, settings: tuple[Pair, ...], dtype: Any) -> bool:
@@ -85,16 +88,18 @@ def weights_cost(N: int, G: int, C: int, O: int, kernel: Pair, out: Pair, itemsi
 
 
 @lru_cache(1024)
-def product_cost(
-    N: int, G: int, C: int, O: int, kernel: Pair, out: Pair, itemsize: int, same: bool
-) -> float:
-    """The same of conv_im2col's product, its columns made of the C channels of a group; if they are
-    the `same` as the image, at no cost."""
+def product_cost(N: int, G: int, C: int, O: int, geometry: Geometry, itemsize: int) -> float:
+    """The same of conv_im2col's product, its columns made of the C channels of a group."""
+    size, kernel, stride, padding, out = geometry
     lanes, taps, pixels = VECTOR_BYTES // itemsize, C * kernel[0] * kernel[1], out[0] * out[1]
-    together = at_once(N, pixels, taps)
-    cost = N * G * O * taps * pixels / lanes * GEMM + CALL_BLAS * G * (1 if together else N)
-    if not same:
-        cost += N * G * taps * out[0] * (ROW + COPIED * out[1] / lanes)
+    some = images_in(ROOM, N, G * taps * pixels * itemsize)
+    together = at_once(some, pixels, taps)
+    calls = -(-N // some) if together else N
+    cost = N * G * O * taps * pixels / lanes * GEMM + CALL_BLAS * G * calls
     if together:
-        cost += N * G * (O + C) * (ROW + COPIED * pixels / lanes)
+        cost += N * G * TURNED / lanes * (C * size[0] * size[1] + O * pixels)
+    if not same_pixels(kernel, stride, padding, size, out):
+        runs = out[1] if stride[1] > 1 else 1  # that a row of all images is copied in
+        rows = ROW * (runs * calls if together else N) + COPIED * out[1] * N / lanes
+        cost += G * taps * out[0] * rows
     return cost

@@ -5,7 +5,8 @@ output pixel: of one image, or of all images, as the columns of one product. One
 weights once, where a product for each image reads them for each. Then a pixel is the numbers of all
 images at that place, side by side, so that what is copied are long runs, however small an image is;
 but images and result are transposed to lie so. It pays where an image's pixels are fewer than the
-numbers that each of them is a sum of.
+numbers that each of them is a sum of. Of many or large images some are taken at a time, so that
+their columns stay in the cache and need little memory.
 
 A task of the copies is one plane: a channel, of one image or of all.
 """
@@ -32,6 +33,7 @@ from minigrad.kernels.machinery.pointers import start as first
 from minigrad.kernels.reference.conv import output_size
 
 PAGE, PAD = 4096, 64  # bytes
+ROOM = 1 << 22  # bytes of columns that are made at a time: about what all processors' caches hold
 CACHED = 1 << 19  # bytes of a matrix that are transposed in a processor's own cache, in little time
 
 
@@ -133,8 +135,14 @@ def _whole(kernel: Pair, padding: Pair, size: Pair, groups: int) -> bool:
     return kernel == size and padding == (0, 0) and groups == 1
 
 
+def images_in(room: int, images: int, columns: int) -> int:
+    """How many images are taken together if each has columns of so many bytes."""
+    most = max(1, room // max(1, columns))
+    return -(-images // -(-images // most)) if images else 0
+
+
 def at_once(images: int, pixels: int, summands: int) -> bool:
-    """Whether all images are columns of one product."""
+    """Whether the images that are taken together are columns of one product."""
     return images > 1 and pixels < summands
 
 
@@ -227,6 +235,12 @@ def conv2d(
         return product(rows, columns, bias).reshape(N, O, 1, 1)
     OH = output_size(H, KH, stride[0], padding[0], dilation[0])
     OW = output_size(W, KW, stride[1], padding[1], dilation[1])
+    some = images_in(ROOM, N, G * Cg * KH * KW * OH * OW * x.itemsize)
+    if some < N:
+        y = empty((N, O, OH, OW), x.dtype)
+        for i in range(0, N, some):
+            y[i : i + some] = conv2d(x[i : i + some], w, stride, padding, dilation, groups, bias)
+        return y
     once = at_once(N, OH * OW, Cg * KH * KW)
     cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, once)
     of_group = None if bias is None or G > 1 else bias[:, None]
@@ -246,6 +260,15 @@ def conv2d_input_grad(
     once, g = at_once(N, OH * OW, Cg * KH * KW), ready(g, g.dtype)
     if _whole((KH, KW), padding, (H, W), G):
         return product(g.reshape(N, O), w.reshape(O, Cg * KH * KW)).reshape(x_shape)
+    some = images_in(ROOM, N, C * KH * KW * OH * OW * g.itemsize)
+    if some < N:
+        dx = empty(x_shape, g.dtype)
+        for i in range(0, N, some):
+            shape = (len(g[i : i + some]), *x_shape[1:])
+            dx[i : i + some] = conv2d_input_grad(
+                g[i : i + some], w, shape, stride, padding, dilation, groups
+            )
+        return dx
     wt = w.reshape(G, O // G, Cg * KH * KW).swapaxes(1, 2)
     shape = (G, O // G, OH * OW * N) if once else (N, G, O // G, OH * OW)
     cols = product(wt, (_images_last(g) if once else g).reshape(shape))
@@ -269,6 +292,14 @@ def conv2d_weight_grad(
     once, g = at_once(N, OH * OW, Cg * KH * KW), ready(g, g.dtype)
     if _whole((KH, KW), padding, x.shape[2:], G):
         return product(g.reshape(N, O).T, x.reshape(N, Cg * KH * KW)).reshape(w_shape)
+    some = images_in(ROOM, N, G * Cg * KH * KW * OH * OW * g.itemsize)
+    if some < N:
+        dw = np.zeros(w_shape, g.dtype)
+        for i in range(0, N, some):
+            dw += conv2d_weight_grad(
+                g[i : i + some], x[i : i + some], w_shape, stride, padding, dilation, groups
+            )
+        return dw
     cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, once)
     shape = (G, O // G, OH * OW * N) if once else (N, G, O // G, OH * OW)
     gt = (_images_last(g) if once else g).reshape(shape).swapaxes(-1, -2)
