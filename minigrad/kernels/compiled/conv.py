@@ -267,7 +267,7 @@ def conv2d_input_grad(
     taps = (-(-KH // stride[0]), -(-KW // stride[1]))
     winograd = conv_costs.winograd_pays(O // G, Cg, size, (taps, (1, 1), dilation), g.dtype)
     cost = conv_costs.direct_cost(N * G, O // G, Cg, taps, size, winograd, g.itemsize)
-    cost *= min(KH, stride[0]) * min(KW, stride[1])
+    cost = conv_costs.of_residues(cost, min(KH, stride[0]) * min(KW, stride[1]), N * Cg * G * H * W)
     whole = ((H, W), (KH, KW), stride, padding, (OH, OW))
     product = conv_costs.product_cost(N, G, Cg, O // G, whole, g.itemsize)
     if cost >= product:

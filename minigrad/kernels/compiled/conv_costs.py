@@ -23,9 +23,12 @@ ROW = 30  # a row of pixels that is copied, to windows or to columns
 COPIED = 4  # a vector of pixels that is copied, beyond that
 TURNED = 12  # a vector of pixels that is transposed
 GEMM = 1.6  # a vector multiply-add of BLAS, which packs its matrices first
-DOT = 1.0  # a vector multiply-add of the weights' gradient, which reads both factors
+DOT = 0.9  # a vector multiply-add of the weights' gradient, which reads both factors
 SUM_LANES = 10  # adding up the lanes of one sum of it
 CALL_BLAS = 750
+CALL = 80_000  # of a convolution by tiles, from Python
+PACKED = 2  # a weight that is packed
+PLACED = 1  # a pixel that is written between others
 TASKS = 8  # a shape that allows it is divided into so many tasks at least, or threads would idle
 PARTIAL = 1 << 22  # elements that all partial weight gradients may have together
 
@@ -55,12 +58,20 @@ def direct_cost(
     if lanes > OH * OW or not taps:
         return inf
     outputs = max(-(-O // ROWS) * ROWS, 1) if O > FLAT_ROWS else FLAT_ROWS
+    packed = CALL + PACKED * O * taps
     if winograd:
         tiles = -(-(-(-OH // 2) * -(-OW // 2)) // lanes)
         tiles += STREAMED if 16 * O * C * itemsize > SCRATCH else 0
-        return tasks * (16 * outputs * C * tiles + TRANSFORM * (C + O) * OH)
+        transforms = TRANSFORM * (C + O) * OH
+        return packed + tasks * (16 * outputs * C * tiles + transforms)
     vectors = -(-OH * OW // lanes) + (STREAMED if O * taps * itemsize > SCRATCH else 0)
-    return tasks * (outputs * taps * vectors + _windows_cost(C, kernel, out, lanes))
+    return packed + tasks * (outputs * taps * vectors + _windows_cost(C, kernel, out, lanes))
+
+
+def of_residues(cost: float, residues: int, pixels: int) -> float:
+    """Of an input's gradient of so many pixels, each of whose residues modulo the stride costs
+    `cost`: several are calls of their own, and put in their places one by one."""
+    return cost if residues == 1 else residues * cost + PLACED * pixels
 
 
 def _windows_cost(C: int, kernel: Pair, out: Pair, lanes: int) -> float:
