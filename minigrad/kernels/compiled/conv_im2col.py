@@ -303,10 +303,11 @@ def conv2d_weight_grad(
     cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, once)
     shape = (G, O // G, OH * OW * N) if once else (N, G, O // G, OH * OW)
     gt = (_images_last(g) if once else g).reshape(shape).swapaxes(-1, -2)
+    # A small dw is made as its transpose, as BLAS is quicker at more rows than columns.
+    turned = prod(w_shape) * g.itemsize <= CACHED
+    a, b = (cols, gt) if turned else (gt.swapaxes(-1, -2), cols.swapaxes(-1, -2))
     if G == 1 and not once:
-        dw = product(cols[:, 0], gt[:, 0], summed=True)
-    elif once and prod(w_shape) * g.itemsize > CACHED:
-        return product(gt.swapaxes(-1, -2), cols.swapaxes(-1, -2)).reshape(w_shape)
-    else:  # dwᵀ, as BLAS is quicker at products of more rows than columns
-        dw = product(cols, gt) if once else product(cols, gt).sum(0)
-    return ready(dw.swapaxes(-1, -2), dw.dtype).reshape(w_shape)
+        dw = product(a[:, 0], b[:, 0], summed=True)
+    else:
+        dw = product(a, b) if once else product(a, b).sum(0)
+    return ready(dw.swapaxes(-1, -2) if turned else dw, dw.dtype).reshape(w_shape)
