@@ -24,6 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 FROM = 1 << 14  # elements: numpy needs some 10 us for as many, calling a pass takes 5
 SLOW_FROM = 1 << 8  # where numpy has no function of its own and needs ten times as long
 SLOW = ("erf", "erfc", "erfinv", "gelu", "ndtr", "ndtri")
+OLD_NUMPY = np.lib.NumpyVersion(np.__version__) < "2.1.0"  # cannot be asked whether it would copy
 PAIRS_FROM = 1 << 18  # of the result: from there on, several threads share one addition or product
 
 
@@ -71,6 +72,24 @@ def _pair(name: str, ufunc: Any) -> Callable[..., Any]:
         return ufunc(a, b)
 
     return apply
+
+
+def row_major(a: Any) -> Any:
+    """A copy in row-major order."""
+    loops = None
+    if a.size >= FROM and not a.flags.c_contiguous:
+        loops = kernels.for_large("transpose", a)
+    return np.array(a, order="C") if loops is None else loops.row_major(a)
+
+
+def reshaped(a: Any, shape: tuple[int, ...]) -> Any:
+    """a in another shape: a view where there can be one."""
+    if a.size < FROM or a.flags.c_contiguous or OLD_NUMPY:
+        return a.reshape(shape)
+    try:
+        return a.reshape(shape, copy=False)
+    except ValueError:
+        return row_major(a).reshape(shape)
 
 
 plus, minus = _pair("add", np.add), _pair("sub", np.subtract)

@@ -14,6 +14,7 @@ from minigrad.checks import axis_of, integer, integers
 from minigrad.dtypes import native
 from minigrad.incoming import as_array
 from minigrad.names import Axis, numpy_names, numpy_overloads
+from minigrad.ops.large import reshaped, row_major
 from minigrad.recording import fit, operand, record, record_each, require
 from minigrad.tensor import Tensor, origin, wrap
 
@@ -46,7 +47,7 @@ def _reshape(name: str, x: Any, sizes: tuple[int, ...]) -> Tensor:
     )  # fmt: skip
     if not fits:
         raise RuntimeError(f"{name}: shape {sizes} is invalid for {a.size} elements of shape {old}")
-    return _view(name, x, a.reshape(sizes), lambda g: g.reshape(old))
+    return _view(name, x, reshaped(a, sizes), lambda g: reshaped(g, old))
 
 
 def view(input: Any, *shape: Any) -> Tensor:
@@ -237,7 +238,7 @@ def contiguous(input: Tensor) -> Tensor:
 
 def clone(input: Any) -> Tensor:
     """A copy."""
-    return record_each("clone", np.array(operand("clone", input), order="C"), (input, lambda g: g))
+    return record_each("clone", row_major(operand("clone", input)), (input, lambda g: g))
 
 
 def _slice(name: str, x: Any, key: tuple[Any, ...]) -> Tensor:

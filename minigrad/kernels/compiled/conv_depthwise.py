@@ -46,8 +46,8 @@ PRODUCT, TURN = 4, 16
 FIELDS = ["N", "G", "pixels", "OH", "OW", "taps", "row_step", "step", "lanes", "blocks", "size"]
 FIELDS += ["offsets", "places", "in_order", "images", "g", "weights", "scratch", "room"]
 FIELDS += ["workers"]
-_names = ("tile", "rows", "lanes")
-_sources = [pkgutil.get_data("minigrad.kernels.compiled", f"conv_{name}.py") for name in _names]
+_names = ("conv_tile", "conv_rows", "conv_lanes", "transpose")
+_sources = [pkgutil.get_data("minigrad.kernels.compiled", f"{name}.py") for name in _names]
 _source = zlib.crc32(b"".join(source or b"" for source in _sources))
 JOB = np.dtype([*((name, np.int64) for name in FIELDS), (f"lanes_{_source}", np.int64)])
 

@@ -22,9 +22,9 @@ import numpy as np
 from numba import prange
 from numba.np.numpy_support import carray
 
-from minigrad.kernels.compiled.conv_lanes import transposed
 from minigrad.kernels.compiled.conv_rows import add_to_row, copy_row
 from minigrad.kernels.compiled.products import product
+from minigrad.kernels.compiled.transpose import row_major
 from minigrad.kernels.machinery.arrays import Array, Pair, pairs_array
 from minigrad.kernels.machinery.launch import exact_kernel, ready, run, threaded
 from minigrad.kernels.machinery.memory import empty
@@ -203,12 +203,12 @@ def _columns(
 
 def _images_last(x: Array) -> Array:
     """x (N, …), contiguous, as (…, N)."""
-    return transposed(x.reshape(len(x), -1))
+    return row_major(x.reshape(len(x), -1).T)
 
 
 def _images_first(x: Array, N: int) -> Array:
     """(…, N), contiguous, as (N, …)."""
-    return transposed(x.reshape(-1, N))
+    return row_major(x.reshape(-1, N).T)
 
 
 def _flat(cols: Array) -> Array:

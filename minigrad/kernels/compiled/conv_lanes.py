@@ -12,46 +12,19 @@ is, matters to the sums over taps. Masks leave alone what is beside a block that
 
 from __future__ import annotations
 
-import pkgutil
-import zlib
 from typing import Any
 
-import numpy as np
 from numba import types
 from numba.core import cgutils
-from numba.np.numpy_support import carray
 
 from minigrad.kernels.compiled.conv_rows import Masked
-from minigrad.kernels.compiled.conv_tile import VECTOR_BYTES, Vectors, constant
-from minigrad.kernels.machinery.arrays import Array, address_of
-from minigrad.kernels.machinery.jobs import address, parallel, serial
-from minigrad.kernels.machinery.launch import intrinsic, run
-from minigrad.kernels.machinery.memory import empty
-from minigrad.kernels.machinery.pointers import at, on
-from minigrad.kernels.machinery.threads import get_num_threads
+from minigrad.kernels.compiled.conv_tile import Vectors, constant
+from minigrad.kernels.compiled.transpose import row_of, turned
+from minigrad.kernels.machinery.launch import intrinsic
 
 # Sums that run side by side, because each addition waits for the one before it: of so many pixels,
 # or taps. (Five divide the taps of 5 x 5 kernels, and leave one idle of those of 3 x 3 and 7 x 7.)
 PIXELS, TAPS = 4, 5
-
-_names = ("tile", "rows")
-_sources = [pkgutil.get_data("minigrad.kernels.compiled", f"conv_{name}.py") for name in _names]
-_source = zlib.crc32(b"".join(source or b"" for source in _sources))
-JOB = np.dtype([(n, np.int64) for n in ("x", "A", "B", "lanes", "workers", f"lanes_{_source}")])
-
-
-def _turned(v: Vectors, rows: list[Any]) -> list[Any]:
-    """The transpose of as many vectors as they have lanes: blocks of 1, 2, 4, … change places."""
-    step = 1
-    while step < v.lanes:
-        low = [i + v.lanes - step if i & step else i for i in range(v.lanes)]
-        high = [i + v.lanes if i & step else i + step for i in range(v.lanes)]
-        for i in range(v.lanes):
-            if not i & step:
-                a, b = rows[i], rows[i + step]
-                rows[i], rows[i + step] = v.shuffle(a, b, low), v.shuffle(a, b, high)
-        step *= 2
-    return rows
 
 
 def _turn(inwards: bool) -> Any:
@@ -72,19 +45,16 @@ def _turn(inwards: bool) -> Any:
                 return b.mul(place, lanes)
 
             with cgutils.for_range_slice(b, constant(0), n, lanes) as (i, _):
-                rest, some = b.sub(n, i), []
-                starts = [b.gep(plane, [b.add(i, b.mul(n, constant(c)))]) for c in range(v.lanes)]
-                for c in range(v.lanes):  # of channels that are not there, no lane
-                    there = b.icmp_signed("<", constant(c), channels)
-                    some.append(masked.lanes(constant(0), b.select(there, rest, constant(0))))
+                start, rest = b.gep(plane, [i]), b.sub(n, i)
+                parts = [row_of(masked, start, n, c, channels, rest) for c in range(v.lanes)]
                 if inwards:
-                    rows = [masked.load(start, s) for start, s in zip(starts, some, strict=True)]
-                    for k, vector in enumerate(_turned(v, rows)):
+                    rows = [masked.load(*part) for part in parts]
+                    for k, vector in enumerate(turned(v, rows)):
                         v.store(vector, block, pixel(i, k))
                 else:
                     rows = [v.load(block, pixel(i, k)) for k in range(v.lanes)]
-                    for vector, start, s in zip(_turned(v, rows), starts, some, strict=True):
-                        masked.store(vector, start, s)
+                    for vector, part in zip(turned(v, rows), parts, strict=True):
+                        masked.store(vector, *part)
             return context.get_dummy_value()
 
         n_ = types.intp
@@ -94,54 +64,6 @@ def _turn(inwards: bool) -> Any:
 
 
 turn_in, turn_out = _turn(True), _turn(False)
-
-
-@intrinsic
-def _transpose_block(typingctx, target, source, rows, columns, target_step, source_step):
-    """target[j, i] = source[i, j], of at most as many rows and columns as a vector has lanes."""
-
-    def codegen(context, b, signature, args):
-        target, source, rows, columns, target_step, source_step = args
-        v = Vectors(b, signature.args[0].dtype)
-        masked, zero = Masked(v), constant(0)
-
-        def part(k, rows, columns):  # of the row k; of one that is not there, nothing
-            there = b.icmp_signed("<", constant(k), rows)
-            return masked.lanes(zero, b.select(there, columns, zero))
-
-        vectors = [
-            masked.load(b.gep(source, [b.mul(source_step, constant(k))]), part(k, rows, columns))
-            for k in range(v.lanes)
-        ]
-        for k, vector in enumerate(_turned(v, vectors)):
-            place = b.gep(target, [b.mul(target_step, constant(k))])
-            masked.store(vector, place, part(k, columns, rows))
-        return context.get_dummy_value()
-
-    n_ = types.intp
-    return types.void(target, target, n_, n_, n_, n_), codegen
-
-
-def _transpose(s, jobs, out):
-    """Worker s's share of out (B, A), the transpose of x (A, B): whole blocks of B."""
-    job = carray(jobs, 1)[0]
-    A, B, lanes, workers = job.A, job.B, job.lanes, job.workers
-    source, blocks = at(job.x, out), -(-B // lanes)
-    for block in range(s * blocks // workers, (s + 1) * blocks // workers):
-        j = block * lanes
-        for i in range(0, A, lanes):
-            to, from_ = on(out, j * A + i), on(source, i * B + j)
-            _transpose_block(to, from_, min(lanes, A - i), min(lanes, B - j), A, B)
-
-
-def transposed(x: Array) -> Array:
-    """x (A, B), contiguous, as (B, A), of float32 or float64."""
-    (A, B), lanes = x.shape, VECTOR_BYTES // x.itemsize
-    out, workers = empty((B, A), x.dtype), max(1, min(get_num_threads(), -(-B // lanes)))
-    job = np.array([address_of(x), A, B, lanes, workers, 0], np.int64)
-    code = address(_transpose, JOB, x.dtype)
-    run(serial, parallel, workers, x.size, code, job, address_of(out))
-    return out
 
 
 @intrinsic
