@@ -15,7 +15,7 @@ from minigrad.checks import number, one_of
 from minigrad.dtypes import float16
 from minigrad.incoming import as_array, check_numbers
 from minigrad.ops.convert import in_float32
-from minigrad.ops.large import PAIRS_FROM, minus, one_pass, over, plus, times
+from minigrad.ops.large import PAIRS_FROM, extremum, minus, one_pass, over, plus, summed, times
 from minigrad.recording import (
     check_broadcast,
     operand,
@@ -37,8 +37,12 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     a, b = operands("add", input, other)
     if a.dtype is float16 and (out := in_float32(add, input, other)) is not None:
         return out
-    out = a + b if a.size < PAIRS_FROM > b.size else plus(a, b)
-    return record_each("add", out, (input, lambda g: g), (other, lambda g: g))
+    if a.size < PAIRS_FROM > b.size:
+        return record_each("add", a + b, (input, lambda g: g), (other, lambda g: g))
+    of_a, of_b = a.shape, b.shape
+    return record_each(
+        "add", plus(a, b), (input, lambda g: summed(g, of_a)), (other, lambda g: summed(g, of_b))
+    )
 
 
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
@@ -54,8 +58,12 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
             raise RuntimeError(
                 "sub: bool tensors cannot be subtracted: use ^ (logical_xor) or convert them"
             )
-    out = a - b if a.size < PAIRS_FROM > b.size else minus(a, b)
-    return record_each("sub", out, (input, lambda g: g), (other, lambda g: -g))
+    if a.size < PAIRS_FROM > b.size:
+        return record_each("sub", a - b, (input, lambda g: g), (other, lambda g: -g))
+    of_a, of_b = a.shape, b.shape
+    return record_each(
+        "sub", minus(a, b), (input, lambda g: summed(g, of_a)), (other, lambda g: -summed(g, of_b))
+    )
 
 
 def mul(input: Any, other: Any) -> Tensor:
@@ -66,9 +74,9 @@ def mul(input: Any, other: Any) -> Tensor:
         return out
     if a.size < PAIRS_FROM > b.size:
         return record_each("mul", a * b, (input, lambda g: g * b), (other, lambda g: g * a))
-    return record_each(
-        "mul", times(a, b), (input, lambda g: times(g, b)), (other, lambda g: times(g, a))
-    )
+    of_a, of_b = a.shape, b.shape
+    maps = (lambda g: summed(times(g, b), of_a)), (lambda g: summed(times(g, a), of_b))
+    return record_each("mul", times(a, b), (input, maps[0]), (other, maps[1]))
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
@@ -93,9 +101,9 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
             )
     with np.errstate(all="ignore"):
         out = over(a, b)
-    return record_each(
-        "div", out, (input, lambda g: over(g, b)), (other, lambda g: -times(g, over(out, b)))
-    )
+    of_a, of_b = a.shape, b.shape
+    da, db = lambda g: summed(over(g, b), of_a), lambda g: -summed(times(g, over(out, b)), of_b)
+    return record_each("div", out, (input, da), (other, db))
 
 
 def _refuse_zero(name: str, b: Any) -> None:
@@ -172,19 +180,22 @@ def _times_sign(a: Any, sign: Any) -> Any:
 def maximum(input: Any, other: Any) -> Tensor:
     """The larger of two, elementwise; where they are equal each receives half the gradient."""
     a, b = operand_arrays("maximum", input, other)
-    return _extremum("maximum", input, other, a, b, a.real > b.real)
+    return _extremum("maximum", input, other, a, b, np.greater)
 
 
 def minimum(input: Any, other: Any) -> Tensor:
     """The smaller of two, elementwise; where they are equal each receives half the gradient."""
     a, b = operand_arrays("minimum", input, other)
-    return _extremum("minimum", input, other, a, b, a.real < b.real)
+    return _extremum("minimum", input, other, a, b, np.less)
 
 
-def _extremum(name: str, x: Any, y: Any, a: Any, b: Any, first: Any) -> Tensor:
+def _extremum(name: str, x: Any, y: Any, a: Any, b: Any, comes_first: Any) -> Tensor:
     refuse_numbers(name, x, y, hint="use clamp")
+    if (passed := extremum(name, a, b)) is not None:
+        out, da, db = passed
+        return record_each(name, out, (x, da), (y, db))
     # dL/da = g where a is taken, g/2 where a = b, else 0        (dL/db: the same with b)
-    dtype = np.result_type(a, b)
+    dtype, first = np.result_type(a, b), comes_first(a.real, b.real)
     out = np.where(first | np.isnan(a), a, b).astype(dtype, copy=False)
     second = ~first & (a.real != b.real)  # a NaN is neither larger nor smaller: both are "taken"
     nan = np.isnan(a) | np.isnan(b)

@@ -96,6 +96,30 @@ plus, minus = _pair("add", np.add), _pair("sub", np.subtract)
 times, over = _pair("mul", np.multiply), _pair("div", np.divide)
 
 
+def summed(g: Any, shape: tuple[int, ...]) -> Any:
+    """A large gradient summed over the axes that broadcasting from `shape` added or stretched; what
+    is small is left to `recording.fit`."""
+    if g.shape == shape or g.size < FROM:
+        return g
+    lead = g.ndim - len(shape)
+    axes = [i for i, n in enumerate(g.shape) if i < lead or shape[i - lead] != n]
+    out = total("sum", g, tuple(axes))
+    return g if out is None else out.reshape(shape)
+
+
+def extremum(name: str, a: Any, b: Any) -> tuple[Any, Any, Any] | None:
+    """The larger or smaller of two large arrays of one shape, with the maps of their gradients."""
+    if a.shape != b.shape or a.size < FROM or not (a.flags.carray and b.flags.carray):
+        return None
+    if (passes := kernels.for_large("elementwise", a, b)) is None:
+        return None
+
+    def back(x: Any, y: Any) -> Callable[[Any], Any]:
+        return lambda g: passes.pair(f"of {name}", x, y, np.ascontiguousarray(g))
+
+    return passes.pair(name, a, b), back(a, b), back(b, a)
+
+
 def power(x: Tensor, exponent: float) -> Tensor | None:
     """x to a constant other than 0, of large x; None if x is not."""
     if x.array.size < FROM or not math.isfinite(exponent):

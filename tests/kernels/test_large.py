@@ -204,6 +204,23 @@ def test_pairs_that_broadcast(shapes: tuple[Any, Any], monkeypatch: pytest.Monke
         np.testing.assert_array_equal(found[0][0], found[1][0])  # one operation, one rounding
 
 
+@pytest.mark.parametrize("name", ["maximum", "minimum"])
+def test_extrema_with_ties_and_nan(name: str) -> None:
+    rng = np.random.default_rng(0)
+    values = np.array([-1, -0.0, 0, 2, np.inf, -np.inf, np.nan], np.float32)
+    a, b = (rng.choice(values, (200, 300)) for _ in range(2))
+    g = draw((200, 300), False, 4)
+    found = []
+    for kernels in ("numba", "numpy"):
+        with mg.use_kernels(kernels):
+            x, y = (mg.from_numpy(v).requires_grad_() for v in (a, b))
+            z = getattr(mg, name)(x, y)
+            z.backward(mg.from_numpy(g))
+            found.append([z.detach().numpy(), x.grad.numpy(), y.grad.numpy()])
+    for got, expected in zip(*found, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
 def bits() -> bytes:
     x, g = draw((600, 700), False), draw((600, 700), False, 1)
     results = []

@@ -122,6 +122,9 @@ PAIRS = {
     "affine": "x * y + z",
     "maximum": "x if x > y or x != x else y",
     "minimum": "x if x < y or x != x else y",
+    # z is the gradient of the larger of x and y, or of the smaller: what of it x receives
+    "of maximum": "z if x > y or x != x or y != y else (0.5 * z if x == y else 0)",
+    "of minimum": "z if x < y or x != x or y != y else (0.5 * z if x == y else 0)",
     "signed": "y if x > 0 else (-y if x < 0 else x * y)",  # y with the sign of x
     "where equal": "z if x == y or (x != x and y != y) else 0",
 }
