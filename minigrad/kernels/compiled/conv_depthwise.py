@@ -15,8 +15,6 @@ the pixels of an image and then over the images, so that no sum gets long.
 
 from __future__ import annotations
 
-import pkgutil
-import zlib
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -33,7 +31,7 @@ from minigrad.kernels.compiled.conv_lanes import (
 )
 from minigrad.kernels.compiled.conv_tile import VECTOR_BYTES
 from minigrad.kernels.machinery.arrays import Array, Pair, address_of
-from minigrad.kernels.machinery.jobs import address, parallel, serial
+from minigrad.kernels.machinery.jobs import address, parallel, record_of, serial
 from minigrad.kernels.machinery.launch import ready, run
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import at, on
@@ -46,10 +44,7 @@ PRODUCT, TURN = 4, 16
 FIELDS = ["N", "G", "pixels", "OH", "OW", "taps", "row_step", "step", "lanes", "blocks", "size"]
 FIELDS += ["offsets", "places", "in_order", "images", "g", "weights", "scratch", "room"]
 FIELDS += ["workers"]
-_names = ("conv_tile", "conv_rows", "conv_lanes", "transpose")
-_sources = [pkgutil.get_data("minigrad.kernels.compiled", f"{name}.py") for name in _names]
-_source = zlib.crc32(b"".join(source or b"" for source in _sources))
-JOB = np.dtype([*((name, np.int64) for name in FIELDS), (f"lanes_{_source}", np.int64)])
+JOB = record_of(FIELDS, "conv_tile", "conv_rows", "conv_lanes", "transpose")
 
 
 def convolve(s, jobs, y):

@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 from numba.np.numpy_support import carray
 
+from minigrad.kernels.compiled.conv_rows import copy_row
 from minigrad.kernels.compiled.conv_tile import ROWS
 from minigrad.kernels.machinery.arrays import Array, address_of
-from minigrad.kernels.machinery.jobs import address, parallel, serial
+from minigrad.kernels.machinery.jobs import address, parallel, record_of, serial
 from minigrad.kernels.machinery.launch import ready, run
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import at, on
@@ -16,7 +17,7 @@ from minigrad.kernels.machinery.threads import get_num_threads
 
 FIELDS = ["w", "bias", "G", "O", "C", "KH", "KW", "taps", "blocks", "workers"]
 FIELDS += ["group", "output", "channel", "row", "column"]  # steps between the numbers of w
-JOB = np.dtype([(name, np.int64) for name in FIELDS])
+JOB = record_of(FIELDS, "conv_tile", "conv_rows")
 
 
 def pack(s, jobs, out):
@@ -27,21 +28,15 @@ def pack(s, jobs, out):
         g, first = i // job.blocks, i % job.blocks * ROWS
         outputs = min(ROWS, job.O - first)
         start = g * job.group + first * job.output
-        target = carray(on(out, i * job.taps * ROWS), (job.taps, ROWS))
-        k = 0
+        target = on(out, i * job.taps * ROWS)
         for c in range(job.C):
             for a in range(job.KH):
                 for b in range(job.KW):
                     source = on(w, start + c * job.channel + a * job.row + b * job.column)
-                    for r in range(outputs):
-                        target[k, r] = source[r * job.output]
-                    for r in range(outputs, ROWS):
-                        target[k, r] = 0
-                    k += 1
+                    copy_row(target, source, job.output, 0, outputs, ROWS)
+                    target = on(target, ROWS)
         if job.bias:
-            biases = on(at(job.bias, out), g * job.O + first)
-            for r in range(ROWS):
-                target[k, r] = biases[r] if r < outputs else 0
+            copy_row(target, on(at(job.bias, out), g * job.O + first), 1, 0, outputs, ROWS)
 
 
 def packed(w: Array, bias: Array | None = None) -> Array:
@@ -57,6 +52,6 @@ def packed(w: Array, bias: Array | None = None) -> Array:
     workers = max(1, min(get_num_threads(), G * blocks))
     places = address_of(w), 0 if bias is None else address_of(bias)
     steps = [step // size for step in w.strides]
-    job = np.array([*places, *w.shape, taps, blocks, workers, *steps], np.int64)
+    job = np.array([*places, *w.shape, taps, blocks, workers, *steps, 0], np.int64)
     run(serial, parallel, workers, out.size, address(pack, JOB, w.dtype), job, address_of(out))
     return out

@@ -23,10 +23,6 @@ finite takes the direct form.
 
 from __future__ import annotations
 
-import pkgutil
-import zlib
-
-import numpy as np
 from numba.np.numpy_support import carray
 
 from minigrad.kernels.compiled.conv_rows import copy, copy_row
@@ -48,6 +44,7 @@ from minigrad.kernels.compiled.conv_tile import (
     wide,
     wide_end,
 )
+from minigrad.kernels.machinery.jobs import record_of
 from minigrad.kernels.machinery.launch import cold, exact
 from minigrad.kernels.machinery.pointers import at, on
 
@@ -56,13 +53,7 @@ GEOMETRY = ["C", "H", "W", "OH", "OW", "KW", "M", "S", "Q", "R", "sh", "sw", "la
 GEOMETRY += ["bands", "size", "rows", "columns"]
 CALL = ["N", "G", "O", "taps", "parts", "shares", "at_once", "workers", "room"]
 CALL += ["images", "g", "weights", "bias", "offsets", "scratch", "bad"]
-# numba's cache on disk does not notice changes in another file, but the type of a record is part
-# of its key; hence an unused field, named by what conv_tile and conv_rows contain.
-_sources = [pkgutil.get_data("minigrad.kernels.compiled", f"conv_{n}.py") for n in ("tile", "rows")]
-_tile_source = zlib.crc32(b"".join(source or b"" for source in _sources))
-JOB = np.dtype(
-    [*((name, np.int64) for name in GEOMETRY + CALL), (f"tile_{_tile_source}", np.int64)]
-)
+JOB = record_of(GEOMETRY + CALL, "conv_tile", "conv_rows")
 
 # ---------------------------------------------------------------------------- windows
 

@@ -16,8 +16,6 @@ Masks leave alone what is beside a square that is not full.
 
 from __future__ import annotations
 
-import pkgutil
-import zlib
 from typing import Any
 
 import numpy as np
@@ -27,17 +25,14 @@ from numba.np.numpy_support import carray
 from minigrad.kernels.compiled.conv_rows import Masked
 from minigrad.kernels.compiled.conv_tile import VECTOR_BYTES, Vectors, constant
 from minigrad.kernels.machinery.arrays import Array, address_of
-from minigrad.kernels.machinery.jobs import address, parallel, serial
+from minigrad.kernels.machinery.jobs import address, parallel, record_of, serial
 from minigrad.kernels.machinery.launch import intrinsic, run
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import at, on
 from minigrad.kernels.machinery.threads import get_num_threads
 
-_names = ("tile", "rows")
-_sources = [pkgutil.get_data("minigrad.kernels.compiled", f"conv_{name}.py") for name in _names]
-_source = zlib.crc32(b"".join(source or b"" for source in _sources))
 FIELDS = ["a", "rows", "columns", "a_step", "out_step", "others", "axes", "lanes", "workers"]
-JOB = np.dtype([*((name, np.int64) for name in FIELDS), (f"rows_{_source}", np.int64)])
+JOB = record_of(FIELDS, "conv_tile", "conv_rows")
 FILLED = 4  # of so many lanes, one at least has to be used
 
 
