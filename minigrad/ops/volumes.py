@@ -48,13 +48,18 @@ def conv3d(
     spans = [d * (k - 1) + 1 for d, k in zip(taps, weight.shape[2:], strict=True)]
     around = _padding(name, padding, steps, spans)
     _check_conv(name, input, weight, bias, groups, around, spans)
-    x = pad(input, [n for pair in reversed(around) for n in pair])
+    # The planes' own padding costs nothing, if it is the same on both sides.
+    even = all(before == after for before, after in around[1:])
+    within = tuple(before for before, _ in around[1:]) if even else (0, 0)
+    beside = [around[0], *([(0, 0)] * 2 if even else around[1:])]
+    amounts = [n for pair in reversed(beside) for n in pair]
+    x = pad(input, amounts) if any(amounts) else input
     o, in_group, depth, height, width = weight.shape
     planes = unfold(x, 2, spans[0], steps[0])[..., :: taps[0]]  # (N, C, OD, H, W, KD)
     n, c, out_depth, h, w, _ = planes.shape
     images = reshape(permute(planes, 0, 2, 1, 5, 3, 4), n * out_depth, c * depth, h, w)
     kernel = reshape(weight, o, in_group * depth, height, width)
-    y = conv2d(images, kernel, bias, steps[1:], 0, taps[1:], groups)  # (N·OD, O, OH, OW)
+    y = conv2d(images, kernel, bias, steps[1:], within, taps[1:], groups)  # (N·OD, O, OH, OW)
     return permute(reshape(y, n, out_depth, *y.shape[1:]), 0, 2, 1, 3, 4)
 
 
