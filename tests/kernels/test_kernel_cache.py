@@ -104,6 +104,21 @@ def test_code_of_older_source_goes(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.nbc"))) == 2
 
 
+def test_a_change_in_any_file_of_kernels_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Functions of one file are compiled into those of others."""
+    for room in ("machinery", "compiled"):
+        (tmp_path / room).mkdir()
+    other = tmp_path / "compiled" / "functions.py"
+    seen = set()
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "machinery" / "cache.py"))
+    for text in ("x = 1", "x = 2"):
+        other.write_text(text)
+        seen.add(cache._source.__wrapped__())
+    assert len(seen) == 2
+
+
 @pytest.mark.parametrize("folder", ["/proc/minigrad", "/dev/null/minigrad"])
 def test_a_folder_that_cannot_be_made(folder: str) -> None:
     """numba then takes a place of its own choice, in silence."""

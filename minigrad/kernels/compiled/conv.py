@@ -174,7 +174,7 @@ def _start(
         arrays["scratch"] = empty((workers, sizes["room"]), dtype)
     for name, array in arrays.items():
         sizes[name] = array.ctypes.data
-    job = np.array((*plan.geometry, *(sizes.get(name, 0) for name in CALL), 0), np.int64)
+    job = np.array((*plan.geometry, *(sizes.get(name, 0) for name in CALL)), np.int64)
     addresses = address(function, JOB, dtype), job, result.ctypes.data
     run(serial, parallel, workers, work, *addresses)
 

@@ -31,7 +31,7 @@ from minigrad.kernels.compiled.conv_lanes import (
 )
 from minigrad.kernels.compiled.conv_tile import VECTOR_BYTES
 from minigrad.kernels.machinery.arrays import Array, Pair, address_of
-from minigrad.kernels.machinery.jobs import address, parallel, record_of, serial
+from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import ready, run
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import at, on
@@ -44,7 +44,7 @@ PRODUCT, TURN = 4, 16
 FIELDS = ["N", "G", "pixels", "OH", "OW", "taps", "row_step", "step", "lanes", "blocks", "size"]
 FIELDS += ["offsets", "places", "in_order", "images", "g", "weights", "scratch", "room"]
 FIELDS += ["workers"]
-JOB = record_of(FIELDS, "conv_tile", "conv_rows", "conv_lanes", "transpose")
+JOB = np.dtype([(name, np.int64) for name in FIELDS])
 
 
 def convolve(s, jobs, y):
@@ -158,7 +158,7 @@ def _start(
         **plan.numbers, **places, "N": N, "G": G, "blocks": blocks, "scratch": address_of(scratch),
         "room": plan.room, "workers": workers,
     }  # fmt: skip
-    job = np.array([*(given.get(name, 0) for name in FIELDS), 0], np.int64)
+    job = np.array([*(given.get(name, 0) for name in FIELDS)], np.int64)
     numbers, code = plan.numbers, address(function, JOB, result.dtype)
     work = PRODUCT * numbers["OH"] * numbers["OW"] * numbers["taps"] + TURN * numbers["pixels"]
     run(serial, parallel, workers, N * blocks * work, code, job, address_of(result))

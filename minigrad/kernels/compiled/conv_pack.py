@@ -9,7 +9,7 @@ from numba.np.numpy_support import carray
 from minigrad.kernels.compiled.conv_rows import copy_row
 from minigrad.kernels.compiled.conv_tile import ROWS
 from minigrad.kernels.machinery.arrays import Array, address_of
-from minigrad.kernels.machinery.jobs import address, parallel, record_of, serial
+from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import ready, run
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import at, on
@@ -17,7 +17,7 @@ from minigrad.kernels.machinery.threads import get_num_threads
 
 FIELDS = ["w", "bias", "G", "O", "C", "KH", "KW", "taps", "blocks", "workers"]
 FIELDS += ["group", "output", "channel", "row", "column"]  # steps between the numbers of w
-JOB = record_of(FIELDS, "conv_tile", "conv_rows")
+JOB = np.dtype([(name, np.int64) for name in FIELDS])
 
 
 def pack(s, jobs, out):
@@ -52,6 +52,6 @@ def packed(w: Array, bias: Array | None = None) -> Array:
     workers = max(1, min(get_num_threads(), G * blocks))
     places = address_of(w), 0 if bias is None else address_of(bias)
     steps = [step // size for step in w.strides]
-    job = np.array([*places, *w.shape, taps, blocks, workers, *steps, 0], np.int64)
+    job = np.array([*places, *w.shape, taps, blocks, workers, *steps], np.int64)
     run(serial, parallel, workers, out.size, address(pack, JOB, w.dtype), job, address_of(out))
     return out

@@ -23,6 +23,7 @@ finite takes the direct form.
 
 from __future__ import annotations
 
+import numpy as np
 from numba.np.numpy_support import carray
 
 from minigrad.kernels.compiled.conv_rows import copy, copy_row
@@ -44,7 +45,6 @@ from minigrad.kernels.compiled.conv_tile import (
     wide,
     wide_end,
 )
-from minigrad.kernels.machinery.jobs import record_of
 from minigrad.kernels.machinery.launch import cold, exact
 from minigrad.kernels.machinery.pointers import at, on
 
@@ -53,7 +53,7 @@ GEOMETRY = ["C", "H", "W", "OH", "OW", "KW", "M", "S", "Q", "R", "sh", "sw", "la
 GEOMETRY += ["bands", "size", "rows", "columns"]
 CALL = ["N", "G", "O", "taps", "parts", "shares", "at_once", "workers", "room"]
 CALL += ["images", "g", "weights", "bias", "offsets", "scratch", "bad"]
-JOB = record_of(GEOMETRY + CALL, "conv_tile", "conv_rows")
+JOB = np.dtype([(name, np.int64) for name in GEOMETRY + CALL])
 
 # ---------------------------------------------------------------------------- windows
 

@@ -212,13 +212,7 @@ def {name}(t, jobs, first):
 # What a job is told: sizes, where the arrays lie, strides, and the parameters.
 FIELDS = ["n", "o", "m", "rows", "parts", "x", "y", "z", "g", "out"]
 FIELDS += ["x_o", "x_m", "x_n", "y_o", "y_m", "y_n"]
-JOB = np.dtype(
-    [(name, np.int64) for name in FIELDS]
-    + [("p", np.float64), ("q", np.float64)]
-    # numba's cache on disk does not notice changes in another file, but the type of a record is
-    # part of its key; hence an unused field, named by what functions.py contains.
-    + [(f"functions_{functions.SOURCE}", np.int64)]
-)
+JOB = np.dtype([(name, np.int64) for name in FIELDS] + [("p", np.float64), ("q", np.float64)])
 # The words that formulas and loops may use.
 SCOPE: dict[str, Any] = {
     **vars(functions), "__name__": __name__, "CHUNK": CHUNK, "carray": carray, "doubles": doubles,
@@ -247,8 +241,8 @@ def _start(
 ) -> None:  # fmt: skip
     """Hand out a job; `sizes` are its first fields, and the third array is z of a pair, else g."""
     places = (*map(_place, (x, y, third, third, out)),)
-    job = np.array((*sizes, *places, *strides, 0, 0, 0), np.int64)
-    job[-3:-1] = np.array((p, q), np.float64).view(np.int64)
+    job = np.array((*sizes, *places, *strides, 0, 0), np.int64)
+    job[-2:] = np.array((p, q), np.float64).view(np.int64)
     code = address(function(name, text, formula), JOB, F32, REORDER if text is TOTAL else EXACT)
     run(serial, parallel, tasks, work, code, job, places[-1])
 

@@ -5,16 +5,10 @@ interval and is a polynomial there, whose coefficients make the greatest error l
 (tests/kernels/fit_functions.py computes them). What remains is rounding: at most 2 units in the
 last place everywhere (6 of erfc, ndtr and their inverses, which multiply several such results),
 tiny arguments and denormal results included; infinities and NaN are as in numpy.
-
-They are inlined into kernels of other files, whose code on disk must not outlive a change here:
-SOURCE, a checksum of this file, is part of the key of their cache (see elementwise.py).
 """
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 from __future__ import annotations
-
-import pkgutil
-import zlib
 
 import numpy as np
 from llvmlite import ir
@@ -22,8 +16,6 @@ from numba import types
 from numba.core import cgutils
 
 from minigrad.kernels.machinery.launch import contracted, exact, intrinsic
-
-SOURCE = zlib.crc32(pkgutil.get_data("minigrad.kernels.compiled", "functions.py") or b"")
 
 f4, i4 = np.float32, np.int32
 HALF, ONE, TWO, INF = f4(0.5), f4(1), f4(2), f4(np.inf)

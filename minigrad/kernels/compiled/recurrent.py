@@ -13,7 +13,6 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from minigrad.kernels import reference
-from minigrad.kernels.compiled import functions
 from minigrad.kernels.compiled.functions import f4, sigmoid, tanh
 from minigrad.kernels.machinery.arrays import Array, address_of
 from minigrad.kernels.machinery.jobs import address, parallel, serial
@@ -24,10 +23,9 @@ from minigrad.kernels.reference.recurrent import Step
 CHUNK = 1 << 12  # elements of one task
 WORK = 4  # how much longer than copying an element one takes
 
-# The step and how many rows it concerns; sizes, where the arrays lie. The last field, never used,
-# changes the key of numba's cache whenever functions.py changes (as in elementwise.py).
+# The step and how many rows it concerns; sizes, where the arrays lie.
 FIELDS = ["t", "n", "rows", "size", "each", "z", "product", "states", "cells", "tanhs"]
-FIELDS += ["dz", "dh", "dc", f"functions_{functions.SOURCE}"]
+FIELDS += ["dz", "dh", "dc"]
 JOB = np.dtype([(name, np.int64) for name in FIELDS])
 FLOAT32 = np.dtype(np.float32)
 
@@ -97,7 +95,7 @@ def _steps(function: Any, shape: tuple[int, ...], arrays: list[Array | None]) ->
     _, rows, size = shape
     each = max(1, CHUNK // max(1, 4 * size))
     places = [0 if a is None else address_of(a) for a in arrays]
-    job = np.array((0, 0, rows, size, each, *places, 0), np.int64)
+    job = np.array((0, 0, rows, size, each, *places), np.int64)
     code = address(function, JOB, FLOAT32)
     first = next(place for place in places if place)
 

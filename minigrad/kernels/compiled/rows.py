@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numba.np.numpy_support import carray
 
-from minigrad.kernels.compiled import functions
 from minigrad.kernels.compiled.functions import exp, f4, largest
 from minigrad.kernels.machinery.arrays import Array
 from minigrad.kernels.machinery.jobs import address, parallel, serial
@@ -26,7 +25,7 @@ F32 = np.dtype(np.float32)
 CHUNK = 1 << 12  # elements of one task, where rows are shorter
 BLOCKS = 16  # of rows, in a sum over columns
 FIELDS = ["rows", "n", "each", "x", "y", "out", "centres", "factors"]
-JOB = np.dtype([(name, np.int64) for name in [*FIELDS, f"functions_{functions.SOURCE}"]])
+JOB = np.dtype([(name, np.int64) for name in FIELDS])
 
 # ---------------------------------------------------------------------------- the loops
 
@@ -173,7 +172,7 @@ def _start(
     each = max(1, CHUNK // max(n, 1))
     arrays = (x, y, out, centres, factors)
     places = [0 if a is None else a.__array_interface__["data"][0] for a in arrays]
-    job = np.array((rows, n, each, *places, 0), np.int64)
+    job = np.array((rows, n, each, *places), np.int64)
     code = address(loop, JOB, F32, frozenset(REORDERED))
     run(serial, parallel, -(-rows // each), rows * n * work, code, job, places[0])
     return out
@@ -280,7 +279,7 @@ def total(name: str, x: Array, axes: tuple[int, ...], centres: Array | None = No
     centre = 0 if centres is None else centres.__array_interface__["data"][0]
     spare = np.empty(n if centres is None else 0)  # read by nobody
     centre = centre or spare.__array_interface__["data"][0]
-    job = np.array((A * blocks, n, blocks, places[0], R, places[1], centre, 0, 0), np.int64)
+    job = np.array((A * blocks, n, blocks, places[0], R, places[1], centre, 0), np.int64)
     code = address(SCOPE[f"{name}_of_columns"], JOB, F32, frozenset(REORDERED))
     run(serial, parallel, A * blocks, x.size, code, job, places[0])
     rest = tuple(i for i in axes if i < first)

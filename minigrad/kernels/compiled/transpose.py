@@ -25,14 +25,14 @@ from numba.np.numpy_support import carray
 from minigrad.kernels.compiled.conv_rows import Masked
 from minigrad.kernels.compiled.conv_tile import VECTOR_BYTES, Vectors, constant
 from minigrad.kernels.machinery.arrays import Array, address_of
-from minigrad.kernels.machinery.jobs import address, parallel, record_of, serial
+from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import intrinsic, run
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import at, on
 from minigrad.kernels.machinery.threads import get_num_threads
 
 FIELDS = ["a", "rows", "columns", "a_step", "out_step", "others", "axes", "lanes", "workers"]
-JOB = record_of(FIELDS, "conv_tile", "conv_rows")
+JOB = np.dtype([(name, np.int64) for name in FIELDS])
 FILLED = 4  # of so many lanes, one at least has to be used
 
 
@@ -124,6 +124,6 @@ def row_major(a: Array) -> Array:
     tasks = -(-columns // lanes) * int(np.prod(others[:, 0]))
     workers = max(1, min(get_num_threads(), tasks))
     places = address_of(a), rows, columns, a_step, out_step, len(others), others.ctypes.data
-    job = np.array([*places, lanes, workers, 0], np.int64)
+    job = np.array([*places, lanes, workers], np.int64)
     run(serial, parallel, workers, a.size, address(transpose, JOB, a.dtype), job, address_of(out))
     return out

@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from glob import escape
 from hashlib import sha256
 from pathlib import Path
@@ -33,6 +34,16 @@ def _tell(where: str, error: Exception) -> None:
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+@lru_cache(1)
+def _source() -> str:
+    """What all files of kernels/ contain. Functions of one are compiled into those of another, and
+    numba, which looks at the one file alone, would go on with the code of before."""
+    digest = sha256()
+    for file in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 class _Files(IndexDataCacheFile):
@@ -60,9 +71,7 @@ class _Files(IndexDataCacheFile):
 class _Cache(FunctionCache):
     def __init__(self, function: Any) -> None:
         super().__init__(function)
-        self._cache_file = _Files(
-            self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
-        )
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, _source())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:

@@ -8,9 +8,6 @@ each dtype, and what starts it knows nothing of it: serial and parallel are laun
 
 from __future__ import annotations
 
-import pkgutil
-import zlib
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -21,15 +18,6 @@ from numba import prange, types
 
 from minigrad.kernels.machinery.cache import cfunc
 from minigrad.kernels.machinery.launch import exact_kernel, intrinsic, threaded
-
-
-def record_of(fields: Sequence[str], *files: str) -> np.dtype[Any]:
-    """The type of a job's record: integers, and a last one, unused, that is named by what these
-    files of compiled/ contain. numba's cache on disk does not notice that a function has changed
-    that is compiled into another file's; but the type of a record is part of its key."""
-    sources = [pkgutil.get_data("minigrad.kernels.compiled", f"{file}.py") for file in files]
-    crc = zlib.crc32(b"".join(source or b"" for source in sources))
-    return np.dtype([(name, np.int64) for name in [*fields, f"source_{crc}"]])
 
 
 @intrinsic
