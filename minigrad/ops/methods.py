@@ -34,6 +34,7 @@ from minigrad.ops import rounding as _rounding
 from minigrad.ops import scattering as _scattering
 from minigrad.ops import search as _search
 from minigrad.ops import shape as _shape
+from minigrad.ops import solving as _solving
 from minigrad.ops import special as _special
 from minigrad.ops import trigonometry as _trigonometry
 from minigrad.ops import types as _types
@@ -297,6 +298,10 @@ class Methods(InPlace):
     cholesky = _linalg.lower_cholesky
     matrix_power = _linalg.matrix_power
     pinverse = _linalg.pinverse
+    svd = _solving.svd
+    matrix_exp = _solving.matrix_exp
+    triangular_solve = _solving.triangular_solve
+    cholesky_solve = _solving.cholesky_solve
 
     # ops/products.py
     trace = _products.trace
