@@ -158,6 +158,11 @@ class Methods(InPlace):
     bitwise_or = _compare.bitwise_or
     bitwise_xor = _compare.bitwise_xor
     bitwise_not = _compare.bitwise_not
+    gcd = _compare.gcd
+    lcm = _compare.lcm
+    isposinf = _compare.isposinf
+    isneginf = _compare.isneginf
+    isreal = _compare.isreal
     isnan = _compare.isnan
     isinf = _compare.isinf
     isfinite = _compare.isfinite
@@ -286,6 +291,7 @@ class Methods(InPlace):
     bmm = _linear.bmm
     mv = _linear.mv
     dot = _linear.dot
+    vdot = _linear.vdot
     outer = _linear.outer
     ger = _linear.outer
     addmm = _linear.addmm
@@ -306,6 +312,7 @@ class Methods(InPlace):
     # ops/products.py
     trace = _products.trace
     cross = _products.cross
+    dist = _products.dist
     kron = _products.kron
     addmv = _products.addmv
     addr = _products.addr
@@ -319,6 +326,8 @@ class Methods(InPlace):
     scatter = _indexing.scatter
     scatter_add = _indexing.scatter_add
     scatter_reduce = _scattering.scatter_reduce
+    put = _scattering.put
+    index_put = _scattering.index_put
     masked_scatter = _scattering.masked_scatter
     index_select = _indexing.index_select
     take = _indexing.take

@@ -98,6 +98,8 @@ ONCE: dict[str, Any] = {
     "cdist": (lambda m, x, y: m.cdist(x, y), [((3, 2), (4, 2)), ((2, 3, 2), (2, 4, 2))]),
     "cdist 1": (lambda m, x, y: m.cdist(x, y, 1.0), [((3, 2), (4, 2))]),
     "cdist 3": (lambda m, x, y: m.cdist(x, y, 3.0), [((3, 2), (4, 2))]),
+    **{f"dist {p}": (lambda m, x, y, p=p: m.dist(x, y, p), [((3, 2), (3, 2)), ((2, 3, 2), (2,))])
+       for p in (2, 1.0, 3.0, math.inf, -math.inf)},
     "svd": (lambda m, x: (m.linalg.svd(x, False)[0] ** 2, m.linalg.svd(x, False)[2] ** 2), BOTH),
     "torch.svd": (lambda m, x: (m.svd(x)[0] ** 2, m.svd(x)[1], m.svd(x)[2] ** 2), BOTH),
     "torch.svd full": (lambda m, x: m.svd(x, False)[1], BOTH),
@@ -319,6 +321,9 @@ def t(*shape: int) -> Any:
         (lambda: linalg.lstsq(t(3, 2), t(2, 1)), RuntimeError, "lstsq: A of shape"),
         (lambda: linalg.lstsq(t(2, 3, 2), t(4, 3, 1)), RuntimeError, "lstsq: A of shape"),
         (lambda: linalg.lstsq(t(3, 2), t(3, 1), driver="qr"), ValueError, "lstsq: driver"),
+        (lambda: minigrad.dist(t(3), t(2)), ValueError, "dist: shapes .* do not broadcast"),
+        (lambda: minigrad.dist(t(3), 1.0), TypeError, "dist: other must be a tensor"),
+        (lambda: minigrad.dist(t(3).long(), t(3).long()), TypeError, "dist: expected a floating"),
         (lambda: minigrad.svd(t(3)), RuntimeError, "svd: expected matrices"),
     ],
 )
