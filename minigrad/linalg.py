@@ -19,14 +19,14 @@ from minigrad.ops.linear import matmul
 from minigrad.ops.products import linalg_cross as cross
 from minigrad.ops.products import matrix_norm, multi_dot, norm, vector_norm
 from minigrad.ops.shape import diagonal as _diagonal
-from minigrad.ops.solving import lstsq, solve_triangular
+from minigrad.ops.solving import lstsq, lu_factor, lu_solve, solve_triangular
 from minigrad.ops.solving import matrix_exp as _matrix_exp
 from minigrad.tensor import Tensor as _Tensor
 
 __all__ = [
-    "cholesky", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "lstsq", "matmul",
-    "matrix_exp", "matrix_norm", "matrix_power", "multi_dot", "norm", "pinv", "qr", "slogdet",
-    "solve", "solve_triangular", "svd", "svdvals", "vector_norm",
+    "cholesky", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "lstsq",
+    "lu_factor", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power", "multi_dot",
+    "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals", "vector_norm",
 ]  # fmt: skip
 
 

@@ -5,17 +5,20 @@ Chapter `linalg` has the factorisations themselves.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad.checks import number, one_of
+from minigrad.incoming import as_array
 from minigrad.ops.create import zeros
+from minigrad.ops.indexing import take_along_dim
 from minigrad.ops.linalg import matrix_operand, pinv, svdvals
 from minigrad.ops.linalg import svd as _svd
 from minigrad.ops.linear import matmul, matrices
 from minigrad.ops.reductions import sum as total
-from minigrad.ops.shape import clone, squeeze, transpose, unsqueeze
+from minigrad.ops.shape import broadcast_to, clone, squeeze, transpose, unsqueeze
 from minigrad.recording import record_each, unrecorded
 from minigrad.tensor import Tensor
 
@@ -42,6 +45,13 @@ class Lstsq(NamedTuple):
     residuals: Tensor
     rank: Tensor
     singular_values: Tensor
+
+
+class LUFactor(NamedTuple):
+    """L below the diagonal and U above it, and which row came to each place, counted from 1."""
+
+    LU: Tensor
+    pivots: Tensor
 
 
 def svd(input: Any, some: bool = True, compute_uv: bool = True) -> USV:
@@ -207,3 +217,80 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
         residuals = total((matmul(A, solution) - B) ** 2, -2)
     values = s if driver in ("gelsd", "gelss") else np.empty(0, s.dtype)
     return Lstsq(solution, residuals, unrecorded("lstsq", rank), unrecorded("lstsq", values))
+
+
+def lu_factor(A: Any, *, pivot: bool = True) -> LUFactor:
+    """P·A = L·U of square matrices (…, n, n), for `lu_solve`: L and U in one, and the row that was
+    exchanged with each, int32 (…, n). A singular matrix is a RuntimeError."""
+    # dL/dA = Pᵀ·L⁻ᵀ·(tril(Lᵀ·g_L, -1) + triu(g_U·Uᵀ))·U⁻ᵀ,  g_L below the diagonal, g_U the rest
+    a = matrix_operand("lu_factor", A)
+    if not pivot:
+        raise RuntimeError("lu_factor: pivot=False is not supported, as in PyTorch on the CPU")
+    n = a.shape[-1]
+    lu = np.array(a).reshape(math.prod(a.shape[:-2]), n, n)
+    which, pivots = np.arange(len(lu)), np.zeros(lu.shape[:2], np.int32)
+    for k in range(n):
+        row = k + np.abs(lu[:, k:, k].real).argmax(1)
+        lu[which, k], lu[which, row] = lu[which, row], lu[which, k]
+        pivots[:, k] = row + 1
+        if not lu[:, k, k].all():
+            raise RuntimeError("lu_factor: a matrix is singular: add a multiple of eye(n)")
+        with np.errstate(all="ignore"):
+            lu[:, k + 1 :, k] /= lu[:, k, k, None]
+            lu[:, k + 1 :, k + 1 :] -= lu[:, k + 1 :, k, None] * lu[:, k, None, k + 1 :]
+    lu, pivots = lu.reshape(a.shape), pivots.reshape(a.shape[:-1])
+    order = np.argsort(_order(pivots), -1)[..., None]
+    lower, upper = np.tril(lu, -1) + np.eye(n, dtype=lu.dtype), np.triu(lu)
+
+    def dA(g: Any) -> Any:
+        inner = np.tril(lower.swapaxes(-1, -2) @ np.tril(g, -1), -1)
+        inner = inner + np.triu(np.triu(g) @ upper.swapaxes(-1, -2))
+        inner = _substituted(lower.swapaxes(-1, -2), inner, True)
+        inner = _substituted(upper, inner.swapaxes(-1, -2), True).swapaxes(-1, -2)
+        return np.take_along_axis(inner, order, -2)
+
+    return LUFactor(record_each("lu_factor", lu, (A, dA)), unrecorded("lu_factor", pivots))
+
+
+def _order(pivots: Any) -> Any:
+    """Which row of A each row of P·A is."""
+    n = pivots.shape[-1]
+    flat = pivots.reshape(math.prod(pivots.shape[:-1]), n) - 1
+    order, which = np.broadcast_to(np.arange(n), flat.shape).copy(), np.arange(len(flat))
+    for k in range(n):
+        row = flat[:, k]
+        order[which, k], order[which, row] = order[which, row], order[which, k]
+    return order.reshape(pivots.shape)
+
+
+def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False) -> Tensor:
+    """X of A·X = B, B (…, n, k), by what `lu_factor` gave for A; of X·A = B if not `left`, and with
+    Aᵀ for A if `adjoint`."""
+    # X = U⁻¹·L⁻¹·P·B        and        X = Pᵀ·L⁻ᵀ·U⁻ᵀ·B
+    name = "lu_solve"
+    a, p = matrix_operand(name, LU), as_array(pivots)
+    a, b = matrices(name, LU, B, names=("LU", "B"))
+    n = a.shape[-1]
+    if p.dtype.kind not in "iu" or p.shape != a.shape[:-1] or (p < 1).any() or (p > n).any():
+        raise RuntimeError(
+            f"{name}: pivots are {p.dtype} of shape {p.shape}, expected integers from 1 to {n} of "
+            f"shape {a.shape[:-1]}, as lu_factor gives them"
+        )
+    if not left:
+        turned = lu_solve(LU, pivots, transpose(B, -2, -1), adjoint=not adjoint)
+        return transpose(turned, -2, -1)
+    _columns(name, a, b)
+    order, turned = _order(p), transpose(LU, -2, -1)
+    if adjoint:
+        y = _triangular(name, turned, B, False, True, False)
+        return _rows(_triangular(name, turned, y, True, True, True), np.argsort(order, -1))
+    y = _triangular(name, LU, _rows(B, order), False, True, True)
+    return _triangular(name, LU, y, True, True, False)
+
+
+def _rows(x: Any, order: Any) -> Tensor:
+    """The rows of each matrix in this order."""
+    shape = as_array(x).shape
+    front = np.broadcast_shapes(shape[:-2], order.shape[:-1])
+    rows = np.broadcast_to(order[..., None], (*front, *order.shape[-1:], 1))
+    return take_along_dim(broadcast_to(x, (*front, *shape[-2:])), rows, -2)

@@ -52,6 +52,12 @@ CASES: dict[str, Any] = {
                        [((3, 3), (3, 2)), ((2, 3, 3), (3, 1))]),
     "cholesky_solve upper": (lambda m, x, y: m.cholesky_solve(y, x.triu(), True),
                              [((3, 3), (3, 2))]),
+    "lu_factor": (lambda m, x: m.linalg.lu_factor(x).LU, [*SQUARE, (0, 0)]),
+    **{f"lu_solve {o}": (lambda m, x, y, o=o: m.linalg.lu_solve(*m.linalg.lu_factor(x), y, **o), s)
+       for o, s in (({}, [((4, 4), (4, 2)), ((2, 3, 3), (3, 1)), ((3, 3), (2, 3, 1))]),
+                    ({"adjoint": True}, [((4, 4), (4, 2)), ((2, 3, 3), (2, 3, 1))]),
+                    ({"left": False}, [((4, 4), (2, 4))]),
+                    ({"left": False, "adjoint": True}, [((2, 4, 4), (2, 4))]))},
     "lstsq": (lambda m, x, y: m.linalg.lstsq(x, y).solution, [((4, 2), (4, 3)), ((2, 4), (2, 1)),
               ((3, 3), (3, 2)), ((5, 2), (5,)), ((2, 4, 3), (2, 4))]),
     "matrix_exp": (lambda m, x: m.matrix_exp(x), [*SQUARE, (0, 0)]),
@@ -226,6 +232,14 @@ def test_tolerances_of_pinv() -> None:
         np.testing.assert_allclose(got.array, want.numpy(), 1e-10)
 
 
+def test_pivots() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 5, 5))
+    got = linalg.lu_factor(minigrad.from_numpy(x))
+    want = torch.linalg.lu_factor(torch.from_numpy(x))
+    assert got.pivots.dtype == np.int32
+    np.testing.assert_array_equal(got.pivots.array, want.pivots.numpy())
+
+
 def test_what_lstsq_finds_on_the_way() -> None:
     rng = np.random.default_rng(0)
     tall = rng.standard_normal((2, 4, 3))
@@ -318,6 +332,10 @@ def t(*shape: int) -> Any:
         (lambda: linalg.solve_triangular(t(2, 3), t(2, 1), upper=True), RuntimeError, "square"),
         (lambda: minigrad.triangular_solve(t(3, 1), t(2, 2)), RuntimeError, "triangular_solve: A"),
         (lambda: minigrad.cholesky_solve(t(3, 1), t(2, 2)), RuntimeError, "cholesky_solve: A of"),
+        (lambda: linalg.lu_factor(t(2, 2)), RuntimeError, "lu_factor: a matrix is singular"),
+        (lambda: linalg.lu_factor(t(2, 2), pivot=False), RuntimeError, "lu_factor: pivot=False"),
+        (lambda: linalg.lu_solve(t(2, 2), t(2).int(), t(3, 1)), RuntimeError, "lu_solve: A of"),
+        (lambda: linalg.lu_solve(t(2, 2), t(2).int() - 1, t(2, 1)), RuntimeError, "from 1 to 2"),
         (lambda: linalg.lstsq(t(3, 2), t(2, 1)), RuntimeError, "lstsq: A of shape"),
         (lambda: linalg.lstsq(t(2, 3, 2), t(4, 3, 1)), RuntimeError, "lstsq: A of shape"),
         (lambda: linalg.lstsq(t(3, 2), t(3, 1), driver="qr"), ValueError, "lstsq: driver"),
