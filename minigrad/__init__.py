@@ -67,7 +67,7 @@ from minigrad.ops.joining import (
 )
 from minigrad.ops.linalg import det, inverse, logdet, matrix_power, pinverse, slogdet
 from minigrad.ops.linalg import lower_cholesky as cholesky
-from minigrad.ops.linear import addmm, bmm, dot, einsum, ger, matmul, mm, mv, outer
+from minigrad.ops.linear import addmm, bmm, dot, einsum, ger, matmul, mm, mv, outer, vdot
 from minigrad.ops.order import aminmax, kthvalue, mode, nanmedian, unique_consecutive
 from minigrad.ops.products import (
     addbmm,
@@ -78,6 +78,7 @@ from minigrad.ops.products import (
     corrcoef,
     cov,
     cross,
+    dist,
     kron,
     tensordot,
     trace,
@@ -85,7 +86,7 @@ from minigrad.ops.products import (
 from minigrad.ops.properties import is_complex, is_floating_point, numel
 from minigrad.ops.quantiles import nanmean, nanquantile, nansum, quantile
 from minigrad.ops.rounding import ceil, floor, round, sgn, sign, trunc
-from minigrad.ops.scattering import masked_scatter, scatter_reduce
+from minigrad.ops.scattering import index_put, masked_scatter, put, scatter_reduce
 from minigrad.ops.search import (
     argmax,
     argmin,
@@ -97,6 +98,7 @@ from minigrad.ops.search import (
     sort,
     topk,
 )
+from minigrad.ops.solving import cholesky_solve, matrix_exp, svd, triangular_solve
 from minigrad.ops.special import digamma, erfc, erfinv, i0, lgamma, mvlgamma
 from minigrad.ops.types import (
     BoolTensor,
@@ -127,23 +129,24 @@ from minigrad.ops.arithmetic import (
 )  # fmt: skip
 from minigrad.ops.arranging import (
     bucketize, cartesian_prod, column_stack, combinations, diff, dsplit, dstack, fliplr, flipud,
-    hsplit, hstack, index_add, index_copy, index_fill, isin, ravel, rot90, tensor_split,
+    gradient, hsplit, hstack, index_add, index_copy, index_fill, isin, ravel, rot90, tensor_split,
     tril_indices, triu_indices, vsplit, vstack,
 )  # fmt: skip
 from minigrad.ops.compare import (
-    allclose, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, eq, equal, ge, gt, isclose,
-    isfinite, isinf, isnan, le, logical_and, logical_not, logical_or, logical_xor, lt, ne,
+    allclose, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, eq, equal, gcd, ge, gt, isclose,
+    isfinite, isinf, isnan, isneginf, isposinf, isreal, lcm, le, logical_and, logical_not,
+    logical_or, logical_xor, lt, ne,
 )  # fmt: skip
 from minigrad.ops.create import (
     arange, as_tensor, asarray, empty, empty_like, eye, from_dlpack, from_numpy, full, full_like,
-    is_tensor, linspace, ones, ones_like, tensor, zeros, zeros_like,
+    is_tensor, linspace, logspace, ones, ones_like, scalar_tensor, tensor, zeros, zeros_like,
 )  # fmt: skip
 from minigrad.ops.elementary import (
     cos, exp, expm1, log, log1p, log2, log10, pow, reciprocal, rsqrt, sin, sqrt, square,
 )  # fmt: skip
 from minigrad.ops.random import (
     Generator, bernoulli, dropout, get_rng_state, initial_seed, manual_seed, multinomial, normal,
-    rand, rand_like, randint, randn, randn_like, randperm, seed, set_rng_state,
+    rand, rand_like, randint, randint_like, randn, randn_like, randperm, seed, set_rng_state,
 )  # fmt: skip
 from minigrad.ops.reductions import (
     Dim, all, amax, amin, any, count_nonzero, logsumexp, mean, norm, prod, std, std_mean, sum, var,
@@ -196,43 +199,46 @@ __all__ = [
     "atleast_3d", "autocast", "autograd", "backends", "baddbmm", "bernoulli", "bincount",
     "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block_diag", "bmm", "bool",
     "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize", "cartesian_prod",
-    "cat", "cdist", "ceil", "cholesky", "chunk", "clamp", "clamp_max", "clamp_min", "clip",
-    "clone", "column_stack", "combinations", "compile", "complex128", "concat", "concatenate",
-    "conj", "copysign", "corrcoef", "cos", "cosh", "count_nonzero", "cov", "cross", "cuda",
-    "cummax", "cummin", "cumprod", "cumsum", "data", "deg2rad", "det", "device", "diag",
-    "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "digamma", "distributed",
-    "distributions", "div", "divide", "dot", "double", "dropout", "dsplit", "dstack", "dtype",
-    "einsum", "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv",
-    "exp", "exp2", "explore", "expm1", "eye", "finfo", "fix", "flatten", "flip", "fliplr",
-    "flipud", "float", "float16", "float32", "float64", "float_power", "floor", "floor_divide",
-    "fmax", "fmin", "fmod", "frac", "from_dlpack", "from_numpy", "full", "full_like", "func",
-    "gather", "ge", "ger", "get_default_dtype", "get_num_threads", "get_rng_state", "graph",
-    "gt", "half", "heaviside", "histc", "histogram", "hsplit", "hstack", "hypot", "i0", "iinfo",
-    "index_add", "index_copy", "index_fill", "index_select", "inf", "inference_mode",
+    "cat", "cdist", "ceil", "cholesky", "cholesky_solve", "chunk", "clamp", "clamp_max",
+    "clamp_min", "clip", "clone", "column_stack", "combinations", "compile", "complex128",
+    "concat", "concatenate", "conj", "copysign", "corrcoef", "cos", "cosh", "count_nonzero",
+    "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum", "data", "deg2rad", "det",
+    "device", "diag", "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff",
+    "digamma", "dist", "distributed", "distributions", "div", "divide", "dot", "double",
+    "dropout", "dsplit", "dstack", "dtype", "einsum", "empty", "empty_like", "enable_grad",
+    "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "explore", "expm1", "eye", "finfo",
+    "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64",
+    "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac", "from_dlpack",
+    "from_numpy", "full", "full_like", "func", "gather", "gcd", "ge", "ger",
+    "get_default_dtype", "get_num_threads", "get_rng_state", "gradient", "graph", "gt", "half",
+    "heaviside", "histc", "histogram", "hsplit", "hstack", "hypot", "i0", "iinfo", "index_add",
+    "index_copy", "index_fill", "index_put", "index_select", "inf", "inference_mode",
     "initial_seed", "int", "int8", "int16", "int32", "int64", "inverse", "is_complex",
     "is_floating_point", "is_grad_enabled", "is_tensor", "isclose", "isfinite", "isin", "isinf",
-    "isnan", "jit", "kron", "kthvalue", "le", "lerp", "lgamma", "linalg", "linspace", "load",
-    "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp",
-    "logdet", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp",
-    "long", "lt", "manual_seed", "masked_fill", "masked_scatter", "masked_select", "matmul",
-    "matrix_power", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mm",
-    "mode", "moveaxis", "movedim", "mps", "mul", "multinomial", "multiply", "mv", "mvlgamma",
-    "nan", "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum", "narrow", "ne", "neg",
-    "negative", "nn", "no_grad", "nonzero", "norm", "normal", "numel", "ones", "ones_like",
-    "optim", "outer", "permute", "pi", "pinverse", "positive", "pow", "prod", "profile",
-    "promote_types", "quantile", "rad2deg", "rand", "rand_like", "randint", "randn",
+    "isnan", "isneginf", "isposinf", "isreal", "jit", "kron", "kthvalue", "lcm", "le", "lerp",
+    "lgamma", "linalg", "linspace", "load", "log", "log1p", "log2", "log10", "log_softmax",
+    "logaddexp", "logaddexp2", "logcumsumexp", "logdet", "logical_and", "logical_not",
+    "logical_or", "logical_xor", "logit", "logspace", "logsumexp", "long", "lt", "manual_seed",
+    "masked_fill", "masked_scatter", "masked_select", "matmul", "matrix_exp", "matrix_power",
+    "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mm", "mode", "moveaxis",
+    "movedim", "mps", "mul", "multinomial", "multiply", "mv", "mvlgamma", "nan", "nan_to_num",
+    "nanmean", "nanmedian", "nanquantile", "nansum", "narrow", "ne", "neg", "negative", "nn",
+    "no_grad", "nonzero", "norm", "normal", "numel", "ones", "ones_like", "optim", "outer",
+    "permute", "pi", "pinverse", "positive", "pow", "prod", "profile", "promote_types", "put",
+    "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn",
     "randn_like", "random", "randperm", "ravel", "real", "reciprocal", "relu", "remainder",
     "remember", "repeat_interleave", "reshape", "roll", "rot90", "round", "rsqrt", "save",
-    "scatter", "scatter_add", "scatter_reduce", "searchsorted", "seed", "select",
-    "select_scatter", "set_default_dtype", "set_grad_enabled", "set_num_threads",
+    "scalar_tensor", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "seed",
+    "select", "select_scatter", "set_default_dtype", "set_grad_enabled", "set_num_threads",
     "set_printoptions", "set_rng_state", "sgn", "short", "show_config", "sigmoid", "sign",
     "signbit", "sin", "sinc", "sinh", "slice_scatter", "slogdet", "softmax", "sort", "special",
     "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum",
-    "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh", "tensor",
-    "tensor_split", "tensordot", "tile", "topk", "trace", "transpose", "tril", "tril_indices",
-    "triu", "triu_indices", "true_divide", "trunc", "uint8", "unbind", "unflatten", "unique",
-    "unique_consecutive", "unravel_index", "unsqueeze", "use_kernels", "utils", "var",
-    "var_mean", "vsplit", "vstack", "warmup", "where", "xlogy", "zeros", "zeros_like",
+    "svd", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh", "tensor",
+    "tensor_split", "tensordot", "tile", "topk", "trace", "transpose", "triangular_solve",
+    "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc", "uint8", "unbind",
+    "unflatten", "unique", "unique_consecutive", "unravel_index", "unsqueeze", "use_kernels",
+    "utils", "var", "var_mean", "vdot", "vsplit", "vstack", "warmup", "where", "xlogy", "zeros",
+    "zeros_like",
 ]  # fmt: skip
 
 

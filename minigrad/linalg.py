@@ -19,12 +19,14 @@ from minigrad.ops.linear import matmul
 from minigrad.ops.products import linalg_cross as cross
 from minigrad.ops.products import matrix_norm, multi_dot, norm, vector_norm
 from minigrad.ops.shape import diagonal as _diagonal
+from minigrad.ops.solving import lstsq, lu_factor, lu_solve, solve_triangular
+from minigrad.ops.solving import matrix_exp as _matrix_exp
 from minigrad.tensor import Tensor as _Tensor
 
 __all__ = [
-    "cholesky", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "matmul", "matrix_norm",
-    "matrix_power", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "svd", "svdvals",
-    "vector_norm",
+    "cholesky", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "lstsq",
+    "lu_factor", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power", "multi_dot",
+    "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals", "vector_norm",
 ]  # fmt: skip
 
 
@@ -44,6 +46,11 @@ def slogdet(A: _Tensor) -> SignLogdet:
 def matrix_power(A: _Tensor, n: int) -> _Tensor:
     """A multiplied n times; its inverse, -n times, for negative n."""
     return _matrix_power(A, n)
+
+
+def matrix_exp(A: _Tensor) -> _Tensor:
+    """Σ Aᵏ/k! of square matrices (…, n, n); NaN where one is not finite."""
+    return _matrix_exp(A)
 
 
 def diagonal(A: _Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> _Tensor:

@@ -54,7 +54,7 @@ for name, f in [("eq", np.equal), ("ne", np.not_equal), ("lt", np.less), ("le", 
                 ("logical_or", np.logical_or), ("logical_xor", np.logical_xor)]:  # fmt: skip
     case(name, TWO, f, domain="ties")
 case("logical_not", ONE, np.logical_not, domain="ties")
-for name in ("isnan", "isinf", "isfinite"):
+for name in ("isnan", "isinf", "isfinite", "isposinf", "isneginf", "isreal"):
     case(name, ONE, getattr(np, name), domain="ties")
 case("add", TWO[:2], lambda x, y: x + 2.5 * y, alpha=2.5)
 case("sub", TWO[:2], lambda x, y: x - 2.5 * y, alpha=2.5)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.checks import number, one_of
+from minigrad.checks import integer, number, one_of
 from minigrad.modes import no_grad
 from minigrad.ops.inplace import copy_, fill_
 from minigrad.ops.random import Generator, stream
@@ -81,6 +81,23 @@ def eye_(tensor: Tensor) -> Tensor:
     if tensor.ndim != 2:
         raise ValueError(f"eye_: expected a matrix, got shape {tensor.shape}")
     return _filled(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """Fill the weight (out, in, …) of a convolution so that it passes its channels on: 1 in the
+    middle of the filter from channel i of a group to channel i of its outputs, else 0."""
+    groups = integer("dirac_", "groups", groups)
+    if tensor.ndim not in (3, 4, 5) or tensor.shape[0] % groups:
+        raise ValueError(
+            f"dirac_: expected a weight of 3 to 5 axes whose first size is a multiple of {groups} "
+            f"groups, got shape {tensor.shape}"
+        )
+    out, values = tensor.shape[0] // groups, np.zeros(tensor.shape)
+    middle: Any = tuple(n // 2 for n in tensor.shape[2:])
+    if values.size:
+        for i in range(min(out, tensor.shape[1])):
+            values[i::out, i][(slice(None), *middle)] = 1
+    return _filled(tensor, values)
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:

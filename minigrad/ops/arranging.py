@@ -8,11 +8,11 @@ from typing import Any, Unpack, overload
 
 import numpy as np
 
-from minigrad.checks import axis_of, integer, integers
-from minigrad.dtypes import int32, int64
+from minigrad.checks import axis_of, integer, integers, number
+from minigrad.dtypes import float32, int32, int64
 from minigrad.incoming import as_array
 from minigrad.names import Axis, numpy_names, numpy_overloads
-from minigrad.ops.arithmetic import mul, sub
+from minigrad.ops.arithmetic import div, mul, sub
 from minigrad.ops.indexing import searchsorted
 from minigrad.ops.joining import cat, flip, joined, meshgrid, stack
 from minigrad.ops.shape import narrow, reshape, transpose
@@ -157,6 +157,74 @@ def diff(
         later, before = narrow(x, axis, min(1, x.shape[axis]), size), narrow(x, axis, 0, size)
         x = later.ne(before) if a.dtype.kind == "b" else sub(later, before)
     return x
+
+
+@numpy_names
+def gradient(
+    input: Any, *, spacing: Any = None, dim: Any = None, edge_order: int = 1, **names: Unpack[Axis]
+) -> tuple[Tensor, ...]:
+    """Derivatives by central differences, one of x's shape for each axis in `dim`.
+
+    Args:
+        input: values of a function on a grid, at least edge_order + 1 along each axis.
+        spacing: the step between neighbours, 1 if None, or for each axis a step or a vector of
+            coordinates.
+        dim: an axis or several, all of them if None.
+        edge_order: 1 or 2: of which order the differences at the two ends are.
+    """
+    a = operand("gradient", input)
+    if a.dtype.kind == "b":
+        raise RuntimeError("gradient: expected a tensor of numbers, got dtype bool: use .float()")
+    if edge_order not in (1, 2):
+        raise RuntimeError(f"gradient: edge_order must be 1 or 2, got {edge_order!r}")
+    given = range(a.ndim) if dim is None else integers("gradient", "dim", dim, minimum=None)
+    axes = [axis_of("gradient", d, a.ndim) for d in given]
+    spacing = 1 if spacing is None else spacing
+    steps = list(spacing) if isinstance(spacing, tuple | list) else [spacing] * len(axes)
+    if len(steps) != len(axes) or len(set(axes)) != len(axes):
+        raise RuntimeError(f"gradient: {len(steps)} spacings for axes {axes}, expected one each")
+    return tuple(_slopes(input, *pair, edge_order) for pair in zip(axes, steps, strict=True))
+
+
+def _slopes(x: Any, axis: int, spacing: Any, order: int) -> Tensor:
+    # p and q the steps before and after, y₋ y y₊ the values:
+    # inside          (-q²·y₋ + (q² - p²)·y + p²·y₊)/(p·q·(p + q)), or (y₊ - y₋)/(p + q) where p = q
+    # at the ends     (y₁ - y)/p, or (p + q)/(p·q)·y₁ - (2p + q)/(p·(p + q))·y - p/(q·(p + q))·y₂,
+    #                 p and q the steps from there inwards, to y₁ and then to y₂
+    a = as_array(x)
+    n, ends = a.shape[axis] if a.ndim else 1, a.ndim - 1 - axis
+    if n <= order:
+        raise RuntimeError(
+            f"gradient: {n} elements along dim {axis}, expected at least {order + 1}"
+        )
+    kind, even = a.real.dtype if a.dtype.kind in "fc" else float32, not as_array(spacing).ndim
+    if even:
+        h = wrap(np.full((n - 1, *[1] * ends), number("gradient", "spacing", spacing), kind))
+    elif as_array(spacing).shape != (n,):
+        shape = as_array(spacing).shape
+        raise RuntimeError(f"gradient: coordinates of shape {shape}, expected {(n,)}")
+    else:
+        h = reshape(diff(spacing), (-1, *[1] * ends))
+
+    def part(start: int, size: int = 1) -> Tensor:
+        return narrow(x, axis, start, size)
+
+    def end(i: int, step: int) -> Tensor:
+        p = narrow(h, 0, min(i, i + step), 1) * step
+        if order == 1:
+            return div(sub(part(i + step), part(i)), p)
+        q = narrow(h, 0, min(i + step, i + 2 * step), 1) * step
+        near, far = mul(part(i + step), (p + q) / (p * q)), mul(part(i + 2 * step), p / q / (p + q))
+        return near - mul(part(i), (2 * p + q) / p / (p + q)) - far
+
+    before, here, after = part(0, n - 2), part(1, n - 2), part(2, n - 2)
+    p, q = narrow(h, 0, 0, n - 2), narrow(h, 0, 1, n - 2)
+    if even:
+        inside = (after - before) / (p + q)
+    else:
+        inside = after * (p / (q * (p + q))) - before * (q / (p * (p + q)))
+        inside = inside + here * ((q - p) / (p * q))
+    return cat([end(0, 1), inside, end(n - 1, -1)], axis)
 
 
 def cartesian_prod(*tensors: Any) -> Tensor:

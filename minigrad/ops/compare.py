@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import modes
 from minigrad.checks import number
 from minigrad.incoming import as_array
 from minigrad.recording import check_broadcast, operand, operands, refuse_numbers
@@ -106,6 +107,24 @@ def bitwise_not(input: Any) -> Tensor:
     return wrap(~a)
 
 
+def _whole(name: str, combine: Any, x: Any, y: Any) -> Tensor:
+    refuse_numbers(name, x, y, hint="wrap it with tensor()")
+    a, b = operands(name, x, y)
+    if a.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integer tensors, got dtype {a.dtype}: use .long()")
+    return wrap(combine(a, b))
+
+
+def gcd(input: Any, other: Any) -> Tensor:
+    """The greatest integer that divides both, elementwise; 0 for two zeros."""
+    return _whole("gcd", np.gcd, input, other)
+
+
+def lcm(input: Any, other: Any) -> Tensor:
+    """The least positive integer that both divide, elementwise; 0 where one is 0."""
+    return _whole("lcm", np.lcm, input, other)
+
+
 def isnan(input: Any) -> Tensor:
     """Is not a number."""
     return wrap(np.isnan(as_array(input)))
@@ -114,6 +133,28 @@ def isnan(input: Any) -> Tensor:
 def isinf(input: Any) -> Tensor:
     """Is plus or minus infinity."""
     return wrap(np.isinf(as_array(input)))
+
+
+def _is_value(name: str, x: Any, value: float) -> Tensor:
+    a = as_array(x)
+    if a.dtype.kind == "c" and not modes.probing.get():
+        raise TypeError(f"{name}: expected a real tensor, got dtype {a.dtype}")
+    return wrap(a.real == value)
+
+
+def isposinf(input: Any) -> Tensor:
+    """Is plus infinity."""
+    return _is_value("isposinf", input, np.inf)
+
+
+def isneginf(input: Any) -> Tensor:
+    """Is minus infinity."""
+    return _is_value("isneginf", input, -np.inf)
+
+
+def isreal(input: Any) -> Tensor:
+    """Has no imaginary part: true of all real numbers, NaN among them."""
+    return wrap(np.asarray(as_array(input).imag == 0))
 
 
 def isfinite(input: Any) -> Tensor:

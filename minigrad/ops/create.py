@@ -161,6 +161,29 @@ def linspace(
     return _new("linspace", array.astype(kind), device, requires_grad)
 
 
+def logspace(
+    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`steps` powers of `base`, their exponents evenly spaced from start to end, both included."""
+    given = {"start": start, "end": end, "base": base}
+    first, last, root = (float(number("logspace", k, v)) for k, v in given.items())
+    with np.errstate(all="ignore"):
+        array = np.power(root, np.linspace(first, last, integer("logspace", "steps", steps, 0)))
+    kind = float32 if dtype is None else dtype
+    return _new("logspace", as_array(array, kind, "logspace"), device, requires_grad)
+
+
+def scalar_tensor(
+    s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A number as a tensor without axes, in float32 whatever its kind if no dtype is given."""
+    if is_array(s) and not isinstance(s, np.generic):
+        raise TypeError(f"scalar_tensor: expected a number, got {type(s).__name__}: use as_tensor")
+    kind = np.dtype(float32 if dtype is None else dtype)
+    return _new("scalar_tensor", fitting("scalar_tensor", s, kind), device, requires_grad)
+
+
 def eye(
     n: int, m: int | None = None, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,

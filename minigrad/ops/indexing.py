@@ -34,7 +34,7 @@ def writable(name: str, value: Any, a: Any) -> Any:
     return v if isinstance(value, Tensor) else as_array(value, carrying(a, v), name)
 
 
-def _read(name: str, a: Any, index: Any) -> tuple[Places, Any]:
+def find_places(name: str, a: Any, index: Any) -> tuple[Places, Any]:
     """The places of `a` that an index names, and what stands there."""
     try:
         places = places_of(index, a.ndim)
@@ -49,7 +49,7 @@ def getitem(input: Any, index: Any) -> Tensor:
     """x[index]: a view for integers, slices, None and ..., a copy for tensors, lists and masks."""
     # dL/dx = g added up at the places it was read from
     a = operand("getitem", input)
-    places, out = _read("getitem", a, index)
+    places, out = find_places("getitem", a, index)
     return _recorded("getitem", input, a, places, out)
 
 
@@ -69,7 +69,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     # dL/dx = g with zeros at the written places
     # dL/dvalue = g at the written places, 0 for what was written over in the same breath
     a = input.array
-    places, old = _read("setitem", a, index)
+    places, old = find_places("setitem", a, index)
     v = writable("setitem", value, a)
     one = places.once and v.size == 1  # a mask takes one value of any dtype
     other = (

@@ -115,6 +115,8 @@ masked_fill_ = in_place(indexing.masked_fill)
 scatter_ = in_place(indexing.scatter)
 scatter_add_ = in_place(indexing.scatter_add)
 scatter_reduce_ = in_place(scattering.scatter_reduce)
+put_ = in_place(scattering.put)
+index_put_ = in_place(scattering.index_put)
 masked_scatter_ = in_place(scattering.masked_scatter)
 bitwise_and_ = in_place(compare.bitwise_and)
 bitwise_or_ = in_place(compare.bitwise_or)
@@ -209,6 +211,36 @@ def exponential_(x: T, lambd: float = 1.0, *, generator: Generator | None = None
     return _drawn(  # above 0, for logarithms of it
         "exponential_", x, lambda shape: np.maximum(rng.standard_exponential(shape) / rate, least)
     )
+
+
+def log_normal_(
+    x: T, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
+) -> T:
+    """Random numbers whose logarithms are normal with this mean and standard deviation."""
+    _floating("log_normal_", x)
+    m, s = number("log_normal_", "mean", mean), number("log_normal_", "std", std, above=0)
+    rng = stream("log_normal_", generator)
+    return _drawn("log_normal_", x, lambda shape: rng.lognormal(m, s, shape))
+
+
+def cauchy_(
+    x: T, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
+) -> T:
+    """Random numbers from the Cauchy distribution, of density sigma/π/((x - median)² + sigma²)."""
+    _floating("cauchy_", x)
+    m, s = number("cauchy_", "median", median), number("cauchy_", "sigma", sigma, above=0)
+    rng = stream("cauchy_", generator)
+    return _drawn("cauchy_", x, lambda shape: m + s * rng.standard_cauchy(shape))
+
+
+def geometric_(x: T, p: float, *, generator: Generator | None = None) -> T:
+    """How often one tries until the first success, of probability p each time: 1, 2, …"""
+    chance, kind = number("geometric_", "p", p, above=0, below=1), x.array.real.dtype
+    if kind.kind == "b":
+        raise RuntimeError("geometric_: expected a tensor of numbers, got dtype bool")
+    rng = stream("geometric_", generator)
+    most = np.iinfo(kind if kind.kind in "iu" else np.int64).max
+    return _drawn("geometric_", x, lambda shape: np.minimum(rng.geometric(chance, shape), most))
 
 
 def random_(

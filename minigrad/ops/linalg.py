@@ -50,7 +50,7 @@ class SVD(NamedTuple):
     Vh: Tensor
 
 
-def _matrix(name: str, x: Any, square: bool = True) -> Array:
+def matrix_operand(name: str, x: Any, square: bool = True) -> Array:
     """The array of an input, checked to be of matrices."""
     a = floating_operand(name, x)
     if a.ndim < 2 or (square and a.shape[-1] != a.shape[-2]):
@@ -88,14 +88,14 @@ def _times(a: Any, b: Any) -> Any:
 def inv(A: Any) -> Tensor:
     """The inverse of square matrices (…, n, n)."""
     # Y = A⁻¹        dL/dA = -Yᵀ·g·Yᵀ
-    y = _computed("inv", np.linalg.inv, _matrix("inv", A))
+    y = _computed("inv", np.linalg.inv, matrix_operand("inv", A))
     return record_each("inv", y, (A, lambda g: -_t(y) @ g @ _t(y)))
 
 
 def det(input: Any) -> Tensor:
     """The determinants (…) of square matrices (…, n, n)."""
     # dL/dA = g·C, C the cofactors: det(A)·A⁻ᵀ, or by A = U·diag(s)·Vᵀ where A has no inverse
-    a = _matrix("det", input)
+    a = matrix_operand("det", input)
     y = np.asarray(np.linalg.det(a))
 
     def dA(g: Any) -> Any:
@@ -113,7 +113,7 @@ def det(input: Any) -> Tensor:
 def slogdet(input: Any) -> SignLogdet:
     """The signs and the logarithms of the absolute values of determinants; -inf for 0."""
     # dL/dA = g·A⁻ᵀ
-    a = _matrix("slogdet", input)
+    a = matrix_operand("slogdet", input)
     sign: Any
     log: Any
     sign, log = (np.asarray(part) for part in np.linalg.slogdet(a))
@@ -132,7 +132,7 @@ def slogdet(input: Any) -> SignLogdet:
 def logdet(input: Any) -> Tensor:
     """The logarithms of determinants (…): NaN for negative ones, -inf for 0."""
     # dL/dA = g·A⁻ᵀ
-    a = _matrix("logdet", input)
+    a = matrix_operand("logdet", input)
     sign, log = slogdet(a)
     y = np.where(sign.array.real < 0, np.nan, log.array)
     return record_each(
@@ -145,7 +145,7 @@ def logdet(input: Any) -> Tensor:
 def solve(A: Any, B: Any, *, left: bool = True) -> Tensor:
     """X of A·X = B, or of X·A = B if not `left`; B is (…, n, k), or vectors (…, n)."""
     # X = A⁻¹·B        dL/dB = A⁻ᵀ·g        dL/dA = -(dL/dB)·Xᵀ
-    a = _matrix("solve", A)
+    a = matrix_operand("solve", A)
     a, b = matrices("solve", A, B, names=("A", "B"))
     vectors = b.ndim == 1 or (b.ndim == a.ndim - 1 and b.shape == a.shape[:-1])
     if not left:
@@ -179,7 +179,7 @@ def cholesky(A: Any, *, upper: bool = False) -> Tensor:
     """The lower triangle L with A = L·Lᵀ of symmetric positive definite matrices (…, n, n); with
     `upper`, Lᵀ."""
     # A + E:  dL = L·Φ(L⁻¹·E·L⁻ᵀ)        dL/dA = (X + Xᵀ)/2,  X = L⁻ᵀ·Φ(Lᵀ·g)·L⁻¹
-    a = _matrix("cholesky", A)
+    a = matrix_operand("cholesky", A)
     y = _computed("cholesky", np.linalg.cholesky, a.real)
     if a.dtype.kind == "c":
         inner = np.linalg.solve(y, _t(np.linalg.solve(y, a.imag)))
@@ -210,7 +210,7 @@ def qr(A: Any, mode: str = "reduced") -> QR:
     # M = Qᵀ·E·R⁻¹, Ω its part that is no triangle: Ω = tril(M, -1) - tril(M, -1)ᵀ
     #     dQ = Q·Ω + (E·R⁻¹ - Q·M)        dR = (M - Ω)·R
     # dL/dA = (g_Q + Q·sym(M))·R⁻ᵀ,  M = R·g_Rᵀ - g_Qᵀ·Q,  sym(M) = tril(M) + tril(M, -1)ᵀ
-    a = _matrix("qr", A, square=False)
+    a = matrix_operand("qr", A, square=False)
     mode = one_of("qr", "mode", mode, ("reduced", "complete", "r"))
     (m, n), has_q = a.shape[-2:], mode != "r"
     if m < n and has_q and needs_grad(A):
@@ -254,7 +254,7 @@ def eigh(A: Any, UPLO: str = "L") -> Eigh:
     """
     # E along the vectors: M = Qᵀ·E·Q, F_ij = 1/(λ_j - λ_i):  dλ = diag(M),  dQ = Q·(F∘M)
     # dL/dA = Q·diag(g_λ)·Qᵀ        and        Q·(F∘(Qᵀ·g_Q))·Qᵀ
-    a = _matrix("eigh", A)
+    a = matrix_operand("eigh", A)
     one_of("eigh", "UPLO", UPLO, ("L", "U"))
     w, q = _computed("eigh", lambda x: np.linalg.eigh(x, "L" if UPLO == "L" else "U"), a.real)
     if a.dtype.kind == "c":
@@ -290,7 +290,7 @@ def svd(A: Any, full_matrices: bool = True) -> SVD:
     # dL/dA = U·diag(g_S)·Vᵀ
     #       + U·(skew(Uᵀ·g_U)/E)·diag(s)·Vᵀ + (1 - U·Uᵀ)·g_U·diag(1/s)·Vᵀ
     #       + U·diag(s)·(skew(Vᵀ·g_V)/E)·Vᵀ + U·diag(1/s)·g_Vᵀ·(1 - V·Vᵀ)
-    a = _matrix("svd", A, square=False)
+    a = matrix_operand("svd", A, square=False)
     if a.dtype.kind == "c":
         raise TypeError("svd: second derivatives are not supported: use eigh of A.mT @ A")
     u, s, vh = _computed("svd", lambda x: np.linalg.svd(x, full_matrices), a)
@@ -343,7 +343,7 @@ def pinv(
     """
     # P = A⁺:  dP = -P·E·P + P·Pᵀ·Eᵀ·(1 - A·P) + (1 - P·A)·Eᵀ·Pᵀ·P
     # dL/dA = -Pᵀ·g·Pᵀ + (1 - A·P)·gᵀ·P·Pᵀ + Pᵀ·P·gᵀ·(1 - P·A)
-    a = _matrix("pinv", A, square=False)
+    a = matrix_operand("pinv", A, square=False)
     if rtol is None:
         rtol = 0.0 if atol else max(a.shape[-2:]) * float(np.finfo(a.real.dtype).eps)
     limit: Any = number("pinv", "rtol", rtol)
@@ -366,7 +366,7 @@ def pinv(
 
 def matrix_power(input: Any, n: int) -> Tensor:
     """A multiplied n times; its inverse, -n times, for negative n."""
-    a = _matrix("matrix_power", input)
+    a = matrix_operand("matrix_power", input)
     n = integer("matrix_power", "n", n, None)
     if n < 0:
         return matrix_power(inv(input), -n)

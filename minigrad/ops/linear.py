@@ -17,6 +17,7 @@ from minigrad.ops.arithmetic import add, clamp, div, mul
 from minigrad.ops.reductions import norm
 from minigrad.ops.reductions import sum as total
 from minigrad.ops.shape import broadcast_tensors, reshape
+from minigrad.ops.windows import conj
 from minigrad.recording import fit, needs_grad, record, require
 from minigrad.tensor import Tensor
 
@@ -154,10 +155,20 @@ def mv(input: Any, vec: Any) -> Tensor:
 
 def dot(input: Any, tensor: Any) -> Tensor:
     """The inner product of two vectors."""
-    a, b = _ranked("dot", input, tensor, 1, "tensor")
+    return _inner("dot", input, tensor, "tensor")
+
+
+def vdot(input: Any, other: Any) -> Tensor:
+    """The inner product of two vectors, of the conjugate of the first if they are complex."""
+    require("vdot", input=input)
+    return _inner("vdot", conj(input), other, "other")
+
+
+def _inner(name: str, x: Any, y: Any, second: str) -> Tensor:
+    a, b = _ranked(name, x, y, 1, second)
     if a.shape != b.shape:
-        raise RuntimeError(f"dot: vectors of {a.shape[0]} and {b.shape[0]} elements")
-    return matmul(input, tensor)
+        raise RuntimeError(f"{name}: vectors of {a.shape[0]} and {b.shape[0]} elements")
+    return matmul(x, y)
 
 
 def outer(input: Any, vec2: Any) -> Tensor:

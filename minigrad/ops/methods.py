@@ -34,6 +34,7 @@ from minigrad.ops import rounding as _rounding
 from minigrad.ops import scattering as _scattering
 from minigrad.ops import search as _search
 from minigrad.ops import shape as _shape
+from minigrad.ops import solving as _solving
 from minigrad.ops import special as _special
 from minigrad.ops import trigonometry as _trigonometry
 from minigrad.ops import types as _types
@@ -157,6 +158,11 @@ class Methods(InPlace):
     bitwise_or = _compare.bitwise_or
     bitwise_xor = _compare.bitwise_xor
     bitwise_not = _compare.bitwise_not
+    gcd = _compare.gcd
+    lcm = _compare.lcm
+    isposinf = _compare.isposinf
+    isneginf = _compare.isneginf
+    isreal = _compare.isreal
     isnan = _compare.isnan
     isinf = _compare.isinf
     isfinite = _compare.isfinite
@@ -285,6 +291,7 @@ class Methods(InPlace):
     bmm = _linear.bmm
     mv = _linear.mv
     dot = _linear.dot
+    vdot = _linear.vdot
     outer = _linear.outer
     ger = _linear.outer
     addmm = _linear.addmm
@@ -297,10 +304,15 @@ class Methods(InPlace):
     cholesky = _linalg.lower_cholesky
     matrix_power = _linalg.matrix_power
     pinverse = _linalg.pinverse
+    svd = _solving.svd
+    matrix_exp = _solving.matrix_exp
+    triangular_solve = _solving.triangular_solve
+    cholesky_solve = _solving.cholesky_solve
 
     # ops/products.py
     trace = _products.trace
     cross = _products.cross
+    dist = _products.dist
     kron = _products.kron
     addmv = _products.addmv
     addr = _products.addr
@@ -314,6 +326,8 @@ class Methods(InPlace):
     scatter = _indexing.scatter
     scatter_add = _indexing.scatter_add
     scatter_reduce = _scattering.scatter_reduce
+    put = _scattering.put
+    index_put = _scattering.index_put
     masked_scatter = _scattering.masked_scatter
     index_select = _indexing.index_select
     take = _indexing.take

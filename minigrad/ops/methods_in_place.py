@@ -62,6 +62,8 @@ class InPlace(Operators):
     scatter_ = _inplace.scatter_
     scatter_add_ = _inplace.scatter_add_
     scatter_reduce_ = _inplace.scatter_reduce_
+    put_ = _inplace.put_
+    index_put_ = _inplace.index_put_
     masked_scatter_ = _inplace.masked_scatter_
     bitwise_and_ = _inplace.bitwise_and_
     bitwise_or_ = _inplace.bitwise_or_
@@ -73,5 +75,8 @@ class InPlace(Operators):
     uniform_ = _inplace.uniform_
     normal_ = _inplace.normal_
     bernoulli_ = _inplace.bernoulli_
+    log_normal_ = _inplace.log_normal_
+    cauchy_ = _inplace.cauchy_
+    geometric_ = _inplace.geometric_
     exponential_ = _inplace.exponential_
     random_ = _inplace.random_

@@ -30,7 +30,14 @@ from minigrad.ops.shape import (
     squeeze,
     unsqueeze,
 )
-from minigrad.recording import floating_operand, operand, record_each, require
+from minigrad.recording import (
+    check_broadcast,
+    check_floating,
+    floating_operand,
+    operand,
+    record_each,
+    require,
+)
 from minigrad.tensor import Tensor
 
 
@@ -192,6 +199,15 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
             "cdist", out.array, (x1, lambda g: np.zeros_like(a)), (x2, lambda g: np.zeros_like(b))
         )
     return out
+
+
+def dist(input: Any, other: Any, p: float = 2) -> Tensor:
+    """The p-norm of the difference of two tensors, which broadcast."""
+    require("dist", input=input, other=other)
+    check_broadcast("dist", [as_array(input), as_array(other)])
+    difference = sub(input, other)
+    check_floating("dist", difference.array)
+    return p_norm(difference, p)
 
 
 def _scaled(input: Any, product: Tensor, beta: float, alpha: float) -> Tensor:

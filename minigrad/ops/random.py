@@ -217,6 +217,19 @@ def randint(
     return _made("randint", array, kind, device, requires_grad)
 
 
+def randint_like(
+    input: Any, low: Any = 0, high: Any = None, *, generator: Generator | None = None,
+    dtype: Any = None, device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`randint` in the shape and dtype of x."""
+    a = as_array(input)
+    kind = a.dtype if dtype is None else dtype
+    return randint(
+        low, high, a.shape, generator=generator, dtype=kind, device=device,
+        requires_grad=requires_grad,
+    )  # fmt: skip
+
+
 def randperm(
     n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,

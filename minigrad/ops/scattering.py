@@ -1,4 +1,4 @@
-"""Writing by a mask, and several elements into one place by a rule."""
+"""Writing by a mask or at places, and several elements into one place by a rule."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import Any, overload
 
 import numpy as np
 
+from minigrad import kernels
 from minigrad.checks import one_of
 from minigrad.incoming import as_array
 from minigrad.names import numpy_overloads
-from minigrad.ops.indexing import along
-from minigrad.recording import check_broadcast, operand, record_each
+from minigrad.ops.indexing import along, carrying, check_index, find_places, staying, without
+from minigrad.ops.places import Places
+from minigrad.recording import check_broadcast, fit, operand, record_each
 from minigrad.tensor import Tensor
 
 
@@ -39,6 +41,60 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Tensor:
         return ds.reshape(source_shape)
 
     return record_each(name, out, (input, lambda g: np.where(m, 0, g)), (source, dsource))
+
+
+def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Tensor:
+    """x with the elements of `source` at the given positions of the flattened x, which may count
+    from the end; or added there. `source` has as many elements as the index, and x's dtype."""
+    name, a, i, s = "put", operand("put", input), as_array(index), as_array(source, name="put")
+    if i.dtype.kind not in "iu":
+        raise RuntimeError(f"{name}: the index must be an integer tensor, got dtype {i.dtype}")
+    if i.size != s.size:
+        raise IndexError(f"{name}: source has {s.size} elements, expected the index's {i.size}")
+    i = i.astype(np.int64)
+    i = np.where(i < 0, i + a.size, i)
+    check_index(name, i, a.size)
+    return _put(name, input, a, Places(None, (i,), False), source, s.reshape(i.shape), accumulate)
+
+
+def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
+    """x with `values` at x[indices], or added there; they broadcast to that shape, and have x's
+    dtype. `indices` is a tuple of tensors, of integers or masks."""
+    name, a, v = "index_put", operand("index_put", input), as_array(values, name="index_put")
+    if not isinstance(indices, tuple | list):
+        raise TypeError(f"{name}: indices must be a tuple, got {type(indices).__name__}")
+    places, old = find_places(name, a, tuple(indices))
+    check_broadcast(name, [v, old])
+    if np.broadcast_shapes(v.shape, old.shape) != old.shape:
+        raise RuntimeError(
+            f"{name}: values of shape {v.shape} do not fit the places of shape {old.shape}"
+        )
+    return _put(name, input, a, places, values, v, accumulate)
+
+
+def _put(
+    name: str, x: Any, a: Any, places: Places, source: Any, s: Any, accumulate: bool
+) -> Tensor:
+    # written:  dL/dx = g with zeros at the places, dL/dsource = g at the places
+    # added:    dL/dx = g,                          dL/dsource = g at the places
+    # Where several are written to one place, those that do not stay there receive 0.
+    if s.dtype != a.dtype and "c" not in (s.dtype.kind, a.dtype.kind):
+        raise RuntimeError(f"{name}: got values of dtype {s.dtype}, expected the input's {a.dtype}")
+    given, shape, out = as_array(source).shape, s.shape, a.astype(carrying(a, s), order="C")
+    if accumulate:
+        added = np.zeros_like(out)
+        places.add(added, s, kernels.backend_for(out))
+        out = out + added
+    else:
+        places.write(out, s)
+
+    def dsource(g: Any) -> Any:
+        g = places.read(g) if accumulate else staying(g, places)
+        return fit(g, shape, g.dtype).reshape(given)
+
+    return record_each(
+        name, out, (x, lambda g: g if accumulate else without(g, places)), (source, dsource)
+    )
 
 
 REDUCE = {

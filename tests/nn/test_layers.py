@@ -299,6 +299,9 @@ def test_init_of_matrices(torch: Any) -> None:
         gram = w.T @ w if w.shape[0] > w.shape[1] else w @ w.T
         np.testing.assert_allclose(gram, 4 * np.eye(len(gram)), atol=1e-5)
     np.testing.assert_array_equal(nn.init.eye_(minigrad.ones(2, 3)).array, np.eye(2, 3))
+    for shape, groups in (((4, 2, 3, 3), 2), ((3, 5, 4), 1), ((6, 1, 1, 2, 3), 3), ((2, 0, 3), 1)):
+        expected = torch.nn.init.dirac_(torch.ones(shape), groups).numpy()
+        np.testing.assert_array_equal(nn.init.dirac_(minigrad.ones(shape), groups).array, expected)
     for args in (
         ("linear",),
         ("tanh",),
@@ -317,6 +320,9 @@ def test_init_of_matrices(torch: Any) -> None:
         (lambda w: nn.init.kaiming_uniform_(w, nonlinearity="x"), "nonlinearity 'x' unknown"),
         (lambda w: nn.init.xavier_normal_(w[0]), r"at least 2 axes, got shape \(3,\)"),
         (lambda w: nn.init.eye_(w[0]), "expected a matrix"),
+        (lambda w: nn.init.dirac_(w), "dirac_: expected a weight of 3 to 5 axes"),
+        (lambda w: nn.init.dirac_(w[..., None], 5), "a multiple of 5 groups, got shape"),
+        (lambda w: nn.init.dirac_(w[..., None], 0), "dirac_: groups must be at least 1"),
         (lambda w: nn.init.trunc_normal_(w, std=0), "std must be above 0, got 0"),
         (lambda w: nn.init.trunc_normal_(w, a=7, b=8), "within 4 std of the mean"),
         (lambda w: nn.init.uniform_(w, 1, 0), "a <= b"),

@@ -30,6 +30,14 @@ CASES: list[Any] = [
     (lambda m, x: m.diff(x), [A]), (lambda m, x: m.diff(x, 2, 0), [A]),
     (lambda m, x: m.diff(x, 5), [A]), (lambda m, x: m.diff(x), [(0,)]),
     (lambda m, x, y, z: m.diff(x, prepend=y, append=z), [A, (3, 1), (3, 2)]),
+    (lambda m, x: m.gradient(x), [A]),
+    (lambda m, x: m.gradient(x, edge_order=2), [(3, 5)]),
+    (lambda m, x: m.gradient(x, spacing=0.5, dim=(-1, 0)), [B]),
+    (lambda m, x: m.gradient(x, dim=1, edge_order=2, spacing=3), [B]),
+    (lambda m, x: m.gradient(x, spacing=[2.0, 3]), [A]), (lambda m, x: m.gradient(x), [(2,)]),
+    *[(lambda m, x, y, z, e=e: m.gradient(x, spacing=[y.exp().cumsum(0), z], edge_order=e),
+       [A, (3,), (4,)]) for e in (1, 2)],
+    (lambda m, x, y: m.gradient(x, spacing=(y,), dim=1), [B, (3,)]),
     (lambda m, x: m.cartesian_prod(x), [C]),
     (lambda m, x, y, z: m.cartesian_prod(x, y, z), [(2,), (3,), (1,)]),
     (lambda m, x: m.combinations(x), [C]), (lambda m, x: m.combinations(x, 3), [C]),
@@ -94,6 +102,23 @@ def test_searches() -> None:
     )
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, of what is not finite
+def test_derivatives_of_integers_and_of_what_is_not_finite() -> None:
+    inf = np.inf
+    assert minigrad.gradient(minigrad.tensor(2.0)) == ()
+    for x in ([1, 2, 4, 8], [1.0, inf, 2, 3, -inf, np.nan, 0], [inf, 1, 1, 0, inf, inf]):
+        for options in ({}, {"edge_order": 2}, {"spacing": 2}, {"spacing": 0.0}):
+            got, want = (m.gradient(m.tensor(x), **options)[0].numpy() for m in (minigrad, torch))
+            assert got.dtype == want.dtype
+            np.testing.assert_array_equal(got, want)
+        spacing = np.arange(len(x)) ** 2
+        got, want = (
+            m.gradient(m.tensor(x), spacing=(m.from_numpy(spacing),))[0].numpy()
+            for m in (minigrad, torch)
+        )
+        np.testing.assert_allclose(got, want, 1e-6)
+
+
 def test_bools_differ() -> None:
     x = np.array([True, True, False])
     np.testing.assert_array_equal(
@@ -121,6 +146,13 @@ def test_in_place() -> None:
         (lambda x: x.index_fill(0, minigrad.tensor([7]), 1), IndexError, "index_fill: an index"),
         (lambda x: x.index_add(0, minigrad.tensor([0]), x), RuntimeError, "index_add: source"),
         (lambda x: x.index_copy(0, minigrad.tensor([0.5]), x), RuntimeError, "index_copy: index"),
+        (lambda x: minigrad.gradient(x > 0), RuntimeError, "gradient: expected a tensor of num"),
+        (lambda x: minigrad.gradient(x[:, :1]), RuntimeError, "gradient: 1 elements along dim 1"),
+        (lambda x: minigrad.gradient(x, edge_order=3), RuntimeError, "edge_order must be 1 or 2"),
+        (lambda x: minigrad.gradient(x, spacing=[1]), RuntimeError, "gradient: 1 spacings"),
+        (lambda x: minigrad.gradient(x, dim=(0, 0)), RuntimeError, "gradient: 2 spacings"),
+        (lambda x: minigrad.gradient(x, dim=2), IndexError, "gradient: dim 2"),
+        (lambda x: minigrad.gradient(x, spacing=(x[0], x[0])), RuntimeError, "of shape .4,., exp"),
         (lambda x: minigrad.bucketize(x, x), RuntimeError, "bucketize: expected boundaries"),
     ],
 )

@@ -29,6 +29,10 @@ DRAWS = {
     "normal_": lambda g: mg.zeros(50).normal_(generator=g),
     "uniform_": lambda g: mg.zeros(50).uniform_(generator=g),
     "bernoulli_": lambda g: mg.zeros(50).bernoulli_(generator=g),
+    "cauchy_": lambda g: mg.zeros(50).cauchy_(generator=g),
+    "log_normal_": lambda g: mg.zeros(50).log_normal_(generator=g),
+    "geometric_": lambda g: mg.zeros(50).geometric_(0.1, generator=g),
+    "randint_like": lambda g: mg.randint_like(x, 2, 9, generator=g),
     "random_": lambda g: mg.zeros(50).random_(generator=g),
     "exponential_": lambda g: mg.zeros(50).exponential_(generator=g),
     "uniform_ of init": lambda g: nn.init.uniform_(mg.zeros(50), generator=g),
@@ -131,6 +135,22 @@ def test_the_distributions_of_random_and_exponential() -> None:
         assert abs(r.mean() / most - 0.5) < 5 * 0.5 / np.sqrt(n)
 
 
+def test_the_distributions_of_cauchy_geometric_and_log_normal() -> None:
+    n = 40_000  # the tolerances are 5 standard errors
+    c = mg.zeros(n, dtype=mg.float64).cauchy_(3, 2).array
+    for point, below in ((1, 0.25), (3, 0.5), (5, 0.75)):
+        assert abs((c < point).mean() - below) < 5 * 0.5 / np.sqrt(n)
+    logs = np.log(mg.zeros(n, dtype=mg.float64).log_normal_(0.5, 0.3).array)
+    assert abs(logs.mean() - 0.5) < 5 * 0.3 / np.sqrt(n)
+    assert abs(logs.std() - 0.3) < 5 * 0.3 / np.sqrt(2 * n)
+    for dtype in (mg.float32, mg.int64, mg.uint8):
+        g = mg.zeros(n, dtype=dtype).geometric_(0.3).array
+        assert g.min() == 1 and (g == np.round(g)).all()
+        for k in (1, 2, 4):
+            assert abs((g == k).mean() - 0.3 * 0.7 ** (k - 1)) < 5 * 0.5 / np.sqrt(n)
+    assert (mg.zeros(n, dtype=mg.int8).geometric_(1e-3).array > 0).all()  # none wraps around
+
+
 def test_a_block_that_leaves_the_generator_as_it_was() -> None:
     before = mg.get_rng_state()
     with mg.random.fork_rng():
@@ -148,6 +168,11 @@ def test_a_block_that_leaves_the_generator_as_it_was() -> None:
 
 REFUSED = [
     lambda m: m.zeros(3).exponential_(0), lambda m: m.zeros(3, dtype=m.int64).exponential_(),
+    lambda m: m.zeros(3).cauchy_(0, 0), lambda m: m.zeros(3, dtype=m.int64).cauchy_(),
+    lambda m: m.zeros(3).log_normal_(0, 0), lambda m: m.zeros(3, dtype=m.int64).log_normal_(),
+    lambda m: m.zeros(3).geometric_(0), lambda m: m.zeros(3).geometric_(1.0),
+    lambda m: m.zeros(3, dtype=m.bool).geometric_(0.5), lambda m: m.randint_like(m.zeros(3), 0),
+    lambda m: m.randint_like(m.zeros(3, dtype=m.uint8), 300),
     lambda m: m.zeros(3).uniform_(3, 2), lambda m: m.zeros(3).normal_(0, -1),
     lambda m: m.zeros(3).bernoulli_(2), lambda m: m.zeros(3).random_(3, 3),
     lambda m: m.zeros(3).random_(0), lambda m: m.zeros(3, dtype=m.uint8).random_(0, 300),
@@ -162,7 +187,18 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["normal_", "uniform_", "bernoulli_", "exponential_", "random_"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "normal_",
+        "uniform_",
+        "bernoulli_",
+        "exponential_",
+        "random_",
+        "cauchy_",
+        "log_normal_",
+    ],
+)
 def test_what_cannot_be_written_to_is_refused_before_anything_is_drawn(name: str) -> None:
     before = mg.get_rng_state()
     for x in (mg.ones(3, requires_grad=True), mg.ones(1).expand(3)):
@@ -208,6 +244,9 @@ def test_a_probability_for_each_element() -> None:
 
 def test_shapes_dtypes_and_gradients() -> None:
     assert mg.normal(mg.zeros(2, 1), mg.ones(3)).shape == (2, 3)
+    like = mg.randint_like(mg.zeros(40, 2), 3)
+    assert like.dtype == mg.float32 and set(like.flatten().tolist()) == {0, 1, 2}
+    assert mg.randint_like(like, 2, high=3, dtype=mg.int8).tolist() == [[2, 2]] * 40
     assert mg.normal(0.0, 1.0, (0, 2)).shape == (0, 2)
     y = mg.normal(2.0, 0.0, (2,), dtype=mg.float64, requires_grad=True)
     assert y.dtype == mg.float64 and y.requires_grad and y.tolist() == [2, 2]

@@ -36,6 +36,32 @@ CASES: dict[str, Any] = {
     "solve": (lambda m, x, y: m.linalg.solve(x, y), [((3, 3), (3, 2)), ((2, 4, 4), (4, 1)),
               ((4, 4), (2, 4, 3)), ((3, 3), (3,)), ((2, 3, 3), (2, 3))]),
     "solve right": (lambda m, x, y: m.linalg.solve(x, y, left=False), [((3, 3), (2, 3))]),
+    **{f"solve_triangular {o}": (lambda m, x, y, o=o: m.linalg.solve_triangular(x, y, **o), s)
+       for o, s in (
+           ({"upper": True}, [((3, 3), (3, 2)), ((2, 4, 4), (4, 1)), ((1, 1), (2, 1, 3)),
+                              ((2, 0, 3, 3), (3, 1)), ((0, 0), (0, 2)), ((2, 2), (2, 0))]),
+           ({"upper": False}, [((3, 3), (3, 2)), ((4, 4), (2, 4, 3))]),
+           ({"upper": False, "left": False}, [((3, 3), (2, 3)), ((2, 3, 3), (1, 3))]),
+           ({"upper": True, "unitriangular": True}, [((3, 3), (3, 2))]),
+       )},
+    **{f"triangular_solve {o}": (lambda m, x, y, o=o: m.triangular_solve(y, x, *o), s)
+       for o, s in (((), [((3, 3), (3, 2))]), ((False, True), [((3, 3), (3, 2))]),
+                    ((True, True, True), [((2, 3, 3), (2, 3, 1))]))},
+    # (PyTorch's gradient takes the factor to be a triangle, though only one is read.)
+    "cholesky_solve": (lambda m, x, y: m.cholesky_solve(y, x.tril()),
+                       [((3, 3), (3, 2)), ((2, 3, 3), (3, 1))]),
+    "cholesky_solve upper": (lambda m, x, y: m.cholesky_solve(y, x.triu(), True),
+                             [((3, 3), (3, 2))]),
+    "lu_factor": (lambda m, x: m.linalg.lu_factor(x).LU, [*SQUARE, (0, 0)]),
+    **{f"lu_solve {o}": (lambda m, x, y, o=o: m.linalg.lu_solve(*m.linalg.lu_factor(x), y, **o), s)
+       for o, s in (({}, [((4, 4), (4, 2)), ((2, 3, 3), (3, 1)), ((3, 3), (2, 3, 1))]),
+                    ({"adjoint": True}, [((4, 4), (4, 2)), ((2, 3, 3), (2, 3, 1))]),
+                    ({"left": False}, [((4, 4), (2, 4))]),
+                    ({"left": False, "adjoint": True}, [((2, 4, 4), (2, 4))]))},
+    "lstsq": (lambda m, x, y: m.linalg.lstsq(x, y).solution, [((4, 2), (4, 3)), ((2, 4), (2, 1)),
+              ((3, 3), (3, 2)), ((5, 2), (5,)), ((2, 4, 3), (2, 4))]),
+    "matrix_exp": (lambda m, x: m.matrix_exp(x), [*SQUARE, (0, 0)]),
+    "linalg.matrix_exp": (lambda m, x: m.linalg.matrix_exp(8 * x) / 1000, SQUARE[:1]),
     "qr": (lambda m, x: tuple(m.linalg.qr(x)), TALL),
     "eigh": (lambda m, x: m.linalg.eigh(x + x.mT)[1] ** 2, SQUARE[:3]),
     "eigh upper": (lambda m, x: m.linalg.eigh(x + x.mT, "U")[1] ** 2, SQUARE[:3]),
@@ -78,7 +104,11 @@ ONCE: dict[str, Any] = {
     "cdist": (lambda m, x, y: m.cdist(x, y), [((3, 2), (4, 2)), ((2, 3, 2), (2, 4, 2))]),
     "cdist 1": (lambda m, x, y: m.cdist(x, y, 1.0), [((3, 2), (4, 2))]),
     "cdist 3": (lambda m, x, y: m.cdist(x, y, 3.0), [((3, 2), (4, 2))]),
+    **{f"dist {p}": (lambda m, x, y, p=p: m.dist(x, y, p), [((3, 2), (3, 2)), ((2, 3, 2), (2,))])
+       for p in (2, 1.0, 3.0, math.inf, -math.inf)},
     "svd": (lambda m, x: (m.linalg.svd(x, False)[0] ** 2, m.linalg.svd(x, False)[2] ** 2), BOTH),
+    "torch.svd": (lambda m, x: (m.svd(x)[0] ** 2, m.svd(x)[1], m.svd(x)[2] ** 2), BOTH),
+    "torch.svd full": (lambda m, x: m.svd(x, False)[1], BOTH),
     "svdvals": (lambda m, x: m.linalg.svdvals(x), BOTH),
     "svd full": (lambda m, x: m.linalg.svd(x)[1], BOTH),
     **{f"matrix_norm {o}": (lambda m, x, o=o: m.linalg.matrix_norm(x, o), [(3, 4), (2, 3, 2)])
@@ -113,7 +143,7 @@ def value(m: Any, f: Any, xs: Any) -> Any:
     return out
 
 
-@pytest.mark.filterwarnings("ignore:[\\s\\S]*torch.cholesky is deprecated:UserWarning")
+@pytest.mark.filterwarnings("ignore:[\\s\\S]*torch.\\w+ is deprecated:UserWarning")
 @pytest.mark.parametrize(("f", "shapes"), listed(CASES | ONCE))
 def test_values_and_gradients(f: Any, shapes: Any) -> None:
     given = arrays(shapes)
@@ -132,7 +162,7 @@ def test_values_and_gradients(f: Any, shapes: Any) -> None:
         assert gradcheck(lambda *xs: tuple(parts(f(minigrad, *xs))), tuple(ours))
 
 
-@pytest.mark.filterwarnings("ignore:[\\s\\S]*torch.cholesky is deprecated:UserWarning")
+@pytest.mark.filterwarnings("ignore:[\\s\\S]*torch.\\w+ is deprecated:UserWarning")
 @pytest.mark.parametrize(("f", "shapes"), listed(CASES))
 def test_second_derivatives(f: Any, shapes: Any) -> None:
     given = arrays(shapes)
@@ -202,6 +232,61 @@ def test_tolerances_of_pinv() -> None:
         np.testing.assert_allclose(got.array, want.numpy(), 1e-10)
 
 
+def test_pivots() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 5, 5))
+    got = linalg.lu_factor(minigrad.from_numpy(x))
+    want = torch.linalg.lu_factor(torch.from_numpy(x))
+    assert got.pivots.dtype == np.int32
+    np.testing.assert_array_equal(got.pivots.array, want.pivots.numpy())
+
+
+def test_what_lstsq_finds_on_the_way() -> None:
+    rng = np.random.default_rng(0)
+    tall = rng.standard_normal((2, 4, 3))
+    flat = np.outer([1.0, 2, 3], [1.0, 2])  # of rank 1
+    for a, b in ((tall, tall[:, :, :1] + 1), (flat, np.ones((3, 2))), (tall[0].T, np.ones((3, 1)))):
+        for driver in (None, "gelsy", "gelsd", "gelss"):
+            got = linalg.lstsq(minigrad.from_numpy(a), minigrad.from_numpy(b), driver=driver)
+            want = torch.linalg.lstsq(torch.from_numpy(a), torch.from_numpy(b), driver=driver)
+            for name in ("solution", "residuals", "rank", "singular_values"):
+                y, z = getattr(got, name), getattr(want, name).numpy()
+                assert y.shape == z.shape and y.dtype == z.dtype, (name, driver)
+                np.testing.assert_allclose(y.array, z, 1e-10, 1e-12)
+    loose = linalg.lstsq(minigrad.eye(2) * minigrad.tensor([1.0, 0.1]), minigrad.ones(2), 0.5)
+    assert loose.rank.item() == 1 and loose.solution.tolist() == [1, 0]
+
+
+def test_factors_that_divide_by_zero() -> None:
+    a = np.array([[0.0, 0], [1, 1]])
+    got = linalg.solve_triangular(minigrad.from_numpy(a), minigrad.ones(2, 1).double(), upper=False)
+    want = torch.linalg.solve_triangular(
+        torch.from_numpy(a), torch.ones(2, 1).double(), upper=False
+    )
+    np.testing.assert_array_equal(got.array, want.numpy())
+
+
+def test_matrix_exp_of_what_is_large_or_not_finite() -> None:
+    inf, nan = math.inf, math.nan
+    for a in ([[nan, 1], [0, 1]], [[0, -inf], [0, 1]], [[-inf]], [[inf]], [[nan]], [[800.0]],
+              [[[nan, 0], [0, 1]], [[0, 1], [1, 0]]], [[0.0, 60], [-60, 0]], [[-90, 20], [3, -80]],
+              [[[1e-9, 2e-9], [0, 1e-9]], [[30.0, 1], [2, 20]]]):  # fmt: skip
+        x = np.array(a, np.float64)
+        got, want = (m.matrix_exp(m.from_numpy(x)).numpy() for m in (minigrad, torch))
+        scale = np.abs(want[np.isfinite(want)]).max(initial=0)
+        np.testing.assert_allclose(got, want, 1e-11, 1e-13 * scale)
+    x = np.full((3, 3), 1e-20)
+    np.testing.assert_array_equal(minigrad.matrix_exp(minigrad.from_numpy(x)).array, np.eye(3) + x)
+
+
+def test_svd_without_vectors() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 4, 3))
+    for some in (True, False):
+        got = minigrad.from_numpy(x).svd(some, compute_uv=False)
+        want = torch.from_numpy(x).svd(some, compute_uv=False)
+        for y, z in zip(got, want, strict=True):
+            np.testing.assert_allclose(y.array, z.numpy(), 1e-12)
+
+
 def t(*shape: int) -> Any:
     return minigrad.ones(*shape, dtype=minigrad.float64)
 
@@ -231,6 +316,33 @@ def t(*shape: int) -> Any:
         (lambda: minigrad.cov(t(2, 2), fweights=t(2)), RuntimeError, "cov: fweights"),
         (lambda: minigrad.cov(t(2, 2), aweights=t(3)), RuntimeError, "cov: weights"),
         (lambda: linalg.matrix_power(t(2, 2), 1.5), TypeError, "matrix_power: n"),
+        (lambda: minigrad.matrix_exp(t(2, 3)), RuntimeError, "matrix_exp: expected square"),
+        (lambda: minigrad.matrix_exp(t(2, 2).long()), TypeError, "matrix_exp: expected a floating"),
+        (lambda: linalg.solve_triangular(t(2, 2), t(2), upper=True), RuntimeError, "solve_triang"),
+        (
+            lambda: linalg.solve_triangular(t(2, 2), t(2), upper=True, left=False),
+            RuntimeError,
+            "solve_triangular: B must have at least 2 axes",
+        ),
+        (
+            lambda: linalg.solve_triangular(t(2, 2), t(2, 1).float(), upper=True),
+            RuntimeError,
+            "solve_triangular: ",
+        ),
+        (lambda: linalg.solve_triangular(t(2, 3), t(2, 1), upper=True), RuntimeError, "square"),
+        (lambda: minigrad.triangular_solve(t(3, 1), t(2, 2)), RuntimeError, "triangular_solve: A"),
+        (lambda: minigrad.cholesky_solve(t(3, 1), t(2, 2)), RuntimeError, "cholesky_solve: A of"),
+        (lambda: linalg.lu_factor(t(2, 2)), RuntimeError, "lu_factor: a matrix is singular"),
+        (lambda: linalg.lu_factor(t(2, 2), pivot=False), RuntimeError, "lu_factor: pivot=False"),
+        (lambda: linalg.lu_solve(t(2, 2), t(2).int(), t(3, 1)), RuntimeError, "lu_solve: A of"),
+        (lambda: linalg.lu_solve(t(2, 2), t(2).int() - 1, t(2, 1)), RuntimeError, "from 1 to 2"),
+        (lambda: linalg.lstsq(t(3, 2), t(2, 1)), RuntimeError, "lstsq: A of shape"),
+        (lambda: linalg.lstsq(t(2, 3, 2), t(4, 3, 1)), RuntimeError, "lstsq: A of shape"),
+        (lambda: linalg.lstsq(t(3, 2), t(3, 1), driver="qr"), ValueError, "lstsq: driver"),
+        (lambda: minigrad.dist(t(3), t(2)), ValueError, "dist: shapes .* do not broadcast"),
+        (lambda: minigrad.dist(t(3), 1.0), TypeError, "dist: other must be a tensor"),
+        (lambda: minigrad.dist(t(3).long(), t(3).long()), TypeError, "dist: expected a floating"),
+        (lambda: minigrad.svd(t(3)), RuntimeError, "svd: expected matrices"),
     ],
 )
 def test_refusals(call: Any, error: Any, message: str) -> None:

@@ -345,6 +345,15 @@ def test_quantiles(name: str, interpolation: str, kernels: str) -> None:
         (lambda m: m.ones(3).scatter_reduce(0, m.tensor([1]), m.ones(1), "std"), "reduce"),
         (lambda m: m.ones(3).scatter_reduce(0, m.arange(2), m.ones(1), "sum"), "for a src of"),
         (lambda m: m.ones(3).scatter_reduce(0, m.arange(2), m.arange(2), "sum"), "src has dtype"),
+        (lambda m: m.ones(3).put(m.tensor([3]), m.ones(1)), "put: index 3"),
+        (lambda m: m.ones(3).put(m.tensor([-4]), m.ones(1)), "put: index -1"),
+        (lambda m: m.ones(3).put(m.tensor([1.0]), m.ones(1)), "put: the index must be an integer"),
+        (lambda m: m.ones(3).put(m.tensor([1]), m.ones(2)), "put: source has 2 elements"),
+        (lambda m: m.ones(3).put_(m.tensor([1]), m.arange(1)), "put: got values of dtype int64"),
+        (lambda m: m.ones(3).index_put((m.tensor([1]),), m.arange(1)), "index_put: got values"),
+        (lambda m: m.ones(3).index_put((m.tensor([3]),), m.ones(1)), "index_put: index"),
+        (lambda m: m.ones(3).index_put((m.tensor([1, 2]),), m.ones(3)), "index_put: shapes"),
+        (lambda m: m.ones(3).index_put_((m.tensor([1]),), m.ones(3)), "index_put: values of"),
     ],
 )  # fmt: skip
 def test_refused(call: Any, text: str) -> None:
@@ -383,6 +392,39 @@ def test_scatter_reduce(reduce: str, include_self: bool, kernels: str) -> None:
         got[-1].append(whole.numpy())
     for ours, theirs in zip(*got, strict=True):
         np.testing.assert_allclose(ours, theirs, 1e-12)
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_put(accumulate: bool, kernels: str) -> None:
+    once, twice = np.array([[0, -1, 4]]), np.array([1, 1, -11])
+    for shape in ((3, 4), (12,)):
+        for index, source in ((once, (3,)), (once, (1, 3)), (np.zeros((0, 2), int), (0,)),
+                              (twice, (3,))):  # fmt: skip
+            if index is twice and not accumulate:
+                continue  # there PyTorch gives those that were written over a gradient
+            check(lambda m, x, s, i=index: m.put(x, m.from_numpy(i), s, accumulate),
+                  drawn("put", shape, source), second=False)  # fmt: skip
+    mask, i, j = np.array([[True, False, True]] * 2), np.array([[1], [0]]), np.array([2, 0, 1])
+    for indices, values in (((mask,), (4,)), ((mask,), ()), ((i, j), (2, 3)), ((i, j), (3,)),
+                            ((np.array([1]),), (1, 3)), ((np.array([1, 1, -1]), j), (3,)),
+                            ((np.array([True, False]),), (3,))):  # fmt: skip
+        check(lambda m, x, v, k=indices: m.index_put(x, tuple(map(m.from_numpy, k)), v, accumulate),
+              drawn("index_put", (2, 3), values), second=False)  # fmt: skip
+    for m in (minigrad, torch):
+        x, i, v = m.zeros(2, 2), m.tensor([0, 3, 0]), m.tensor([1.0, 2.0, 3.0])
+        assert x.put_(i, v, accumulate) is x
+        assert x.tolist() == [[4 if accumulate else 3, 0], [0, 2]]
+        assert x.index_put_((i[1:2] - 2, i[:2] // 3), v[0], accumulate=accumulate) is x
+        assert x.tolist() == [[4, 0], [1, 3]] if accumulate else [[3, 0], [1, 1]]
+        assert (
+            m.tensor(2.0).put(m.tensor(0), m.tensor(5.0), accumulate).item() == 5 + 2 * accumulate
+        )
+        bools = m.tensor([True, False]).put(m.tensor([0, 1]), m.tensor([True, False]), accumulate)
+        assert bools.tolist() == [True, False]
+    y = minigrad.zeros(3, requires_grad=True)
+    s = minigrad.ones(2, requires_grad=True)
+    y.put(minigrad.tensor([1, 1]), s).sum().backward()
+    assert y.grad.tolist() == [1, 0, 1] and s.grad.tolist() == [0, 1]
 
 
 def test_masked_scatter(kernels: str) -> None:

@@ -97,6 +97,7 @@ CHAPTERS = {
     "quantiles": "test_more_functions", "scattering": "test_more_functions",
     "cumulative": "test_more_functions", "rounding": "test_more_functions",
     "windows": "test_windows", "order": "test_windows", "special": "test_special",
+    "solving": "test_linalg",
 }  # fmt: skip
 
 
@@ -121,7 +122,7 @@ def test_the_table_covers_the_public_ops() -> None:
     # aliases; no gradient, so in test_torch; conversions; two that are in test_more_functions
     elsewhere = """Tensor clip absolute subtract multiply divide true_divide negative greater less
         allclose equal isclose bitwise_and bitwise_or bitwise_xor bitwise_not bincount nonzero
-        unique searchsorted to float double half long int bool type_as cpu
+        unique searchsorted gcd lcm to float double half long int bool type_as cpu
         short char byte cuda view_as reshape_as expand_as fix hardshrink ger"""
     known = {c.name.split()[0].split(".")[-1] for c in CASES} | set(elsewhere.split())
     known |= there

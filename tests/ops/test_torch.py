@@ -250,6 +250,18 @@ def test_dtype_of_new_tensors(data: Any) -> None:
         lambda m: m.tensor([[1, 0], [0, 2]]).nonzero(as_tuple=True),
         lambda m: m.where(m.tensor([[1, 0], [0, 2]]) > 0),
         lambda m: m.tensor([True]) & m.tensor([False]),
+        *[lambda m, f=f: getattr(m, f)(m.tensor([[-4, 0, 6, 0]]), m.tensor([[6], [0], [-9]]))
+          for f in ("gcd", "lcm")],
+        lambda m: m.gcd(m.tensor([-128, 4], dtype=m.int8), m.tensor([0, 6], dtype=m.int8)),
+        lambda m: m.lcm(m.tensor([4], dtype=m.int8), m.tensor([6])),
+        *[lambda m, f=f: (getattr(m, f)(m.tensor([1, 2])), getattr(m, f)(m.tensor([True])))
+          for f in ("isposinf", "isneginf", "isreal")],
+        lambda m: m.scalar_tensor(3), lambda m: m.scalar_tensor(True),
+        lambda m: m.scalar_tensor(2.5, dtype=m.int64), lambda m: m.scalar_tensor(math.inf),
+        lambda m: m.logspace(0, 4, 3), lambda m: m.logspace(-1, 2, 4, 2.0, dtype=m.float64),
+        lambda m: m.logspace(0, 2, 5, base=-2), lambda m: m.logspace(0, 4, 8, 3, dtype=m.int64),
+        lambda m: m.logspace(5, 2, 1), lambda m: m.logspace(5, 2, 0),
+        lambda m: m.logspace(0, 2, 3, 0), lambda m: m.logspace(0, 5, 3, dtype=m.float16),
     ],
 )  # fmt: skip
 def test_values_without_gradient(make: Any) -> None:

@@ -35,6 +35,7 @@ DOCUMENTED = {
     "norm": "input p dim keepdim", "dropout": "input p training", "xlogy": "input other",
     "diag_embed": "input offset dim1 dim2", "nanmedian": "input dim keepdim",
     "unflatten": "input dim sizes", "isin": "elements test_elements assume_unique invert",
+    "cholesky_solve": "input input2 upper", "isreal": "input",
 }  # fmt: skip
 
 

@@ -34,9 +34,10 @@ REFUSALS = (ValueError, TypeError, IndexError, RuntimeError)
 
 # Names that draw random numbers of their own or leave memory as it is, and properties.
 APART = (
-    "bernoulli", "multinomial", "normal", "rand_like", "randint", "randn", "randn_like", "empty",
-    "empty_like", "new_empty", "zero_", "T", "mT", "H", "mH", "nn.functional.dropout",
-    "nn.functional.dropout2d", "nn.functional.dropout3d", "nn.functional.gumbel_softmax",
+    "bernoulli", "multinomial", "normal", "rand_like", "randint", "randint_like", "randn",
+    "randn_like", "empty", "empty_like", "new_empty", "zero_", "T", "mT", "H", "mH",
+    "nn.functional.dropout", "nn.functional.dropout2d", "nn.functional.dropout3d",
+    "nn.functional.gumbel_softmax",
 )  # fmt: skip
 # PyTorch's table wraps these to take the tensor first; here they are taken as they are written.
 WRAPPED = {
@@ -209,6 +210,11 @@ EXEMPT = {
     "linalg.pinv.hermitian": "PyTorch's table makes the matrix symmetric first",
     "linalg.pinv.singular": "PyTorch's table takes two factors",
     "linalg.svd": "full_matrices=True: PyTorch gives columns that are not determined a gradient",
+    "svd": "as linalg.svd",
+    "linalg.lstsq": "what is empty requires no gradient here; see test_linalg",
+    "linalg.lstsq.grad_oriented": "PyTorch's table takes the solution alone; as above",
+    "linalg.lu_factor": "square matrices only",
+    "cholesky_solve": "PyTorch gives the triangle that is not read a gradient",
     "as_strided.partial_views": "a part of numpy's array knows no memory beyond itself",
     "nn.functional.batch_norm": "has tests of its own: an empty batch moves no statistics",
     "nn.functional.batch_norm.without_cudnn": "as above",

@@ -1,0 +1,296 @@
+"""Systems that are not square or have a factor already, the exponential, and PyTorch's old `svd`.
+
+Chapter `linalg` has the factorisations themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.checks import number, one_of
+from minigrad.incoming import as_array
+from minigrad.ops.create import zeros
+from minigrad.ops.indexing import take_along_dim
+from minigrad.ops.linalg import matrix_operand, pinv, svdvals
+from minigrad.ops.linalg import svd as _svd
+from minigrad.ops.linear import matmul, matrices
+from minigrad.ops.reductions import sum as total
+from minigrad.ops.shape import broadcast_to, clone, squeeze, transpose, unsqueeze
+from minigrad.recording import record_each, unrecorded
+from minigrad.tensor import Tensor
+
+
+class USV(NamedTuple):
+    """A = U·diag(S)·Vᵀ, S in descending order."""
+
+    U: Tensor
+    S: Tensor
+    V: Tensor
+
+
+class TriangularSolve(NamedTuple):
+    """The solution, and a copy of the matrices."""
+
+    solution: Tensor
+    cloned_coefficient: Tensor
+
+
+class Lstsq(NamedTuple):
+    """The solution, and what was found on the way."""
+
+    solution: Tensor
+    residuals: Tensor
+    rank: Tensor
+    singular_values: Tensor
+
+
+class LUFactor(NamedTuple):
+    """L below the diagonal and U above it, and which row came to each place, counted from 1."""
+
+    LU: Tensor
+    pivots: Tensor
+
+
+def svd(input: Any, some: bool = True, compute_uv: bool = True) -> USV:
+    """`linalg.svd` with V (…, n, k) instead of Vᵀ, reduced if `some`. U and V are zeros if not
+    `compute_uv`."""
+    u, s, vh = _svd(input, not some)
+    if compute_uv:
+        return USV(u, s, transpose(vh, -2, -1))
+    (m, n), rest = matrix_operand("svd", input, square=False).shape[-2:], s.shape[:-1]
+    return USV(zeros(*rest, m, m, dtype=s.dtype), s, zeros(*rest, n, n, dtype=s.dtype))
+
+
+def matrix_exp(input: Any) -> Tensor:
+    """Σ Aᵏ/k! of square matrices (…, n, n); NaN where one is not finite."""
+    # dL/dA is the upper right block of exp [[Aᵀ, g], [0, Aᵀ]]
+    # (Al-Mohy & Higham 2009, Computing the Fréchet derivative of the matrix exponential)
+    a = matrix_operand("matrix_exp", input)
+    n, t = a.shape[-1], a.swapaxes(-1, -2)
+
+    def dA(g: Any) -> Any:
+        zero = np.zeros_like(g)
+        return _exponential(np.block([[t + zero, g], [zero, t + zero]]))[..., :n, n:]
+
+    return record_each("matrix_exp", _exponential(a), (input, dA))
+
+
+def _exponential(a: Any) -> Any:
+    """By its series for A/2ˢ, whose norm is at most 1/2 so that 17 terms do, squared s times."""
+    x = a.astype(np.result_type(a, np.float64))
+    if a.shape[-1] == 1:
+        with np.errstate(all="ignore"):
+            return np.exp(x).astype(a.dtype)
+    norm = np.abs(x.real).sum(-2).max(-1, initial=0)[..., None, None]
+    finite = norm < np.inf
+    times = np.maximum(np.frexp(np.where(finite, norm, 0))[1] + 1, 0)
+    one = np.eye(a.shape[-1])
+    with np.errstate(all="ignore"):
+        x = x * np.where(finite, np.ldexp(1.0, -times), np.nan)
+        y = one + 0 * x
+        for k in range(17, 0, -1):
+            y = one + x @ y / k
+        for k in range(times.max(initial=0)):
+            y = np.where(k < times, y @ y, y)
+        return y.astype(a.dtype)
+
+
+def _columns(name: str, a: Any, b: Any) -> None:
+    """Raise unless the columns of b are as long as those of a, and the sizes in front broadcast."""
+    try:
+        np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        fits = b.ndim > 1 and b.shape[-2] == a.shape[-2]
+    except ValueError:
+        fits = False
+    if not fits:
+        raise RuntimeError(
+            f"{name}: A of shape {a.shape} and B of shape {b.shape} do not fit: expected "
+            f"{a.shape[-2]} rows in B, and sizes in front that broadcast"
+        )
+
+
+def _substituted(t: Any, b: Any, upper: bool) -> Any:
+    """X of T·X = B, row by row: each needs those that were found before."""
+    n = t.shape[-1]
+    shape = np.broadcast_shapes(t.shape[:-2], b.shape[:-2]) + b.shape[-2:]
+    x = np.zeros(shape, np.result_type(t, b))
+    with np.errstate(all="ignore"):
+        for i in reversed(range(n)) if upper else range(n):
+            known = slice(i + 1, n) if upper else slice(i)
+            row = slice(i, i + 1)
+            rest = b[..., row, :] - t[..., row, known] @ x[..., known, :]
+            x[..., row, :] = rest / t[..., row, row]
+    return x
+
+
+def solve_triangular(
+    A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Tensor:
+    """X of A·X = B, or of X·A = B if not `left`, for triangles A (…, n, n) and B (…, n, k).
+
+    Args:
+        A: the matrices, of which the other triangle is not read.
+        B: the right-hand sides.
+        upper: whether the triangle is the upper one.
+        left: on which side A stands.
+        unitriangular: whether the diagonal is taken to be 1, and not read.
+    """
+    # X = A⁻¹·B        dL/dB = A⁻ᵀ·g        dL/dA = -(dL/dB)·Xᵀ, in the triangle
+    return _triangular("solve_triangular", A, B, upper, left, unitriangular)
+
+
+def _triangular(name: str, A: Any, B: Any, upper: bool, left: bool, unit: bool) -> Tensor:
+    matrix_operand(name, A)
+    a, b = matrices(name, A, B, names=("A", "B"))
+    if not left:
+        if b.ndim < 2:
+            raise RuntimeError(f"{name}: B must have at least 2 axes, got shape {b.shape}")
+        x = _triangular(name, transpose(A, -2, -1), transpose(B, -2, -1), not upper, True, unit)
+        return transpose(x, -2, -1)
+    _columns(name, a, b)
+    part = np.triu if upper else np.tril
+    t = part(a, (1 if upper else -1) if unit else 0) + unit * np.eye(a.shape[-1], dtype=a.dtype)
+    x = _substituted(t, b, upper)
+
+    def dB(g: Any) -> Any:
+        return _substituted(t.swapaxes(-1, -2), g, not upper)
+
+    def dA(g: Any) -> Any:
+        return part(-dB(g) @ x.swapaxes(-1, -2), (1 if upper else -1) if unit else 0)
+
+    return record_each(name, x, (A, dA), (B, dB))
+
+
+def triangular_solve(
+    input: Any, A: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+) -> TriangularSolve:
+    """X of A·X = B, or of Aᵀ·X = B if `transpose`, and a copy of A: the older name of
+    `linalg.solve_triangular`, with B (…, n, k) first."""
+    matrix_operand("triangular_solve", A)
+    a, up = (A.swapaxes(-1, -2), not upper) if transpose else (A, upper)
+    return TriangularSolve(
+        _triangular("triangular_solve", a, input, up, True, unitriangular), clone(A)
+    )
+
+
+def cholesky_solve(input: Any, input2: Any, upper: bool = False) -> Tensor:
+    """X of A·X = B for right-hand sides B (…, n, k) and the factor L of A = L·Lᵀ that `cholesky`
+    gives, or with `upper` Lᵀ."""
+    name = "cholesky_solve"
+    matrix_operand(name, input2)
+    turned = transpose(input2, -2, -1)
+    lower, up = (turned, input2) if upper else (input2, turned)
+    y = _triangular(name, lower, input, False, True, False)
+    return _triangular(name, up, y, True, True, False)
+
+
+def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Lstsq:
+    """X with the least Σ(A·X - B)², and of several the one with the least Σ X²: (…, n, k) for A
+    (…, m, n) and B (…, m, k), or vectors (…, m) that give vectors (…, n).
+
+    Args:
+        A: the matrices.
+        B: the right-hand sides.
+        rcond: singular values below rcond times the largest count as 0; max(m, n)·eps if None.
+        driver: all find the same solution, by singular values; as in PyTorch, "gels" and "gelsy"
+            give no singular values, "gelsy" (and None) no residuals. The rank is always given.
+    """
+    # X = A⁺·B
+    a = matrix_operand("lstsq", A, square=False)
+    a, b = matrices("lstsq", A, B, names=("A", "B"))
+    one_of("lstsq", "driver", driver, (None, "gels", "gelsy", "gelsd", "gelss"))
+    m, n = a.shape[-2:]
+    eps = max(m, n) * float(np.finfo(a.real.dtype).eps)
+    limit = eps if rcond is None else number("lstsq", "rcond", rcond)
+    if b.ndim == a.ndim - 1 and b.shape == a.shape[:-1]:
+        found = lstsq(A, unsqueeze(B, -1), rcond, driver=driver)
+        return found._replace(solution=squeeze(found.solution, -1))
+    _columns("lstsq", a, b)
+    solution = matmul(pinv(A, rtol=limit), B)
+    s = svdvals(a.real).array
+    rank = np.asarray((s > limit * s.max(-1, initial=0)[..., None]).sum(-1))
+    residuals = unrecorded("lstsq", np.empty(0, a.dtype))
+    if driver not in (None, "gelsy") and m > n and (rank == n).all():
+        residuals = total((matmul(A, solution) - B) ** 2, -2)
+    values = s if driver in ("gelsd", "gelss") else np.empty(0, s.dtype)
+    return Lstsq(solution, residuals, unrecorded("lstsq", rank), unrecorded("lstsq", values))
+
+
+def lu_factor(A: Any, *, pivot: bool = True) -> LUFactor:
+    """P·A = L·U of square matrices (…, n, n), for `lu_solve`: L and U in one, and the row that was
+    exchanged with each, int32 (…, n). A singular matrix is a RuntimeError."""
+    # dL/dA = Pᵀ·L⁻ᵀ·(tril(Lᵀ·g_L, -1) + triu(g_U·Uᵀ))·U⁻ᵀ,  g_L below the diagonal, g_U the rest
+    a = matrix_operand("lu_factor", A)
+    if not pivot:
+        raise RuntimeError("lu_factor: pivot=False is not supported, as in PyTorch on the CPU")
+    n = a.shape[-1]
+    lu = np.array(a).reshape(math.prod(a.shape[:-2]), n, n)
+    which, pivots = np.arange(len(lu)), np.zeros(lu.shape[:2], np.int32)
+    for k in range(n):
+        row = k + np.abs(lu[:, k:, k].real).argmax(1)
+        lu[which, k], lu[which, row] = lu[which, row], lu[which, k]
+        pivots[:, k] = row + 1
+        if not lu[:, k, k].all():
+            raise RuntimeError("lu_factor: a matrix is singular: add a multiple of eye(n)")
+        with np.errstate(all="ignore"):
+            lu[:, k + 1 :, k] /= lu[:, k, k, None]
+            lu[:, k + 1 :, k + 1 :] -= lu[:, k + 1 :, k, None] * lu[:, k, None, k + 1 :]
+    lu, pivots = lu.reshape(a.shape), pivots.reshape(a.shape[:-1])
+    order = np.argsort(_order(pivots), -1)[..., None]
+    lower, upper = np.tril(lu, -1) + np.eye(n, dtype=lu.dtype), np.triu(lu)
+
+    def dA(g: Any) -> Any:
+        inner = np.tril(lower.swapaxes(-1, -2) @ np.tril(g, -1), -1)
+        inner = inner + np.triu(np.triu(g) @ upper.swapaxes(-1, -2))
+        inner = _substituted(lower.swapaxes(-1, -2), inner, True)
+        inner = _substituted(upper, inner.swapaxes(-1, -2), True).swapaxes(-1, -2)
+        return np.take_along_axis(inner, order, -2)
+
+    return LUFactor(record_each("lu_factor", lu, (A, dA)), unrecorded("lu_factor", pivots))
+
+
+def _order(pivots: Any) -> Any:
+    """Which row of A each row of P·A is."""
+    n = pivots.shape[-1]
+    flat = pivots.reshape(math.prod(pivots.shape[:-1]), n) - 1
+    order, which = np.broadcast_to(np.arange(n), flat.shape).copy(), np.arange(len(flat))
+    for k in range(n):
+        row = flat[:, k]
+        order[which, k], order[which, row] = order[which, row], order[which, k]
+    return order.reshape(pivots.shape)
+
+
+def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False) -> Tensor:
+    """X of A·X = B, B (…, n, k), by what `lu_factor` gave for A; of X·A = B if not `left`, and with
+    Aᵀ for A if `adjoint`."""
+    # X = U⁻¹·L⁻¹·P·B        and        X = Pᵀ·L⁻ᵀ·U⁻ᵀ·B
+    name = "lu_solve"
+    a, p = matrix_operand(name, LU), as_array(pivots)
+    a, b = matrices(name, LU, B, names=("LU", "B"))
+    n = a.shape[-1]
+    if p.dtype.kind not in "iu" or p.shape != a.shape[:-1] or (p < 1).any() or (p > n).any():
+        raise RuntimeError(
+            f"{name}: pivots are {p.dtype} of shape {p.shape}, expected integers from 1 to {n} of "
+            f"shape {a.shape[:-1]}, as lu_factor gives them"
+        )
+    if not left:
+        turned = lu_solve(LU, pivots, transpose(B, -2, -1), adjoint=not adjoint)
+        return transpose(turned, -2, -1)
+    _columns(name, a, b)
+    order, turned = _order(p), transpose(LU, -2, -1)
+    if adjoint:
+        y = _triangular(name, turned, B, False, True, False)
+        return _rows(_triangular(name, turned, y, True, True, True), np.argsort(order, -1))
+    y = _triangular(name, LU, _rows(B, order), False, True, True)
+    return _triangular(name, LU, y, True, True, False)
+
+
+def _rows(x: Any, order: Any) -> Tensor:
+    """The rows of each matrix in this order."""
+    shape = as_array(x).shape
+    front = np.broadcast_shapes(shape[:-2], order.shape[:-1])
+    rows = np.broadcast_to(order[..., None], (*front, *order.shape[-1:], 1))
+    return take_along_dim(broadcast_to(x, (*front, *shape[-2:])), rows, -2)
