@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from minigrad.checks import number
 from minigrad.nn import functional as F
+from minigrad.nn.activation import Softmax
 from minigrad.nn.loss import Loss
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
@@ -89,20 +90,12 @@ class Tanhshrink(Module):
         return F.tanhshrink(input)
 
 
-class Softmin(Module):
-    """softmax of -x along `dim`."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
+class Softmin(Softmax):
+    """softmax of -x along `dim`, which should be given."""
 
     def forward(self, input: Tensor) -> Tensor:
         """See `functional.softmin`."""
         return F.softmin(input, self.dim)
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return f"dim={self.dim}"
 
 
 class GLU(Module):

@@ -356,9 +356,8 @@ class Unflatten(Module):
             raise TypeError(
                 f"Unflatten: unflattened_size must be a tuple of sizes, got {unflattened_size!r}"
             )
-        self.unflattened_size = integers(
-            "Unflatten", "unflattened_size", unflattened_size, minimum=-1
-        )
+        integers("Unflatten", "unflattened_size", unflattened_size, minimum=-1)
+        self.unflattened_size = unflattened_size
 
     def forward(self, input: Tensor) -> Tensor:
         """x in its new shape."""

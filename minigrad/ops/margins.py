@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Unpack, overload
+from typing import Any, Unpack
 
 import numpy as np
 
 from minigrad.checks import axis_of, number, one_of
 from minigrad.incoming import as_array
-from minigrad.names import Axis, Keepdims, numpy_names, numpy_overloads
+from minigrad.names import Axis, Keepdims, numpy_names
 from minigrad.ops.activations import leaky_relu, sigmoid, softmax, softplus, tanh
 from minigrad.ops.arithmetic import add, clamp, div, minimum, mul, neg, quiet, sub, where
 from minigrad.ops.elementary import exp, log, sqrt, square
@@ -64,13 +64,11 @@ def tanhshrink(input: Any) -> Tensor:
     return sub(input, tanh(input))
 
 
-@overload
-def softmin(input: Any, dim: int, dtype: Any = None) -> Tensor: ...
-@overload
-def softmin(input: Any, *, axis: int, dtype: Any = None) -> Tensor: ...
-@numpy_overloads
-def softmin(input: Any, dim: int, dtype: Any = None) -> Tensor:
-    """softmax of -x along `dim`."""
+@numpy_names
+def softmin(
+    input: Any, dim: int | None = None, *, dtype: Any = None, **names: Unpack[Axis]
+) -> Tensor:
+    """softmax of -x along `dim`, which should be given."""
     return softmax(neg(input), dim, dtype=dtype)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.checks import integer, integers
+from minigrad.incoming import as_array
 from minigrad.ops.arithmetic import add, div, mul
 from minigrad.ops.elementary import pow, square
 from minigrad.ops.joining import pad
@@ -331,7 +332,7 @@ def _max_unpool(
             f"{name}: expected (N, C, …) or (C, …) with {axes} axes more, only N may be 0, got "
             f"shape {x.shape}"
         )
-    i = indices.array
+    i = as_array(indices)
     if i.shape != x.shape or i.dtype != np.int64:
         raise RuntimeError(
             f"{name}: expected int64 indices of the input's shape {x.shape}, got {i.dtype} of "
