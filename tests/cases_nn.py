@@ -230,6 +230,36 @@ for size in ((1, 1), (3, 2), (2, 3), (6, 7), (7, 5)):
     for name, pool in (("avg", naive.mean), ("max", max)):
         case(f"F.adaptive_{name}_pool2d", [(2, 2, 6, 7)],
              loops(lambda x, f=pool, s=size: naive.adaptive_pool2d(f, x, s)), size)  # fmt: skip
+case("F.adaptive_max_pool1d", [(2, 3, 5), (3, 5)],
+     lambda x: np.stack((x[..., :3].max(-1), x[..., 2:].max(-1)), -1), 2)  # fmt: skip
+case("F.adaptive_max_pool3d", [(2, 2, 3, 2, 4)], lambda x: np.stack(
+    (x[:, :, :2].max((2, 3)), x[:, :, 1:].max((2, 3))), 2)[:, :, :, None],
+     (2, 1, None))  # fmt: skip
+case("F.adaptive_max_pool3d", [(1, 4, 3, 2)], lambda x: np.array(
+    [[[[x[0, :2].max()]], [[x[0, 1:3].max()]], [[x[0, 2:].max()]]]]), (3, 1, 1))  # fmt: skip
+PLACES = np.array([[5, 0, 3], [1, 6, 2]])
+
+
+def unpooled(x, size):  # type: ignore[no-untyped-def]
+    y = np.zeros((2, np.prod(size)))
+    for c, k in np.ndindex(2, 3):
+        y[c, PLACES[c, k]] = x.reshape(2, 3)[c, k]
+    return y.reshape(*x.shape[: -len(size)], *size)
+
+
+for n, x, k, s, p, given, size in [
+    (1, (2, 3), 3, 2, 0, None, (7,)), (1, (1, 2, 3), 2, None, 0, (7,), (7,)),
+    (2, (2, 1, 3), (2, 3), (1, 2), (0, 1), None, (2, 5)),
+    (2, (1, 2, 3, 1), 2, None, 0, (1, 2, 5, 3), (5, 3)),
+    (3, (2, 1, 1, 3), (2, 1, 3), 1, 0, None, (2, 1, 5)),
+]:  # fmt: skip
+    case(f"F.max_unpool{n}d", [x], lambda x, o=size: unpooled(x, o),
+         call=lambda m, x, n=n, k=k, s=s, p=p, o=given: getattr(
+             m.nn.functional, f"max_unpool{n}d")(
+             x, m.from_numpy(PLACES.reshape(tuple(x.shape))), k, s, p, o))  # fmt: skip
+case("F.max_unpool2d", [(0, 2, 3, 1)], lambda x: np.zeros((0, 2, 6, 2)),
+     call=lambda m, x: m.nn.functional.max_unpool2d(
+         x, m.zeros(0, 2, 3, 1, dtype=m.int64), 2))  # fmt: skip
 
 # Normalisation: the same statistics over other sets of positions.
 MEAN, VAR = rng.standard_normal(3), rng.random(3) + 0.5

@@ -61,8 +61,8 @@ ROOMS = {
     "func": "checks derivatives jacobians nn tensor",
     "exchange": "dtypes incoming tape tensor",
     "serialization": "checks device dtypes exchange files incoming interrupts tape tensor",
-    "nn": "changes checks device distributed dtypes hooks incoming interrupts kernels modes names "
-    "ops recording tables tape tensor",
+    "nn": "changes checks device distributed dtypes function hooks incoming interrupts kernels "
+    "modes names ops recording tables tape tensor",
     "checkpoint": "checks interrupts ops serialization",
     "analysis": "autograd changes checks func hooks modes nn ops tape tensor",
     "config": "kernels nn ops optim",

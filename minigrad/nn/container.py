@@ -144,7 +144,7 @@ def fusable(norm: Module, relu: ReLU) -> bool:
         kind = type(module)
         if kind not in OURS or OURS[kind] != (kind.__call__, kind.forward):
             return False
-        if module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__:
+        if module._hooked() or "forward" in module.__dict__:
             return False
     return F.relu is relu_op
 

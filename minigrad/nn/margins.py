@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from minigrad.checks import number
 from minigrad.nn import functional as F
+from minigrad.nn.activation import Softmax
 from minigrad.nn.loss import Loss
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
@@ -62,6 +63,25 @@ class Softshrink(Module):
         return str(self.lambd)
 
 
+class RReLU(Module):
+    """x where positive, elsewhere a·x: in training a ~ U(lower, upper), otherwise their mean."""
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
+        super().__init__()
+        self.lower = number("RReLU", "lower", lower)
+        self.upper = number("RReLU", "upper", upper, at_least=lower)
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """See `functional.rrelu`."""
+        return F.rrelu(input, self.lower, self.upper, self.training)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        text = f"lower={self.lower}, upper={self.upper}"
+        return text + (", inplace=True" if self.inplace else "")
+
+
 class Tanhshrink(Module):
     """x - tanh x."""
 
@@ -70,20 +90,12 @@ class Tanhshrink(Module):
         return F.tanhshrink(input)
 
 
-class Softmin(Module):
-    """softmax of -x along `dim`."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
+class Softmin(Softmax):
+    """softmax of -x along `dim`, which should be given."""
 
     def forward(self, input: Tensor) -> Tensor:
         """See `functional.softmin`."""
         return F.softmin(input, self.dim)
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return f"dim={self.dim}"
 
 
 class GLU(Module):
@@ -161,6 +173,58 @@ class SoftMarginLoss(Loss):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """See `functional.soft_margin_loss`."""
         return F.soft_margin_loss(input, target, reduction=self.reduction)
+
+
+class MultiLabelSoftMarginLoss(Loss):
+    """-w·(t·log σ(x) + (1 - t)·log σ(-x)), the mean over the classes."""
+
+    weight: Tensor | None
+
+    def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.register_buffer("weight", weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """See `functional.multilabel_soft_margin_loss`."""
+        return F.multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)
+
+
+class MultiLabelMarginLoss(Loss):
+    """Σ_t Σ_j max(0, 1 - x[t] + x[j]) / C over the classes t of the target and all j that are
+    none of them."""
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """See `functional.multilabel_margin_loss`."""
+        return F.multilabel_margin_loss(input, target, reduction=self.reduction)
+
+
+class MultiMarginLoss(Loss):
+    """Σ_j≠t w[t]·max(0, margin - x[t] + x[j])^p / C for the class t, p = 1 or 2."""
+
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        p: int = 1,
+        margin: float = 1.0,
+        weight: Tensor | None = None,
+        *,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction=reduction)
+        if p not in (1, 2):
+            raise ValueError(f"MultiMarginLoss: p must be 1 or 2, got {p!r}")
+        self.p, self.margin = p, number("MultiMarginLoss", "margin", margin)
+        self.register_buffer("weight", weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """See `functional.multi_margin_loss`."""
+        return F.multi_margin_loss(
+            input, target, self.p, self.margin, self.weight, reduction=self.reduction
+        )
 
 
 class CosineEmbeddingLoss(Loss):

@@ -10,13 +10,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from minigrad import modes
-from minigrad.device import only_cpu, only_threads
 from minigrad.hooks import RemovableHandle
 from minigrad.names import NoAttribute
 from minigrad.nn import state
+from minigrad.nn.backward_hooks import Call
+from minigrad.nn.conversions import Conversions
 from minigrad.nn.errors import described, joined, name_own_init, note_path
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.registries import Registries
@@ -26,7 +25,7 @@ from minigrad.tensor import Tensor
 __all__ = ["Module", "Parameter"]
 
 
-class Module(Registries):
+class Module(Registries, Conversions):
     """The base class of all layers and networks: write `__init__` and `forward`.
 
     `__init__` begins with `super().__init__()`; parameters, buffers and modules assigned to
@@ -47,6 +46,8 @@ class Module(Registries):
         self._module_names: dict[str, None] = {}
         self._forward_hooks: dict[int, Callable[..., Any]] = {}
         self._forward_pre_hooks: dict[int, Callable[..., Any]] = {}
+        self._backward_hooks: dict[int, Callable[..., Any]] = {}
+        self._backward_pre_hooks: dict[int, Callable[..., Any]] = {}
 
     # Running it.
 
@@ -59,24 +60,37 @@ class Module(Registries):
             if modes.watchers:
                 with modes.inside(self):
                     return self._call_hooked(args, kwargs)
-            if self._forward_hooks or self._forward_pre_hooks:
+            if (  # _hooked(), whose call every layer's would wait for
+                self._forward_hooks or self._forward_pre_hooks
+                or self._backward_hooks or self._backward_pre_hooks
+            ):  # fmt: skip
                 return self._call_hooked(args, kwargs)
             return self.forward(*args, **kwargs)
         except Exception as error:
             note_path(error, self)
             raise
 
+    def _hooked(self) -> bool:
+        return bool(
+            self._forward_hooks or self._forward_pre_hooks
+            or self._backward_hooks or self._backward_pre_hooks
+        )  # fmt: skip
+
     def _call_hooked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         for pre_hook in tuple(self._forward_pre_hooks.values()):
             changed = pre_hook(self, args)
             if changed is not None:
                 args = changed if isinstance(changed, tuple) else (changed,)
+        call = None
+        if self._backward_hooks or self._backward_pre_hooks:
+            call = Call(self, self._backward_pre_hooks.values(), self._backward_hooks.values())
+            args = call.arguments(args)
         output = self.forward(*args, **kwargs)
         for hook in tuple(self._forward_hooks.values()):
             changed = hook(self, args, output)
             if changed is not None:
                 output = changed
-        return output
+        return output if call is None else call.output(output)
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, args, output)` after forward; what it returns replaces the output."""
@@ -85,6 +99,16 @@ class Module(Registries):
     def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, args)` before forward; what it returns replaces the arguments."""
         return RemovableHandle(self._forward_pre_hooks, hook)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` in backward, when the gradients of the
+        arguments given by place are there (None for what is no tensor): a tuple replaces them."""
+        return RemovableHandle(self._backward_hooks, hook)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, grad_output)` in backward, before the module's own; a tuple replaces
+        the gradients of the output."""
+        return RemovableHandle(self._backward_pre_hooks, hook)
 
     # Its attributes.
 
@@ -348,35 +372,6 @@ class Module(Registries):
                 parameter.grad = None
             elif parameter.grad is not None:
                 parameter.grad.zero_()
-
-    def to(
-        self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False
-    ) -> Self:
-        """Convert all floating parameters and buffers to a dtype; the CPU changes nothing."""
-        dtype = state.floating_dtype(args, dtype, device)
-        if dtype is not None:
-            state.convert([*self.parameters(), *self.buffers()], dtype)
-        return self
-
-    def float(self) -> Self:
-        """Convert to float32."""
-        return self.to(np.float32)
-
-    def double(self) -> Self:
-        """Convert to float64."""
-        return self.to(np.float64)
-
-    def cpu(self) -> Self:
-        """The module itself: the CPU is the only device."""
-        return self
-
-    def cuda(self, device: Any = None) -> Self:
-        """Refused: the CPU is the only device there is."""
-        raise only_cpu("cuda")
-
-    def share_memory(self) -> Self:
-        """Refused: memory is shared between threads, not between processes."""
-        raise only_threads("share_memory")
 
     # Its text.
 

@@ -280,7 +280,28 @@ class AdaptiveAvgPool3d(_AdaptivePool):
         return F.adaptive_avg_pool3d(input, self.output_size)
 
 
-class AdaptiveMaxPool2d(_AdaptivePool):
+class _AdaptiveMaxPool(_AdaptivePool):
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+        super().__init__(output_size)
+        self.return_indices = return_indices
+
+
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+    """Maxima over `output_size` cells of (N, C, L) or (C, L).
+
+    Args:
+        output_size: how many.
+        return_indices: return the positions as well.
+    """
+
+    axes = 1
+
+    def forward(self, input: Tensor) -> Any:
+        """The maxima; with return_indices, a pair of maxima and positions."""
+        return F.adaptive_max_pool1d(input, self.output_size, self.return_indices)
+
+
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
     """Maxima over a grid of `output_size` cells of (N, C, H, W) or (C, H, W).
 
     Args:
@@ -288,13 +309,24 @@ class AdaptiveMaxPool2d(_AdaptivePool):
         return_indices: return the positions in the flattened plane as well.
     """
 
-    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
-        super().__init__(output_size)
-        self.return_indices = return_indices
-
     def forward(self, input: Tensor) -> Any:
         """The maxima; with return_indices, a pair of maxima and positions."""
         return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)
+
+
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+    """Maxima over a grid of `output_size` cells of (N, C, D, H, W) or (C, D, H, W).
+
+    Args:
+        output_size: the sizes of the grid, or one int for all; None keeps the input's.
+        return_indices: return the positions in the flattened volume as well.
+    """
+
+    axes = 3
+
+    def forward(self, input: Tensor) -> Any:
+        """The maxima; with return_indices, a pair of maxima and positions."""
+        return F.adaptive_max_pool3d(input, self.output_size, self.return_indices)
 
 
 class Flatten(Module):
@@ -324,9 +356,8 @@ class Unflatten(Module):
             raise TypeError(
                 f"Unflatten: unflattened_size must be a tuple of sizes, got {unflattened_size!r}"
             )
-        self.unflattened_size = integers(
-            "Unflatten", "unflattened_size", unflattened_size, minimum=-1
-        )
+        integers("Unflatten", "unflattened_size", unflattened_size, minimum=-1)
+        self.unflattened_size = unflattened_size
 
     def forward(self, input: Tensor) -> Tensor:
         """x in its new shape."""

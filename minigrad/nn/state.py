@@ -160,7 +160,8 @@ def convert(tensors: Iterable[Tensor], dtype: np.dtype[Any]) -> None:
 
 
 REGISTRIES = (
-    "_parameter_names", "_buffer_names", "_module_names", "_forward_hooks", "_forward_pre_hooks"
+    "_parameter_names", "_buffer_names", "_module_names", "_forward_hooks", "_forward_pre_hooks",
+    "_backward_hooks", "_backward_pre_hooks",
 )  # fmt: skip
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Unpack, overload
+from typing import Any, Unpack
 
 import numpy as np
 
 from minigrad.checks import axis_of, number, one_of
 from minigrad.incoming import as_array
-from minigrad.names import Axis, Keepdims, numpy_names, numpy_overloads
-from minigrad.ops.activations import sigmoid, softmax, softplus, tanh
+from minigrad.names import Axis, Keepdims, numpy_names
+from minigrad.ops.activations import leaky_relu, sigmoid, softmax, softplus, tanh
 from minigrad.ops.arithmetic import add, clamp, div, minimum, mul, neg, quiet, sub, where
 from minigrad.ops.elementary import exp, log, sqrt, square
 from minigrad.ops.joining import chunk
@@ -64,14 +64,32 @@ def tanhshrink(input: Any) -> Tensor:
     return sub(input, tanh(input))
 
 
-@overload
-def softmin(input: Any, dim: int, dtype: Any = None) -> Tensor: ...
-@overload
-def softmin(input: Any, *, axis: int, dtype: Any = None) -> Tensor: ...
-@numpy_overloads
-def softmin(input: Any, dim: int, dtype: Any = None) -> Tensor:
-    """softmax of -x along `dim`."""
+@numpy_names
+def softmin(
+    input: Any, dim: int | None = None, *, dtype: Any = None, **names: Unpack[Axis]
+) -> Tensor:
+    """softmax of -x along `dim`, which should be given."""
     return softmax(neg(input), dim, dtype=dtype)
+
+
+def rrelu(
+    input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False,
+    inplace: bool = False,
+) -> Tensor:  # fmt: skip
+    """x where positive, elsewhere a·x: in training a ~ U(lower, upper), drawn for each x, otherwise
+    a is the mean of the two.
+
+    Source: Xu, Wang, Chen and Li, Empirical evaluation of rectified activations, 2015, section 2.4.
+    """
+    # dL/dx = g·(1 or a)
+    a, low = floating_operand("rrelu", input), number("rrelu", "lower", lower)
+    if not low <= number("rrelu", "upper", upper) < math.inf:
+        raise RuntimeError(f"rrelu: expected finite lower <= upper, got {lower} and {upper}")
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2)
+    drawn = generator().uniform(lower, upper, a.shape)
+    slope = np.where(a.real <= 0, drawn, 1).astype(a.real.dtype)
+    return record_each("rrelu", a * slope, (input, lambda g: g * slope))
 
 
 @numpy_names

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from minigrad import kernels
 from minigrad.checks import integer, integers
+from minigrad.incoming import as_array
 from minigrad.ops.arithmetic import add, div, mul
 from minigrad.ops.elementary import pow, square
 from minigrad.ops.joining import pad
@@ -247,28 +249,126 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
     see adaptive_avg_pool2d."""
     name = "adaptive_max_pool2d"
     height, width = _cells(name, input, output_size, 1)
-    a = operand(name, input)
-    h, w = a.shape[-2:]
+    h, w = input.shape[-2:]
     if h % height == 0 and w % width == 0:
         return max_pool2d(input, (h // height, w // width), return_indices=return_indices)
-    rows, columns = _cell_ranges(h, height), _cell_ranges(w, width)
-    index = np.empty((*a.shape[:-2], height, width), np.int64)
-    for i, top, bottom in zip(range(height), *rows, strict=True):
-        for j, left, right in zip(range(width), *columns, strict=True):
-            cell = a.real[..., top:bottom, left:right]
-            cell = cell.reshape(*a.shape[:-2], (bottom - top) * (right - left))
+    out = adaptive_max(name, input, (height, width))
+    return out if return_indices else out[0]
+
+
+def adaptive_max(name: str, x: Tensor, cells: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Maxima over a grid of cells on the last axes, and their flat positions there."""
+    # dL/dx = g added at the element that each cell took
+    a = y = operand(name, x)
+    lead, volume = a.shape[: -len(cells)], a.shape[-len(cells) :]
+    index = np.broadcast_to(np.arange(math.prod(volume)).reshape(volume), a.shape)
+    for axis in range(-1, -1 - len(cells), -1):  # one axis after the other keeps the order of ties
+        taken = []
+        for start, end in zip(*_cell_ranges(a.shape[axis], cells[axis]), strict=True):
+            cell = np.take(y.real, np.arange(start, end), axis)
             nan = np.isnan(cell)  # the last one wins, as in max_pool2d
-            place = np.where(nan.any(-1), nan.shape[-1] - 1 - nan[..., ::-1].argmax(-1),
-                             cell.argmax(-1))  # fmt: skip
-            row, column = np.divmod(place, right - left)
-            index[..., i, j] = (top + row) * w + left + column
-    flat = index.reshape(*a.shape[:-2], height * width)
-    y = np.take_along_axis(a.reshape(*a.shape[:-2], h * w), flat, -1).reshape(index.shape)
-    backend, shape, planes = kernels.backend_for(a), a.shape, flat.size // flat.shape[-1]
+            last = end - 1 - np.flip(nan, axis).argmax(axis)
+            taken.append(np.where(nan.any(axis), last, start + cell.argmax(axis)))
+        place = np.stack(taken, axis)
+        y, index = (np.take_along_axis(v, place, axis) for v in (y, index))
+    backend, shape, planes = kernels.backend_for(a), a.shape, math.prod(lead)
 
     def vjp(g: Any) -> Any:
-        each, places = (v.reshape(planes, 1, height, width) for v in (g, index))
-        return (backend.max_pool2d_backward(each, places, (planes, 1, h, w)).reshape(shape),)
+        each, places = (v.reshape(planes, 1, 1, math.prod(cells)) for v in (g, index))
+        whole = (planes, 1, 1, math.prod(volume))
+        return (backend.max_pool2d_backward(each, places, whole).reshape(shape),)
 
-    out = record(name, y, (input,), vjp)
-    return (out, wrap(index)) if return_indices else out
+    return record(name, y, (x,), vjp), wrap(np.ascontiguousarray(index))
+
+
+def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """`adaptive_max_pool2d` over (N, C, L) or (C, L), as one row."""
+    name = "adaptive_max_pool1d"
+    _check_row(name, input)
+    if 0 in input.shape[-2:]:
+        raise RuntimeError(f"{name}: only N may be 0, got shape {input.shape}")
+    (size,) = integers(name, "output_size", output_size, 1)
+    y, index = adaptive_max_pool2d(unsqueeze(input, -2), (1, size), True)
+    return (squeeze(y, -2), squeeze(index, -2)) if return_indices else squeeze(y, -2)
+
+
+def max_unpool1d(
+    input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    output_size: Any = None,
+) -> Tensor:  # fmt: skip
+    """`max_unpool2d` over (N, C, L) or (C, L)."""
+    return _max_unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool2d(
+    input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    output_size: Any = None,
+) -> Tensor:  # fmt: skip
+    """Maxima at the places that max_pool2d took them from, of (N, C, H, W) or (C, H, W), and zeros
+    elsewhere.
+
+    OH = (H - 1)·stride - 2·padding + kernel_size, OW alike, unless output_size says which of the
+    sizes that are pooled to H and W it was.
+    """
+    return _max_unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool3d(
+    input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    output_size: Any = None,
+) -> Tensor:  # fmt: skip
+    """`max_unpool2d` over (N, C, D, H, W) or (C, D, H, W)."""
+    return _max_unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
+
+
+def _max_unpool(
+    name: str, axes: int, x: Tensor, indices: Any, kernel_size: Any, stride: Any, padding: Any,
+    output_size: Any,
+) -> Tensor:  # fmt: skip
+    # y[index] = x, 0 elsewhere        dL/dx = g[index]
+    require(name, input=x, indices=indices)
+    if x.ndim not in (axes + 1, axes + 2) or 0 in x.shape[-1 - axes :]:
+        raise RuntimeError(
+            f"{name}: expected (N, C, …) or (C, …) with {axes} axes more, only N may be 0, got "
+            f"shape {x.shape}"
+        )
+    i = as_array(indices)
+    if i.shape != x.shape or i.dtype != np.int64:
+        raise RuntimeError(
+            f"{name}: expected int64 indices of the input's shape {x.shape}, got {i.dtype} of "
+            f"shape {i.shape}: they are what max_pool{axes}d(…, return_indices=True) returns"
+        )
+    kernel = integers(name, "kernel_size", kernel_size, axes)
+    step = kernel if stride in (None, (), []) else integers(name, "stride", stride, axes)
+    around = integers(name, "padding", padding, axes, 0)
+    sizes = zip(x.shape[-axes:], kernel, step, around, strict=True)
+    size = tuple((n - 1) * s - 2 * p + k for n, k, s, p in sizes)
+    if output_size is not None:
+        given = tuple(output_size)[-axes:]
+        fits = len(output_size) in (axes, axes + 2) and all(
+            d - s < n < d + s for n, d, s in zip(given, size, step, strict=True)
+        )
+        if not fits:
+            raise ValueError(
+                f"{name}: output_size must be {axes} sizes, each less than a stride {step} from "
+                f"{size}, got {tuple(output_size)}"
+            )
+        size = integers(name, "output_size", given, axes)
+    volume = math.prod(size)
+    if min(size) < 1 or (i.size and not 0 <= i.min() <= i.max() < volume):
+        found = f"from {i.min()} to {i.max()}" if i.size else "without elements"
+        raise RuntimeError(
+            f"{name}: indices {found} do not fit an output of size {size}: pass the output_size "
+            "that was pooled"
+        )
+    a = operand(name, x)
+    shape, lead = a.shape, a.shape[:-axes]
+    places = i.reshape(*lead, math.prod(shape[-axes:]))
+    y = np.zeros((*lead, volume), a.dtype)
+    np.put_along_axis(y, places, a.reshape(places.shape), -1)
+
+    def vjp(g: Any) -> Any:
+        rows = g.reshape(*lead, volume)
+        return (np.take_along_axis(rows, places, -1).reshape(shape),)
+
+    return record(name, y.reshape(*lead, *size), (x,), vjp)

@@ -24,7 +24,13 @@ from minigrad.ops.conv import check_ranks, conv2d, conv_transpose2d
 from minigrad.ops.folding import fold
 from minigrad.ops.joining import pad
 from minigrad.ops.linear import matrices
-from minigrad.ops.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d, windows_per_axis
+from minigrad.ops.pooling import (
+    adaptive_avg_pool2d,
+    adaptive_max,
+    avg_pool2d,
+    max_pool2d,
+    windows_per_axis,
+)
 from minigrad.ops.shape import permute, reshape, squeeze, transpose, unfold, unsqueeze
 from minigrad.recording import require
 from minigrad.tensor import Tensor, wrap
@@ -221,14 +227,28 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """Means over a grid of output_size cells; cell i covers floor(i·D/OD) to ceil((i+1)·D/OD)."""
     name = "adaptive_avg_pool3d"
     _check(name, input)
-    given = output_size if isinstance(output_size, tuple | list) else (output_size,) * 3
-    if len(given) != 3:
-        raise ValueError(f"{name}: output_size must be one size or three, got {output_size!r}")
-    wanted = [n if o is None else o for o, n in zip(given, input.shape[-3:], strict=True)]
-    od, oh, ow = integers(name, "output_size", wanted, 3, 0)
+    od, oh, ow = _cells(name, input, output_size, 0)
     *stack, c, d, h, w = input.shape
     y = adaptive_avg_pool2d(reshape(input, *stack, c * d, h, w), (oh, ow))
     if not oh * ow:
         return reshape(y, *stack, c, d, oh, ow)[..., :od, :, :]
     y = adaptive_avg_pool2d(reshape(y, *stack, c, d, oh * ow), (od, oh * ow))
     return reshape(y, *stack, c, od, oh, ow)
+
+
+def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """Maxima over a grid of output_size cells, on request with their flat positions in the volume;
+    see adaptive_avg_pool3d."""
+    name = "adaptive_max_pool3d"
+    _check(name, input)
+    out = adaptive_max(name, input, _cells(name, input, output_size, 1))
+    return out if return_indices else out[0]
+
+
+def _cells(name: str, x: Tensor, output_size: Any, least: int) -> tuple[int, ...]:
+    """The sizes of the grid; None keeps the input's."""
+    given = output_size if isinstance(output_size, tuple | list) else (output_size,) * 3
+    if len(given) != 3:
+        raise ValueError(f"{name}: output_size must be one size or three, got {output_size!r}")
+    wanted = [n if o is None else o for o, n in zip(given, x.shape[-3:], strict=True)]
+    return integers(name, "output_size", wanted, 3, least)

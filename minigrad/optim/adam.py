@@ -12,7 +12,8 @@ from minigrad import changes, kernels
 from minigrad.checks import number
 from minigrad.dtypes import float32
 from minigrad.optim.adaptive import check_betas
-from minigrad.optim.optimizer import Entry, Group, Optimizer, Ways, check_ways
+from minigrad.optim.optimizer import Entry, Group, Optimizer
+from minigrad.optim.ways import Ways, check_ways
 from minigrad.tape import Array
 from minigrad.tensor import wrap
 
@@ -60,7 +61,6 @@ class Adam(Optimizer):
         decoupled_weight_decay: bool = False,
         **ways: Unpack[Ways],
     ) -> None:
-        check_ways("Adam", **ways)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -68,6 +68,7 @@ class Adam(Optimizer):
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,
             "maximize": maximize,
+            **check_ways(type(self).__name__, "foreach capturable differentiable fused", **ways),
             "decoupled_weight_decay": decoupled_weight_decay,
         }
         super().__init__(params, defaults)
@@ -157,8 +158,7 @@ class AdamW(Adam):
         maximize: bool = False,
         **ways: Unpack[Ways],
     ) -> None:
-        check_ways("AdamW", **ways)
         super().__init__(
             params, lr, betas, eps, weight_decay, amsgrad,
-            maximize=maximize, decoupled_weight_decay=True,
+            maximize=maximize, decoupled_weight_decay=True, **ways,
         )  # fmt: skip

@@ -10,7 +10,8 @@ import numpy as np
 
 from minigrad.dtypes import float32
 from minigrad.optim.adaptive import Adaptive, average
-from minigrad.optim.optimizer import Group, Ways, check_ways
+from minigrad.optim.optimizer import Group
+from minigrad.optim.ways import Ways, check_ways
 from minigrad.tape import Array
 from minigrad.tensor import wrap
 
@@ -53,7 +54,6 @@ class NAdam(Adaptive):
         maximize: bool = False,
         **ways: Unpack[Ways],
     ) -> None:
-        check_ways("NAdam", **ways)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -62,6 +62,7 @@ class NAdam(Adaptive):
             "momentum_decay": momentum_decay,
             "decoupled_weight_decay": decoupled_weight_decay,
             "maximize": maximize,
+            **check_ways("NAdam", "foreach capturable differentiable", **ways),
         }
         super().__init__(params, defaults)
 
@@ -119,13 +120,13 @@ class RAdam(Adaptive):
         maximize: bool = False,
         **ways: Unpack[Ways],
     ) -> None:
-        check_ways("RAdam", **ways)
         defaults = {
             "lr": lr,
             "betas": betas,
             "eps": eps,
             "weight_decay": weight_decay,
             "maximize": maximize,
+            **check_ways("RAdam", "foreach capturable differentiable", **ways),
             "decoupled_weight_decay": decoupled_weight_decay,
         }
         super().__init__(params, defaults)
@@ -175,13 +176,13 @@ class Adamax(Adaptive):
         maximize: bool = False,
         **ways: Unpack[Ways],
     ) -> None:
-        check_ways("Adamax", **ways)
         defaults = {
             "lr": lr,
             "betas": betas,
             "eps": eps,
             "weight_decay": weight_decay,
             "maximize": maximize,
+            **check_ways("Adamax", "foreach differentiable capturable", **ways),
         }
         super().__init__(params, defaults)
 

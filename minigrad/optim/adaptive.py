@@ -10,7 +10,8 @@ import numpy as np
 from minigrad import changes
 from minigrad.checks import number
 from minigrad.dtypes import float32
-from minigrad.optim.optimizer import Entry, Group, Optimizer, Ways, check_ways
+from minigrad.optim.optimizer import Entry, Group, Optimizer
+from minigrad.optim.ways import Ways, check_ways
 from minigrad.tape import Array
 from minigrad.tensor import wrap
 
@@ -131,7 +132,6 @@ class RMSprop(Adaptive):
         maximize: bool = False,
         **ways: Unpack[Ways],
     ) -> None:
-        check_ways("RMSprop", **ways)
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -140,6 +140,7 @@ class RMSprop(Adaptive):
             "centered": centered,
             "weight_decay": weight_decay,
             "maximize": maximize,
+            **check_ways("RMSprop", "capturable foreach differentiable", **ways),
         }
         super().__init__(params, defaults)
 
@@ -195,7 +196,6 @@ class Adagrad(Adaptive):
         maximize: bool = False,
         **ways: Unpack[Ways],
     ) -> None:
-        check_ways("Adagrad", **ways)
         defaults = {
             "lr": lr,
             "lr_decay": lr_decay,
@@ -203,6 +203,7 @@ class Adagrad(Adaptive):
             "weight_decay": weight_decay,
             "initial_accumulator_value": initial_accumulator_value,
             "maximize": maximize,
+            **check_ways("Adagrad", "foreach differentiable fused", **ways),
         }
         super().__init__(params, defaults)
         for group in self.param_groups:  # remembered before the first step, as in PyTorch
@@ -251,13 +252,13 @@ class Adadelta(Adaptive):
         maximize: bool = False,
         **ways: Unpack[Ways],
     ) -> None:
-        check_ways("Adadelta", **ways)
         defaults = {
             "lr": lr,
             "rho": rho,
             "eps": eps,
             "weight_decay": weight_decay,
             "maximize": maximize,
+            **check_ways("Adadelta", "capturable foreach differentiable", **ways),
         }
         super().__init__(params, defaults)
 

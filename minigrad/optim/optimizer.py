@@ -8,7 +8,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from typing import Any, ClassVar, TypedDict, Unpack, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -21,28 +21,6 @@ from minigrad.tensor import Tensor, wrap
 
 Group = dict[str, Any]
 Entry = tuple[Tensor, Array, Array]  # a parameter, its array, its gradient's array
-
-
-class Ways(TypedDict, total=False):
-    """PyTorch's ways to compute one and the same step. There is one here, whatever they say."""
-
-    foreach: bool | None
-    fused: bool | None
-    capturable: bool
-    differentiable: bool
-
-
-def check_ways(name: str, **ways: Unpack[Ways]) -> None:
-    """Refuse what would change more than the way a step is computed, and other keywords."""
-    if others := ways.keys() - Ways.__annotations__:
-        raise TypeError(f"{name}: got an unexpected keyword argument {min(others)!r}")
-    if ways.get("differentiable"):
-        raise ValueError(
-            f"{name}: differentiable=True is not supported, steps are not recorded: write the step "
-            "with minigrad.func.grad and functional_call"
-        )
-    if ways.get("capturable"):
-        raise ValueError(f"{name}: capturable=True concerns CUDA graphs: leave it out")
 
 
 class Optimizer:

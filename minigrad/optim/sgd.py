@@ -9,7 +9,8 @@ import numpy as np
 
 from minigrad import changes, kernels
 from minigrad.checks import number
-from minigrad.optim.optimizer import Entry, Group, Optimizer, Ways, check_ways
+from minigrad.optim.optimizer import Entry, Group, Optimizer
+from minigrad.optim.ways import Ways, check_ways
 from minigrad.tensor import wrap
 
 
@@ -53,7 +54,6 @@ class SGD(Optimizer):
         maximize: bool = False,
         **ways: Unpack[Ways],
     ) -> None:
-        check_ways("SGD", **ways)
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -61,6 +61,7 @@ class SGD(Optimizer):
             "weight_decay": weight_decay,
             "nesterov": nesterov,
             "maximize": maximize,
+            **check_ways("SGD", "foreach differentiable fused", **ways),
         }
         super().__init__(params, defaults)
 

@@ -100,7 +100,9 @@ def test_an_op_given_numpy_arrays(sample: Sample) -> None:
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "AdaptiveAvgPool1d": (2,), "AdaptiveAvgPool2d": (2,), "AdaptiveAvgPool3d": (2,),
-    "AdaptiveMaxPool2d": (3,), "AvgPool1d": (2,), "AvgPool2d": (2,), "AvgPool3d": (2,),
+    "AdaptiveMaxPool1d": (3,), "AdaptiveMaxPool2d": (3,), "AdaptiveMaxPool3d": (3,),
+    "MaxUnpool1d": (2,), "MaxUnpool2d": (2,), "MaxUnpool3d": (2,),
+    "AvgPool1d": (2,), "AvgPool2d": (2,), "AvgPool3d": (2,),
     "Bilinear": (3, 3, 2), "ConstantPad1d": (1, 2.0), "ConstantPad2d": (1, 2.0),
     "Conv1d": (3, 2, 2), "Conv2d": (3, 2, 2),
     "Conv3d": (3, 2, 2), "ConvTranspose1d": (3, 2, 2), "ConvTranspose2d": (3, 2, 2),
@@ -118,7 +120,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 # How many tensors forward takes, where it is not one.
 INPUTS = {"Bilinear": 2, "MultiheadAttention": 3, "Transformer": 2, "TransformerDecoder": 2,
-          "TransformerDecoderLayer": 2}  # fmt: skip
+          "TransformerDecoderLayer": 2, "MaxUnpool1d": 2, "MaxUnpool2d": 2,
+          "MaxUnpool3d": 2}  # fmt: skip
 CONTAINERS = (
     "DataParallel", "Identity", "Module", "ModuleDict", "ModuleList", "Residual", "Sequential",
 )  # fmt: skip

@@ -345,6 +345,7 @@ def test_residual() -> None:
 
 
 def test_functional_call() -> None:
+    assert functional_call is nn.utils.stateless.functional_call  # where it was in PyTorch before
     net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 1))
     before = {name: t.array.copy() for name, t in net.state_dict().items()}
     own = net[0].weight

@@ -165,13 +165,19 @@ def test_gumbel_softmax() -> None:
     np.testing.assert_array_equal(*grads)
 
 
+CLASS = minigrad.zeros(5, dtype=minigrad.int64)
 SIGNS = np.array([1.0, -1.0, -1.0, 1.0, 1.0])
 COUNTS = np.array([[0.0, 1, 3, 2], [1, 7, 0, 4], [2, 2, 5, 1], [0, 0, 1, 3], [6, 1, 2, 0]])
+CLASSES, WEIGHTS = np.array([2, 0, 1, 3, 3]), np.array([0.5, 1.0, 2.0, 0.1])
+NAMED = np.array([[2, 0, -1, 1], [-1, 1, 2, 3], [3, 3, 1, -1], [0, 1, 2, 3], [1, -1, -1, -1]])
 N = (5, 4)
 LOSSES: dict[str, Any] = {
     "margin_ranking_loss": ([(5,), (5,)], [SIGNS], [{}, {"margin": 0.5}]),
     "hinge_embedding_loss": ([(5,)], [SIGNS], [{}, {"margin": 0.3}]),
     "soft_margin_loss": ([(5,)], [SIGNS], [{}]),
+    "multi_margin_loss": ([N], [CLASSES], [{}, {"margin": 0.3}, {"p": 2, "weight": WEIGHTS}]),
+    "multilabel_margin_loss": ([N], [NAMED], [{}]),
+    "multilabel_soft_margin_loss": ([N], [COUNTS / 7], [{}, {"weight": WEIGHTS}]),
     "cosine_embedding_loss": ([N, N], [SIGNS], [{}, {"margin": 0.2}]),
     "triplet_margin_loss": ([N, N, N], [], [{}, {"margin": 0.5, "p": 3.0}, {"swap": True},
                             {"p": 1.0}]),
@@ -181,6 +187,8 @@ LOSSES: dict[str, Any] = {
 }  # fmt: skip
 LAYERS = {
     "margin_ranking_loss": "MarginRankingLoss", "hinge_embedding_loss": "HingeEmbeddingLoss",
+    "multi_margin_loss": "MultiMarginLoss", "multilabel_margin_loss": "MultiLabelMarginLoss",
+    "multilabel_soft_margin_loss": "MultiLabelSoftMarginLoss",
     "soft_margin_loss": "SoftMarginLoss", "cosine_embedding_loss": "CosineEmbeddingLoss",
     "triplet_margin_loss": "TripletMarginLoss", "poisson_nll_loss": "PoissonNLLLoss",
     "triplet_margin_with_distance_loss": "TripletMarginWithDistanceLoss",
@@ -195,21 +203,58 @@ def test_losses(name: str, reduction: str) -> None:
     inputs = drawn("", *shapes)
     if name in ("gaussian_nll_loss", "poisson_nll_loss"):
         inputs[-1] = np.abs(inputs[-1]) + 0.1  # a variance, or a rate
-    for options in several:
+    for plain in several:
 
-        def call(m: Any, *xs: Any, options: Any = options) -> Any:
+        def of(m: Any, plain: Any = plain) -> Any:
+            weighted = {k: m.from_numpy(v) for k, v in plain.items() if k == "weight"}
+            return {**plain, **weighted, "reduction": reduction}
+
+        def call(m: Any, *xs: Any, of: Any = of) -> Any:
             given = [*xs, *map(m.from_numpy, targets)]
-            return getattr(m.nn.functional, name)(*given, **options, reduction=reduction)
+            return getattr(m.nn.functional, name)(*given, **of(m))
 
-        check(call, inputs)
-        layer = getattr(our_nn, LAYERS[name])(**options, reduction=reduction)
-        expected = getattr(torch.nn, LAYERS[name])(**options, reduction=reduction)
+        # PyTorch has no second derivatives of margins between classes
+        check(call, inputs, second=not name.startswith(("multi_", "multilabel_m")))
+        layer = getattr(our_nn, LAYERS[name])(**of(minigrad))
+        expected = getattr(torch.nn, LAYERS[name])(**of(torch))
+        assert list(layer.state_dict()) == list(expected.state_dict())
         assert repr(layer) == repr(expected)
         given = [*inputs, *targets]
         np.testing.assert_allclose(
             layer(*map(minigrad.from_numpy, given)).array,
             expected(*map(torch.from_numpy, given)).numpy(), 1e-12,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["multi_margin_loss", "multilabel_margin_loss"])
+def test_margins_of_one_row_and_none(name: str) -> None:
+    """Without rows the mean is NaN, as of other losses; PyTorch's is what lay in memory."""
+    loss, rows = getattr(F, name), int(name.startswith("multil"))
+    row, row_t = minigrad.tensor([0.3, 0.1, 0.9]), minigrad.tensor([2, -1, 0] if rows else 2)
+    both = [loss(row, row_t), loss(row[None], row_t[None])]
+    if not rows:
+        both.append(loss(row, row_t[None]))
+        assert loss(row, row_t[None], reduction="none").shape == (1,)
+    assert len({y.item() for y in both}) == 1 and both[0].shape == ()
+    none = minigrad.zeros(0, 3), minigrad.zeros((0, 3)[: 1 + rows], dtype=minigrad.int64)
+    assert np.isnan(loss(*none).item()) and loss(*none, reduction="none").shape == (0,)
+
+
+def test_rrelu() -> None:
+    """In training, slopes that are spread evenly between the two; otherwise their mean."""
+    check(lambda m, x: m.nn.functional.rrelu(x, 0.1, 0.4), drawn("", (3, 4)))
+    check(lambda m, x: m.nn.functional.rrelu(x, 0.25, 0.25, True), drawn("", (3, 4)))
+    x = minigrad.tensor([[-2.0, 3.0, 0.0]] * 4000, requires_grad=True)
+    layer = our_nn.RReLU(0.1, 0.3)
+    assert repr(layer) == repr(torch.nn.RReLU(0.1, 0.3))
+    y = layer(x)
+    y.sum().backward()
+    slopes = x.grad.array
+    np.testing.assert_array_equal(y.array[:, :2], x.array[:, :2] * slopes[:, :2])
+    assert (slopes[:, 1] == 1).all() and slopes[:, 0].min() >= 0.1 and slopes[:, 0].max() <= 0.3
+    np.testing.assert_allclose(np.quantile(slopes[:, 0], [0.1, 0.5, 0.9]), [0.12, 0.2, 0.28],
+                               atol=0.01)  # fmt: skip
+    assert layer.eval()(x)[0, 0].item() == pytest.approx(-0.4)
 
 
 def test_distances() -> None:
@@ -236,6 +281,17 @@ def test_distances() -> None:
         (lambda x: F.cosine_embedding_loss(x, x, x), RuntimeError, "cosine_embedding_loss"),
         (lambda x: F.margin_ranking_loss(x, x, x[0]), RuntimeError, "margin_ranking_loss"),
         (lambda x: F.soft_margin_loss(x, x, reduction="all"), ValueError, "reduction"),
+        (lambda x: F.multi_margin_loss(x, x[:, 0]), RuntimeError, "multi_margin_loss: expected sc"),
+        (lambda x: F.multi_margin_loss(x, CLASS, p=3), ValueError, "p must be 1 or 2, got 3"),
+        (lambda x: F.multi_margin_loss(x, 9 + CLASS), IndexError, "index 9 is out of range 0 to 3"),
+        (lambda x: F.multi_margin_loss(x, CLASS, weight=x[0, :2]), ValueError, "weight of shape"),
+        (lambda x: F.multi_margin_loss(x, CLASS, reduction="a"), ValueError, "_loss: reduction"),
+        (lambda x: F.multilabel_margin_loss(x, x), RuntimeError, "classes of dtype int64"),
+        (lambda x: F.multilabel_margin_loss(x, 9 * x.long()), RuntimeError, "from 0 to 3, and -1"),
+        (lambda x: F.multilabel_soft_margin_loss(x, x[0]), ValueError, "target of shape"),
+        (lambda x: our_nn.MultiMarginLoss(3), ValueError, "MultiMarginLoss: p must be 1 or 2"),
+        (lambda x: F.rrelu(x, 0.5, 0.2, True), RuntimeError, "rrelu: expected finite lower <="),
+        (lambda x: our_nn.RReLU(0.5, 0.2), ValueError, "RReLU: upper must be at least 0.5"),
         (lambda x: minigrad.fmod(x.long(), 0), RuntimeError, "fmod: integers"),
     ],
 )

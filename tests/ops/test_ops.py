@@ -97,7 +97,7 @@ CHAPTERS = {
     "quantiles": "test_more_functions", "scattering": "test_more_functions",
     "cumulative": "test_more_functions", "rounding": "test_more_functions",
     "windows": "test_windows", "order": "test_windows", "special": "test_special",
-    "solving": "test_linalg",
+    "solving": "test_linalg", "class_margins": "test_more_functions",
 }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ APART = (
     "bernoulli", "multinomial", "normal", "rand_like", "randint", "randint_like", "randn",
     "randn_like", "empty", "empty_like", "new_empty", "zero_", "T", "mT", "H", "mH",
     "nn.functional.dropout", "nn.functional.dropout2d", "nn.functional.dropout3d",
-    "nn.functional.gumbel_softmax",
+    "nn.functional.gumbel_softmax", "nn.functional.rrelu",
 )  # fmt: skip
 # PyTorch's table wraps these to take the tensor first; here they are taken as they are written.
 WRAPPED = {

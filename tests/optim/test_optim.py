@@ -82,7 +82,7 @@ class TestAgreement:
                     saved["state"][key][what].array, value.numpy(), rtol, atol
                 )
         for ours_, theirs_ in zip(saved["param_groups"], expected["param_groups"], strict=True):
-            assert ours_ == {key: theirs_[key] for key in ours_}
+            assert ours_ == theirs_
 
     def test_groups_with_options_of_their_own(self):
         torch = pytest.importorskip("torch")
@@ -98,9 +98,13 @@ class TestAgreement:
         for x, y in zip(p, q, strict=True):
             np.testing.assert_allclose(x.array, y.detach().numpy(), 1e-12)
 
-    def test_repr_is_pytorchs_for_the_options_there_are(self):
-        text = repr(optim.SGD(parameters(), lr=0.5))
-        assert text.startswith("SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.5\n")
+    @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+    def test_repr_and_defaults_are_pytorchs(self, name):
+        torch = pytest.importorskip("torch")
+        ours = getattr(optim, name)(parameters(), lr=0.5)
+        theirs = getattr(torch.optim, name)([torch.ones(2, requires_grad=True)], lr=0.5)
+        assert repr(ours) == repr(theirs)
+        assert list(ours.param_groups[0]) == list(theirs.param_groups[0])
 
 
 class TestStep:

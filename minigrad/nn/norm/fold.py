@@ -87,7 +87,7 @@ def fold_batchnorm(model: Module, x: Any = None, *, strict: bool = True) -> Modu
 
 def _in_sequentials(module: Module, chain: list[Slot] | None) -> Iterator[list[Slot]]:
     """The chains of layers in Sequentials; one inside another is part of its chain."""
-    whole = type(module).forward is Sequential.forward and not _has_hooks(module)
+    whole = type(module).forward is Sequential.forward and not module._hooked()
     if not whole:
         chain = None
     elif chain is None:
@@ -192,7 +192,7 @@ def _fold(chain: list[Slot], i: int, layer: BatchNormBase) -> str | None:
         return f"{type(layer).__name__} is no fixed scale and shift of each channel"
     if layer.running_mean is None:
         return "it has no running statistics (track_running_stats=False)"
-    if _has_hooks(layer):
+    if layer._hooked():
         return "it has forward hooks"
     j = _neighbour(chain, i, -1, (Identity, Dropout))
     if j is not None and _takes_outputs(_at(chain, j), layer):
@@ -201,7 +201,7 @@ def _fold(chain: list[Slot], i: int, layer: BatchNormBase) -> str | None:
         _replace(chain, j, _scaled_outputs(first, *_scale_and_shift(layer)), i, {rank})
         return None
     j = _neighbour(chain, i, 1, (Identity, Dropout, Flatten))
-    if j is not None and isinstance(last := _at(chain, j), Linear) and not _has_hooks(last):
+    if j is not None and isinstance(last := _at(chain, j), Linear) and not last._hooked():
         flat = any(isinstance(_at(chain, k), Flatten) for k in range(i, j))
         fits = last.in_features % layer.num_features == 0
         if (flat and fits) or (2 in layer.ranks and last.in_features == layer.num_features):
@@ -216,17 +216,13 @@ def _at(chain: list[Slot], i: int) -> Any:
     return owner.__dict__[name]
 
 
-def _has_hooks(module: Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
-
-
 def _neighbour(chain: list[Slot], i: int, step: int, through: tuple[Any, ...]) -> int | None:
     """The next position in this direction of a layer that changes its input."""
     i += step
     while 0 <= i < len(chain):
         module: Any = _at(chain, i)
         whole_flatten = (getattr(module, "start_dim", 1), getattr(module, "end_dim", -1)) == (1, -1)
-        if not isinstance(module, through) or not whole_flatten or _has_hooks(module):
+        if not isinstance(module, through) or not whole_flatten or module._hooked():
             return i
         i += step
     return None
@@ -241,7 +237,7 @@ def _takes_outputs(module: Module, layer: BatchNormBase) -> bool:
         fits = rank in layer.ranks and module.out_channels == layer.num_features
     else:
         return False
-    return fits and not _has_hooks(module)
+    return fits and not module._hooked()
 
 
 def _scale_and_shift(layer: BatchNormBase) -> tuple[Array, Array]:

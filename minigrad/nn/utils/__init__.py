@@ -6,7 +6,7 @@ from minigrad.nn.norm import frozen_stats
 from minigrad.nn.norm.fold import fold_batchnorm
 from minigrad.nn.norm.recalibrate import explain_batchnorm, recalibrate
 from minigrad.nn.summary import summary
-from minigrad.nn.utils import fusion, parametrizations, parametrize, rnn
+from minigrad.nn.utils import fusion, parametrizations, parametrize, rnn, stateless
 from minigrad.nn.utils.clip_grad import clip_grad_norm_, clip_grad_value_
 from minigrad.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
 from minigrad.nn.utils.fusion import (
@@ -41,6 +41,7 @@ __all__ = [
     "remove_weight_norm",
     "rnn",
     "spectral_norm",
+    "stateless",
     "summary",
     "vector_to_parameters",
     "weight_norm",
