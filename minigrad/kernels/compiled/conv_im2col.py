@@ -33,7 +33,7 @@ from minigrad.kernels.machinery.pointers import start as first
 from minigrad.kernels.reference.conv import output_size
 
 PAGE, PAD = 4096, 64  # bytes
-ROOM = 1 << 22  # bytes of columns that are made at a time: about what all processors' caches hold
+ROOM = 1 << 24  # bytes of columns that are made at a time: about what the last cache holds
 CACHED = 1 << 19  # bytes of a matrix that are transposed in a processor's own cache, in little time
 
 
