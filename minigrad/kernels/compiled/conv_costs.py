@@ -19,14 +19,14 @@ from minigrad.kernels.machinery.arrays import Pair
 SCRATCH = 1 << 20  # bytes that are kept from image to image: about what a worker's own cache holds
 TRANSFORM = 48  # what Winograd's transforms cost, a row and channel
 STREAMED = 2  # reading a vector of weights that no worker's cache keeps from image to image
-ROW = 30  # a row of pixels that is copied, to windows or to columns
-COPIED = 4  # a vector of pixels that is copied, beyond that
+ROW = 22  # a row of pixels that is copied, to windows or to columns
+COPIED = 4  # a vector of pixels that is copied to windows, beyond that
+WRITTEN = 12  # and to columns, which no first cache holds
 TURNED = 12  # a vector of pixels that is transposed
 GEMM = 1.6  # a vector multiply-add of BLAS, which packs its matrices first
 DOT = 0.9  # a vector multiply-add of the weights' gradient, which reads both factors
 SUM_LANES = 10  # adding up the lanes of one sum of it
-CALL_BLAS = 750
-CALL = 80_000  # of a convolution by tiles, from Python
+CALL = 40_000  # of a compiled loop or product, from Python, waking threads
 PACKED = 2  # a weight that is packed
 PLACED = 1  # a pixel that is written between others
 TASKS = 8  # a shape that allows it is divided into so many tasks at least, or threads would idle
@@ -58,7 +58,7 @@ def direct_cost(
     if lanes > OH * OW or not taps:
         return inf
     outputs = max(-(-O // ROWS) * ROWS, 1) if O > FLAT_ROWS else FLAT_ROWS
-    packed = CALL + PACKED * O * taps
+    packed = 2 * CALL + PACKED * O * taps
     if winograd:
         tiles = -(-(-(-OH // 2) * -(-OW // 2)) // lanes)
         tiles += STREAMED if 16 * O * C * itemsize > SCRATCH else 0
@@ -105,12 +105,14 @@ def product_cost(N: int, G: int, C: int, O: int, geometry: Geometry, itemsize: i
     lanes, taps, pixels = VECTOR_BYTES // itemsize, C * kernel[0] * kernel[1], out[0] * out[1]
     some = images_in(ROOM, N, G * taps * pixels * itemsize)
     together = at_once(some, pixels, taps)
-    calls = -(-N // some) if together else N
-    cost = N * G * O * taps * pixels / lanes * GEMM + CALL_BLAS * G * calls
+    calls = -(-N // max(1, some))
+    cost, loops = N * G * O * taps * pixels / lanes * GEMM, 1
     if together:
+        loops += 2
         cost += N * G * TURNED / lanes * (C * size[0] * size[1] + O * pixels)
     if not same_pixels(kernel, stride, padding, size, out):
         runs = out[1] if stride[1] > 1 else 1  # that a row of all images is copied in
-        rows = ROW * (runs * calls if together else N) + COPIED * out[1] * N / lanes
+        rows = ROW * (runs * calls if together else N) + WRITTEN * out[1] * N / lanes
         cost += G * taps * out[0] * rows
-    return cost
+        loops += 1
+    return cost + CALL * loops * calls
