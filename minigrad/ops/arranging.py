@@ -191,7 +191,7 @@ def _slopes(x: Any, axis: int, spacing: Any, order: int) -> Tensor:
     # inside          (-q²·y₋ + (q² - p²)·y + p²·y₊)/(p·q·(p + q)), or (y₊ - y₋)/(p + q) where p = q
     # at the ends     (y₁ - y)/p, or (p + q)/(p·q)·y₁ - (2p + q)/(p·(p + q))·y - p/(q·(p + q))·y₂,
     #                 p and q the steps from there inwards, to y₁ and then to y₂
-    a = as_array(x)
+    a: Any = as_array(x)
     n, ends = a.shape[axis] if a.ndim else 1, a.ndim - 1 - axis
     if n <= order:
         raise RuntimeError(

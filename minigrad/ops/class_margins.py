@@ -53,7 +53,8 @@ def multi_margin_loss(
         )
     check_index(name, t, classes)
     at = t.astype(np.int64).reshape(*rows, 1)
-    w = np.ones(classes, x.dtype) if weight is None else as_array(weight).real
+    given: Any = np.ones(classes, x.dtype) if weight is None else as_array(weight)
+    w = given.real
     if w.shape != (classes,):
         raise ValueError(f"{name}: weight of shape {w.shape}, expected ({classes},)")
     z = x - np.take_along_axis(x, at, -1) + number(name, "margin", margin)
@@ -84,7 +85,7 @@ def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") 
         raise RuntimeError(f"{name}: expected classes from 0 to {classes - 1}, and -1 behind them")
     named = np.logical_and.accumulate(t >= 0, -1)[..., None]
     hit = (t[..., None] == np.arange(classes)) & named  # (N, T, C), as z: t, and j
-    z = 1 - np.take_along_axis(x, np.where(t < 0, 0, t), -1)[..., None] + x[..., None, :]
+    z: Any = 1 - np.take_along_axis(x, np.where(t < 0, 0, t), -1)[..., None] + x[..., None, :]
     above = named & ~hit.any(-2, keepdims=True) & (z.real > 0)
     acc: Any = np.result_type(x.dtype, np.float64)
     loss = np.where(above, z, 0).sum((-2, -1), dtype=acc) / classes

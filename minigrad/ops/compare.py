@@ -136,7 +136,7 @@ def isinf(input: Any) -> Tensor:
 
 
 def _is_value(name: str, x: Any, value: float) -> Tensor:
-    a = as_array(x)
+    a: Any = as_array(x)
     if a.dtype.kind == "c" and not modes.probing.get():
         raise TypeError(f"{name}: expected a real tensor, got dtype {a.dtype}")
     return wrap(a.real == value)
@@ -154,7 +154,8 @@ def isneginf(input: Any) -> Tensor:
 
 def isreal(input: Any) -> Tensor:
     """Has no imaginary part: true of all real numbers, NaN among them."""
-    return wrap(np.asarray(as_array(input).imag == 0))
+    a: Any = as_array(input)
+    return wrap(np.asarray(a.imag == 0))
 
 
 def isfinite(input: Any) -> Tensor:

@@ -259,7 +259,8 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
 def adaptive_max(name: str, x: Tensor, cells: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Maxima over a grid of cells on the last axes, and their flat positions there."""
     # dL/dx = g added at the element that each cell took
-    a = y = operand(name, x)
+    a = operand(name, x)
+    y: Any = a
     lead, volume = a.shape[: -len(cells)], a.shape[-len(cells) :]
     index = np.broadcast_to(np.arange(math.prod(volume)).reshape(volume), a.shape)
     for axis in range(-1, -1 - len(cells), -1):  # one axis after the other keeps the order of ties

@@ -227,7 +227,7 @@ def lu_factor(A: Any, *, pivot: bool = True) -> LUFactor:
     if not pivot:
         raise RuntimeError("lu_factor: pivot=False is not supported, as in PyTorch on the CPU")
     n = a.shape[-1]
-    lu = np.array(a).reshape(math.prod(a.shape[:-2]), n, n)
+    lu: Any = np.array(a).reshape(math.prod(a.shape[:-2]), n, n)
     which, pivots = np.arange(len(lu)), np.zeros(lu.shape[:2], np.int32)
     for k in range(n):
         row = k + np.abs(lu[:, k:, k].real).argmax(1)
