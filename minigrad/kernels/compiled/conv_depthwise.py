@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.np.numpy_support import carray
 
+from minigrad.kernels.compiled.conv_costs import shares_of
 from minigrad.kernels.compiled.conv_lanes import (
     TAPS,
     products_with_taps,
@@ -32,7 +33,7 @@ from minigrad.kernels.compiled.conv_lanes import (
 from minigrad.kernels.compiled.conv_tile import VECTOR_BYTES
 from minigrad.kernels.machinery.arrays import Array, Pair, address_of
 from minigrad.kernels.machinery.jobs import address, parallel, serial
-from minigrad.kernels.machinery.launch import ready, run
+from minigrad.kernels.machinery.launch import exact, ready, run
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import at, on
 from minigrad.kernels.machinery.threads import get_num_threads
@@ -43,8 +44,15 @@ PRODUCT, TURN = 4, 16
 
 FIELDS = ["N", "G", "pixels", "OH", "OW", "taps", "row_step", "step", "lanes", "blocks", "size"]
 FIELDS += ["offsets", "places", "in_order", "images", "g", "weights", "scratch", "room"]
-FIELDS += ["workers"]
+FIELDS += ["g_size", "shares", "workers"]
 JOB = np.dtype([(name, np.int64) for name in FIELDS])
+
+
+@exact
+def _block(job, n, block):
+    """A block of image n: which it is, its first channel among all images', how many it has."""
+    first = block * job.lanes
+    return block, n * job.G + first, min(job.lanes, job.G - first)
 
 
 def convolve(s, jobs, y):
@@ -58,9 +66,7 @@ def convolve(s, jobs, y):
     images, weights = at(job.images, y), at(job.weights, y)
     tasks = job.N * job.blocks
     for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
-        block = t % job.blocks
-        first = t // job.blocks * job.G + block * lanes
-        channels = min(lanes, job.G - block * lanes)
+        block, first, channels = _block(job, t // job.blocks, t % job.blocks)
         turn_in(x, places, on(images, first * job.pixels), job.pixels, channels)
         w = on(weights, block * (job.taps + 1) * lanes)  # and before them the bias
         for p in range(job.OH):
@@ -79,9 +85,7 @@ def input_gradient(s, jobs, dx):
     gs, weights = at(job.g, dx), at(job.weights, dx)
     tasks = job.N * job.blocks
     for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
-        block = t % job.blocks
-        first = t // job.blocks * job.G + block * lanes
-        channels = min(lanes, job.G - block * lanes)
+        block, first, channels = _block(job, t // job.blocks, t % job.blocks)
         turn_in(g, in_order, on(gs, first * out), out, channels)
         carray(x, job.size)[:] = 0
         w = on(weights, block * job.taps * lanes)
@@ -91,27 +95,30 @@ def input_gradient(s, jobs, dx):
         turn_out(x, places, on(dx, first * job.pixels), job.pixels, channels)
 
 
-def weight_gradient(s, jobs, dw):
-    """Worker s's share of the channels of dw (G, taps): the sum over all images, in their order."""
+def weight_gradient(s, jobs, partial):
+    """Worker s's part of partial (shares, G, taps): each the sum over its share of the images, in
+    their order, so that the bits do not depend on the number of workers."""
     job = carray(jobs, 1)[0]
-    lanes, out = job.lanes, job.OH * job.OW
-    x = on(at(job.scratch, dw), s * job.room)
+    out = job.OH * job.OW
+    x = on(at(job.scratch, partial), s * job.room)
     g = on(x, job.size)
-    sums = on(g, job.room - job.size - (job.taps + 2 * lanes) * lanes)
+    sums = on(g, job.g_size)
     carray(x, job.size)[:] = 0
     offsets, places, in_order = at(job.offsets, 0), at(job.places, 0), at(job.in_order, 0)
-    images, gs = at(job.images, dw), at(job.g, dw)
-    for block in range(s * job.blocks // job.workers, (s + 1) * job.blocks // job.workers):
-        channels = min(lanes, job.G - block * lanes)
-        carray(sums, (job.taps + lanes) * lanes)[:] = 0
-        for n in range(job.N):
-            first = n * job.G + block * lanes
+    images, gs = at(job.images, partial), at(job.g, partial)
+    tasks = job.shares * job.blocks
+    for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
+        share = t // job.blocks
+        carray(sums, job.room - job.size - job.g_size)[:] = 0
+        for n in range(share * job.N // job.shares, (share + 1) * job.N // job.shares):
+            _, first, channels = _block(job, n, t % job.blocks)
             turn_in(x, places, on(images, first * job.pixels), job.pixels, channels)
             turn_in(g, in_order, on(gs, first * out), out, channels)
             products_with_taps(
                 sums, g, x, offsets, job.taps, job.OH, job.OW, job.row_step, job.step
             )
-        turn_out(sums, in_order, on(dw, block * lanes * job.taps), job.taps, channels)
+        _, first, channels = _block(job, share, t % job.blocks)
+        turn_out(sums, in_order, on(partial, first * job.taps), job.taps, channels)
 
 
 class _Plan(NamedTuple):
@@ -141,22 +148,24 @@ def _plan(
         "offsets": address_of(offsets), "places": address_of(places),
         "in_order": address_of(in_order),
     }  # fmt: skip
-    room = numbers["size"] + (OH * OW + KH * KW + 3 * lanes) * lanes
+    # Behind x lie g, or y, and the sums of the taps; of both, whole squares are turned.
+    numbers["g_size"] = (OH * OW + lanes) * lanes
+    room = numbers["size"] + numbers["g_size"] + (KH * KW + lanes) * lanes
     return _Plan(numbers, (offsets, places, in_order), room)
 
 
 def _start(
-    function: Any, plan: _Plan, N: int, G: int, whole: bool, result: Array, **arrays: Array
+    function: Any, plan: _Plan, N: int, G: int, result: Array, shares: int = 0, **arrays: Array
 ) -> None:
-    """`whole`: a task has all images of a block, not one."""
+    """`shares`: into how many the images are divided, if a task sums over its share of them."""
     lanes = plan.numbers["lanes"]
     blocks = -(-G // lanes)
-    workers = min(get_num_threads(), blocks if whole else N * blocks)
+    workers = min(get_num_threads(), (shares or N) * blocks)
     scratch = empty((max(workers, 1), plan.room), result.dtype)
     places = {name: address_of(a) for name, a in arrays.items()}
     given = {
         **plan.numbers, **places, "N": N, "G": G, "blocks": blocks, "scratch": address_of(scratch),
-        "room": plan.room, "workers": workers,
+        "room": plan.room, "shares": shares, "workers": workers,
     }  # fmt: skip
     job = np.array([*(given.get(name, 0) for name in FIELDS)], np.int64)
     numbers, code = plan.numbers, address(function, JOB, result.dtype)
@@ -182,7 +191,7 @@ def conv2d(
     y = empty((N, G, *out), x.dtype)
     first = np.zeros(G, x.dtype) if bias is None else bias
     weights = _in_lanes(np.column_stack([first, w.reshape(G, -1)]), lanes)
-    _start(convolve, plan, N, G, False, y, images=ready(x, x.dtype), weights=weights)
+    _start(convolve, plan, N, G, y, images=ready(x, x.dtype), weights=weights)
     return y
 
 
@@ -198,7 +207,7 @@ def conv2d_input_grad(
     plan = _plan(size, g.shape[2:], w.shape[1:], stride, padding, dilation, lanes)
     dx = empty((N, G, *size), g.dtype)
     weights = _in_lanes(w.reshape(G, -1), lanes)
-    _start(input_gradient, plan, N, G, False, dx, g=ready(g, g.dtype), weights=weights)
+    _start(input_gradient, plan, N, G, dx, g=ready(g, g.dtype), weights=weights)
     return dx
 
 
@@ -208,7 +217,8 @@ def conv2d_weight_grad(
     """dw (G, KH, KW) from g (N, G, OH, OW) and x (N, G, H, W)."""
     lanes, (N, G) = VECTOR_BYTES // x.itemsize, x.shape[:2]
     plan = _plan(x.shape[2:], g.shape[2:], kernel, stride, padding, dilation, lanes)
-    dw = np.empty((G, *kernel), x.dtype)
+    shares = shares_of(N, G * kernel[0] * kernel[1])
+    partial = np.empty((shares, G, *kernel), x.dtype)
     x, g = ready(x, x.dtype), ready(g, x.dtype)
-    _start(weight_gradient, plan, N, G, True, dw, images=x, g=g)
-    return dw
+    _start(weight_gradient, plan, N, G, partial, shares, images=x, g=g)
+    return np.asarray(partial.sum(0))
