@@ -121,7 +121,7 @@ def refuse_numbers(name: str, *values: Any, hint: str) -> None:
 
 def operand_arrays(name: str, *values: Any) -> list[Any]:
     """`operands` of any number, with plain numbers as 0-d arrays of the common dtype too."""
-    return [*(operands(name, *values) if len(values) == 2 else of_one_dtype(name, *values))]
+    return list(operands(name, *values) if len(values) == 2 else of_one_dtype(name, *values))
 
 
 def operand(name: str, x: Any, floating: bool = False) -> Any:
@@ -348,15 +348,12 @@ def unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:
 
 
 def _constant(name: str, out: Array, base: Tensor | None) -> Tensor:
-    if out.dtype is not float32 and out.dtype.kind == "c" and _stops_probes():
+    probed = out.dtype is not float32 and out.dtype.kind == "c" and modes.probing.get()
+    if probed and not modes.grad_enabled.get():
         out = out.real.copy()  # Under no_grad derivatives stop: those in the imaginary part, too.
     if modes.watchers and out.dtype.kind in "fc":
         modes.made(Node(name, (), out.shape, out.dtype, None), out)
     return wrap(out, None, base)
-
-
-def _stops_probes() -> bool:
-    return modes.probing.get() and not modes.grad_enabled.get()
 
 
 def _array(name: str, out: Any) -> Array:
