@@ -11,9 +11,12 @@ class RemovableHandle:
 
     _ids = iter(range(sys.maxsize))
 
-    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+    def __init__(self, hooks: dict[int, Any], hook: Any, call: Any = None) -> None:
+        """`call` is what calls the hook, if it is not called itself."""
+        if not callable(hook):
+            raise TypeError(f"a hook must be a function, got {type(hook).__name__}")
         self.hooks, self.id = hooks, next(self._ids)
-        hooks[self.id] = hook
+        hooks[self.id] = hook if call is None else call
 
     def remove(self) -> None:
         """Take the hook off."""

@@ -309,7 +309,7 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
 
         if node.hooks is None:
             node.hooks = {}
-        return RemovableHandle(node.hooks, on_array)
+        return RemovableHandle(node.hooks, hook, on_array)
 
     def detach(self) -> Tensor:
         """The same memory, cut off from the graph: changes of it are not recorded here."""

@@ -172,3 +172,18 @@ def test_conversions() -> None:
     with pytest.raises(TypeError, match="bfloat16: numpy has no such dtype"):
         layer.bfloat16()
     assert layer.weight.dtype == mg.float32
+
+
+@pytest.mark.parametrize(
+    "register",
+    ["forward_hook", "forward_pre_hook", "full_backward_hook", "full_backward_pre_hook"],
+)
+def test_a_hook_is_a_function(register: str) -> None:
+    layer = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match="a hook must be a function, got int"):
+        getattr(layer, f"register_{register}")(3)
+    assert not layer._hooked()
+    x = mg.ones(2, requires_grad=True)
+    with pytest.raises(TypeError, match="a hook must be a function, got int"):
+        x.register_hook(3)
+    x.sum().backward()
