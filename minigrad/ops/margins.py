@@ -15,6 +15,7 @@ from minigrad.ops.activations import leaky_relu, sigmoid, softmax, softplus, tan
 from minigrad.ops.arithmetic import add, clamp, div, minimum, mul, neg, quiet, sub, where
 from minigrad.ops.elementary import exp, log, sqrt, square
 from minigrad.ops.joining import chunk
+from minigrad.ops.large import one_pass
 from minigrad.ops.random import generator
 from minigrad.ops.reductions import mean, norm
 from minigrad.ops.reductions import sum as total
@@ -28,6 +29,7 @@ from minigrad.recording import (
 from minigrad.tensor import Tensor, wrap
 
 
+@one_pass
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where it is above the threshold, value elsewhere."""
     # dL/dx = g where x > threshold, else 0
@@ -37,6 +39,7 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
     return record_each("threshold", out, (input, lambda g: np.where(above, g, 0)))
 
 
+@one_pass
 def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:
     """x where |x| > lambd, 0 elsewhere."""
     # dL/dx = g where |x| > lambd, else 0
@@ -50,9 +53,13 @@ def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:
 
 def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
     """x nearer to 0 by lambd, and 0 between ±lambd."""
-    # dL/dx = g where |x| > lambd, else 0
+    return _softshrink(input, number("softshrink", "lambd", lambd, at_least=0))
+
+
+@one_pass
+def _softshrink(input: Any, limit: float) -> Tensor:
+    # dL/dx = g where |x| > limit, else 0
     a = floating_operand("softshrink", input)
-    limit = number("softshrink", "lambd", lambd, at_least=0)
     kept = ~((a.real >= -limit) & (a.real <= limit))
     passed = (a.real > limit) | (a.real < -limit)  # not NaN, which stays
     out = np.where(kept, a - np.sign(a.real) * limit, 0).astype(a.dtype)
