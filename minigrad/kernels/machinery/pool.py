@@ -39,7 +39,8 @@ from numba.core import cgutils
 from minigrad.kernels.machinery.cache import cfunc
 
 intrinsic: Any = extending.intrinsic
-inlined: Any = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+_options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
+inlined: Any = njit(**_options)
 
 # Fields, in bytes: what is written while a loop goes on lies in cache lines of its own.
 LEFT, DONE, EPOCH, SEATS, ASLEEP = 0, 64, 128, 192, 256
