@@ -1,8 +1,7 @@
 """The compiled kernels: the functions of reference for float32 and float64.
 
-They live in chapters, because numba's cache on disk does not notice changes in other files, so
-functions that call each other stay together. Nothing is compiled before it is called; what was
-compiled is kept on disk (NUMBA_CACHE_DIR moves it).
+Nothing is compiled before it is called; what was compiled is kept on disk (NUMBA_CACHE_DIR moves
+it).
 """
 
 from minigrad.kernels.compiled.conv import conv2d as conv2d
