@@ -29,12 +29,14 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     position = axis_of("cumsum", dim, a.ndim)
     if not a.ndim:
         return record_each("cumsum", a.copy(), (input, lambda g: g))
-    loops = rows(a, position)
+    loops = rows(a)
     acc = accumulator(a.dtype)
 
+    if loops is not None:
+        out = loops.cumsum(a, position)
+        return record_each("cumsum", out, (input, lambda g: loops.cumsum(g, position, back=True)))
+
     def running(v: Any) -> Any:
-        if loops is not None:
-            return loops.cumsum(v)
         return np.cumsum(v, axis=position, dtype=acc).astype(v.dtype)
 
     def dx(g: Any) -> Any:

@@ -227,7 +227,7 @@ def cross_entropy(
     t = as_array(target)
     if input.shape == t.shape and t.dtype.kind in "fc":
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    if input.ndim == 2 and weight is None and not label_smoothing and reduction != "none":
+    if input.ndim > 1 and weight is None and not label_smoothing:
         return _fused_cross_entropy(input, t, ignore_index, reduction)
     axis = 1 if input.ndim > 1 else 0
     if not input.ndim:
@@ -255,10 +255,14 @@ def _fused_cross_entropy(x: Tensor, t: Any, ignore_index: int, reduction: str) -
     a, t, w = _classes("cross_entropy", x, t, None, ignore_index)
     backend, kept = kernels.backend_for(a), w != 0
     n = np.count_nonzero(kept)
-    whole = n == len(kept)
+    whole = n == kept.size
     rows = np.ascontiguousarray(t if whole else np.where(kept, t, 0), np.int64)
     loss, log_sum_exp = backend.cross_entropy(a, rows)
-    out = (loss if whole else loss[kept]).sum()  # an ignored row may hold anything, NaN too
+    # an ignored row may hold anything, NaN too
+    if reduction == "none":
+        out = loss if whole else np.where(kept, loss, 0)
+    else:
+        out = (loss if whole else loss[kept]).sum()
     if reduction == "mean":
         out, w = (out / n, w / max(n, 1)) if n else (np.nan, w)  # the mean of nothing
 

@@ -15,7 +15,7 @@ from minigrad.incoming import as_array
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import abs as absolute
 from minigrad.ops.arithmetic import quiet
-from minigrad.ops.large import along, rows, total
+from minigrad.ops.large import along, row_major, rows, total
 from minigrad.recording import floating_operand, operand, record, record_each, unrecorded
 from minigrad.tensor import Tensor
 
@@ -206,6 +206,8 @@ def extreme(name: str, pick: Any, x: Any, dim: Dim = (), keepdim: bool = False) 
     if not a.size and builtins.any(a.shape[i] == 0 for i in axes):
         raise RuntimeError(f"{name}: an empty axis has no extreme, got shape {a.shape}")
     peak = pick.reduce(a.real, axis=axes, keepdims=True)
+    if name in SAME and (loops := rows(a)) is not None and loops.neighbours(axes):
+        return _large_extreme(name, x, a, axes, peak, keepdim, loops)
     taken = a.real == peak
     if name not in ("amax", "amin"):
         taken |= np.isnan(a.real) & np.isnan(peak)
@@ -224,6 +226,24 @@ def extreme(name: str, pick: Any, x: Any, dim: Dim = (), keepdim: bool = False) 
         return (np.where(taken, each, 0) if name in ("max", "min") else each).astype(dtype)
 
     return record_each(name, out, (x, dx))
+
+
+SAME = {"max": "same", "min": "same", "amax": "equal", "amin": "equal"}
+
+
+def _large_extreme(
+    name: str, x: Any, a: Any, axes: tuple[int, ...], peak: Any, keepdim: bool, loops: Any
+) -> Tensor:
+    """`extreme` of a large array over neighbouring axes: who shares is looked up when it matters."""
+
+    def dx(g: Any) -> Any:
+        v, g = a if a.flags.carray else row_major(a), g.reshape(peak.shape)
+        count = loops.total(SAME[name], v, axes, peak)
+        with np.errstate(all="ignore"):
+            share = g / np.where(count == 0, np.nan, count)  # of amax, to which no NaN is equal
+        return loops.along(SAME[name], v, axes, peak, share)
+
+    return record_each(name, _dropped(peak, axes, keepdim), (x, dx))
 
 
 @numpy_names
@@ -288,13 +308,13 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
     a = operand("logsumexp", input, floating=True)
     axes = axes_of("logsumexp", dim, a.ndim)
     kept = _kept(a.shape, axes)
-    loops = rows(a, axes[0]) if len(axes) == 1 else None
+    loops = rows(a) if len(axes) == 1 else None
     if loops is None:
         peak = np.max(a.real, axis=axes, keepdims=True, initial=-np.inf)
         peak = np.where(np.isfinite(peak), peak, 0)
         y = np.asarray(np.log(np.exp(a - peak).sum(axis=axes, keepdims=True)) + peak)
     else:
-        y = loops.log_sum_exp(a).reshape(kept)
+        y = loops.log_sum_exp(a, axes[0]).reshape(kept)
     out = _dropped(y.astype(a.dtype, copy=False), axes, keepdim)
 
     def dx(g: Any) -> Any:
@@ -329,11 +349,13 @@ def norm(
         name, zeros = ("sign", np.zeros(kept)) if p == 1 else ("linear", np.zeros(kept))
         with np.errstate(all="ignore"):
             factor = np.where(y == 0, 0, 1 if p == 1 else 1 / y)
-        if along(name, a, axes, zeros, factor) is not None:
-            return record_each(
-                "norm", _dropped(y, axes, keepdim).astype(a.dtype),
-                (input, lambda g: along(name, a, axes, zeros, factor * g.reshape(kept))),
-            )  # fmt: skip
+
+        def slope(g: Any) -> Any:
+            f = factor * g.reshape(kept)
+            large = along(name, a, axes, zeros, f)
+            return f * (np.sign(a) if p == 1 else a) if large is None else large
+
+        return record_each("norm", _dropped(y, axes, keepdim).astype(a.dtype), (input, slope))
     sign = np.sign(np.real(a))
     size, sign = a * sign, np.where(np.isnan(sign), 0, sign)
     with np.errstate(all="ignore"):

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple, Unpack, overload
 
 import numpy as np
 
+from minigrad import kernels
 from minigrad.checks import axis_of, integer
 from minigrad.dtypes import float32, int64
 from minigrad.incoming import as_array
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import maximum, minimum
+from minigrad.ops.large import FROM
 from minigrad.ops.reductions import extreme
 from minigrad.recording import operand, record_each, unrecorded
 from minigrad.tensor import Tensor, wrap
@@ -73,6 +75,9 @@ def _arg(name: str, a: Any, dim: int) -> Any:
         return np.zeros((), int64)
     if a.shape[axis] == 0:
         raise IndexError(f"{name}: axis {axis} of shape {a.shape} is empty")
+    if a.size >= FROM and axis < a.ndim - 1 and a.flags.carray:  # numpy's go element by element
+        if (loops := kernels.for_large("columns", a)) is not None:
+            return loops.extremum("argmax" if "max" in name else "argmin", a, axis)
     find = np.argmax if "max" in name else np.argmin
     return np.asarray(find(a.real, axis=axis, keepdims=True), int64)
 
