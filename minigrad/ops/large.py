@@ -92,6 +92,23 @@ def reshaped(a: Any, shape: tuple[int, ...]) -> Any:
         return row_major(a).reshape(shape)
 
 
+def last(a: Any, axis: int) -> Any:
+    """a in row-major order, with `axis` for its last one."""
+    a = np.moveaxis(a, axis, -1)
+    return a if a.flags.c_contiguous else row_major(a)
+
+
+def placed(a: Any, axis: int) -> Any:
+    """a in row-major order, with its last axis at the place of `axis`: what `last` did, undone."""
+    a = np.moveaxis(a, -1, axis)
+    return a if a.flags.c_contiguous else row_major(a)
+
+
+def scans(a: Any) -> Any:
+    """The loops for running products and extrema along the last axis if a is large, else None."""
+    return kernels.for_large("scans", a) if FROM <= a.size < 1 << 31 else None  # places are int32
+
+
 plus, minus = _pair("add", np.add), _pair("sub", np.subtract)
 times, over = _pair("mul", np.multiply), _pair("div", np.divide)
 

@@ -66,6 +66,7 @@ def cross_entropy(x: Array, target: Array) -> tuple[Array, Array]:
     if x.dtype == np.float32 and x.size >= FROM:
         x = ready(x, x.dtype)
         log_sum_exp = rows.log_sum_exp(x, 1)
+        log_sum_exp[~np.isfinite(log_sum_exp)] = np.nan  # inf - inf, as softmax has it
         found = x.reshape(-1)[reference.places(target, C)].reshape(target.shape)
         return log_sum_exp - found, log_sum_exp
     if x.ndim > 2:
