@@ -18,7 +18,7 @@ from minigrad.checks import axis_of, number
 from minigrad.kernels.machinery.arrays import sigmoid as sigmoid_of
 from minigrad.names import Axis, numpy_names
 from minigrad.ops.arithmetic import quiet
-from minigrad.ops.large import one_pass, rows
+from minigrad.ops.large import of_two, one_pass, rows
 from minigrad.ops.linear import matrices
 from minigrad.ops.shape import reshape
 from minigrad.recording import floating_operand, operand, record, record_each, require
@@ -303,6 +303,8 @@ def prelu(input: Any, weight: Tensor) -> Tensor:
     per_channel = weight.ndim and input.ndim > 1
     weight = reshape(weight, (-1, *[1] * (input.ndim - 2)) if per_channel else ())
     a, w = matrices("prelu", wrap(floating_operand("prelu", input)), weight)
+    if (large := of_two("prelu", input, weight, a, w)) is not None:
+        return large
     positive = a.real > 0
     out = np.where(positive, a, w * a)
     return record_each(

@@ -15,7 +15,17 @@ from minigrad.checks import number, one_of
 from minigrad.dtypes import float16
 from minigrad.incoming import as_array, check_numbers
 from minigrad.ops.convert import in_float32
-from minigrad.ops.large import PAIRS_FROM, extremum, minus, one_pass, over, plus, summed, times
+from minigrad.ops.large import (
+    PAIRS_FROM,
+    in_one_pass,
+    minus,
+    of_two,
+    one_pass,
+    over,
+    plus,
+    summed,
+    times,
+)
 from minigrad.recording import (
     check_broadcast,
     operand,
@@ -133,6 +143,8 @@ def remainder(input: Any, other: Any) -> Tensor:
         return out
     if np.result_type(a, b).kind in "iub":
         _refuse_zero("remainder", b)
+    if (large := of_two("remainder", input, other, a, b)) is not None:
+        return large
     with np.errstate(all="ignore"):
         if np.result_type(a, b).kind == "c":
             out = a - b * np.floor_divide(a.real, b.real)
@@ -191,9 +203,8 @@ def minimum(input: Any, other: Any) -> Tensor:
 
 def _extremum(name: str, x: Any, y: Any, a: Any, b: Any, comes_first: Any) -> Tensor:
     refuse_numbers(name, x, y, hint="use clamp")
-    if (passed := extremum(name, a, b)) is not None:
-        out, da, db = passed
-        return record_each(name, out, (x, da), (y, db))
+    if (large := of_two(name, x, y, a, b)) is not None:
+        return large
     # dL/da = g where a is taken, g/2 where a = b, else 0        (dL/db: the same with b)
     dtype, first = np.result_type(a, b), comes_first(a.real, b.real)
     out = np.where(first | np.isnan(a), a, b).astype(dtype, copy=False)
@@ -271,14 +282,26 @@ def lerp(input: Any, end: Any, weight: Any) -> Tensor:
     # computed from the nearer end, and so exact at both
     # dL/dx = g·(1 - w)        dL/dend = g·w        dL/dw = g·(end - x)
     a, b, w = operand_arrays("lerp", input, end, weight)
-    d = b - a
-    out = np.where(np.abs(w.real) < 0.5, a + w * d, b - d * (1 - w))
+    if (
+        not isinstance(weight, Tensor)
+        and (large := of_two("lerp", input, end, a, b, float(w.real))) is not None
+    ):
+        return large
+    if (out := in_one_pass("lerp", a, b, w)) is None:
+        out = np.where(np.abs(w.real) < 0.5, a + w * (b - a), b - (b - a) * (1 - w))
     return record_each(
         "lerp", out,
-        (input, lambda g: g * (1 - w)), (end, lambda g: g * w), (weight, lambda g: g * d),
+        (input, lambda g: g * (1 - w)), (end, lambda g: g * w), (weight, lambda g: g * (b - a)),
     )  # fmt: skip
 
 
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
     """x + value·a·b."""
-    return add(input, mul(mul(tensor1, tensor2), value))
+    # dL/dx = g        dL/da = value·g·b        dL/db = value·g·a
+    x, a, b = operand_arrays("addcmul", input, tensor1, tensor2)
+    if type(value) not in (int, float) or (out := in_one_pass("addcmul", x, a, b, p=value)) is None:
+        return add(input, mul(mul(tensor1, tensor2), value))
+    return record_each(
+        "addcmul", out, (input, lambda g: g),
+        (tensor1, lambda g: times(g, b) * value), (tensor2, lambda g: times(g, a) * value),
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from minigrad.dtypes import float16
 from minigrad.incoming import check_numbers
 from minigrad.ops.arithmetic import quiet
 from minigrad.ops.convert import in_float32
-from minigrad.ops.large import one_pass, power
+from minigrad.ops.large import base_to, one_pass, power
 from minigrad.recording import operand, operands, record_each, refuse_numbers
 from minigrad.tensor import Tensor, wrap
 
@@ -36,6 +36,8 @@ def pow(input: Any, exponent: Any) -> Tensor:
         return wrap(np.where((b >= 0) | (np.abs(a) == 1), whole, 0))
     if constant == 2:
         return square(input)
+    if constant == -1 and kind == "f":
+        return reciprocal(input)
     if constant == 0:
         return record_each("pow", np.ones_like(a), (input, np.zeros_like))
     if constant == 1:
@@ -43,6 +45,8 @@ def pow(input: Any, exponent: Any) -> Tensor:
     if constant == 3:
         return record_each("pow", a * a * a, (input, lambda g: g * (3 * a * a)))
     if constant is not None and (large := power(input, constant)) is not None:
+        return large
+    if (large := base_to(input, exponent)) is not None:
         return large
     with np.errstate(all="ignore"):
         out = np.power(a, b) if constant is None else _power(a, constant, b)

@@ -23,8 +23,10 @@ from minigrad.tensor import Tensor
 F = TypeVar("F", bound=Callable[..., Any])
 FROM = 1 << 14  # elements: numpy needs some 10 us for as many, calling a pass takes 5
 SLOW_FROM = 1 << 8  # where numpy has no function of its own and needs ten times as long
-SLOW = ("erf", "erfc", "erfinv", "gelu", "ndtr", "ndtri")
+SLOW = ("erf", "erfc", "erfinv", "gelu", "ndtr", "ndtri", "lgamma", "digamma", "i0", "entr")
 OLD_NUMPY = np.lib.NumpyVersion(np.__version__) < "2.1.0"  # cannot be asked whether it would copy
+RECORDED_AS = {"gelu_tanh": "gelu", "rpow": "pow"}
+FINITE = ("fmod", "remainder")  # whose formulas do not serve infinities
 PAIRS_FROM = 1 << 18  # of the result: from there on, several threads share one addition or product
 
 
@@ -40,7 +42,7 @@ def one_pass(op: F) -> F:
             if passes is not None:
                 given = signature.bind(input, *args, **options)
                 given.apply_defaults()
-                values = [given.arguments[p] for p in passes.PASSES[name].parameters]
+                values = passes.PASSES[name].values(given.arguments)
                 if all(type(v) in (int, float) for v in values):
                     return of_one_pass(name, input, *values)
         return op(input, *args, **options)
@@ -55,7 +57,7 @@ def of_one_pass(name: str, x: Tensor, *values: float) -> Tensor:
     with_x, with_y = passes.needs(name)
     kept_x, kept_y = a if with_x else None, y if with_y else None
     return record_each(
-        name.removesuffix("_tanh"), y,
+        RECORDED_AS.get(name, name), y,
         (x, lambda g: passes.backward(name, g, kept_x, kept_y, *values)),
     )  # fmt: skip
 
@@ -80,6 +82,10 @@ def row_major(a: Any) -> Any:
     if a.size >= FROM and not a.flags.c_contiguous:
         loops = kernels.for_large("transpose", a)
     return np.array(a, order="C") if loops is None else loops.row_major(a)
+
+
+def _lying_flat(a: Any) -> Any:
+    return a if a.flags.carray else row_major(a)
 
 
 def reshaped(a: Any, shape: tuple[int, ...]) -> Any:
@@ -124,17 +130,39 @@ def summed(g: Any, shape: tuple[int, ...]) -> Any:
     return g if out is None else out.reshape(shape)
 
 
-def extremum(name: str, a: Any, b: Any) -> tuple[Any, Any, Any] | None:
-    """The larger or smaller of two large arrays of one shape, with the maps of their gradients."""
-    if a.shape != b.shape or a.size < FROM or not (a.flags.carray and b.flags.carray):
+def of_two(name: str, x: Any, y: Any, a: Any, b: Any, p: float = 0.0) -> Tensor | None:
+    """The op `name` of x and y, whose arrays are a and b, in one pass each way: the result of its
+    pair, and the gradients "dx of name" and "dy of name" of the triples; g itself passes where
+    there is none of that name. None if the arrays are not large, or lie so that no loop fits."""
+    if (a.size < FROM and b.size < FROM) or (
+        passes := kernels.for_large("elementwise", a, b)
+    ) is None:
         return None
-    if (passes := kernels.for_large("elementwise", a, b)) is None:
+    if (out := passes.pair(name, a, b, p)) is None or (name in FINITE and not _finite(out)):
         return None
 
-    def back(x: Any, y: Any) -> Callable[[Any], Any]:
-        return lambda g: passes.pair(f"of {name}", x, y, np.ascontiguousarray(g))
+    def back(which: str, shape: tuple[int, ...]) -> Callable[[Any], Any]:
+        formula = f"{which} of {name}"
+        if formula not in passes.TRIPLES:
+            return lambda g: summed(g, shape)
+        return lambda g: summed(passes.triple(formula, a, b, _lying_flat(g), p), shape)
 
-    return passes.pair(name, a, b), back(a, b), back(b, a)
+    return record_each(name, out, (x, back("dx", a.shape)), (y, back("dy", b.shape)))
+
+
+def _finite(a: Any) -> bool:
+    """Whether all are numbers, in the usual case (their sum is one) at a third of the time."""
+    with np.errstate(all="ignore"):
+        return math.isfinite(a.sum()) or bool(np.isfinite(a).all())
+
+
+def in_one_pass(name: str, *arrays: Any, p: float = 0.0) -> Any:
+    """The pair or triple of this name of large arrays; None if they are others."""
+    if max(a.size for a in arrays) < FROM:
+        return None
+    if (passes := kernels.for_large("elementwise", *arrays)) is None:
+        return None
+    return (passes.pair if len(arrays) == 2 else passes.triple)(name, *map(_lying_flat, arrays), p)
 
 
 def power(x: Tensor, exponent: float) -> Tensor | None:
@@ -147,6 +175,17 @@ def power(x: Tensor, exponent: float) -> Tensor | None:
         return of_one_pass("sqrt" if exponent > 0 else "rsqrt", x)
     parity = 0 if exponent % 1 else 2 - int(exponent % 2)
     return of_one_pass("pow", x, float(exponent), float(parity))
+
+
+def base_to(base: Any, x: Any) -> Tensor | None:
+    """A plain number to the power x, of large x; None if they are others."""
+    if not isinstance(x, Tensor) or x.array.size < FROM or type(base) not in (int, float):
+        return None
+    if not 0 < base < math.inf or base == 1:
+        return None
+    if kernels.for_large("elementwise", x.array) is None:
+        return None
+    return of_one_pass("rpow", x, math.log2(base), math.log(base))
 
 
 def rows(a: Any) -> Any:

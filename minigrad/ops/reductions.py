@@ -56,6 +56,13 @@ def _total(a: Any, axes: tuple[int, ...]) -> Any:
     return a.sum(axis=axes, keepdims=True, dtype=accumulator(a.dtype))
 
 
+def _count(a: Any, axes: tuple[int, ...]) -> Any:
+    """How many are nonzero over the axes, which are kept, int64."""
+    if len(axes) == a.ndim:  # numpy counts all of them by vectors
+        return np.full(_kept(a.shape, axes), np.count_nonzero(a), int64)
+    return np.add.reduce(a if a.dtype.kind == "b" else a != 0, axes, int64, keepdims=True)
+
+
 def _dropped(a: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
     """Without the reduced axes, unless they are to be kept."""
     return a if keepdim else a.reshape([n for i, n in enumerate(a.shape) if i not in axes])
@@ -72,6 +79,9 @@ def sum(
 ) -> Tensor:  # fmt: skip
     """The sum over `dim` (all axes if None)."""
     # dL/dx = g, spread over the reduced axes
+    if dtype is None and (bools := as_array(input)).dtype.kind == "b":
+        axes = axes_of("sum", dim, bools.ndim)
+        return unrecorded("sum", _dropped(_count(bools, axes), axes, keepdim))
     a = summed("sum", input, dtype)
     axes = axes_of("sum", dim, a.ndim)
     shape, kept = a.shape, _kept(a.shape, axes)
@@ -396,5 +406,5 @@ def all(
 def count_nonzero(input: Any, dim: Dim = None, **names: Unpack[Axis]) -> Tensor:
     """How many elements are nonzero."""
     a = as_array(input)
-    count = np.count_nonzero(a, axis=axes_of("count_nonzero", dim, a.ndim))
-    return unrecorded("count_nonzero", np.asarray(count, int64))
+    axes = axes_of("count_nonzero", dim, a.ndim)
+    return unrecorded("count_nonzero", _dropped(_count(a, axes), axes, False))

@@ -166,6 +166,7 @@ def log_ndtr(input: Any) -> Tensor:
     return _function("log_ndtr", input, f, slope, lambda x: -slope(x) * (x + slope(x)))
 
 
+@one_pass
 def entr(input: Any) -> Tensor:
     """-x·log x, 0 at 0 and -inf below."""
 
@@ -250,11 +251,13 @@ def _tetragamma(x: Any) -> Any:
     return _mirrored(x, positive, lambda f, s, c: f - 2 * math.pi**3 * c / s**3)
 
 
+@one_pass
 def lgamma(input: Any) -> Tensor:
     """log |Γ(x)|; inf at 0, -1, -2, …"""
     return _function("lgamma", input, lgamma_of, digamma_of, _trigamma)
 
 
+@one_pass
 def digamma(input: Any) -> Tensor:
     """The derivative of lgamma; NaN at -1, -2, …"""
     return _function("digamma", input, digamma_of, _trigamma, _tetragamma)
@@ -291,6 +294,7 @@ def _bessel(x: Any, order: int) -> Any:
     return np.where(x <= 20, inner, np.where(np.isinf(x), np.inf, beyond))
 
 
+@one_pass
 def i0(input: Any) -> Tensor:
     """The modified Bessel function of the first kind, of order 0."""
 

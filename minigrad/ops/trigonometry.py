@@ -10,9 +10,17 @@ import numpy as np
 
 from minigrad.checks import number
 from minigrad.ops.arithmetic import add, clamp, div, mul, quiet, sub
-from minigrad.ops.elementary import exp, log, pow
+from minigrad.ops.elementary import exp, pow
+from minigrad.ops.large import in_one_pass, of_two, one_pass, over, times
 from minigrad.ops.rounding import trunc
-from minigrad.recording import operand, operands, record_each, refuse_numbers, unrecorded
+from minigrad.recording import (
+    operand,
+    operand_arrays,
+    operands,
+    record_each,
+    refuse_numbers,
+    unrecorded,
+)
 from minigrad.tensor import Tensor, wrap
 
 
@@ -112,6 +120,8 @@ def hypot(input: Any, other: Any) -> Tensor:
     # dL/dx = g·x/h        dL/dy = g·y/h        (NaN at the origin, as in PyTorch)
     refuse_numbers("hypot", input, other, hint="both must be tensors")
     a, b = operands("hypot", input, other, floating=True)
+    if (large := of_two("hypot", input, other, a, b)) is not None:
+        return large
     h: Any = np.hypot(a.real, b.real)
     if np.result_type(a, b).kind == "c":
         h = np.sqrt(a * a + b * b)
@@ -128,6 +138,7 @@ def rad2deg(input: Any) -> Tensor:
     return mul(input, 180 / math.pi)
 
 
+@one_pass
 @quiet
 def frac(input: Any) -> Tensor:
     """What stands behind the point, with the sign of x."""
@@ -142,6 +153,8 @@ def fmod(input: Any, other: Any) -> Tensor:
     a, b = operands("fmod", input, other)
     if np.result_type(a, b).kind in "iub" and (np.asarray(b) == 0).any():
         raise RuntimeError("fmod: integers cannot be divided by 0")
+    if (large := of_two("fmod", input, other, a, b)) is not None:
+        return large
     whole = np.trunc(a.real / b.real) if np.result_type(a, b).kind in "fc" else None
     out = np.fmod(a, b) if np.result_type(a, b).kind != "c" else a - b * whole
     return record_each("fmod", out, (input, lambda g: g), (other, lambda g: -g * whole))
@@ -172,17 +185,28 @@ def heaviside(input: Any, values: Any) -> Tensor:
     return unrecorded("heaviside", np.where(a == 0, b, (a > 0).astype(b.dtype)))
 
 
+@one_pass
 def exp2(input: Any) -> Tensor:
     """2^x."""
     return exp(mul(input, math.log(2)))
 
 
+@one_pass
+@quiet
 def logit(input: Any, eps: float | None = None) -> Tensor:
     """log(x/(1 - x)), the inverse of sigmoid; x is clamped to [eps, 1 - eps] if eps is given."""
-    if eps is not None:
-        eps = number("logit", "eps", eps)
-        input = clamp(input, eps, 1 - eps)
-    return log(div(input, sub(1, input)))
+    # dL/dx = g/(x·(1 - x)), 0 where x was clamped, NaN outside 0 … 1
+    a = operand("logit", input, floating=True)
+    low = -np.inf if eps is None else number("logit", "eps", eps)
+    inside = (a.real >= low) & (a.real <= 1 - low)
+    held = np.where(a.real < low, low, np.where(a.real > 1 - low, 1 - low, a))
+    held = held.astype(a.dtype, copy=False)
+    defined = np.where((a.real >= 0) & (a.real <= 1), 1, np.nan)
+
+    def da(g: Any) -> Any:
+        return np.where(inside, (defined * g / (a * (1 - a))).astype(g.dtype), 0)
+
+    return record_each("logit", np.log(held / (1 - held)), (input, quiet(da)))
 
 
 def xlogy(input: Any, other: Any) -> Tensor:
@@ -218,6 +242,8 @@ def logaddexp(input: Any, other: Any) -> Tensor:
     # y = max + log(1 + e^-|a - b|)        dL/da = g/(1 + e^(b - a))
     refuse_numbers("logaddexp", input, other, hint="both must be tensors")
     a, b = operands("logaddexp", input, other, floating=True)
+    if (large := of_two("logaddexp", input, other, a, b)) is not None:
+        return large
     with np.errstate(all="ignore"):
         if np.result_type(a, b).kind == "c":
             peak = np.maximum(a.real, b.real)
@@ -239,7 +265,14 @@ def logaddexp2(input: Any, other: Any) -> Tensor:
 
 def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
     """x + value·a/b."""
-    return add(input, mul(div(tensor1, tensor2), value))
+    # dL/dx = g        dL/da = value·g/b        dL/db = -value·g·(a/b)/b
+    x, a, b = operand_arrays("addcdiv", input, tensor1, tensor2)
+    if type(value) not in (int, float) or (out := in_one_pass("addcdiv", x, a, b, p=value)) is None:
+        return add(input, mul(div(tensor1, tensor2), value))
+    return record_each(
+        "addcdiv", out, (input, lambda g: g), (tensor1, lambda g: over(g, b) * value),
+        (tensor2, lambda g: times(g, over(over(a, b), b)) * -value),
+    )  # fmt: skip
 
 
 def float_power(input: Any, exponent: Any) -> Tensor:

@@ -65,6 +65,19 @@ def inverse(w: Any) -> Any:
     return y / x
 
 
+def bessel(order: int, small: bool) -> Function:
+    """e^-x·I(x)/xⁿ of x/4 - 1 up to 8, √x·e^-x·I(x) of 16/x - 1 beyond, I of order n."""
+
+    def f(v: Any) -> Any:
+        x = 4 * (v + 1) if small else (16 / (v + 1) if v > -1 + 1e-9 else mp.mpf(1e8))
+        if small and x < 1e-12:
+            return mp.mpf(0.5**order)
+        scale = mp.e**-x * (1 / x**order if small else mp.sqrt(x))
+        return scale * mp.besseli(order, x) if x < 1e7 else 1 / mp.sqrt(2 * mp.pi)
+
+    return f
+
+
 FITS: dict[str, tuple[Function, list[int], float, float, Function]] = {
     "(e^r - 1 - r)/r²": (
         nonzero(lambda r: (mp.e**r - 1 - r) / r**2, 0.5), [0, 1, 2, 3, 4], -half_ln2, half_ln2,
@@ -101,9 +114,17 @@ FITS: dict[str, tuple[Function, list[int], float, float, Function]] = {
         lambda v: inverse((v + 7) ** 2), list(range(10)), -2.95, 3.25,
         lambda v: 1 / inverse((v + 7) ** 2),
     ),
+    **{
+        f"e^-x·I{n}(x), {'small' if small else 'large'} x": (
+            bessel(n, small), list(range(18 if small else 7)), -1, 1,
+            lambda v, n=n, small=small: 1 / bessel(n, small)(v),
+        )
+        for n in (0, 1) for small in (True, False)
+    },
 }  # fmt: skip
 
 if __name__ == "__main__":
     for name, arguments in FITS.items():
         coefficients, units = fit(*arguments)
-        print(f"{name}: {', '.join(f'{c:.9g}' for c in coefficients)}; {units:.2g} units")
+        digits = 12 if "I" in name else 9
+        print(f"{name}: {', '.join(f'{c:.{digits}g}' for c in coefficients)}; {units:.2g} units")

@@ -14,13 +14,14 @@ because numba keeps no closures on disk.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numba.np.numpy_support import carray
 
-from minigrad.kernels.compiled import functions
-from minigrad.kernels.compiled.formulas import LOSSES, PAIRS, PASSES
+from minigrad.kernels.compiled import functions, functions_of_two, functions_wide
+from minigrad.kernels.compiled.formulas import LOSSES, PAIRS, PASSES, TRIPLES
 from minigrad.kernels.compiled.functions import f4
 from minigrad.kernels.machinery.arrays import Array
 from minigrad.kernels.machinery.jobs import address, parallel, serial
@@ -67,39 +68,54 @@ def {name}(t, jobs, first):
 """
 # Rows of n elements, or `parts` parts of long ones. Row (o, m) of an operand lies at o·x_o + m·x_m,
 # its elements x_n apart: 1, or 0 where one element serves the whole row.
-PAIR = """
+ROWS = """
 def {name}(t, jobs, first):
     job = carray(jobs, 1)[0]
     row0, start = t // job.parts * job.rows, t % job.parts * CHUNK
     n = min(CHUNK, job.n - start)
+    p = f4(job.p)
     for row in range(row0, min(row0 + job.rows, job.o * job.m)):
         o, m = row // job.m, row % job.m
-        at_y = o * job.y_o + m * job.y_m + start * job.y_n
         xs = part(job.x, first, o * job.x_o + m * job.x_m + start * job.x_n, n)
-        ys, zs = part(job.y, first, at_y, n), part(job.z, first, at_y, n)
+        ys = part(job.y, first, o * job.y_o + m * job.y_m + start * job.y_n, n)
+        zs = part(job.z, first, o * job.z_o + m * job.z_m + start * job.z_n, n)
         out = part(job.out, first, row * job.n + start, n)
-        if job.x_n == 1 and job.y_n == 1:
+"""
+# One loop for each way in which the operands may lie along a row: LLVM makes vectors of the loop
+# if it knows.
+ROW = """
+        if {condition}:
+            {fixed}
             for i in range(n):
-                x, y, z = xs[i], ys[i], zs[i]
-                out[i] = {formula}
-        elif job.x_n == 1:
-            y, z = ys[0], zs[0]
-            for i in range(n):
-                x = xs[i]
-                out[i] = {formula}
-        else:
-            x = xs[0]
-            for i in range(n):
-                y, z = ys[i], zs[i]
+                {moving}
                 out[i] = {formula}
 """
+WAYS = ((1, 1), (1, 0), (0, 1)), ((1, 1, 1), (1, 0, 0), (1, 0, 1), (0, 1, 1), (1, 1, 0))
+
+
+def written_out(operands: str) -> str:
+    """The text for PAIRS ("xy") or TRIPLES ("xyz")."""
+    text = ROWS
+    for way in WAYS[len(operands) - 2]:
+        steps = dict(zip(operands, way, strict=True))
+        lines = [" and ".join(f"job.{v}_n == {step}" for v, step in steps.items())]
+        for wanted, at in ((0, "0"), (1, "i")):
+            names = [v for v, step in steps.items() if step == wanted]
+            values = ", ".join(f"{v}s[{at}]" for v in names)
+            lines.append(f"{', '.join(names)} = {values}" if names else "pass")
+        text += ROW.format(condition=lines[0], fixed=lines[1], moving=lines[2], formula="{formula}")
+    return text
+
+
+PAIR, TRIPLE = written_out("xy"), written_out("xyz")
 # What a job is told: sizes, where the arrays lie, strides, and the parameters.
 FIELDS = ["n", "o", "m", "rows", "parts", "x", "y", "z", "g", "out"]
-FIELDS += ["x_o", "x_m", "x_n", "y_o", "y_m", "y_n"]
+FIELDS += [f"{v}_{axis}" for v in "xyz" for axis in "omn"]
 JOB = np.dtype([(name, np.int64) for name in FIELDS] + [("p", np.float64), ("q", np.float64)])
 # The words that formulas and loops may use.
 SCOPE: dict[str, Any] = {
-    **vars(functions), "__name__": __name__, "CHUNK": CHUNK, "carray": carray, "doubles": doubles,
+    **vars(functions), **vars(functions_of_two), **vars(functions_wide), "__name__": __name__,
+    "CHUNK": CHUNK, "carray": carray, "doubles": doubles,
     "np": np, "part": part, "slope_of_gelu_tanh": slope_of_gelu_tanh,
 }  # fmt: skip
 _functions: dict[tuple[str, str], Any] = {}
@@ -109,7 +125,7 @@ EXACT, REORDER = frozenset[str](), frozenset(REORDERED)
 def function(name: str, text: str, formula: str) -> Any:
     """The C function of a formula, written when it is first asked for."""
     if (name, text) not in _functions:
-        kind = {MAP: "map", TOTAL: "total", PAIR: "pair"}[text]
+        kind = {MAP: "map", TOTAL: "total", PAIR: "pair", TRIPLE: "triple"}[text]
         label = f"{kind}_{name.replace(' ', '_')}"
         formula = re.sub(r"(?<![\w.])(\d[\d.]*(e-\d+)?)", r"f4(\1)", formula)
         exec(compile(text.format(name=label, formula=formula), __file__, "exec"), SCOPE)
@@ -121,7 +137,7 @@ def _start(
     name: str, text: str, formula: str, tasks: int, work: int, sizes: tuple[int, ...],
     x: Array | None, y: Array | None, third: Array | None, out: Array,
     p: float = 0.0, q: float = 0.0,
-    strides: tuple[int, ...] = (0,) * 6,
+    strides: tuple[int, ...] = (0,) * 9,
 ) -> None:  # fmt: skip
     """Hand out a job; `sizes` are its first fields, and the third array is z of a pair, else g."""
     places = (*map(_place, (x, y, third, third, out)),)
@@ -184,49 +200,60 @@ def loss_slope(name: str, x: Array, target: Array, scale: float, p: float = 0.0)
     return dx
 
 
-def pair(name: str, x: Array, y: Array, z: Array | None = None) -> Array | None:
-    """PAIRS[name] of arrays whose shapes broadcast; z lies as y does. None if they lie so that no
-    loop here fits them: more than three axes that cannot be merged, or elements apart."""
-    shape = x.shape if x.shape == y.shape else np.broadcast_shapes(x.shape, y.shape)
-    axes = merged(shape, x, y)
-    if axes is None or (z is not None and (z.shape, z.strides) != (y.shape, y.strides)):
+def pair(name: str, x: Array, y: Array, p: float = 0.0) -> Array | None:
+    """PAIRS[name] of arrays whose shapes broadcast. None if they lie so that no loop here fits
+    them: more than three axes that cannot be merged, or elements apart."""
+    return _of_rows(name, PAIR, PAIRS[name], p, x, y)
+
+
+def triple(name: str, x: Array, y: Array, z: Array, p: float = 0.0) -> Array | None:
+    """TRIPLES[name] of three arrays, as `pair`."""
+    return _of_rows(name, TRIPLE, TRIPLES[name], p, x, y, z)
+
+
+def _of_rows(name: str, text: str, formula: str, p: float, *arrays: Array) -> Array | None:
+    shape = arrays[0].shape
+    if any(a.shape != shape for a in arrays):
+        shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    axes = merged(shape, arrays)
+    if axes is None or tuple(steps[-1] for steps in axes[1:]) not in WAYS[len(arrays) - 2]:
         return None
     (o, m, n), *strides = axes
     out = empty(shape, F32)
     parts, rows = -(-n // CHUNK), max(1, CHUNK // max(n, 1))
     tasks, rows = (o * m * parts, 1) if parts > 1 else (-(-o * m // rows), rows)
-    sizes = n, o, m, rows, parts
-    steps = (*strides[0], *strides[1])
-    _start(name, PAIR, PAIRS[name], tasks, out.size, sizes, x, y, z, out, strides=steps)
+    steps = sum(strides, ()) + (0, 0, 0) * (3 - len(arrays))
+    x, y, *z = arrays
+    third = z[0] if z else None
+    _start(
+        name, text, formula, tasks, out.size, (n, o, m, rows, parts), x, y, third, out, p,
+        strides=steps,
+    )  # fmt: skip
     return out
 
 
-Three = tuple[int, ...]
-
-
-def merged(shape: tuple[int, ...], x: Array, y: Array) -> tuple[Three, Three, Three] | None:
-    """A shape as three axes, and two arrays' strides along them, in elements."""
-    axes: list[tuple[int, int, int]] = []  # (size, stride of x, stride of y), outermost first
-    of_x, of_y = _broadcast_strides(x, len(shape)), _broadcast_strides(y, len(shape))
-    for size, a, b in zip(shape, of_x, of_y, strict=True):
+def merged(shape: tuple[int, ...], arrays: Sequence[Array]) -> list[tuple[int, ...]] | None:
+    """A shape as three axes, and the arrays' strides along them, in elements."""
+    axes: list[tuple[int, ...]] = []  # (size, strides of the arrays), outermost first
+    for size, *steps in zip(shape, *(_strides(a, len(shape)) for a in arrays), strict=True):
         if size == 1:
             continue
-        if axes and axes[-1][1] == size * a and axes[-1][2] == size * b:
-            axes[-1] = (axes[-1][0] * size, a, b)
+        if axes and all(a == size * b for a, b in zip(axes[-1][1:], steps, strict=True)):
+            axes[-1] = (axes[-1][0] * size, *steps)
         else:
-            axes.append((size, a, b))
+            axes.append((size, *steps))
     if not axes:
-        axes = [(1, 4, 4)]
-    if len(axes) > 3 or axes[-1][1:] not in ((4, 4), (4, 0), (0, 4)):
+        axes = [(1, *[4] * len(arrays))]
+    if len(axes) > 3 or any(step not in (0, 4) for step in axes[-1][1:]):
         return None
-    if not (x.flags.aligned and y.flags.aligned):
+    if not all(a.flags.aligned for a in arrays):
         return None
-    axes = [(1, 0, 0)] * (3 - len(axes)) + axes
-    sizes, a3, b3 = zip(*axes, strict=True)
-    return sizes, tuple(s // 4 for s in a3), tuple(s // 4 for s in b3)
+    axes = [(1, *[0] * len(arrays))] * (3 - len(axes)) + axes
+    sizes, *strides = zip(*axes, strict=True)
+    return [sizes, *(tuple(step // 4 for step in steps) for steps in strides)]
 
 
-def _broadcast_strides(a: Array, ndim: int) -> list[int]:
+def _strides(a: Array, ndim: int) -> list[int]:
     """Bytes between neighbours along each axis; 0 where an axis of one element is stretched."""
     own = [0 if n == 1 else s for n, s in zip(a.shape, a.strides, strict=True)]
     return [0] * (ndim - a.ndim) + own

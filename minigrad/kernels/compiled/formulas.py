@@ -3,13 +3,17 @@
 Numbers are float32; the functions are those of functions.py. elementwise.py makes loops of them.
 
     x the input, y the result, g the gradient of the result, p and q the op's parameters    PASSES
-    x and y the two inputs, of shapes that broadcast; z a third that lies as y does          PAIRS
+    x and y the two inputs, of shapes that broadcast, and p                                  PAIRS
+    z a third of them; of a gradient, that of the result                                   TRIPLES
     x the input, y the target, and the loss's derivative by x; p its parameter              LOSSES
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+INF = float("inf")
 
 
 class Pass(NamedTuple):
@@ -19,11 +23,21 @@ class Pass(NamedTuple):
     backward: str
     parameters: tuple[str, ...] = ()
     work: int = 1  # how much longer than copying an element one takes
+    without: tuple[float, ...] = ()  # what stands for a parameter that is None
+
+    def values(self, arguments: Mapping[str, Any]) -> list[Any]:
+        """What the parameters are, of an op's arguments by name."""
+        found = [arguments[name] for name in self.parameters]
+        for i, default in enumerate(self.without):
+            found[i] = default if found[i] is None else found[i]
+        return found
 
 
 # Constants: 1/√2, 1/√2π, √2π, 2/√π, √π/2, ln 2, ln 10; selu's; gelu's √(2/π) and 3·0.044715.
 PASSES = {
     "exp": Pass("exp(x)", "g * y", work=2),
+    "exp2": Pass("exp2(x)", "g * (y * 0.693147181)", work=2),
+    "rpow": Pass("exp2_wide(P * x, x)", "g * (y * q)", work=4),  # bˣ; p is log₂ b, q is log b
     "expm1": Pass("expm1(x)", "g * (y + 1)", work=2),
     "log": Pass("log(x)", "g / x", work=2),
     "log2": Pass("log2(x)", "g / (x * 0.693147181)", work=2),
@@ -35,14 +49,18 @@ PASSES = {
     "square": Pass("x * x", "g * (2 * x)"),
     "pow": Pass("power(x, P, Q)", "g * (p * power(x, P - 1.0, Q % 2 + 1 if Q else 0))", work=8),
     "neg": Pass("-x", "-g"),
+    "frac": Pass("x - np.trunc(x)", "g"),
     "abs": Pass("abs(x)", "g if x > 0 else (-g if x < 0 else 0)"),
     "sign": Pass("1 if x > 0 else (-1 if x < 0 else 0)", "0"),
     "clamp": Pass("min(p if x < p else x, q) if x == x else x", "g if p <= x <= q else 0",
-                  ("min", "max")),
+                  ("min", "max"), without=(-INF, INF)),
     "tanh": Pass("tanh(x)", "g * (1 - y * y)", work=2),
     "sigmoid": Pass("sigmoid(x)", "g * (y * (1 - y))", work=2),
     "erf": Pass("erf(x)", "g * (1.12837917 * exp(-x * x))", work=3),
     "erfc": Pass("erfc(x)", "g * (-1.12837917 * exp(-x * x))", work=4),
+    "lgamma": Pass("lgamma(x)", "g * digamma(x)", work=16),
+    "digamma": Pass("digamma(x)", "g * trigamma(x)", work=16),
+    "i0": Pass("i0(x)", "g * i1(x)", work=8),
     "erfinv": Pass("erfinv(x)", "g * (0.886226925 * exp(y * y))", work=6),
     "ndtr": Pass("ndtr(x)", "g * (0.39894228 * exp(-0.5 * x * x))", work=4),
     "ndtri": Pass("ndtri(x)", "g * (2.50662827 * exp(0.5 * y * y))", work=6),
@@ -77,6 +95,19 @@ PASSES = {
         "g * slope_of_gelu_tanh(x, tanh(0.797884561 * (x + 0.044715 * x * x * x)))",
         work=3,
     ),
+    "logit": Pass(
+        "logit(p if x < p else (1 - p if x > 1 - p else x))",
+        "(g / (x * (1 - x)) if 0 <= x <= 1 else np.nan) if p <= x <= 1 - p else 0",
+        ("eps",), 4, (-INF,),
+    ),
+    "threshold": Pass("q if x <= p else x", "0 if x <= p else g", ("threshold", "value")),
+    "hardshrink": Pass("0 if -p <= x <= p else x", "g if x > p or x < -p else 0", ("lambd",)),
+    "softshrink": Pass(
+        "x - p if x > p else (x + p if x < -p else (x if x != x else 0))",
+        "g if x > p or x < -p else 0",
+        ("limit",),
+    ),
+    "entr": Pass("entr(x)", "g * (-log(x) - 1)", work=4),
     "hardtanh": Pass(
         "p if x <= p else (q if x >= q else x)", "g if p < x < q else 0", ("low", "high")
     ),
@@ -95,14 +126,35 @@ PAIRS = {
     "sub": "x - y",
     "mul": "x * y",
     "div": "x / y",
-    "affine": "x * y + z",
     "maximum": "x if x > y or x != x else y",
     "minimum": "x if x < y or x != x else y",
-    # z is the gradient of the larger of x and y, or of the smaller: what of it x receives
-    "of maximum": "z if x > y or x != x or y != y else (0.5 * z if x == y else 0)",
-    "of minimum": "z if x < y or x != x or y != y else (0.5 * z if x == y else 0)",
-    "signed": "y if x > 0 else (-y if x < 0 else x * y)",  # y with the sign of x
-    "where equal": "z if x == y or (x != x and y != y) else 0",
+    "lerp": "x + p * (y - x) if abs(p) < 0.5 else y - (y - x) * (1 - p)",
+    "fmod": "fmod(x, y)",
+    "remainder": "remainder(x, y)",
+    "hypot": "hypot(x, y)",
+    "logaddexp": "logaddexp(x, y)",
+    "prelu": "x if x > 0 else y * x",
+}
+
+# Of the gradients, z is that of the result; x and y are the op's operands.
+TRIPLES = {
+    "addcmul": "x + p * (y * z)",
+    "addcdiv": "x + p * (y / z)",
+    "lerp": "x + z * (y - x) if abs(z) < 0.5 else y - (y - x) * (1 - z)",
+    "dx of maximum": "z if x > y or x != x or y != y else (0.5 * z if x == y else 0)",
+    "dy of maximum": "z if y > x or x != x or y != y else (0.5 * z if x == y else 0)",
+    "dx of minimum": "z if x < y or x != x or y != y else (0.5 * z if x == y else 0)",
+    "dy of minimum": "z if y < x or x != x or y != y else (0.5 * z if x == y else 0)",
+    "dx of lerp": "z * (1 - p)",
+    "dy of lerp": "z * p",
+    "dy of fmod": "-z * np.trunc(x / y)",
+    "dy of remainder": "-z * floor_of_quotient(x, y)",
+    "dx of hypot": "z * (x / hypot(x, y))",
+    "dy of hypot": "z * (y / hypot(x, y))",
+    "dx of logaddexp": "z * sigmoid(x - y)",
+    "dy of logaddexp": "z * sigmoid(y - x)",
+    "dx of prelu": "z if x > 0 else z * y",
+    "dy of prelu": "0 if x > 0 else z * x",
 }
 
 LOSSES = {
@@ -120,5 +172,13 @@ LOSSES = {
     ),
     "binary_cross_entropy_with_logits": (
         "(1 - y) * x + softplus(-x)", "(1 - y) - sigmoid(-x)", 4,
+    ),
+    "margin_ranking_loss": (
+        "0 if p - x * y < 0 else p - x * y", "-y if p - x * y >= 0 else 0", 1,
+    ),
+    "hinge_embedding_loss": (
+        "(0 if y == -1 else x) + (0 if y == 1 or p - x < 0 else p - x)",
+        "(0 if y == -1 else 1) - (1 if y != 1 and p - x >= 0 else 0)",
+        1,
     ),
 }  # fmt: skip

@@ -83,12 +83,27 @@ def reduced(x):
     """
     n = nearest(x * f4(1.44269504))
     r = fma(n, f4(-0.693145752), x)
-    r = fma(n, f4(-1.42860677e-6), r)
+    return n, expm1_near_0(fma(n, f4(-1.42860677e-6), r))
+
+
+@contracted
+def expm1_near_0(r):
+    """e^r - 1 for |r| <= ln 2 / 2."""
     p = fma(f4(0.00138131424), r, f4(0.00836941904))
     p = fma(p, r, f4(0.0416684568))
     p = fma(p, r, f4(0.166665148))
     p = fma(p, r, f4(0.499999931))
-    return n, fma(p, r * r, r)
+    return fma(p, r * r, r)
+
+
+@contracted
+def exp2(x):
+    t = min(max(x, f4(-151)), f4(128.5))
+    n = nearest(t)
+    half = nearest(n * HALF)
+    p = expm1_near_0((t - n) * f4(0.693147181))
+    y = (p + ONE) * power_of_two(half) * power_of_two(n - half)
+    return y if x == x else x
 
 
 @contracted
@@ -310,33 +325,20 @@ def ndtri(p):
 
 
 @contracted
-def softplus(x):
-    """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)."""
-    return max(x, f4(0)) + log1p(exp(-abs(x)))
+def logit(x):
+    return log(x / (ONE - x))
 
 
 @contracted
-def power(x, b, parity):
-    """|x|ᵇ for a finite b != 0, with the sign of xᵇ; parity is 0 unless b is an integer, then 2 if
-    it is even and 1 if it is odd. In float64, because the error of a logarithm grows with b."""
-    a = abs(x)
-    n, f = mantissa(a)
-    s = f / (2.0 + f)  # log(1 + f) = 2·artanh(s)
-    z = s * s
-    p = ((((((z / 15 + 1 / 13) * z + 1 / 11) * z + 1 / 9) * z + 1 / 7) * z + 1 / 5) * z + 1 / 3) * z
-    t = b * (n + (s + s * p) * 2.8853900817779268)
-    t = min(max(t, -160.0), 140.0)
-    m = (t + 6755399441055744.0) - 6755399441055744.0  # the nearest integer
-    r = (t - m) * 0.6931471805599453
-    q = 1 + r * (1 + r / 2 * (1 + r / 3 * (1 + r / 4 * (1 + r / 5 * (1 + r / 6 * (1 + r / 7))))))
-    half = nearest(f4(m) * HALF)
-    y = f4(q) * power_of_two(half) * power_of_two(f4(m) - half)
-    big = b > 0
-    y = y if a > 0 else (f4(0) if big else INF)
-    y = y if a < INF else (INF if big else f4(0))
-    y = with_sign(y, x) if parity == 1 else y
-    y = f4(np.nan) if x < 0 and parity == 0 and a < INF else y
-    return y if x == x else x
+def entr(x):
+    """-x·log x, 0 at 0 and -inf below."""
+    return -x * log(x) if x > 0 else (-INF if x < 0 else x)
+
+
+@contracted
+def softplus(x):
+    """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)."""
+    return max(x, f4(0)) + log1p(exp(-abs(x)))
 
 
 @exact
