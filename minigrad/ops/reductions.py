@@ -363,7 +363,7 @@ def norm(
         def slope(g: Any) -> Any:
             f = factor * g.reshape(kept)
             large = along(name, a, axes, zeros, f)
-            return f * (np.sign(a) if p == 1 else a) if large is None else large
+            return f * (np.nan_to_num(np.sign(a)) if p == 1 else a) if large is None else large
 
         return record_each("norm", _dropped(y, axes, keepdim).astype(a.dtype), (input, slope))
     sign = np.sign(np.real(a))

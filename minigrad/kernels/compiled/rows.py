@@ -151,7 +151,7 @@ def {name}(t, jobs, like):
 LINES = {
     "linear": "factor * ((x - c) + rest)",
     "exp": "factor * exp((x - c) + rest)",
-    "sign": "factor if x > 0 else (-factor if x < 0 else factor * x)",
+    "sign": "factor if x > 0 else (-factor if x < 0 else f4(0) * factor)",
     "same": "factor if x == c or (x != x and c != c) else f4(0)",  # as an extremum, which may be NaN
     "equal": "factor if x == c else f4(0) * factor",
 }
