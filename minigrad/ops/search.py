@@ -75,11 +75,12 @@ def _arg(name: str, a: Any, dim: int) -> Any:
         return np.zeros((), int64)
     if a.shape[axis] == 0:
         raise IndexError(f"{name}: axis {axis} of shape {a.shape} is empty")
+    find = "argmax" if "max" in name else "argmin"
     if a.size >= FROM and axis < a.ndim - 1 and a.flags.carray:  # numpy's go element by element
-        if (loops := kernels.for_large("columns", a)) is not None:
-            return loops.extremum("argmax" if "max" in name else "argmin", a, axis)
-    find = np.argmax if "max" in name else np.argmin
-    return np.asarray(find(a.real, axis=axis, keepdims=True), int64)
+        loops = kernels.for_large("columns", a)
+        if loops is not None:
+            return loops.extremum(find, a, axis)
+    return np.asarray(getattr(np, find)(a.real, axis=axis, keepdims=True), int64)
 
 
 def _take(name: str, x: Any, a: Any, index: Any, axis: int, keepdim: bool) -> tuple[Any, Any]:

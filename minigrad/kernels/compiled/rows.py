@@ -152,11 +152,15 @@ LINES = {
     "linear": "factor * ((x - c) + rest)",
     "exp": "factor * exp((x - c) + rest)",
     "sign": "factor if x > 0 else (-factor if x < 0 else f4(0) * factor)",
-    "same": "factor if x == c or (x != x and c != c) else f4(0)",  # as an extremum, which may be NaN
+    # of an extremum: NaN may be one, but is equal to none
+    "same": "factor if x == c or (x != x and c != c) else f4(0)",
     "equal": "factor if x == c else f4(0) * factor",
 }
-SUMS = {"sum": "x", "abs": "abs(x)", "square": "x * x", "spread": "(x - c) * (x - c)",
-        "equal": "1.0 if x == c else 0.0", "same": "1.0 if x == c or (x != x and c != c) else 0.0"}  # fmt: skip
+SUMS = {
+    "sum": "x", "abs": "abs(x)", "square": "x * x", "spread": "(x - c) * (x - c)",
+    "same": "1.0 if x == c or (x != x and c != c) else 0.0",
+    "equal": "1.0 if x == c else 0.0",
+}  # fmt: skip
 SCOPE = {
     "__name__": __name__, "carray": carray, "doubles": doubles, "exp": exp, "f4": f4, "np": np,
     "part": part,
@@ -253,8 +257,8 @@ def along(
     n, flat, result = x.size // rows, x.reshape(-1), out.reshape(-1)
     if rows == 1 and n > CHUNK:  # one long row, in parts
         whole = n // CHUNK * CHUNK
-        many = [np.full(n // CHUNK, v.reshape(())) for v in (centres, factors)]
-        start(SCOPE[f"{name}_along"], n // CHUNK, CHUNK, flat, result, None, 2, *many)
+        c, f = (np.full(n // CHUNK, v.reshape(())) for v in (centres, factors))
+        start(SCOPE[f"{name}_along"], n // CHUNK, CHUNK, flat, result, None, 2, c, f)
         flat, result, n = flat[whole:], result[whole:], n - whole
     if n:
         start(SCOPE[f"{name}_along"], rows, n, flat, result, None, 2, centres, factors)

@@ -122,7 +122,7 @@ def logcumsumexp_loop(t, jobs, like):
     job = carray(jobs, 1)[0]
     for row in range(t * job.each, min((t + 1) * job.each, job.rows)):
         x, y = part(job.x, like, row * job.n, job.n), part(job.out, like, row * job.n, job.n)
-        top, total = f4(-np.inf), 0.0
+        top, total = f4(-np.inf), np.float64(0)
         for i in range(job.n):
             if x[i] > top:
                 total = total * exp(top - x[i]) + 1
@@ -138,7 +138,7 @@ def logcumsumexp_backward_loop(t, jobs, like):
     for row in range(t * job.each, min((t + 1) * job.each, job.rows)):
         x, y = part(job.x, like, row * job.n, job.n), part(job.y, like, row * job.n, job.n)
         g, dx = part(job.g, like, row * job.n, job.n), part(job.out, like, row * job.n, job.n)
-        c, s = f4(np.inf), 0.0
+        c, s = f4(np.inf), np.float64(0)
         for i in range(job.n - 1, -1, -1):
             if y[i] != np.inf:
                 if c - y[i] > 16:
