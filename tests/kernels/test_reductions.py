@@ -109,15 +109,17 @@ def test_arrays_that_lie_otherwise(name: str) -> None:
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("shape", [(700, 30), (6, 11, 20, 15), (2, 3, 4001), (300, 80, 1)], ids=str)
 @pytest.mark.parametrize("kind", ["usual", "special"])
+@pytest.mark.parametrize("smoothing", [0, 0.3])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_cross_entropy(reduction: str, shape: tuple[int, ...], kind: str) -> None:
+def test_cross_entropy(reduction: str, shape: tuple[int, ...], kind: str, smoothing: float) -> None:
     rng = np.random.default_rng(3)
     target = rng.integers(0, shape[1], (shape[0], *shape[2:]))
     target[rng.random(target.shape) < 0.1] = -100
 
     def op(lib: Any, x: Any, axis: int) -> Any:
         F = (mg if lib is mg else torch).nn.functional
-        return F.cross_entropy(x, lib.from_numpy(target), reduction=reduction)
+        t = lib.from_numpy(target)
+        return F.cross_entropy(x, t, reduction=reduction, label_smoothing=smoothing)
 
     compare(op, array(shape, kind), 1)
 
@@ -140,6 +142,22 @@ def test_losses_with_a_margin(name: str, reduction: str, margin: float) -> None:
 
     for kind in ("usual", "ties"):
         compare(op, array(shape, kind), 0)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_multi_margin_loss(p: int, weighted: bool) -> None:
+    rng = np.random.default_rng(3)
+    target, weight = rng.integers(0, 31, 90), rng.random(31)
+
+    def op(lib: Any, x: Any, axis: int) -> Any:
+        w = lib.from_numpy(weight).to(x.dtype) if weighted else None
+        F = (mg if lib is mg else torch).nn.functional
+        return F.multi_margin_loss(x, lib.from_numpy(target), p=p, weight=w)
+
+    for kind in ("usual", "ties", "special"):
+        compare(op, array((90, 31), kind), 1)
 
 
 PAIRS = [((70, 20), (61, 20)), ((3, 9, 5), (3, 700, 5)), ((2, 1, 30, 3), (4, 170, 3)),
