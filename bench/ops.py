@@ -15,10 +15,13 @@ from .cases import Array, Case
 from .work import Work, differentiate, in_float64
 
 SIZES = (1_000, 32_768, 262_144)
-# What an operation is given for n elements: x, y any numbers, p, q positive ones, u in (0, 1), f 0
-# or 1 (all of one vector's shape); A, B matrices; R a row and C a column that broadcast against A;
-# S, T square matrices; I images; i indices into A's rows, k into its columns, t classes of A's
-# rows.
+# What an operation is given for n elements: x, y any numbers, p, q positive ones, u in (0, 1), f
+# 0 or 1, s -1 or 1, b true or false, o no number twice (all of one vector's shape); A, B, Z
+# matrices; R a row and C a column that broadcast against A; S, T square matrices, V, W vectors as
+# long as their sides; D, E lists of points; I images, w a number and G one of each image for each
+# of their channels; Q, K, L what attention takes; i indices into A's rows, j as many as A has
+# elements; k into its columns, a each row's columns in some order; t classes of A's rows, c of
+# the images' pixels.
 Make = Callable[..., Any]
 OPS: dict[str, tuple[str, Make]] = {
     # arithmetic
@@ -148,22 +151,179 @@ OPS: dict[str, tuple[str, Make]] = {
     "adaptive_avg_pool2d": ("I", lambda m, x: m.nn.functional.adaptive_avg_pool2d(x, 1)),
     "randn": ("N", lambda m, n: m.randn(n)),
     "rand": ("N", lambda m, n: m.rand(n)),
+    # two operands, and comparisons
+    "equal": ("x y", lambda m, x, y: x == y),
+    "less": ("x y", lambda m, x, y: x < y),
+    "logical_and": ("b b", lambda m, x, y: m.logical_and(x, y)),
+    "floor_divide": ("x p", lambda m, x, y: m.floor_divide(x.detach(), y.detach())),
+    "fmod": ("x p", lambda m, x, y: m.fmod(x, y)),
+    "atan2": ("x y", lambda m, x, y: m.atan2(x, y)),
+    "hypot": ("x y", lambda m, x, y: m.hypot(x, y)),
+    "logaddexp": ("x y", lambda m, x, y: m.logaddexp(x, y)),
+    "xlogy": ("x p", lambda m, x, y: m.xlogy(x, y)),
+    "addcdiv": ("x y p", lambda m, x, y, z: m.addcdiv(x, y, z)),
+    "lerp by a tensor": ("x y u", lambda m, x, y, w: m.lerp(x, y, w)),
+    "clamp by tensors": ("x y", lambda m, x, y: m.clamp(x, y - 1, y + 1)),
+    "where, a number": ("b x", lambda m, c, x: m.where(c, x, 0.0)),
+    "a number minus": ("x", lambda m, x: 1 - x),
+    "a number by": ("p", lambda m, x: 1 / x),
+    "a number to the power": ("x", lambda m, x: 2**x),
+    "pow -1": ("p", lambda m, x: x**-1),
+    "mul by a gate": ("I G", lambda m, x, g: x * g),
+    "add a transpose": ("S T", lambda m, x, y: x.t() + y),
+    "add in place": ("x", lambda m, x: x.detach().clone().add_(1.0)),
+    # functions of a number
+    **{
+        name: (letter, lambda m, x, name=name: getattr(m, name)(x))
+        for letter, names in {
+            "x": "sinh cosh tan atan asinh ceil trunc frac sinc exp2 i0 nan_to_num isnan isfinite",
+            "u": "asin acos atanh logit",
+            "p": "lgamma digamma",
+        }.items()
+        for name in names.split()
+    },
+    "acosh": ("p", lambda m, x: (x + 1).acosh()),
+    "entr": ("p", lambda m, x: m.special.entr(x)),
+    "threshold": ("x", lambda m, x: m.nn.functional.threshold(x, 0.1, 0.0)),
+    "softshrink": ("x", lambda m, x: m.nn.functional.softshrink(x)),
+    "hardshrink": ("x", lambda m, x: m.nn.functional.hardshrink(x)),
+    "tanhshrink": ("x", lambda m, x: m.nn.functional.tanhshrink(x)),
+    "glu": ("A", lambda m, x: m.nn.functional.glu(x, 1)),
+    "prelu": ("I w", lambda m, x, w: m.nn.functional.prelu(x, w)),
+    "swiglu": ("A B", lambda m, x, y: m.nn.functional.silu(x) * y),
+    "gelu by hand": (
+        "x", lambda m, x: 0.5 * x * (1 + m.tanh(0.79788456 * (x + 0.044715 * x**3))),
+    ),
+    # along other axes, and reductions that are rarer
+    "softmax of channels": ("I", lambda m, x: x.softmax(1)),
+    "log_softmax of channels": ("I", lambda m, x: x.log_softmax(1)),
+    "mean of channels": ("I", lambda m, x: x.mean(1)),
+    "mean of pixels": ("I", lambda m, x: x.mean((2, 3))),
+    "var of columns": ("A", lambda m, x: x.var(0)),
+    "logsumexp of columns": ("A", lambda m, x: x.logsumexp(0)),
+    "amax of columns": ("A", lambda m, x: x.amax(0)),
+    "argmin of columns": ("A", lambda m, x: x.argmin(0)),
+    "min of columns": ("A", lambda m, x: x.min(0)[0]),
+    "cumsum of columns": ("A", lambda m, x: x.cumsum(0)),
+    "sort of columns": ("A", lambda m, x: x.sort(0)[0]),
+    "cummax": ("A", lambda m, x: x.cummax(1)[0]),
+    "logcumsumexp": ("A", lambda m, x: x.logcumsumexp(1)),
+    "std_mean": ("A", lambda m, x: m.std_mean(x, 1)[0]),
+    "any": ("b", lambda m, x: x.any()),
+    "count_nonzero": ("b", lambda m, x: x.count_nonzero()),
+    "sum of integers": ("k", lambda m, x: x.sum()),
+    "norm inf": ("x", lambda m, x: x.norm(p=float("inf"))),
+    "norm 3": ("x", lambda m, x: x.norm(p=3)),
+    "quantile": ("A", lambda m, x: x.quantile(0.3, 1)),
+    "kthvalue": ("A", lambda m, x: x.kthvalue(3, 1)[0]),
+    "median of all": ("x", lambda m, x: x.median()),
+    "diff": ("A", lambda m, x: x.diff(dim=1)),
+    "standardise": ("A", lambda m, x: (x - x.mean(0)) / x.std(0)),
+    # orders, places, copies
+    "argsort": ("A", lambda m, x: x.argsort(1)),
+    "sort of all": ("o", lambda m, x: x.sort()[0]),
+    "unique": ("k", lambda m, x: m.unique(x)),
+    "bincount": ("i", lambda m, x: m.bincount(x)),
+    "searchsorted": ("R x", lambda m, r, x: m.searchsorted(r.detach().sort()[0], x.detach())),
+    "one_hot": ("t", lambda m, x: m.nn.functional.one_hot(x, 512)),
+    "nonzero": ("b", lambda m, x: x.nonzero()),
+    "masked_select": ("x b", lambda m, x, c: x.masked_select(c)),
+    "take_along_dim": ("A k", lambda m, x, i: m.take_along_dim(x, i, 1)),
+    "gather of columns": ("A j", lambda m, x, i: x.gather(0, i)),
+    "index of pairs": ("A i t", lambda m, x, i, j: x[i, j]),
+    "index of columns": ("A t", lambda m, x, j: x[:, j]),
+    "index_add": ("A i B", lambda m, x, i, y: m.index_add(x, 0, i, y)),
+    "index_fill": ("A i", lambda m, x, i: x.index_fill(0, i, 0.0)),
+    "scatter": ("A a B", lambda m, x, i, y: x.scatter(1, i, y)),
+    "diag": ("S", lambda m, x: x.diag()),
+    "triu": ("S", lambda m, x: x.triu()),
+    "kron": ("V W", lambda m, x, y: m.kron(x, y)),
+    "channels last": ("I", lambda m, x: x.permute(0, 2, 3, 1).contiguous()),
+    "add to channels last": ("I", lambda m, x: x.permute(0, 2, 3, 1) + 1.0),
+    "chunk and cat": ("A", lambda m, x: m.cat(x.chunk(2, 1))),
+    "unbind and stack": ("A", lambda m, x: m.stack(x.unbind(0))),
+    "cat of rows": ("A B", lambda m, x, y: m.cat([x, y])),
+    "repeat_interleave": ("A", lambda m, x: x.repeat_interleave(2, 0)),
+    "meshgrid": ("R V", lambda m, x, y: m.mul(*m.meshgrid(x, y, indexing="ij"))),
+    "to float64": ("x", lambda m, x: x.double()),
+    "to integers": ("x", lambda m, x: x.detach().long()),
+    # products that are rarer
+    "dot": ("x y", lambda m, x, y: m.dot(x, y)),
+    "matrix by vector": ("S V", lambda m, x, y: x @ y),
+    "einsum ij,ij->i": ("A B", lambda m, x, y: m.einsum("ij,ij->i", x, y)),
+    "cdist": ("D E", lambda m, x, y: m.cdist(x, y)),
+    "cosine_similarity": ("A B", lambda m, x, y: m.nn.functional.cosine_similarity(x, y)),
+    "pairwise_distance": ("A B", lambda m, x, y: m.nn.functional.pairwise_distance(x, y)),
+    "normalize": ("A", lambda m, x: m.nn.functional.normalize(x)),
+    "attention": (
+        "Q K L", lambda m, q, k, v: m.nn.functional.scaled_dot_product_attention(q, k, v),
+    ),
+    "causal attention": (
+        "Q K L",
+        lambda m, q, k, v: m.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True),
+    ),
+    # losses that are rarer
+    "poisson_nll_loss": ("x p", lambda m, x, y: m.nn.functional.poisson_nll_loss(x, y)),
+    "gaussian_nll_loss": ("x y p", lambda m, x, y, v: m.nn.functional.gaussian_nll_loss(x, y, v)),
+    "hinge_embedding_loss": ("x s", lambda m, x, y: m.nn.functional.hinge_embedding_loss(x, y)),
+    "margin_ranking_loss": (
+        "x y s", lambda m, x, y, s: m.nn.functional.margin_ranking_loss(x, y, s),
+    ),
+    "soft_margin_loss": ("x s", lambda m, x, y: m.nn.functional.soft_margin_loss(x, y)),
+    "triplet_margin_loss": (
+        "A B Z", lambda m, x, y, z: m.nn.functional.triplet_margin_loss(x, y, z),
+    ),
+    "multi_margin_loss": ("A t", lambda m, x, y: m.nn.functional.multi_margin_loss(x, y)),
+    "cross_entropy, smoothed": (
+        "A t", lambda m, x, y: m.nn.functional.cross_entropy(x, y, label_smoothing=0.1),
+    ),
+    "cross_entropy of each": (
+        "A t", lambda m, x, y: m.nn.functional.cross_entropy(x, y, reduction="none"),
+    ),
+    "cross_entropy of images": ("I c", lambda m, x, y: m.nn.functional.cross_entropy(x, y)),
+    # images
+    "layer_norm": ("A", lambda m, x: m.nn.functional.layer_norm(x, x.shape[1:])),
+    "rms_norm": ("A", lambda m, x: m.nn.functional.rms_norm(x, x.shape[1:])),
+    "group_norm": ("I", lambda m, x: m.nn.functional.group_norm(x, 4)),
+    "instance_norm": ("I", lambda m, x: m.nn.functional.instance_norm(x)),
+    "batch_norm": ("I", lambda m, x: m.nn.functional.batch_norm(x, None, None, training=True)),
+    "local_response_norm": ("I", lambda m, x: m.nn.functional.local_response_norm(x, 5)),
+    "max_pool2d of 2": ("I", lambda m, x: m.nn.functional.max_pool2d(x, 2)),
+    "avg_pool2d of 2": ("I", lambda m, x: m.nn.functional.avg_pool2d(x, 2)),
+    "adaptive_max_pool2d": ("I", lambda m, x: m.nn.functional.adaptive_max_pool2d(x, 2)),
+    "pad of images": ("I", lambda m, x: m.nn.functional.pad(x, (1, 1, 1, 1))),
+    "reflection": ("I", lambda m, x: m.nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")),
+    "nearest": ("I", lambda m, x: m.nn.functional.interpolate(x, scale_factor=2)),
+    "bilinear": (
+        "I", lambda m, x: m.nn.functional.interpolate(x, scale_factor=2, mode="bilinear"),
+    ),
+    "bicubic": (
+        "I", lambda m, x: m.nn.functional.interpolate(x, scale_factor=2, mode="bicubic"),
+    ),
+    "pixel_shuffle": ("I", lambda m, x: m.nn.functional.pixel_shuffle(x, 2)),
+    "unfold": ("I", lambda m, x: m.nn.functional.unfold(x, 3, padding=1)),
+    "randperm": ("N", lambda m, n: m.randperm(n)),
+    "randint": ("N", lambda m, n: m.randint(0, 9, (n,))),
+    "arange": ("N", lambda m, n: m.arange(n)),
+    "linspace": ("N", lambda m, n: m.linspace(0, 1, n)),
 }  # fmt: skip
-RANDOM = {"dropout", "randn", "rand"}  # results that no reference can have
-FIXED = {"bce", "bce_with_logits", "kl_div"}  # whose targets want no gradient
+RANDOM = {"dropout", "randn", "rand", "randperm", "randint"}  # results that no reference can have
+# whose targets want no gradient
+FIXED = {"kl_div", "poisson_nll_loss", "gaussian_nll_loss"}
 
 
 def shapes(n: int) -> dict[str, tuple[int, ...]]:
     """Of what a letter in the table stands for, at n elements."""
     columns = 512 if n > 10_000 else 50
     side = isqrt(n)
-    one = dict.fromkeys("xypquf", (n,))
     rows = n // columns
-    return one | {
-        "A": (rows, columns), "B": (rows, columns), "R": (columns,), "C": (rows, 1),
-        "S": (side, side), "T": (side, side), "V": (side,), "W": (side,),
-        "I": (max(1, n // 4096), 16, 16, 16) if n > 10_000 else (4, 16, 4, 4),
-        "i": (rows,), "k": (rows, columns), "t": (rows,),
+    images = (max(1, n // 4096), 16, 16, 16) if n > 10_000 else (4, 16, 4, 4)
+    return {
+        **dict.fromkeys("xypqufsbo", (n,)), **dict.fromkeys("ABZkaj", (rows, columns)),
+        "R": (columns,), "C": (rows, 1), **dict.fromkeys("ST", (side, side)),
+        **dict.fromkeys("VW", (side,)), **dict.fromkeys("DE", (side, 32)),
+        "I": images, "w": images[1:2], "G": (*images[:2], 1, 1), "c": (images[0], *images[2:]),
+        **dict.fromkeys("QKL", (4, 4, max(1, n // 512), 32)), **dict.fromkeys("it", (rows,)),
     }  # fmt: skip
 
 
@@ -172,18 +332,24 @@ def inputs(case: Case) -> list[Array | int]:
     letters, _ = OPS[case.kind]
     rng, (n,) = np.random.default_rng(0), case.shape
     sizes = shapes(n)
+    rows, columns = sizes["A"]
+    limits = {"i": rows, "j": rows, "k": columns, "t": columns, "c": 16}
     drawn: list[Array | int] = []
     for letter in letters.split():
         if letter == "N":
             drawn.append(n)
             continue
         shape = sizes[letter]
-        if letter in "ikt":
-            limit = sizes["A"][0 if letter == "i" else 1]
-            drawn.append(rng.integers(0, limit, shape))
-        elif letter in "uf":
+        if letter in limits:
+            drawn.append(rng.integers(0, limits[letter], shape))
+        elif letter == "a":
+            drawn.append(rng.permuted(np.tile(np.arange(columns), (rows, 1)), axis=1))
+        elif letter == "o":
+            drawn.append(rng.permutation(n).astype(np.float32))
+        elif letter in "ufsb":
             u = rng.uniform(0.01, 0.99, shape)
-            drawn.append((u if letter == "u" else u > 0.5).astype(np.float32))
+            kinds = {"u": u, "f": u > 0.5, "s": np.sign(u - 0.5)}
+            drawn.append(u > 0.5 if letter == "b" else kinds[letter].astype(np.float32))
         else:
             x = rng.standard_normal(shape)
             drawn.append((np.abs(x) + 0.1 if letter in "pq" else x).astype(np.float32))
@@ -200,7 +366,9 @@ def work(m: Any, case: Case) -> Work:
     """The operation and, where it has one, its backward from a random cotangent."""
     make = OPS[case.kind][1]
     given = [a if isinstance(a, int) else m.from_numpy(a) for a in inputs(case)]
-    leaves = [t for t in given if not isinstance(t, int) and t.is_floating_point()]
+    letters = OPS[case.kind][0].split()
+    leaves = [t for t, v in zip(given, letters, strict=True)
+              if not isinstance(t, int) and t.is_floating_point() and v not in "fs"]  # fmt: skip
     if case.kind in FIXED:
         leaves = leaves[:1]
     done = differentiate(m, lambda *inputs: make(m, *inputs), given, leaves)

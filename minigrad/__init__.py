@@ -124,8 +124,8 @@ from minigrad.dtypes import (
     promote_types, uint8,
 )  # fmt: skip
 from minigrad.ops.arithmetic import (
-    abs, add, addcmul, clamp, div, floor_divide, lerp, maximum, minimum, mul, neg, positive,
-    remainder, sub, where,
+    abs, add, clamp, div, floor_divide, maximum, minimum, mul, neg, positive, remainder, sub,
+    where,
 )  # fmt: skip
 from minigrad.ops.arranging import (
     bucketize, cartesian_prod, column_stack, combinations, diff, dsplit, dstack, fliplr, flipud,
@@ -162,10 +162,10 @@ from minigrad.ops.shape import (
     reshape, select, squeeze, swapaxes, swapdims, t, transpose, tril, triu, unflatten, unsqueeze,
 )  # fmt: skip
 from minigrad.ops.trigonometry import (
-    acos, acosh, addcdiv, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, asin, asinh,
-    atan, atan2, atanh, clamp_max, clamp_min, copysign, cosh, deg2rad, exp2, fix, float_power,
-    fmax, fmin, fmod, frac, heaviside, hypot, logaddexp, logaddexp2, logit, nan_to_num, rad2deg,
-    signbit, sinc, sinh, tan, xlogy,
+    acos, acosh, addcdiv, addcmul, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, asin,
+    asinh, atan, atan2, atanh, clamp_max, clamp_min, copysign, cosh, deg2rad, exp2, fix,
+    float_power, fmax, fmin, fmod, frac, heaviside, hypot, lerp, logaddexp, logaddexp2, logit,
+    nan_to_num, rad2deg, signbit, sinc, sinh, tan, xlogy,
 )  # fmt: skip
 # isort: on
 

@@ -18,7 +18,7 @@ The process has the rest to itself:
 
     kernels.machinery.threads how many threads kernels may use, and whether BLAS is held at one
     kernels.machinery.cache   whether it has said that compiled kernels cannot be kept
-    kernels.machinery.launch  the lock that lets one parallel kernel run at a time
+    kernels.machinery.pool    the threads that share a loop's tasks, one loop at a time
     kernels.machinery.memory  blocks of memory that wait to be used again, and how much may wait
     changes                   the clock, and when each array was last changed in place
     distributed               the processes that know of each other, and what prints their errors

@@ -17,7 +17,6 @@ from minigrad.incoming import as_array, check_numbers
 from minigrad.ops.convert import in_float32
 from minigrad.ops.large import (
     PAIRS_FROM,
-    in_one_pass,
     minus,
     of_two,
     one_pass,
@@ -270,38 +269,3 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     out = out if dtype is None else out.astype(dtype, copy=False)
     maps = (input, lambda g: np.where(mask, g, 0)), (other, lambda g: np.where(mask, 0, g))
     return record_each("where", out, *maps)
-
-
-@quiet
-def lerp(input: Any, end: Any, weight: Any) -> Tensor:
-    """x + weight·(end - x)."""
-    dtypes = {v.dtype for v in (input, end, weight) if isinstance(v, Tensor)}
-    if len({d for d in dtypes if d.kind != "c"}) > 1 or any(d.kind in "iub" for d in dtypes):
-        found = ", ".join(sorted(map(str, dtypes)))
-        raise RuntimeError(f"lerp: expected one floating dtype, got {found}")
-    # computed from the nearer end, and so exact at both
-    # dL/dx = g·(1 - w)        dL/dend = g·w        dL/dw = g·(end - x)
-    a, b, w = operand_arrays("lerp", input, end, weight)
-    if (
-        not isinstance(weight, Tensor)
-        and (large := of_two("lerp", input, end, a, b, float(w.real))) is not None
-    ):
-        return large
-    if (out := in_one_pass("lerp", a, b, w)) is None:
-        out = np.where(np.abs(w.real) < 0.5, a + w * (b - a), b - (b - a) * (1 - w))
-    return record_each(
-        "lerp", out,
-        (input, lambda g: g * (1 - w)), (end, lambda g: g * w), (weight, lambda g: g * (b - a)),
-    )  # fmt: skip
-
-
-def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
-    """x + value·a·b."""
-    # dL/dx = g        dL/da = value·g·b        dL/db = value·g·a
-    x, a, b = operand_arrays("addcmul", input, tensor1, tensor2)
-    if type(value) not in (int, float) or (out := in_one_pass("addcmul", x, a, b, p=value)) is None:
-        return add(input, mul(mul(tensor1, tensor2), value))
-    return record_each(
-        "addcmul", out, (input, lambda g: g),
-        (tensor1, lambda g: times(g, b) * value), (tensor2, lambda g: times(g, a) * value),
-    )  # fmt: skip

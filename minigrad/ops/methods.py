@@ -90,10 +90,10 @@ class Methods(InPlace):
     maximum = _arithmetic.maximum
     minimum = _arithmetic.minimum
     clamp = _arithmetic.clamp
-    lerp = _arithmetic.lerp
-    addcmul = _arithmetic.addcmul
 
     # ops/trigonometry.py
+    lerp = _trigonometry.lerp
+    addcmul = _trigonometry.addcmul
     tan = _trigonometry.tan
     sinh = _trigonometry.sinh
     cosh = _trigonometry.cosh

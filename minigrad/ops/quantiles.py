@@ -9,11 +9,12 @@ import numpy as np
 from minigrad.checks import axis_of, one_of
 from minigrad.incoming import as_array
 from minigrad.names import AxisKeepdims, numpy_names
-from minigrad.ops.arithmetic import div, lerp, mul, sub
+from minigrad.ops.arithmetic import div, mul, sub
 from minigrad.ops.indexing import gather, masked_fill
 from minigrad.ops.reductions import Dim, axes_of, sum
 from minigrad.ops.search import sort
 from minigrad.ops.shape import movedim, reshape, squeeze, unsqueeze
+from minigrad.ops.trigonometry import lerp
 from minigrad.recording import floating_operand, operand, record_each
 from minigrad.tensor import Tensor, wrap
 

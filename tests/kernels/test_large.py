@@ -22,11 +22,11 @@ Op = Callable[[Any], Any]
 UNARY: dict[str, Op] = {
     **{n: (lambda x, n=n: getattr(x, n)()) for n in
        ["exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal", "square",
-        "neg", "abs", "sign", "tanh", "sigmoid"]},
+        "neg", "abs", "sign", "tanh", "sigmoid", "frac", "lgamma", "digamma", "i0", "logit"]},
     **{n: getattr(F, n) for n in
        ["elu", "selu", "celu", "silu", "mish", "gelu", "softplus", "logsigmoid", "leaky_relu",
         "hardtanh", "relu6", "hardsigmoid", "hardswish", "softsign"]},
-    **{n: getattr(mg.special, n) for n in ("erf", "erfc", "erfinv", "ndtr", "ndtri")},
+    **{n: getattr(mg.special, n) for n in ("erf", "erfc", "erfinv", "ndtr", "ndtri", "entr")},
     "gelu, tanh": lambda x: F.gelu(x, approximate="tanh"),
     "elu, alpha": lambda x: F.elu(x, 0.3),
     "celu, alpha": lambda x: F.celu(x, 1.7),
@@ -35,6 +35,14 @@ UNARY: dict[str, Op] = {
     "hardtanh, bounds": lambda x: F.hardtanh(x, -2, 0.5),
     "clamp": lambda x: x.clamp(-1, 0.5),
     "clamp, min": lambda x: x.clamp(min=0.25),
+    "clamp, max": lambda x: x.clamp(max=0.25),
+    "threshold": lambda x: F.threshold(x, 0.3, -2),
+    "hardshrink": lambda x: F.hardshrink(x, 0.7),
+    "softshrink": lambda x: F.softshrink(x, 0.7),
+    "exp2": mg.exp2,
+    "2.5 to the power": lambda x: 2.5**x,
+    "0.3 to the power": lambda x: 0.3**x,
+    "logit, eps": lambda x: mg.logit(x, 0.1),
     "clamp, crossed": lambda x: x.clamp(1, -1),
     **{f"pow {b}": (lambda x, b=b: x**b) for b in (1.7, -0.3, 0.5, -0.5, 3, -2, -1, 5, 0, 1)},
 }  # fmt: skip
@@ -280,3 +288,85 @@ def test_a_second_process_compiles_nothing(tmp_path: Any) -> None:
     ]  # fmt: skip
     assert printed[0][0] == printed[0][1] == printed[1][1] != "0"
     assert printed[1][0] == "0"
+
+
+PAIRS: dict[str, Callable[[Any, Any], Any]] = {
+    "add": lambda x, y: x + y, "sub": lambda x, y: x - y,
+    "mul": lambda x, y: x * y, "div": lambda x, y: x / y,
+    "maximum": mg.maximum, "minimum": mg.minimum, "hypot": mg.hypot, "logaddexp": mg.logaddexp,
+    "fmod": mg.fmod, "remainder": mg.remainder,
+    "lerp": lambda x, y: mg.lerp(x, y, 0.3), "lerp, far": lambda x, y: mg.lerp(x, y, 0.7),
+    "lerp, tensor": lambda x, y: mg.lerp(x, y, y),
+    "addcmul": lambda x, y: mg.addcmul(x, y, x, value=0.3),
+    "addcdiv": lambda x, y: mg.addcdiv(y, x, y, value=2),
+}  # fmt: skip
+
+
+def shapes_that_broadcast(rng: np.random.Generator) -> list[tuple[int, ...]]:
+    full = [int(n) for n in rng.integers(1, 9, rng.integers(1, 5))]
+    long = int(rng.integers(0, len(full)))
+    full[long] = int(rng.integers(20_000, 40_000)) * full[long] // int(np.prod(full)) + 1
+    found = []
+    for _ in range(2):
+        shape = [1 if rng.random() < 0.2 else n for n in full]
+        found.append(tuple(shape[rng.integers(0, len(full)) :] if rng.random() < 0.2 else shape))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_two_operands_of_any_shapes(name: str, seed: int) -> None:
+    """Beside the numpy formula in both dtypes: no number further from float64 than 16 units or
+    three times what numpy's is, and NaN where numpy has it."""
+    rng = np.random.default_rng(seed)
+    arrays = []
+    for shape in shapes_that_broadcast(rng):
+        a = np.round(3 * rng.standard_normal(shape), int(rng.integers(1, 7))).astype(np.float32)
+        if seed % 2:
+            places = rng.integers(0, a.size, min(a.size, 300))
+            a.reshape(-1)[places] = rng.choice(SPECIAL, len(places)).astype(np.float32)
+        arrays.append(np.asfortranarray(a) if rng.random() < 0.2 else a)
+    (got, plain, exact) = (
+        run_two(PAIRS[name], kernels, [a.astype(dtype) for a in arrays])
+        for kernels, dtype in (("numba", "f4"), ("numpy", "f4"), ("numpy", "f8"))
+    )
+    for c, n, wide in zip(got, plain, exact, strict=True):
+        assert c.dtype == np.float32 and c.shape == n.shape
+        np.testing.assert_array_equal(np.isnan(c), np.isnan(n))
+        with np.errstate(over="ignore"):
+            e = wide.astype(np.float32)
+        same = (c == n) | (c == e) | np.isnan(c)
+        c, n, e = (np.where(same, 0, v) for v in (c, n, e))
+        bound = 16 * np.finfo(np.float32).eps * np.maximum(1, np.abs(e))
+        assert (np.abs(c - e) <= np.maximum(bound, 3 * np.abs(n - e))).all()
+
+
+def run_two(op: Callable[[Any, Any], Any], kernels: str, arrays: list[Any]) -> list[np.ndarray]:
+    with mg.use_kernels(kernels):
+        x, y = (mg.from_numpy(a).requires_grad_() for a in arrays)
+        out = op(x, y)
+        g = np.random.default_rng(1).standard_normal(out.shape).astype(arrays[0].dtype)
+        out.backward(mg.from_numpy(g))
+        assert x.grad is not None and y.grad is not None
+        return [v.detach().numpy() for v in (out, x.grad, y.grad)]
+
+
+def test_a_quotient_beyond_the_formula_of_fmod_is_left_to_numpy() -> None:
+    x = np.geomspace(1, 1e38, 40_000, dtype=np.float32)
+    y = np.full_like(x, 3.7)
+    with mg.use_kernels("numba"):
+        for op, numpys in ((mg.fmod, np.fmod), (mg.remainder, np.remainder)):
+            np.testing.assert_array_equal(op(mg.tensor(x), mg.tensor(y)).numpy(), numpys(x, y))
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_prelu_of_large_arrays(channels: int) -> None:
+    x = draw((4, 5, 1500), True)
+    w = np.linspace(-0.3, 0.7, channels).astype(np.float32)
+    results = [
+        run_two(lambda x, w: F.prelu(x, w), kernels, [x.astype(dtype), w.astype(dtype)])
+        for kernels, dtype in (("numba", "f4"), ("numpy", "f8"))
+    ]
+    for got, exact in zip(*results, strict=True):
+        np.testing.assert_allclose(got, exact.astype(np.float32), rtol=2e-6, atol=1e-6)

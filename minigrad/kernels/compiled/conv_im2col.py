@@ -19,14 +19,13 @@ from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 from numba.np.numpy_support import carray
 
 from minigrad.kernels.compiled.conv_rows import add_to_row, copy_row
 from minigrad.kernels.compiled.products import product
 from minigrad.kernels.compiled.transpose import row_major
 from minigrad.kernels.machinery.arrays import Array, Pair, pairs_array
-from minigrad.kernels.machinery.launch import exact_kernel, ready, run, threaded
+from minigrad.kernels.machinery.launch import exact_kernel, in_parallel, ready, run, threaded
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import on
 from minigrad.kernels.machinery.pointers import start as first
@@ -108,21 +107,18 @@ def _place(lo, hi, part, x, where):
 
 
 @threaded
-def _image_to_columns_p(tasks, *args):
-    for t in prange(tasks):
-        _image_to_columns(np.int64(t), np.int64(t) + 1, *args)
+def _image_to_columns_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _image_to_columns, args)
 
 
 @threaded
-def _columns_to_image_p(tasks, *args):
-    for t in prange(tasks):
-        _columns_to_image(np.int64(t), np.int64(t) + 1, *args)
+def _columns_to_image_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _columns_to_image, args)
 
 
 @threaded
-def _place_p(tasks, *args):
-    for t in prange(tasks):
-        _place(np.int64(t), np.int64(t) + 1, *args)
+def _place_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _place, args)
 
 
 def same_pixels(kernel: Pair, stride: Pair, padding: Pair, size: Pair, out: Pair) -> bool:

@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
-from numba import prange
 
 from minigrad.kernels.compiled import rows
 from minigrad.kernels.machinery.arrays import Array
-from minigrad.kernels.machinery.launch import checked, kernel, ready, run, threaded
+from minigrad.kernels.machinery.launch import checked, in_parallel, kernel, ready, run, threaded
 from minigrad.kernels.reference import losses as reference
 
 F64 = np.dtype(np.float64)
@@ -48,15 +47,13 @@ def _cross_entropy_backward(lo, hi, g, x, log_sum_exp, target, dx):
 
 
 @threaded
-def _cross_entropy_p(tasks, *args):
-    for t in prange(tasks):
-        _cross_entropy(np.int64(t), np.int64(t) + 1, *args)
+def _cross_entropy_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _cross_entropy, args)
 
 
 @threaded
-def _cross_entropy_backward_p(tasks, *args):
-    for t in prange(tasks):
-        _cross_entropy_backward(np.int64(t), np.int64(t) + 1, *args)
+def _cross_entropy_backward_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _cross_entropy_backward, args)
 
 
 def cross_entropy(x: Array, target: Array) -> tuple[Array, Array]:

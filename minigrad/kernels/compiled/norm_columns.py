@@ -9,13 +9,13 @@ like x[n, j0 + j] would be checked for wrapping around.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from minigrad.kernels.machinery.launch import (
     cold,
     contracted_part,
     exact,
     fast,
+    in_parallel,
     kernel,
     part,
     threaded,
@@ -331,40 +331,34 @@ def backward_c(lo, hi, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
 
 
 @threaded
-def moments_c_p(tasks, x, mean, var):
+def moments_c_p(pool, tasks, x, mean, var):
     guess, sums = _guess(x), _no_sums(x)
-    for t in prange(tasks):
-        _sums_c(np.int64(t), np.int64(t) + 1, x, guess, sums)
+    in_parallel(pool, tasks, _sums_c, (x, guess, sums))
     _moments_from(x, guess, sums, mean, var)
 
 
 @threaded
-def normalize_c_p(tasks, x, mean, inv_std, gamma, beta, y):
+def normalize_c_p(pool, tasks, x, mean, inv_std, gamma, beta, y):
     table, wide, odd = _coefficients(x, mean, inv_std, gamma, beta)
-    for t in prange(tasks):
-        _affine_c(np.int64(t), np.int64(t) + 1, x, table, wide, odd, y)
+    in_parallel(pool, tasks, _affine_c, (x, table, wide, odd, y))
 
 
 @threaded
-def batch_norm_c_p(tasks, x, gamma, beta, eps, y, mean, var, inv_std):
+def batch_norm_c_p(pool, tasks, x, gamma, beta, eps, y, mean, var, inv_std):
     guess, sums = _guess(x), _no_sums(x)
-    for t in prange(tasks):
-        _sums_c(np.int64(t), np.int64(t) + 1, x, guess, sums)
+    in_parallel(pool, tasks, _sums_c, (x, guess, sums))
     _moments_from(x, guess, sums, mean, var)
     for j in range(mean.size):
         inv_std[j] = 1 / np.sqrt(var[j] + eps)
     table, wide, odd = _coefficients(x, mean, inv_std, gamma, beta)
-    for t in prange(tasks):
-        _affine_c(np.int64(t), np.int64(t) + 1, x, table, wide, odd, y)
+    in_parallel(pool, tasks, _affine_c, (x, table, wide, odd, y))
 
 
 @threaded
-def backward_c_p(tasks, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
+def backward_c_p(pool, tasks, g, x, mean, inv_std, gamma, batch, dx, dgamma, dbeta):
     centre, sums = mean.astype(x.dtype), _no_sums(x)
-    for t in prange(tasks):
-        _sums_g_c(np.int64(t), np.int64(t) + 1, g, x, centre, sums)
+    in_parallel(pool, tasks, _sums_g_c, (g, x, centre, sums))
     table, wide, odd = _gradient_coefficients(
         g, x, centre, sums, mean, inv_std, gamma, batch, dgamma, dbeta
     )
-    for t in prange(tasks):
-        _three_terms_c(np.int64(t), np.int64(t) + 1, g, x, table, wide, odd, batch, dx)
+    in_parallel(pool, tasks, _three_terms_c, (g, x, table, wide, odd, batch, dx))

@@ -13,13 +13,13 @@ disk does not notice changes in other files.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from minigrad.kernels.machinery.launch import (
     cold,
     contracted,
     exact,
     fast,
+    in_parallel,
     kernel,
     threaded,
     uncounted,
@@ -337,36 +337,30 @@ def group_backward_s(lo, hi, g, x, channels, mean, inv_std, gamma, dx, dgamma, d
 
 
 @threaded
-def moments_s_p(tasks, *args):
-    for t in prange(tasks):
-        moments_s(np.int64(t), np.int64(t) + 1, *args)
+def moments_s_p(pool, tasks, *args):
+    in_parallel(pool, tasks, moments_s, args)
 
 
 @threaded
-def normalize_s_p(tasks, *args):
-    for t in prange(tasks):
-        normalize_s(np.int64(t), np.int64(t) + 1, *args)
+def normalize_s_p(pool, tasks, *args):
+    in_parallel(pool, tasks, normalize_s, args)
 
 
 @threaded
-def batch_norm_s_p(tasks, *args):
-    for t in prange(tasks):
-        batch_norm_s(np.int64(t), np.int64(t) + 1, *args)
+def batch_norm_s_p(pool, tasks, *args):
+    in_parallel(pool, tasks, batch_norm_s, args)
 
 
 @threaded
-def backward_s_p(tasks, *args):
-    for t in prange(tasks):
-        backward_s(np.int64(t), np.int64(t) + 1, *args)
+def backward_s_p(pool, tasks, *args):
+    in_parallel(pool, tasks, backward_s, args)
 
 
 @threaded
-def group_norm_s_p(tasks, *args):
-    for t in prange(tasks):
-        group_norm_s(np.int64(t), np.int64(t) + 1, *args)
+def group_norm_s_p(pool, tasks, *args):
+    in_parallel(pool, tasks, group_norm_s, args)
 
 
 @threaded
-def group_backward_s_p(tasks, *args):
-    for t in prange(tasks):
-        group_backward_s(np.int64(t), np.int64(t) + 1, *args)
+def group_backward_s_p(pool, tasks, *args):
+    in_parallel(pool, tasks, group_backward_s, args)

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from minigrad.kernels import reference
 from minigrad.kernels.machinery.arrays import Array
@@ -16,6 +15,7 @@ from minigrad.kernels.machinery.launch import (
     contracted,
     exact,
     fast,
+    in_parallel,
     kernel,
     ready,
     run,
@@ -220,22 +220,18 @@ def _rms_norm(lo, hi, x, gamma, eps, y, inv_rms):
 
 
 @threaded
-def _layer_norm_p(tasks, *args):
-    for b in prange(-(-tasks // ROWS)):  # many rows for each call
-        lo = np.int64(b) * ROWS
-        _layer_norm(lo, min(lo + ROWS, tasks), *args)
+def _layer_norm_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _layer_norm, args)
 
 
 @threaded
-def _layer_norm_backward_p(tasks, *args):
-    for t in prange(tasks):
-        _layer_norm_backward(np.int64(t), np.int64(t) + 1, *args)
+def _layer_norm_backward_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _layer_norm_backward, args)
 
 
 @threaded
-def _rms_norm_p(tasks, *args):
-    for t in prange(tasks):
-        _rms_norm(np.int64(t), np.int64(t) + 1, *args)
+def _rms_norm_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _rms_norm, args)
 
 
 def layer_norm(

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import prange, types
+from numba import types
 
 from minigrad.kernels.machinery.arrays import Array, Pair, pairs_array
 from minigrad.kernels.machinery.launch import (
     exact,
     exact_kernel,
+    in_parallel,
     intrinsic,
     ready,
     run,
@@ -201,33 +202,28 @@ def _avg_pool_backward(lo, hi, g, where, divisor, dx):
 
 
 @threaded
-def _max_of_four_p(tasks, *args):
-    for t in prange(tasks):
-        _max_of_four(np.int64(t), np.int64(t) + 1, *args)
+def _max_of_four_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _max_of_four, args)
 
 
 @threaded
-def _max_pool_p(tasks, *args):
-    for t in prange(tasks):
-        _max_pool(np.int64(t), np.int64(t) + 1, *args)
+def _max_pool_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _max_pool, args)
 
 
 @threaded
-def _max_pool_backward_p(tasks, *args):
-    for t in prange(tasks):
-        _max_pool_backward(np.int64(t), np.int64(t) + 1, *args)
+def _max_pool_backward_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _max_pool_backward, args)
 
 
 @threaded
-def _avg_pool_p(tasks, *args):
-    for t in prange(tasks):
-        _avg_pool(np.int64(t), np.int64(t) + 1, *args)
+def _avg_pool_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _avg_pool, args)
 
 
 @threaded
-def _avg_pool_backward_p(tasks, *args):
-    for t in prange(tasks):
-        _avg_pool_backward(np.int64(t), np.int64(t) + 1, *args)
+def _avg_pool_backward_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _avg_pool_backward, args)
 
 
 def max_pool2d(

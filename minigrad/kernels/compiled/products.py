@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import prange, types
+from numba import types
 from numba.np.numpy_support import carray
 
 from minigrad.kernels import reference
@@ -35,6 +35,7 @@ from minigrad.kernels.machinery.jobs import address, call
 from minigrad.kernels.machinery.launch import cold, exact, exact_kernel, intrinsic, run, threaded
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import at, on
+from minigrad.kernels.machinery.pool import start
 
 FROM = 1 + (1 << 18)  # multiply-adds; OpenBLAS uses threads of its own from here on
 FROM_VECTOR = 9216  # of a matrix and a vector, likewise
@@ -232,12 +233,11 @@ def _serial(lo, hi, function, plan, a, b, bias, result):
 
 
 @threaded
-def _parallel(tasks, function, plan, a, b, bias, result):
+def _parallel(pool, tasks, function, plan, a, b, bias, result):
     job = plan.copy()
     job[A], job[B], job[BIAS] = a, b, bias
     _hold(job)
-    for t in prange(tasks):
-        call(function, t, job.ctypes.data, result)
+    start(pool, tasks, function, job.ctypes.data, result)
     _release(job)
 
 

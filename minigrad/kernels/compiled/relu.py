@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
-
 from minigrad.kernels import reference
 from minigrad.kernels.machinery.arrays import Array
-from minigrad.kernels.machinery.launch import exact_kernel, ready, run, threaded
+from minigrad.kernels.machinery.launch import exact_kernel, in_parallel, ready, run, threaded
 from minigrad.kernels.machinery.memory import empty
 
 FROM = 1 << 12  # elements; below, numpy's three passes cost less than starting a compiled loop
@@ -33,15 +30,13 @@ def _relu_backward(lo, hi, g, y, dx):
 
 
 @threaded
-def _relu_p(tasks, x, y):
-    for t in prange(tasks):
-        _relu(np.int64(t), np.int64(t) + 1, x, y)
+def _relu_p(pool, tasks, x, y):
+    in_parallel(pool, tasks, _relu, (x, y))
 
 
 @threaded
-def _relu_backward_p(tasks, g, y, dx):
-    for t in prange(tasks):
-        _relu_backward(np.int64(t), np.int64(t) + 1, g, y, dx)
+def _relu_backward_p(pool, tasks, g, y, dx):
+    in_parallel(pool, tasks, _relu_backward, (g, y, dx))
 
 
 def relu(x: Array) -> Array:

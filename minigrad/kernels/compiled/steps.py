@@ -9,7 +9,6 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from minigrad.kernels import reference
 from minigrad.kernels.machinery.arrays import ABI, Array, address_of
@@ -18,6 +17,7 @@ from minigrad.kernels.machinery.launch import (
     checked,
     exact,
     exact_kernel,
+    in_parallel,
     ready,
     run,
     threaded,
@@ -123,15 +123,13 @@ def _adam(lo, hi, table, first, roots, rates, scalars, maximize):
 
 
 @threaded
-def _sgd_p(tasks, *args):
-    for t in prange(tasks):
-        _sgd(np.int64(t), np.int64(t) + 1, *args)
+def _sgd_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _sgd, args)
 
 
 @threaded
-def _adam_p(tasks, *args):
-    for t in prange(tasks):
-        _adam(np.int64(t), np.int64(t) + 1, *args)
+def _adam_p(pool, tasks, *args):
+    in_parallel(pool, tasks, _adam, args)
 
 
 def _table(*lists: list[Any]) -> Array | None:

@@ -1,8 +1,7 @@
 """Large compiled kernels as C functions, called by address from one small parallel loop.
 
-numba compiles a function that a parallel loop calls a second time, with the loop around it. For the
-convolution that would take longer than compiling everything else. A C function is compiled once for
-each dtype, and what starts it knows nothing of it: serial and parallel are launch.run's two forms.
+A C function is compiled once for each dtype, and what starts it knows nothing of it: serial and
+parallel are launch.run's two forms, the same for all.
 """
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
@@ -14,10 +13,11 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import prange, types
+from numba import types
 
 from minigrad.kernels.machinery.cache import cfunc
 from minigrad.kernels.machinery.launch import exact_kernel, intrinsic, threaded
+from minigrad.kernels.machinery.pool import start
 
 
 @intrinsic
@@ -39,9 +39,8 @@ def serial(lo, hi, function, job, result):
 
 
 @threaded
-def parallel(workers, function, job, result):
-    for s in prange(workers):
-        call(function, s, job.ctypes.data, result)
+def parallel(pool, workers, function, job, result):
+    start(pool, workers, function, job.ctypes.data, result)
 
 
 compiled_here: dict[str, bool] = {}  # whether a function was compiled, or found on disk

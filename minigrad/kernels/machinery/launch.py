@@ -1,15 +1,12 @@
 """How compiled kernels are made and started: compiler flags, threads, arrays as they want them.
 
 A kernel has two forms. The serial one is a loop over tasks lo <= t < hi (features, rows, planes).
-The parallel one, named _p, hands the same tasks to several threads, and `run` chooses. No sum
-crosses a task, and the tasks do not depend on the number of threads, so neither do the bits of the
-result.
+The parallel one, named _p, hands the same tasks to several threads (pool.py), and `run` chooses.
+No sum crosses a task, and the tasks do not depend on the number of threads, so neither do the bits
+of the result.
 
-Two things that look as if they could be shared are written out, because of numba's cache on disk,
-without which every process would compile for seconds. It does not notice changes in other files, so
-functions that are compiled into one another stand in one file, and small ones in each that needs
-them. And it never hits for functions that another function makes, so there is no factory for the
-parallel forms.
+The parallel forms are written out: numba's cache on disk, without which every process would compile
+for seconds, never hits for functions that another function makes.
 """
 
 from __future__ import annotations
@@ -18,14 +15,14 @@ import os
 import threading
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import extending, njit
-from numba.core import config
 
 from minigrad.kernels.machinery.arrays import Array
 from minigrad.kernels.machinery.cache import kept
+from minigrad.kernels.machinery.pool import in_parallel as in_parallel
+from minigrad.kernels.machinery.pool import pool_of
 from minigrad.kernels.machinery.threads import get_num_threads
 
 intrinsic: Any = extending.intrinsic
@@ -61,14 +58,10 @@ fast            = _njit(REORDERED,  True,    False)  # a small function with sum
 contracted      = _njit(CONTRACTED, True,    False)  # a small function without
 exact           = _njit(EXACT,      True,    False)  # x - c and comparisons, to stay as written
 cold            = _njit(EXACT,      False,   False)  # what rarely runs, kept out of its callers
+threaded        = _njit(EXACT,      False,   True)   # the parallel form, which shares it out
 # fmt: on
 # Serial forms and parts are not inlined: compiled a second time, within the parallel form, their
 # sums might be reordered in another way, and the bits would depend on the number of threads.
-
-
-def threaded(function: Any) -> Any:
-    """The parallel form of a kernel."""
-    return kept(njit(nogil=True, error_model="numpy", parallel=True)(function), function)
 
 
 @intrinsic
@@ -87,37 +80,21 @@ def uncounted(typingctx: Any, array: Any) -> Any:
     return array(array), emit
 
 
-_MOST = int(vars(config)["NUMBA_NUM_THREADS"])  # read from the environment on import
-_lock = threading.Lock()  # some numba threading layers abort when two threads call them at once
-_forked = False  # a child's copy of the pool has no threads, so a child stays serial
-
-
-def _after_fork() -> None:
-    global _forked
-    _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_MOST = int(os.environ.get("NUMBA_NUM_THREADS") or 1 << 10)
+_lock = threading.Lock()  # the pool serves one loop at a time
 
 
 def run(serial: Any, parallel: Any, tasks: int, elements: int, *args: Any) -> None:
     """Run tasks 0..tasks-1: in parallel if that pays and nobody else is doing so, else serially."""
-    if elements >= PARALLEL_FROM and tasks > 1 and not _forked:
-        n = min(get_num_threads(), _MOST)
-        if n > 1 and _lock.acquire(blocking=False):
+    if elements >= PARALLEL_FROM and tasks > 1:
+        threads = min(get_num_threads(), _MOST, tasks)
+        if threads > 1 and _lock.acquire(blocking=False):
             try:
-                before = numba.get_num_threads()  # the user's, for kernels of their own
-                if before != n:  # setting takes longer than asking
-                    numba.set_num_threads(n)
-                try:
-                    parallel(tasks, *args)
-                finally:
-                    if before != n:
-                        numba.set_num_threads(before)
+                if pool := pool_of(threads):
+                    parallel(pool, tasks, *args)
+                    return
             finally:
                 _lock.release()
-            return
     serial(0, tasks, *args)
 
 

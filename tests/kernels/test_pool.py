@@ -1,0 +1,119 @@
+"""The pool of threads that share out a loop's tasks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+import numba
+
+import minigrad as mg
+from minigrad.kernels import get_num_threads, set_num_threads
+from minigrad.kernels.machinery import launch, pool
+
+
+@numba.njit(nogil=True)
+def mark(lo: int, hi: int, seen: Any, work: int) -> None:
+    for t in range(lo, hi):
+        total = 0.0
+        for i in range(work):
+            total += np.sin(float(i))
+        seen[t] += 1 if total < 1e9 else 0
+
+
+@numba.njit(nogil=True)
+def mark_p(at: int, tasks: int, *args: Any) -> None:
+    launch.in_parallel(at, tasks, mark, args)
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Any:
+    before = get_num_threads()
+    yield
+    set_num_threads(before)
+
+
+def loops(count: int, tasks: int, work: int) -> Any:
+    seen = np.zeros(tasks, np.int64)
+    for _ in range(count):
+        launch.run(mark, mark_p, tasks, 1 << 30, seen, work)
+    return seen
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+@pytest.mark.parametrize("tasks", [1, 2, 3, 127, 128, 129, 1000])
+def test_every_task_is_done_once(n: int, tasks: int) -> None:
+    set_num_threads(n)
+    for work in (0, 50):
+        assert (loops(200, tasks, work) == 200).all()
+
+
+def test_loops_of_several_threads_do_not_mix() -> None:
+    set_num_threads(3)
+    found: dict[int, bool] = {}
+
+    def one(k: int) -> None:
+        found[k] = bool((loops(500, 40 + k, k) == 500).all())
+
+    starters = [threading.Thread(target=one, args=(k,)) for k in range(6)]
+    for t in starters:
+        t.start()
+    for t in starters:
+        t.join()
+    assert found == dict.fromkeys(range(6), True)
+
+
+def test_helpers_sleep_between_loops() -> None:
+    set_num_threads(2)
+    loops(3, 100, 100)
+    time.sleep(0.2)
+    before, start = time.process_time(), time.perf_counter()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.2 * (time.perf_counter() - start)
+    assert (loops(3, 100, 100) == 3).all()
+
+
+def test_nobody_waits_for_a_helper_that_does_not_come() -> None:
+    """As if no processor served the helpers: they are not woken."""
+    set_num_threads(2)
+    loops(1, 10, 0)
+    time.sleep(0.2)  # by then they sleep
+    state, asleep = pool._state, pool._state[pool.ASLEEP // 8]
+    state[pool.ASLEEP // 8] = 0  # so that nobody is woken
+    try:
+        assert (loops(20, 50, 10) == 20).all()
+    finally:
+        state[pool.ASLEEP // 8] = asleep
+
+
+def test_the_threads_of_numba_are_left_alone() -> None:
+    before = numba.get_num_threads()
+    set_num_threads(2)
+    (mg.ones(1024, 1024).exp() + 1).sum()
+    assert numba.get_num_threads() == before
+
+
+def test_a_process_ends_while_helpers_are_awake() -> None:
+    code = """
+import minigrad as mg, os
+mg.set_num_threads(4)
+x = mg.ones(1000, 1000)
+for _ in range(20):
+    x = x.tanh()
+if hasattr(os, "fork"):
+    pid = os.fork()
+    x = x.tanh()
+    if pid == 0:
+        raise SystemExit(0 if float(x[0, 0]) > 0 else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+"""
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
