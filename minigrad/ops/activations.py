@@ -323,10 +323,11 @@ def softmax(
     # dL/dx = y·(g - Σ g·y)
     a, axis = _softmax_input("softmax", input, dim, dtype)
     x_dtype = input.dtype
-    if (loops := rows(a, axis)) is not None:
-        y = loops.softmax(a)
-        back = loops.softmax_backward
-        return record("softmax", y, (input,), lambda g: back(g, y).astype(x_dtype, copy=False))
+    if (loops := rows(a)) is not None:
+        y, back = loops.softmax(a, axis), loops.softmax_backward
+        return record(
+            "softmax", y, (input,), lambda g: back(g, y, axis).astype(x_dtype, copy=False)
+        )
     e = np.exp(a - _peak(a, axis))
     y = e / e.sum(axis=axis, keepdims=True)
 
@@ -346,10 +347,11 @@ def log_softmax(
     # dL/dx = g - softmax(x)·Σ g
     a, axis = _softmax_input("log_softmax", input, dim, dtype)
     x_dtype = input.dtype
-    if (loops := rows(a, axis)) is not None:
-        y = loops.log_softmax(a)
-        back = loops.log_softmax_backward
-        return record("log_softmax", y, (input,), lambda g: back(g, y).astype(x_dtype, copy=False))
+    if (loops := rows(a)) is not None:
+        y, back = loops.log_softmax(a, axis), loops.log_softmax_backward
+        return record(
+            "log_softmax", y, (input,), lambda g: back(g, y, axis).astype(x_dtype, copy=False)
+        )
     shifted = a - _peak(a, axis)
     y = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 

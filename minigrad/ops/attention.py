@@ -97,7 +97,7 @@ def scaled_dot_product_attention(
 
 def _softmax(z: Any) -> Any:
     """Along the last axis; 0 where all is -∞."""
-    if (loops := rows(z, z.ndim - 1)) is not None:
+    if (loops := rows(z)) is not None:
         y = loops.softmax(z)
     else:
         y = np.exp(z - z.real.max(-1, keepdims=True))

@@ -58,10 +58,16 @@ def multi_margin_loss(
     if w.shape != (classes,):
         raise ValueError(f"{name}: weight of shape {w.shape}, expected ({classes},)")
     z = x - np.take_along_axis(x, at, -1) + number(name, "margin", margin)
-    above = (np.arange(classes) != at) & (z.real > 0)  # NaN is not, as in PyTorch
+    above = z.real > 0  # NaN is not, as in PyTorch
+    np.put_along_axis(above, at, False, -1)
     acc: Any = np.result_type(x.dtype, np.float64)
-    loss = np.where(above, w[at] * z**p, 0).sum(-1, dtype=acc) / classes
-    slope = np.where(above, w[at] * p * z ** (p - 1), 0) / classes
+    if weight is None:
+        power = np.where(above, z if p == 1 else z * z, x.dtype.type(0))
+        slope = x.dtype.type(1) if p == 1 else 2 * z
+    else:
+        power, slope = np.where(above, w[at] * z**p, 0), w[at] * p * z ** (p - 1)
+    loss = power.sum(-1, dtype=acc) / classes
+    slope = np.where(above, slope / x.dtype.type(classes), x.dtype.type(0))
     np.put_along_axis(slope, at, -slope.sum(-1, keepdims=True), -1)
     return _margins(name, input, x, loss.reshape(t.shape), slope, reduction)
 

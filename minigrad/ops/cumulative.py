@@ -10,7 +10,7 @@ from minigrad.checks import axis_of
 from minigrad.names import numpy_overloads
 from minigrad.ops.arithmetic import quiet
 from minigrad.ops.indexing import gather
-from minigrad.ops.large import rows
+from minigrad.ops.large import last, placed, rows, scans
 from minigrad.ops.reductions import accumulator, summed
 from minigrad.ops.search import ValuesIndices
 from minigrad.recording import floating_operand, operand, record_each
@@ -29,12 +29,14 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     position = axis_of("cumsum", dim, a.ndim)
     if not a.ndim:
         return record_each("cumsum", a.copy(), (input, lambda g: g))
-    loops = rows(a, position)
+    loops = rows(a)
     acc = accumulator(a.dtype)
 
+    if loops is not None:
+        out = loops.cumsum(a, position)
+        return record_each("cumsum", out, (input, lambda g: loops.cumsum(g, position, back=True)))
+
     def running(v: Any) -> Any:
-        if loops is not None:
-            return loops.cumsum(v)
         return np.cumsum(v, axis=position, dtype=acc).astype(v.dtype)
 
     def dx(g: Any) -> Any:
@@ -56,7 +58,17 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     position = axis_of("cumprod", dim, a.ndim)
     if not a.ndim or a.shape[position] == 1:
         return record_each("cumprod", a.copy(), (input, lambda g: g))
-    out, acc = np.cumprod(a, axis=position, dtype=a.dtype), accumulator(a.dtype)
+    if (loops := scans(a)) is not None:
+        x = last(a, position)
+        y = loops.cumprod(x)
+
+        def back(g: Any) -> Any:
+            return placed(loops.cumprod_backward(last(g, position), x, y), position)
+
+        return record_each("cumprod", placed(y, position), (input, back))
+    acc = accumulator(a.dtype)
+    with np.errstate(over="ignore"):
+        out = np.cumprod(a, axis=position, dtype=acc).astype(a.dtype)
 
     def dx(g: Any) -> Any:
         x, y, g = (np.moveaxis(v, position, -1) for v in (a, out, g))
@@ -94,6 +106,14 @@ def logcumsumexp(input: Any, dim: int) -> Tensor:
     position = axis_of("logcumsumexp", dim, a.ndim)
     if not a.ndim:
         return record_each("logcumsumexp", a.copy(), (input, lambda g: g))
+    if (loops := scans(a)) is not None:
+        x = last(a, position)
+        y = loops.logcumsumexp(x)
+
+        def back(g: Any) -> Any:
+            return placed(loops.logcumsumexp_backward(last(g, position), x, y), position)
+
+        return record_each("logcumsumexp", placed(y, position), (input, back))
     x = np.moveaxis(a, position, 0)
     y = x.copy()
     for i in range(1, len(x)):
@@ -104,7 +124,7 @@ def logcumsumexp(input: Any, dim: int) -> Tensor:
     def dx(g: Any) -> Any:
         s = np.moveaxis(g, position, 0).astype(np.result_type(g, y))
         for i in reversed(range(len(s) - 1)):
-            s[i] += np.exp(y[i] - y[i + 1]) * s[i + 1]
+            s[i] += np.where(np.isposinf(y[i + 1].real), 0, np.exp(y[i] - y[i + 1]) * s[i + 1])
         return np.moveaxis(s * np.exp(x - y), 0, position)
 
     return record_each("logcumsumexp", np.moveaxis(y, 0, position), (input, dx))
@@ -138,6 +158,14 @@ def _running(name: str, pick: Any, x: Any, dim: int) -> ValuesIndices:
     position = axis_of(name, dim, a.ndim)
     if not a.ndim:
         index = np.zeros((), np.int64)
+    elif (loops := scans(a)) is not None:
+        y, places = loops.running(name, last(a, position))
+
+        def back(g: Any) -> Any:
+            return placed(loops.running_backward(last(g, position), places), position)
+
+        index = placed(places.view(np.float32), position).view(np.int32).astype(np.int64)
+        return ValuesIndices(record_each(name, placed(y, position), (x, back)), wrap(index))
     else:
         real = np.moveaxis(a.real, position, -1)
         here = (real == pick.accumulate(real, -1)) | np.isnan(real)

@@ -98,6 +98,23 @@ def reshaped(a: Any, shape: tuple[int, ...]) -> Any:
         return row_major(a).reshape(shape)
 
 
+def last(a: Any, axis: int) -> Any:
+    """a in row-major order, with `axis` for its last one."""
+    a = np.moveaxis(a, axis, -1)
+    return a if a.flags.c_contiguous else row_major(a)
+
+
+def placed(a: Any, axis: int) -> Any:
+    """a in row-major order, with its last axis at the place of `axis`: what `last` did, undone."""
+    a = np.moveaxis(a, -1, axis)
+    return a if a.flags.c_contiguous else row_major(a)
+
+
+def scans(a: Any) -> Any:
+    """The loops for running products and extrema along the last axis if a is large, else None."""
+    return kernels.for_large("scans", a) if FROM <= a.size < 1 << 31 else None  # places are int32
+
+
 plus, minus = _pair("add", np.add), _pair("sub", np.subtract)
 times, over = _pair("mul", np.multiply), _pair("div", np.divide)
 
@@ -171,24 +188,24 @@ def base_to(base: Any, x: Any) -> Tensor | None:
     return of_one_pass("rpow", x, math.log2(base), math.log(base))
 
 
-def rows(a: Any, axis: int) -> Any:
-    """The loops for softmax and its family if a is large and `axis` its last one, else None."""
-    if a.size < FROM or axis != a.ndim - 1 or not a.shape[axis]:
-        return None
-    return kernels.for_large("rows", a)
+def rows(a: Any) -> Any:
+    """The loops for softmax and its family along an axis if a is large, else None."""
+    return kernels.for_large("rows", a) if a.size >= FROM else None
 
 
 def total(name: str, a: Any, axes: tuple[int, ...], centres: Any = None) -> Any:
-    """The sum over `axes` in float64 ("sum", of "abs", "square" or "spread" from the centres), axes
-    kept, if a is large; else None."""
+    """The sum over `axes` in float64 ("sum", of "abs", "square" or "spread" from the centres, or of
+    how many are "equal" to them, or the "same", NaN as well), axes kept, if a is large; else None.
+    """
     if a.size < FROM or (loops := kernels.for_large("rows", a)) is None:
         return None
     return loops.total(name, a, axes, centres)
 
 
 def along(name: str, a: Any, axes: tuple[int, ...], centres: Any, factors: Any) -> Any:
-    """factors·(a - centres) ("linear"), factors·e^(a - centres) ("exp") or factors·sign(a)
-    ("sign"), factors and centres being constant along `axes`, if a is large; else None."""
+    """factors·(a - centres) ("linear"), factors·e^(a - centres) ("exp"), factors·sign(a) ("sign")
+    or factors where a is "equal" to the centres or the "same", factors and centres being constant
+    along `axes`, if a is large; else None."""
     if a.size < FROM or (loops := kernels.for_large("rows", a)) is None:
         return None
     return loops.along(name, a, axes, centres, factors)

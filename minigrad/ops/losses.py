@@ -10,9 +10,11 @@ import numpy as np
 from minigrad import kernels
 from minigrad.checks import integer, probability
 from minigrad.incoming import as_array
+from minigrad.kernels.reference.losses import places
 from minigrad.ops.activations import log_softmax
 from minigrad.ops.arithmetic import mul, quiet, where
 from minigrad.ops.large import large_loss
+from minigrad.ops.large import total as summed_up
 from minigrad.ops.linear import matrices
 from minigrad.ops.reducing import check_reduction, old_arguments, reduced, same_shape
 from minigrad.ops.reductions import sum as total
@@ -227,8 +229,8 @@ def cross_entropy(
     t = as_array(target)
     if input.shape == t.shape and t.dtype.kind in "fc":
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    if input.ndim == 2 and weight is None and not label_smoothing and reduction != "none":
-        return _fused_cross_entropy(input, t, ignore_index, reduction)
+    if input.ndim > 1 and weight is None:
+        return _fused_cross_entropy(input, t, ignore_index, reduction, label_smoothing)
     axis = 1 if input.ndim > 1 else 0
     if not input.ndim:
         raise ValueError(f"{name}: expected scores (N, C, …) or (C,), got a 0-d tensor")
@@ -249,22 +251,40 @@ def cross_entropy(
     return hard * (1 - label_smoothing) + uniform * (label_smoothing / input.shape[axis])
 
 
-def _fused_cross_entropy(x: Tensor, t: Any, ignore_index: int, reduction: str) -> Tensor:
+def _fused_cross_entropy(
+    x: Tensor, t: Any, ignore_index: int, reduction: str, smoothing: float
+) -> Tensor:
     # one row: loss = -log softmax(x)_t = log Σ_c exp(x_c) - x_t                          (CE 1)
     #          dx = g·(softmax(x) - one-hot(t)), g/(number of targets) for the mean       (CE 2)
+    # smoothed: (1 - s)·loss + s·(log Σ_c exp(x_c) - mean x), s/C less in dx, and s more at t
     a, t, w = _classes("cross_entropy", x, t, None, ignore_index)
     backend, kept = kernels.backend_for(a), w != 0
     n = np.count_nonzero(kept)
-    whole = n == len(kept)
+    whole = n == kept.size
     rows = np.ascontiguousarray(t if whole else np.where(kept, t, 0), np.int64)
     loss, log_sum_exp = backend.cross_entropy(a, rows)
-    out = (loss if whole else loss[kept]).sum()  # an ignored row may hold anything, NaN too
+    C, acc = a.shape[1], log_sum_exp.dtype
+    if smoothing:
+        with np.errstate(all="ignore"):
+            sums = summed_up("sum", a, (1,))
+            sums = a.sum(1, dtype=acc) if sums is None else sums
+            mean = sums.reshape(loss.shape) / np.float64(C)
+            loss = (1 - smoothing) * loss + smoothing * (log_sum_exp - mean)
+    # an ignored row may hold anything, NaN too
+    if reduction == "none":
+        out = loss if whole else np.where(kept, loss, 0)
+    else:
+        out = (loss if whole else loss[kept]).sum()
     if reduction == "mean":
         out, w = (out / n, w / max(n, 1)) if n else (np.nan, w)  # the mean of nothing
 
     def vjp(g: Any) -> Any:
         each = g * w if whole else np.where(kept, g * w, 0)  # not even NaN·0 of an ignored row
-        return (backend.cross_entropy_backward(each, a, log_sum_exp, rows),)
+        dx = backend.cross_entropy_backward(each, a, log_sum_exp, rows)
+        if smoothing:
+            dx -= np.expand_dims(each * (smoothing / C), 1).astype(dx.dtype)
+            dx.reshape(-1)[places(rows, C)] += (each * smoothing).reshape(-1).astype(dx.dtype)
+        return (dx,)
 
     return record("cross_entropy", np.asarray(out).astype(a.dtype), (x,), vjp)
 

@@ -15,13 +15,14 @@ from minigrad.ops.activations import leaky_relu, sigmoid, softmax, softplus, tan
 from minigrad.ops.arithmetic import add, clamp, div, minimum, mul, neg, quiet, sub, where
 from minigrad.ops.elementary import exp, log, sqrt, square
 from minigrad.ops.joining import chunk
-from minigrad.ops.large import one_pass
+from minigrad.ops.large import large_loss, one_pass
 from minigrad.ops.random import generator
 from minigrad.ops.reductions import mean, norm
 from minigrad.ops.reductions import sum as total
 from minigrad.recording import (
     check_broadcast,
     floating_operand,
+    needs_grad,
     operand,
     record_each,
     require,
@@ -162,6 +163,17 @@ def _above(x: Any) -> Tensor:
     return clamp(x, min=0)
 
 
+def _large(name: str, x: Any, target: Any, margin: Any, reduction: str) -> Tensor | None:
+    """The loss of large float32 tensors of one shape, and a target that needs no gradient, by one
+    pass each way; None if they are others."""
+    if reduction not in ("mean", "sum") or type(margin) not in (int, float) or needs_grad(target):
+        return None
+    a, t = as_array(x), as_array(target)
+    if a.shape != t.shape:
+        return None
+    return large_loss(name, x, target, a, t, reduction, margin)
+
+
 @numpy_names
 def pairwise_distance(
     x1: Any,
@@ -186,7 +198,11 @@ def margin_ranking_loss(
             f"margin_ranking_loss: expected inputs and a target of as many axes, got shapes "
             f"{input1.shape}, {input2.shape} and {target.shape}"
         )
-    loss = _above(add(mul(neg(target), sub(input1, input2)), margin))
+    difference = sub(input1, input2)
+    large = _large("margin_ranking_loss", difference, target, margin, reduction)
+    if large is not None:
+        return large
+    loss = _above(add(mul(neg(target), difference), margin))
     return _reduced("margin_ranking_loss", loss, reduction)
 
 
@@ -195,6 +211,9 @@ def hinge_embedding_loss(
 ) -> Tensor:
     """x where the target is 1, max(0, margin - x) where it is -1."""
     _together("hinge_embedding_loss", input=input, target=target)
+    large = _large("hinge_embedding_loss", input, target, margin, reduction)
+    if large is not None:
+        return large
     t = _real(target)
     loss = where(wrap(t == 1), input, _above(sub(margin, input)))
     loss = where(wrap((t == 1) | (t == -1)), loss, add(input, _above(sub(margin, input))))

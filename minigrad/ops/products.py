@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from minigrad import kernels
 from minigrad.checks import axis_of, integer, integers
 from minigrad.incoming import as_array
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names
@@ -17,6 +18,7 @@ from minigrad.ops.arithmetic import abs as absolute
 from minigrad.ops.arithmetic import add, div, mul, sub
 from minigrad.ops.convert import to
 from minigrad.ops.joining import roll
+from minigrad.ops.large import FROM, last
 from minigrad.ops.linear import bmm, einsum, matmul, matrices, mv, outer
 from minigrad.ops.reductions import Dim, amax, amin
 from minigrad.ops.reductions import norm as p_norm
@@ -193,12 +195,41 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
         raise RuntimeError(
             f"cdist: expected (…, P, M) and (…, R, M), got shapes {a.shape} and {b.shape}"
         )
+    if p in (1, 2) and (large := _large_cdist(x1, x2, a, b, int(p))) is not None:
+        return large
     out = p_norm(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)
     if p == 0:  # counts, whose gradient is zero
         return record_each(
             "cdist", out.array, (x1, lambda g: np.zeros_like(a)), (x2, lambda g: np.zeros_like(b))
         )
     return out
+
+
+def _large_cdist(x1: Any, x2: Any, a: Any, b: Any, p: int) -> Tensor | None:
+    """cdist of float32 inputs without an array of all differences, if those are many; else None."""
+    # w = g, or g/d for p = 2        dL/dx1 = Σ_k w_ik·(x1_i - x2_k), or of its sign for p = 1
+    try:
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        return None  # the subtraction says why
+    (P, M), R, B = a.shape[-2:], b.shape[-2], math.prod(batch)
+    if B * P * R * M < FROM or (loops := kernels.for_large("distances", a, b)) is None:
+        return None
+    x, y = (np.broadcast_to(v, (*batch, *v.shape[-2:])).reshape(B, *v.shape[-2:]) for v in (a, b))
+    turned_x, turned_y = last(x, 1), last(y, 1)
+    d = loops.distances(p, x, turned_y)
+
+    def weights(g: Any) -> Any:
+        g = g.reshape(d.shape)
+        return np.divide(g, d, out=np.zeros_like(d), where=d != 0) if p == 2 else g
+
+    def dx1(g: Any) -> Any:
+        return loops.backward(p, weights(g), x, turned_y).reshape(*batch, P, M)
+
+    def dx2(g: Any) -> Any:
+        return loops.backward(p, last(weights(g), 1), y, turned_x).reshape(*batch, R, M)
+
+    return record_each("cdist", d.reshape(*batch, P, R), (x1, dx1), (x2, dx2))
 
 
 def dist(input: Any, other: Any, p: float = 2) -> Tensor:

@@ -15,7 +15,7 @@ from minigrad.incoming import as_array
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import abs as absolute
 from minigrad.ops.arithmetic import quiet
-from minigrad.ops.large import along, rows, total
+from minigrad.ops.large import along, row_major, rows, total
 from minigrad.recording import floating_operand, operand, record, record_each, unrecorded
 from minigrad.tensor import Tensor
 
@@ -56,6 +56,16 @@ def _total(a: Any, axes: tuple[int, ...]) -> Any:
     return a.sum(axis=axes, keepdims=True, dtype=accumulator(a.dtype))
 
 
+def _count(name: str, a: Any, dim: Dim, keepdim: bool = False) -> Tensor:
+    """How many elements are nonzero. Of all axes, numpy counts by vectors."""
+    axes = axes_of(name, dim, a.ndim)
+    if len(axes) == a.ndim:
+        count = np.full(_kept(a.shape, axes), np.count_nonzero(a), int64)
+    else:
+        count = np.add.reduce(a != 0, axes, int64, keepdims=True)
+    return unrecorded(name, _dropped(count, axes, keepdim))
+
+
 def _dropped(a: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
     """Without the reduced axes, unless they are to be kept."""
     return a if keepdim else a.reshape([n for i, n in enumerate(a.shape) if i not in axes])
@@ -72,6 +82,8 @@ def sum(
 ) -> Tensor:  # fmt: skip
     """The sum over `dim` (all axes if None)."""
     # dL/dx = g, spread over the reduced axes
+    if dtype is None and (bools := operand("sum", input)).dtype.kind == "b":
+        return _count("sum", bools, dim, keepdim)
     a = summed("sum", input, dtype)
     axes = axes_of("sum", dim, a.ndim)
     shape, kept = a.shape, _kept(a.shape, axes)
@@ -206,24 +218,37 @@ def extreme(name: str, pick: Any, x: Any, dim: Dim = (), keepdim: bool = False) 
     if not a.size and builtins.any(a.shape[i] == 0 for i in axes):
         raise RuntimeError(f"{name}: an empty axis has no extreme, got shape {a.shape}")
     peak = pick.reduce(a.real, axis=axes, keepdims=True)
+    if name != "norm" and (loops := rows(a)) is not None and loops.neighbours(axes):
+        return _large_extreme(name, x, a, axes, peak, keepdim, loops)
     taken = a.real == peak
     if name not in ("amax", "amin"):
         taken |= np.isnan(a.real) & np.isnan(peak)
     with np.errstate(all="ignore"):
         share = taken / taken.sum(axis=axes, keepdims=True)
-    if a.dtype.kind == "c":
-        out = (a * share).sum(axis=axes, keepdims=True)
-    else:
-        out = peak
+    out = (a * share).sum(axis=axes, keepdims=True) if a.dtype.kind == "c" else peak
     dtype, kept = a.dtype, _kept(a.shape, axes)
-    if not keepdim:
-        out = out.reshape([n for i, n in enumerate(a.shape) if i not in axes])
 
     def dx(g: Any) -> Any:
         each = g.reshape(kept) * share
         return (np.where(taken, each, 0) if name in ("max", "min") else each).astype(dtype)
 
-    return record_each(name, out, (x, dx))
+    return record_each(name, _dropped(out, axes, keepdim), (x, dx))
+
+
+def _large_extreme(
+    name: str, x: Any, a: Any, axes: tuple[int, ...], peak: Any, keepdim: bool, loops: Any
+) -> Tensor:
+    """`extreme` of a large array over neighbouring axes. Who shares, the backward looks up."""
+    way = "same" if name in ("max", "min") else "equal"
+
+    def dx(g: Any) -> Any:
+        v, g = a if a.flags.carray else row_major(a), g.reshape(peak.shape)
+        count = loops.total(way, v, axes, peak)
+        with np.errstate(all="ignore"):
+            share = g / np.where(count == 0, np.nan, count)  # of amax, to which no NaN is equal
+        return loops.along(way, v, axes, peak, share)
+
+    return record_each(name, _dropped(peak, axes, keepdim), (x, dx))
 
 
 @numpy_names
@@ -253,8 +278,8 @@ def prod(
         position = axis_of("prod", dim, a.ndim)
         flat = a if a.ndim else a.reshape(1)
         kept = _kept(flat.shape, (position,))
-    out = np.asarray(flat.prod(axis=position, keepdims=keepdim and dim is not None))
-    out = out.astype(a.dtype).reshape(out.shape if a.ndim else ())
+    out = np.asarray(flat.prod(axis=position, keepdims=keepdim and dim is not None), a.dtype)
+    out = out if a.ndim else out.reshape(())
     shape = a.shape
     if not a.ndim:
         return record_each("prod", out, (input, lambda g: g))
@@ -288,13 +313,13 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
     a = operand("logsumexp", input, floating=True)
     axes = axes_of("logsumexp", dim, a.ndim)
     kept = _kept(a.shape, axes)
-    loops = rows(a, axes[0]) if len(axes) == 1 else None
+    loops = rows(a) if len(axes) == 1 else None
     if loops is None:
         peak = np.max(a.real, axis=axes, keepdims=True, initial=-np.inf)
         peak = np.where(np.isfinite(peak), peak, 0)
         y = np.asarray(np.log(np.exp(a - peak).sum(axis=axes, keepdims=True)) + peak)
     else:
-        y = loops.log_sum_exp(a).reshape(kept)
+        y = loops.log_sum_exp(a, axes[0]).reshape(kept)
     out = _dropped(y.astype(a.dtype, copy=False), axes, keepdim)
 
     def dx(g: Any) -> Any:
@@ -323,31 +348,30 @@ def norm(
         count = np.asarray((a.real != 0).sum(axis=axes, keepdims=keepdim), a.dtype)
         return record("norm", count, (input,), lambda g: (None,))
     kept = _kept(a.shape, axes)
-    power = total({1: "abs", 2: "square"}.get(p, ""), a, axes) if p in (1, 2) else None
+    power = total("abs" if p == 1 else "square", a, axes) if p in (1, 2) else None
     if power is not None:
-        y = power if p == 1 else np.sqrt(power)
-        name, zeros = ("sign", np.zeros(kept)) if p == 1 else ("linear", np.zeros(kept))
+        line, y = ("sign", power) if p == 1 else ("linear", np.sqrt(power))
         with np.errstate(all="ignore"):
             factor = np.where(y == 0, 0, 1 if p == 1 else 1 / y)
-        if along(name, a, axes, zeros, factor) is not None:
-            return record_each(
-                "norm", _dropped(y, axes, keepdim).astype(a.dtype),
-                (input, lambda g: along(name, a, axes, zeros, factor * g.reshape(kept))),
-            )  # fmt: skip
+
+        def slope(g: Any) -> Any:
+            f = factor * g.reshape(kept)
+            large = along(line, a, axes, np.zeros(kept), f)
+            return f * (np.nan_to_num(np.sign(a)) if p == 1 else a) if large is None else large
+
+        return record_each("norm", _dropped(y, axes, keepdim).astype(a.dtype), (input, slope))
     sign = np.sign(np.real(a))
     size, sign = a * sign, np.where(np.isnan(sign), 0, sign)
     with np.errstate(all="ignore"):
         y = (size**p).sum(axis=axes, keepdims=True, dtype=accumulator(a.dtype)) ** (1 / p)
-        zero = y.real == 0
-    dtype, kept = a.dtype, y.shape
+        zero, dtype = y.real == 0, a.dtype
 
     def dx(g: Any) -> Any:
         none = 1.0 if p == 1 else 0 / y  # where x is 0; NaN only where y is
         slope = sign * np.where(np.real(size) == 0, none, (size / np.where(zero, 1, y)) ** (p - 1))
         return np.where(zero, 0, g.reshape(kept) * slope).astype(dtype)
 
-    out = y if keepdim else y.reshape([n for i, n in enumerate(a.shape) if i not in axes])
-    return record_each("norm", out.astype(dtype), (input, dx))
+    return record_each("norm", _dropped(y, axes, keepdim).astype(dtype), (input, dx))
 
 
 @numpy_names
@@ -373,6 +397,4 @@ def all(
 @numpy_names
 def count_nonzero(input: Any, dim: Dim = None, **names: Unpack[Axis]) -> Tensor:
     """How many elements are nonzero."""
-    a = as_array(input)
-    count = np.count_nonzero(a, axis=axes_of("count_nonzero", dim, a.ndim))
-    return unrecorded("count_nonzero", np.asarray(count, int64))
+    return _count("count_nonzero", as_array(input), dim)

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple, Unpack, overload
 
 import numpy as np
 
+from minigrad import kernels
 from minigrad.checks import axis_of, integer
 from minigrad.dtypes import float32, int64
 from minigrad.incoming import as_array
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import maximum, minimum
+from minigrad.ops.large import FROM
 from minigrad.ops.reductions import extreme
 from minigrad.recording import operand, record_each, unrecorded
 from minigrad.tensor import Tensor, wrap
@@ -73,8 +75,12 @@ def _arg(name: str, a: Any, dim: int) -> Any:
         return np.zeros((), int64)
     if a.shape[axis] == 0:
         raise IndexError(f"{name}: axis {axis} of shape {a.shape} is empty")
-    find = np.argmax if "max" in name else np.argmin
-    return np.asarray(find(a.real, axis=axis, keepdims=True), int64)
+    find = "argmax" if "max" in name else "argmin"
+    if a.size >= FROM and axis < a.ndim - 1 and a.flags.carray:  # numpy's go element by element
+        loops = kernels.for_large("columns", a)
+        if loops is not None:
+            return loops.extremum(find, a, axis)
+    return np.asarray(getattr(np, find)(a.real, axis=axis, keepdims=True), int64)
 
 
 def _take(name: str, x: Any, a: Any, index: Any, axis: int, keepdim: bool) -> tuple[Any, Any]:

@@ -173,4 +173,12 @@ LOSSES = {
     "binary_cross_entropy_with_logits": (
         "(1 - y) * x + softplus(-x)", "(1 - y) - sigmoid(-x)", 4,
     ),
+    "margin_ranking_loss": (
+        "0 if p - x * y < 0 else p - x * y", "-y if p - x * y >= 0 else 0", 1,
+    ),
+    "hinge_embedding_loss": (
+        "(0 if y == -1 else x) + (0 if y == 1 or p - x < 0 else p - x)",
+        "(0 if y == -1 else 1) - (1 if y != 1 and p - x >= 0 else 0)",
+        1,
+    ),
 }  # fmt: skip

@@ -1,4 +1,8 @@
-"""Compiled cross-entropy. Equations are those of ops/losses.py."""
+"""Compiled cross-entropy. Equations are those of ops/losses.py.
+
+Rows along the last axis have kernels of their own. Along another axis, small arrays are left to
+numpy.
+"""
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import numpy as np
 from minigrad.kernels.compiled import rows
 from minigrad.kernels.machinery.arrays import Array
 from minigrad.kernels.machinery.launch import checked, in_parallel, kernel, ready, run, threaded
+from minigrad.kernels.reference import losses as reference
 
 F64 = np.dtype(np.float64)
 FROM = 1 << 14  # elements, in float32: there e^x comes in vectors
@@ -52,26 +57,33 @@ def _cross_entropy_backward_p(pool, tasks, *args):
 
 
 def cross_entropy(x: Array, target: Array) -> tuple[Array, Array]:
-    """(CE 1) per row of x (N, C), target (N,): loss and log Σ exp, both (N,) float64."""
-    N, C = x.shape
+    """(CE 1) per row of x (N, C, …), target (N, …): loss and log Σ exp, float64."""
+    C = x.shape[1]
     target = checked(target, C, "target")
-    if x.dtype == np.float32 and x.size >= FROM and C:
-        log_sum_exp = rows.log_sum_exp(x)
-        return log_sum_exp - x[np.arange(N), target], log_sum_exp
-    loss, log_sum_exp = np.empty(N), np.empty(N)
+    if x.dtype == np.float32 and x.size >= FROM:
+        x = ready(x, x.dtype)
+        log_sum_exp = rows.log_sum_exp(x, 1)
+        log_sum_exp[~np.isfinite(log_sum_exp)] = np.nan  # inf - inf, as softmax has it
+        found = x.reshape(-1)[reference.places(target, C)].reshape(target.shape)
+        return log_sum_exp - found, log_sum_exp
+    if x.ndim > 2:
+        return reference.cross_entropy(x, target)
+    loss, log_sum_exp = np.empty(len(x)), np.empty(len(x))
     args = (ready(x, x.dtype), target, loss, log_sum_exp)
-    run(_cross_entropy, _cross_entropy_p, N, x.size, *args)
+    run(_cross_entropy, _cross_entropy_p, len(x), x.size, *args)
     return loss, log_sum_exp
 
 
 def cross_entropy_backward(g: Array, x: Array, log_sum_exp: Array, target: Array) -> Array:
-    """Equation (CE 2), g (N,) one number a row: dx (N, C)."""
+    """Equation (CE 2), g (N, …) one number a row: dx (N, C, …)."""
     target = checked(target, x.shape[1], "target")
     if x.dtype == np.float32 and x.size >= FROM:
         g = ready(g, F64)
-        dx = cast(Array, rows.along("exp", ready(x, x.dtype), (1,), log_sum_exp, g))
-        dx[np.arange(len(x)), target] -= g
+        dx = cast(Array, rows.along("exp", x, (1,), log_sum_exp, g))
+        dx.reshape(-1)[reference.places(target, x.shape[1])] -= g.reshape(-1)
         return dx
+    if x.ndim > 2:
+        return reference.cross_entropy_backward(g, x, log_sum_exp, target)
     dx = np.empty(x.shape, x.dtype)
     args = (ready(g, F64), ready(x, x.dtype), ready(log_sum_exp, F64), target, dx)
     run(_cross_entropy_backward, _cross_entropy_backward_p, len(x), x.size, *args)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numba.np.numpy_support import carray
 
+from minigrad.kernels.compiled import columns
 from minigrad.kernels.compiled.functions import exp, f4, largest
 from minigrad.kernels.machinery.arrays import Array
 from minigrad.kernels.machinery.jobs import address, parallel, serial
@@ -24,7 +25,7 @@ from minigrad.kernels.machinery.pointers import doubles, part
 F32 = np.dtype(np.float32)
 CHUNK = 1 << 12  # elements of one task, where rows are shorter
 BLOCKS = 16  # of rows, in a sum over columns
-FIELDS = ["rows", "n", "each", "x", "y", "out", "centres", "factors"]
+FIELDS = ["rows", "n", "each", "x", "y", "out", "centres", "factors", "back"]
 JOB = np.dtype([(name, np.int64) for name in FIELDS])
 
 # ---------------------------------------------------------------------------- the loops
@@ -96,11 +97,13 @@ def log_sum_exp_loop(t, jobs, like):
 
 
 def cumsum_loop(t, jobs, like):
+    """Running sums, from the end if `back` is 1."""
     job = carray(jobs, 1)[0]
     for row in range(t * job.each, min((t + 1) * job.each, job.rows)):
         x, y = part(job.x, like, row * job.n, job.n), part(job.out, like, row * job.n, job.n)
         total = 0.0
-        for i in range(x.size):
+        for m in range(x.size):
+            i = x.size - 1 - m if job.back else m
             total += x[i]
             y[i] = total
 
@@ -148,9 +151,16 @@ def {name}(t, jobs, like):
 LINES = {
     "linear": "factor * ((x - c) + rest)",
     "exp": "factor * exp((x - c) + rest)",
-    "sign": "factor if x > 0 else (-factor if x < 0 else factor * x)",
+    "sign": "factor if x > 0 else (-factor if x < 0 else f4(0) * factor)",
+    # of an extremum: NaN may be one, but is equal to none
+    "same": "factor if x == c or (x != x and c != c) else f4(0)",
+    "equal": "factor if x == c else f4(0) * factor",
 }
-SUMS = {"sum": "x", "abs": "abs(x)", "square": "x * x", "spread": "(x - c) * (x - c)"}
+SUMS = {
+    "sum": "x", "abs": "abs(x)", "square": "x * x", "spread": "(x - c) * (x - c)",
+    "same": "1.0 if x == c or (x != x and c != c) else 0.0",
+    "equal": "1.0 if x == c else 0.0",
+}  # fmt: skip
 SCOPE = {
     "__name__": __name__, "carray": carray, "doubles": doubles, "exp": exp, "f4": f4, "np": np,
     "part": part,
@@ -165,80 +175,94 @@ for _formulas, _kind, _text in (
 # ---------------------------------------------------------------------------- arrays in and out
 
 
-def _start(
+def start(
     loop: Any, rows: int, n: int, x: Array, out: Array, y: Array | None = None, work: int = 1,
-    centres: Array | None = None, factors: Array | None = None,
+    centres: Array | None = None, factors: Array | None = None, back: bool = False,
 ) -> Array:  # fmt: skip
+    """Run a loop along the rows (rows, n) of contiguous arrays."""
     each = max(1, CHUNK // max(n, 1))
     arrays = (x, y, out, centres, factors)
     places = [0 if a is None else a.__array_interface__["data"][0] for a in arrays]
-    job = np.array((rows, n, each, *places), np.int64)
+    job = np.array((rows, n, each, *places, back), np.int64)
     code = address(loop, JOB, F32, frozenset(REORDERED))
     run(serial, parallel, -(-rows // each), rows * n * work, code, job, places[0])
     return out
 
 
-def _rows(x: Array) -> tuple[Array, int, int]:
-    n = x.shape[-1]
-    return ready(x, F32), x.size // n, n
+def _either(
+    name: str, x: Array, axis: int, y: Array | None = None, work: int = 1, kept: bool = True,
+    back: bool = False,
+) -> Array:  # fmt: skip
+    """The loop of this name along an axis: of rows where it is the last one, else of columns. The
+    result has the shape of x, or one float64 in place of the axis."""
+    x, axis = ready(x, F32), axis % x.ndim
+    n, label = x.shape[axis], f"{name}_loop"
+    out = empty(x.shape, F32) if kept else np.empty((*x.shape[:axis], *x.shape[axis + 1 :]))
+    if prod(x.shape[axis + 1 :]) == 1:
+        return start(globals()[label], x.size // n, n, x, out, y, work, back=back)
+    return columns.start(getattr(columns, label), x, axis, out, y, work, back=back)
 
 
-def softmax(x: Array) -> Array:
-    """Along the last axis."""
-    x, rows, n = _rows(x)
-    return _start(softmax_loop, rows, n, x, empty(x.shape, F32), work=2)
+def softmax(x: Array, axis: int = -1) -> Array:
+    """Along an axis."""
+    return _either("softmax", x, axis, work=2)
 
 
-def softmax_backward(g: Array, y: Array) -> Array:
+def softmax_backward(g: Array, y: Array, axis: int = -1) -> Array:
     """dx, from the gradient of y."""
-    g, rows, n = _rows(g)
-    return _start(softmax_backward_loop, rows, n, g, empty(g.shape, F32), y)
+    return _either("softmax_backward", g, axis, y)
 
 
-def log_softmax(x: Array) -> Array:
-    """Along the last axis."""
-    x, rows, n = _rows(x)
-    return _start(log_softmax_loop, rows, n, x, empty(x.shape, F32), work=2)
+def log_softmax(x: Array, axis: int = -1) -> Array:
+    """Along an axis."""
+    return _either("log_softmax", x, axis, work=2)
 
 
-def log_softmax_backward(g: Array, y: Array) -> Array:
+def log_softmax_backward(g: Array, y: Array, axis: int = -1) -> Array:
     """dx, from the gradient of y."""
-    g, rows, n = _rows(g)
-    return _start(log_softmax_backward_loop, rows, n, g, empty(g.shape, F32), y, work=2)
+    return _either("log_softmax_backward", g, axis, y, work=2)
 
 
-def log_sum_exp(x: Array) -> Array:
-    """log Σ e^x along the last axis, in float64."""
-    x, rows, n = _rows(x)
-    return _start(log_sum_exp_loop, rows, n, x, np.empty(x.shape[:-1]), work=2)
+def log_sum_exp(x: Array, axis: int = -1) -> Array:
+    """log Σ e^x along an axis, in float64."""
+    return _either("log_sum_exp", x, axis, work=2, kept=False)
+
+
+def cumsum(x: Array, axis: int = -1, back: bool = False) -> Array:
+    """Running sums along an axis, from its end if `back`."""
+    return _either("cumsum", x, axis, back=back)
+
+
+def neighbours(axes: tuple[int, ...]) -> bool:
+    """Whether there are axes, and none in between."""
+    return bool(axes) and max(axes) - min(axes) == len(axes) - 1
 
 
 def along(
     name: str, x: Array, axes: tuple[int, ...], centres: Array, factors: Array
 ) -> Array | None:
     """LINES[name] of each element, with the centre and the factor (float64) of its place along the
-    axes that are not in `axes`; None if those are not the last ones."""
-    last = x.ndim - len(axes)
-    if sorted(axes) != list(range(last, x.ndim)):
+    axes that are not in `axes`; None if those are not neighbours."""
+    if not neighbours(axes):
         return None
+    first, last = min(axes), max(axes) + 1
     x = ready(x, F32)
     out, centres, factors = empty(x.shape, F32), ready(centres, F64), ready(factors, F64)
-    rows = prod(x.shape[:last])
+    if prod(x.shape[last:]) != 1:
+        loop = columns.along_loop(name, LINES[name])
+        return columns.start(
+            loop, x, first, out, None, 2, centres, factors, axes=last - first
+        )  # fmt: skip
+    rows = prod(x.shape[:first])
     n, flat, result = x.size // rows, x.reshape(-1), out.reshape(-1)
     if rows == 1 and n > CHUNK:  # one long row, in parts
         whole = n // CHUNK * CHUNK
-        many = [np.full(n // CHUNK, v.reshape(())) for v in (centres, factors)]
-        _start(SCOPE[f"{name}_along"], n // CHUNK, CHUNK, flat, result, None, 2, *many)
+        c, f = (np.full(n // CHUNK, v.reshape(())) for v in (centres, factors))
+        start(SCOPE[f"{name}_along"], n // CHUNK, CHUNK, flat, result, None, 2, c, f)
         flat, result, n = flat[whole:], result[whole:], n - whole
     if n:
-        _start(SCOPE[f"{name}_along"], rows, n, flat, result, None, 2, centres, factors)
+        start(SCOPE[f"{name}_along"], rows, n, flat, result, None, 2, centres, factors)
     return out
-
-
-def cumsum(x: Array) -> Array:
-    """Running sums along the last axis."""
-    x, rows, n = _rows(x)
-    return _start(cumsum_loop, rows, n, x, empty(x.shape, F32))
 
 
 F64 = np.dtype(np.float64)
@@ -263,7 +287,7 @@ def total(name: str, x: Array, axes: tuple[int, ...], centres: Array | None = No
         if (not any(reduced[:first]) and first and prod(x.shape[:first]) == 1) or not first:
             return _long_row(name, x, n, kept, centres)
         out = np.empty(x.shape[:first])
-        _start(SCOPE[f"{name}_of_rows"], out.size, n, x, out, centres=centres)
+        start(SCOPE[f"{name}_of_rows"], out.size, n, x, out, centres=centres)
         rest = tuple(i for i in axes if i < first)
         return (out.sum(rest) if rest else out).reshape(kept)
     last = max(axes) + 1
@@ -279,7 +303,7 @@ def total(name: str, x: Array, axes: tuple[int, ...], centres: Array | None = No
     centre = 0 if centres is None else centres.__array_interface__["data"][0]
     spare = np.empty(n if centres is None else 0)  # read by nobody
     centre = centre or spare.__array_interface__["data"][0]
-    job = np.array((A * blocks, n, blocks, places[0], R, places[1], centre, 0), np.int64)
+    job = np.array((A * blocks, n, blocks, places[0], R, places[1], centre, 0, 0), np.int64)
     code = address(SCOPE[f"{name}_of_columns"], JOB, F32, frozenset(REORDERED))
     run(serial, parallel, A * blocks, x.size, code, job, places[0])
     rest = tuple(i for i in axes if i < first)
@@ -293,8 +317,8 @@ def _long_row(name: str, x: Array, n: int, kept: tuple[int, ...], centres: Array
     flat, parts = x.reshape(-1), np.empty(rows + (rest > 0))
     each = None if centres is None else np.full(parts.size, centres.reshape(()))
     if rows:
-        _start(SCOPE[f"{name}_of_rows"], rows, CHUNK, flat, parts, centres=each)
+        start(SCOPE[f"{name}_of_rows"], rows, CHUNK, flat, parts, centres=each)
     if rest:
         tail = flat[rows * CHUNK :]
-        _start(SCOPE[f"{name}_of_rows"], 1, rest, tail, parts[rows:], centres=each)
+        start(SCOPE[f"{name}_of_rows"], 1, rest, tail, parts[rows:], centres=each)
     return np.asarray(parts.sum()).reshape(kept)
