@@ -364,10 +364,10 @@ def complex_walk(
                 found[node] = grad
                 continue
             if node.dtype.kind == "c":
-                parts = tape.gradients_of_inputs(node, grad)
+                parts = map(tape.whole, tape.gradients_of_inputs(node, grad))
             else:
                 real, imag = (
-                    tape.gradients_of_inputs(node, part.astype(node.dtype))
+                    map(tape.whole, tape.gradients_of_inputs(node, part.astype(node.dtype)))
                     for part in (grad.real, grad.imag / STEP)
                 )
                 parts = [

@@ -78,6 +78,31 @@ class Leaf(Node):
         self.former, self.shape, self.dtype = self.dtype, shape, dtype
 
 
+class Piece:
+    """A gradient that is 0 but in the window `key`, a basic index, where it is `grad`. The walk adds
+    it there alone: so the slices of one tensor together cost one pass over it, not one each."""
+
+    __slots__ = ("grad", "key", "shape")
+
+    def __init__(self, shape: tuple[int, ...], key: tuple[Any, ...], grad: Array) -> None:
+        self.shape, self.key, self.grad = shape, key, grad
+
+    def fits(self, node: Node) -> bool:
+        """Whether it needs no conversion to be a gradient of this node."""
+        return self.shape == node.shape and self.grad.dtype == node.dtype
+
+    def whole(self) -> Array:
+        """The gradient with its zeros."""
+        full = np.zeros(self.shape, self.grad.dtype)
+        full[self.key] = self.grad
+        return full
+
+
+def whole(part: Any) -> Any:
+    """What a vjp returned for an input, a piece with the zeros around it."""
+    return part.whole() if type(part) is Piece else part
+
+
 def walk(
     outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool = False,
     wanted: Set[Node] | None = None, inspect: Inspect | None = None,
@@ -102,10 +127,14 @@ def walk(
                 continue
             parts = gradients_of_inputs(node, grad)
             for parent, part in zip(node.parents, parts, strict=True):
-                if parent is not None and part is not None and (path is None or parent in path):
-                    pending.add(parent, checked(part, parent, "vjp of", node.name))
+                if parent is None or part is None or not (path is None or parent in path):
+                    continue
+                if type(part) is Piece and part.fits(parent):
+                    pending.add_piece(parent, part)
+                else:
+                    pending.add(parent, checked(whole(part), parent, "vjp of", node.name))
             if inspect is not None:
-                inspect(node, parts)
+                inspect(node, [whole(part) for part in parts])
             if not retain_graph:
                 node.vjp, node.parents = used_up, ()
             del grad, parts  # the next vjp may use their memory
@@ -130,6 +159,18 @@ class Pending:
         else:
             self.grads[node] = np.asarray(self.grads[node] + grad)
             self.owned.add(node)
+
+    def add_piece(self, node: Node, piece: Piece) -> None:
+        """`add` of a gradient that is mostly 0, which it always ends in a sum of our own."""
+        if node not in self.grads:
+            self.grads[node] = piece.whole()
+            heappush(self.nodes, node)
+        else:
+            if node not in self.owned:
+                self.grads[node] = np.array(self.grads[node])
+            window = self.grads[node][piece.key]
+            np.add(window, piece.grad, out=window)
+        self.owned.add(node)
 
     def take_newest(self) -> tuple[Node, Any]:
         """Whatever uses this node is newer and has been taken: its gradient is complete."""

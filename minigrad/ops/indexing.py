@@ -15,6 +15,7 @@ from minigrad.names import Axis, numpy_names, numpy_overloads
 from minigrad.ops.places import Places, places_of
 from minigrad.ops.shape import broadcast_to, reshape
 from minigrad.recording import carry, check_broadcast, fit, operand, overwrite, record, record_each
+from minigrad.tape import Piece
 from minigrad.tensor import Tensor, origin, wrap
 
 
@@ -50,6 +51,9 @@ def getitem(input: Any, index: Any) -> Tensor:
     # dL/dx = g added up at the places it was read from
     a = operand("getitem", input)
     places, out = find_places("getitem", a, index)
+    if places.arrays is None:
+        shape, key = a.shape, (*(places.basic or ()), ...)
+        return record("getitem", out, (input,), lambda g: Piece(shape, key, g), origin(input))
     return _recorded("getitem", input, a, places, out)
 
 
@@ -61,7 +65,7 @@ def _recorded(name: str, x: Any, a: Any, places: Places, out: Any) -> Tensor:
         places.add(dx, g, backend)
         return (dx,)
 
-    return record(name, out, (x,), vjp, origin(x) if places.arrays is None else None)
+    return record(name, out, (x,), vjp)
 
 
 def setitem(input: Tensor, index: Any, value: Any) -> None:

@@ -17,8 +17,8 @@ from minigrad.ops.shape import (
     clone,
     narrow,
     reshape,
-    select,
     sizes_of,
+    sliced,
     transpose,
 )
 from minigrad.recording import fit, operand, record, record_each, require
@@ -162,7 +162,8 @@ def unbind(input: Any, dim: int = 0, **names: Unpack[Axis]) -> tuple[Tensor, ...
     if not a.ndim:
         raise IndexError("unbind: a 0-d tensor has no axis to take apart")
     axis = axis_of("unbind", dim, a.ndim)
-    return tuple(select(input, axis, i) for i in range(a.shape[axis]))
+    before = (slice(None),) * axis
+    return tuple([sliced("select", input, a, (*before, i, ...)) for i in range(a.shape[axis])])
 
 
 def flip(input: Any, *axes: Any, dims: Any = ()) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import modes
-from minigrad.tape import ARRAYS, Array, Node
+from minigrad.tape import ARRAYS, Array, Node, whole
 from minigrad.tensor import Tensor
 from minigrad.visual import vjps
 from minigrad.visual.vjps import address
@@ -97,7 +97,7 @@ def _noting(vjp: Callable[[Any], Any], kept: Kept) -> Callable[[Any], Any]:
     def noting(g: Any) -> Any:
         kept.gradient = np.array(g)  # before the vjp, which may overwrite it
         parts = vjp(g)
-        several = parts if isinstance(parts, tuple | list) else (parts,)
+        several = [whole(p) for p in (parts if isinstance(parts, tuple | list) else (parts,))]
         kept.parts = [np.array(p) if isinstance(p, ARRAYS) else None for p in several]
         return parts
 
