@@ -358,7 +358,7 @@ def complex_walk(
     pending.add(out, cotangent)
     start = min(node.time for node in wanted if node is not None)
     with np.errstate(all="ignore"):
-        while pending.nodes and pending.nodes[0].time >= start:
+        while pending.nodes and -pending.nodes[0][0] >= start:
             node, grad = pending.take_newest()
             if node in wanted or node.vjp is None:
                 found[node] = grad

@@ -55,10 +55,6 @@ class Node:
         self.keep_grad = False
         self.origin: Any = None  # where it was made, if somebody watches: a modes.Origin
 
-    def __lt__(self, other: Node) -> bool:
-        """Newest first: so a heap hands them out."""
-        return self.time > other.time
-
     def __repr__(self) -> str:
         return f"<{self.name} #{self.time} {self.shape}>"
 
@@ -145,7 +141,7 @@ class Pending:
     """The nodes that the walk has reached but not yet taken, with their gradients so far."""
 
     def __init__(self) -> None:
-        self.nodes: list[Node] = []  # a heap, the newest first
+        self.nodes: list[tuple[int, Node]] = []  # a heap of (-time, node): the newest first
         self.grads: dict[Node, Any] = {}
         self.owned: set[Node] = set()  # those whose gradient is a sum that the walk itself made
 
@@ -153,7 +149,7 @@ class Pending:
         """First gradient: borrowed. Second: a sum of our own. From the third on: added in place."""
         if node not in self.grads:
             self.grads[node] = grad
-            heappush(self.nodes, node)
+            heappush(self.nodes, (-node.time, node))
         elif node in self.owned:
             self.grads[node] += grad
         else:
@@ -164,7 +160,7 @@ class Pending:
         """`add` of a gradient that is mostly 0, which it always ends in a sum of our own."""
         if node not in self.grads:
             self.grads[node] = piece.whole()
-            heappush(self.nodes, node)
+            heappush(self.nodes, (-node.time, node))
         else:
             if node not in self.owned:
                 self.grads[node] = np.array(self.grads[node])
@@ -174,7 +170,7 @@ class Pending:
 
     def take_newest(self) -> tuple[Node, Any]:
         """Whatever uses this node is newer and has been taken: its gradient is complete."""
-        node = heappop(self.nodes)
+        node = heappop(self.nodes)[1]
         self.owned.discard(node)
         return node, self.grads.pop(node)
 

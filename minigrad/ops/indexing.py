@@ -13,10 +13,9 @@ from minigrad.dtypes import int32, int64
 from minigrad.incoming import as_array, fitting
 from minigrad.names import Axis, numpy_names, numpy_overloads
 from minigrad.ops.places import Places, places_of
-from minigrad.ops.shape import broadcast_to, reshape
+from minigrad.ops.shape import broadcast_to, reshape, sliced
 from minigrad.recording import carry, check_broadcast, fit, operand, overwrite, record, record_each
-from minigrad.tape import Piece
-from minigrad.tensor import Tensor, origin, wrap
+from minigrad.tensor import Tensor, wrap
 
 
 def carrying(a: Any, v: Any) -> Any:
@@ -52,8 +51,7 @@ def getitem(input: Any, index: Any) -> Tensor:
     a = operand("getitem", input)
     places, out = find_places("getitem", a, index)
     if places.arrays is None:
-        shape, key = a.shape, (*(places.basic or ()), ...)
-        return record("getitem", out, (input,), lambda g: Piece(shape, key, g), origin(input))
+        return sliced("getitem", input, a, (*(places.basic or ()), ...))
     return _recorded("getitem", input, a, places, out)
 
 

@@ -245,8 +245,8 @@ def clone(input: Any) -> Tensor:
 def sliced(name: str, x: Any, a: Any, key: tuple[Any, ...]) -> Tensor:
     """The view of x, whose array is a, that a basic index gives."""
     # dL/dx = g in the window, 0 elsewhere
-    shape = a.shape
-    return _view(name, x, a[key], lambda g: Piece(shape, key, g))
+    shape, base = a.shape, origin(x) if isinstance(x, Tensor) else None
+    return record(name, a[key], (x,), lambda g: Piece(shape, key, g), base)
 
 
 @overload
