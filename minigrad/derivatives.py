@@ -30,7 +30,8 @@ from minigrad.ops.convert import to
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.ops.reductions import sum as total
 from minigrad.ops.shape import narrow, reshape
-from minigrad.tape import Array, Leaf, Node, Pending
+from minigrad.pieces import Pending, whole
+from minigrad.tape import Array, Leaf, Node
 from minigrad.tensor import Tensor, node_of, wrap
 
 __all__ = ["grad", "grad_and_value", "value_and_grad", "vjp"]
@@ -364,10 +365,10 @@ def complex_walk(
                 found[node] = grad
                 continue
             if node.dtype.kind == "c":
-                parts = map(tape.whole, tape.gradients_of_inputs(node, grad))
+                parts = map(whole, tape.gradients_of_inputs(node, grad))
             else:
                 real, imag = (
-                    map(tape.whole, tape.gradients_of_inputs(node, part.astype(node.dtype)))
+                    map(whole, tape.gradients_of_inputs(node, part.astype(node.dtype)))
                     for part in (grad.real, grad.imag / STEP)
                 )
                 parts = [

@@ -15,12 +15,12 @@ say what a graph keeps alive, there are no cycles, and a dropped graph is freed 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
 from minigrad import changes, closures, paths
+from minigrad.pieces import Pending, Piece, whole
 
 Array = changes.Array
 Vjp = Callable[[Any], Any]
@@ -74,31 +74,6 @@ class Leaf(Node):
         self.former, self.shape, self.dtype = self.dtype, shape, dtype
 
 
-class Piece:
-    """A gradient that is 0 but in the window `key`, a basic index, where it is `grad`. The walk adds
-    it there alone: so the slices of one tensor together cost one pass over it, not one each."""
-
-    __slots__ = ("grad", "key", "shape")
-
-    def __init__(self, shape: tuple[int, ...], key: tuple[Any, ...], grad: Array) -> None:
-        self.shape, self.key, self.grad = shape, key, grad
-
-    def fits(self, node: Node) -> bool:
-        """Whether it needs no conversion to be a gradient of this node."""
-        return self.shape == node.shape and self.grad.dtype == node.dtype
-
-    def whole(self) -> Array:
-        """The gradient with its zeros."""
-        full = np.zeros(self.shape, self.grad.dtype)
-        full[self.key] = self.grad
-        return full
-
-
-def whole(part: Any) -> Any:
-    """What a vjp returned for an input, a piece with the zeros around it."""
-    return part.whole() if type(part) is Piece else part
-
-
 def walk(
     outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool = False,
     wanted: Set[Node] | None = None, inspect: Inspect | None = None,
@@ -135,44 +110,6 @@ def walk(
                 node.vjp, node.parents = used_up, ()
             del grad, parts  # the next vjp may use their memory
     return found
-
-
-class Pending:
-    """The nodes that the walk has reached but not yet taken, with their gradients so far."""
-
-    def __init__(self) -> None:
-        self.nodes: list[tuple[int, Node]] = []  # a heap of (-time, node): the newest first
-        self.grads: dict[Node, Any] = {}
-        self.owned: set[Node] = set()  # those whose gradient is a sum that the walk itself made
-
-    def add(self, node: Node, grad: Any) -> None:
-        """First gradient: borrowed. Second: a sum of our own. From the third on: added in place."""
-        if node not in self.grads:
-            self.grads[node] = grad
-            heappush(self.nodes, (-node.time, node))
-        elif node in self.owned:
-            self.grads[node] += grad
-        else:
-            self.grads[node] = np.asarray(self.grads[node] + grad)
-            self.owned.add(node)
-
-    def add_piece(self, node: Node, piece: Piece) -> None:
-        """`add` of a gradient that is mostly 0, which it always ends in a sum of our own."""
-        if node not in self.grads:
-            self.grads[node] = piece.whole()
-            heappush(self.nodes, (-node.time, node))
-        else:
-            if node not in self.owned:
-                self.grads[node] = np.array(self.grads[node])
-            window = self.grads[node][piece.key]
-            np.add(window, piece.grad, out=window)
-        self.owned.add(node)
-
-    def take_newest(self) -> tuple[Node, Any]:
-        """Whatever uses this node is newer and has been taken: its gradient is complete."""
-        node = heappop(self.nodes)[1]
-        self.owned.discard(node)
-        return node, self.grads.pop(node)
 
 
 def gradients_of_inputs(node: Node, grad: Any) -> Any:

@@ -139,6 +139,11 @@ def rows(a: Any, axis: int) -> Any:
     return kernels.for_large("rows", a)
 
 
+def picking(a: Any, count: int) -> Any:
+    """The loops for reading and writing by index if `count` elements are many, else None."""
+    return kernels.for_large("picking", a) if count >= FROM else None
+
+
 def total(name: str, a: Any, axes: tuple[int, ...], centres: Any = None) -> Any:
     """The sum over `axes` in float64 ("sum", of "abs", "square" or "spread" from the centres), axes
     kept, if a is large; else None."""

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple, Unpack, overload
 import numpy as np
 
 from minigrad.checks import axis_of, integer
-from minigrad.dtypes import float32, int64
+from minigrad.dtypes import float32, int32, int64
 from minigrad.incoming import as_array
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import maximum, minimum
+from minigrad.ops.indexing import check_index
 from minigrad.ops.reductions import extreme
 from minigrad.recording import operand, record_each, unrecorded
 from minigrad.tensor import Tensor, wrap
@@ -228,3 +229,31 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     return wrap(
         out.astype(float32) if weights is not None and as_array(weights).dtype == float32 else out
     )
+
+
+def searchsorted(
+    sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False,
+    side: str | None = None, sorter: Any = None,
+) -> Tensor:  # fmt: skip
+    """Where values would be inserted into a sorted vector, or into the rows of a sorted tensor,
+    before (side "left") or after ("right") those that are equal. `sorter` is the order that sorts
+    a sequence which is not."""
+    if side not in (None, "left", "right") or (side == "left" and right):
+        raise RuntimeError(f"searchsorted: side must be 'left' or 'right', got {side!r}")
+    a, v = as_array(sorted_sequence), as_array(input)
+    if sorter is not None:
+        order = as_array(sorter)
+        if order.shape != a.shape or order.dtype.kind not in "iu":
+            raise RuntimeError(
+                f"searchsorted: sorter is {order.dtype} of shape {order.shape}, expected integers "
+                f"of shape {a.shape}"
+            )
+        check_index("searchsorted", order, a.shape[-1])
+        a = np.take_along_axis(a, order, -1)
+    if a.ndim != 1 and a.shape[:-1] != v.shape[:-1]:
+        raise RuntimeError(f"searchsorted: sequences {a.shape} and values {v.shape} do not match")
+    out = np.empty(v.shape, int32 if out_int32 else int64)
+    where: Any = "right" if right else side or "left"
+    for row in np.ndindex(a.shape[:-1]):
+        out[row] = np.searchsorted(a[row], v[row], where)
+    return wrap(out)

@@ -15,8 +15,8 @@ from minigrad.dtypes import native
 from minigrad.incoming import as_array
 from minigrad.names import Axis, numpy_names, numpy_overloads
 from minigrad.ops.large import reshaped, row_major
+from minigrad.pieces import Piece
 from minigrad.recording import fit, operand, record, record_each, require
-from minigrad.tape import Piece
 from minigrad.tensor import Tensor, origin, wrap
 
 

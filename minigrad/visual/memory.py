@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import modes
-from minigrad.tape import ARRAYS, Array, Node, whole
+from minigrad.pieces import whole
+from minigrad.tape import ARRAYS, Array, Node
 from minigrad.tensor import Tensor
 from minigrad.visual import vjps
 from minigrad.visual.vjps import address
