@@ -60,10 +60,11 @@ def getitem(input: Any, index: Any) -> Tensor:
     places, out = find_places("getitem", a, index)
     if places.arrays is None:
         return sliced("getitem", input, a, (*(places.basic or ()), ...))
-    return _recorded("getitem", input, a, places, out)
+    return recorded("getitem", input, a, places, out)
 
 
-def _recorded(name: str, x: Any, a: Any, places: Places | Along, out: Any) -> Tensor:
+def recorded(name: str, x: Any, a: Any, places: Places | Along, out: Any) -> Tensor:
+    """The elements `out` at some places of x, whose array is a."""
     shape, backend = a.shape, None if places.once else kernels.backend_for(a)
 
     def vjp(g: Any) -> Any:
@@ -159,7 +160,7 @@ def gather(input: Any, dim: int, index: Any) -> Tensor:
     if not i.size:
         return getitem(reshape(input, -1), np.zeros(i.shape, np.int64))
     places = Along(i, axis)
-    return _recorded("gather", input, a, places, places.read(a))
+    return recorded("gather", input, a, places, places.read(a))
 
 
 @overload
