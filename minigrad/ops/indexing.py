@@ -274,9 +274,10 @@ def take_along_dim(
     if any(d != axis and m != n and 1 not in (m, n) for d, (m, n) in enumerate(rest)):
         raise RuntimeError(f"{name}: shapes {a.shape} and {i.shape} do not broadcast")
     grown = [n if d == axis else (m if n == 1 else n) for d, (m, n) in enumerate(rest)]
-    sizes = [m if d == axis else n for d, (m, n) in enumerate(zip(a.shape, grown, strict=True))]
+    sizes = [m if d == axis else k for d, (m, k) in enumerate(zip(a.shape, grown, strict=True))]
+    n = a.shape[axis]
     if i.min(initial=0) < 0:
-        i = np.where(i < 0, i + a.shape[axis], i)
+        i = np.where(i < 0, i + n, i)
     if sizes != list(a.shape):
         input = broadcast_to(input, sizes)
     return gather(input, axis, np.broadcast_to(i, grown))
@@ -352,7 +353,9 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
         raise RuntimeError(
             f"one_hot: classes {i.min()} to {i.max()} are not in 0 to {num_classes - 1}"
         )
-    return wrap((i[..., None] == np.arange(num_classes)).astype(int64))
+    out = np.zeros((i.size, num_classes), int64)
+    out[np.arange(i.size), i.reshape(-1)] = 1
+    return wrap(out.reshape(*i.shape, num_classes))
 
 
 def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:

@@ -130,7 +130,7 @@ class Along:
 
     def read(self, a: Any) -> Any:
         """The elements, in the index's shape."""
-        if (loops := picking(a, self.index.size)) is not None:
+        if (loops := self._loops(a)) is not None:
             out = loops.take(a[self.part], self.index, self.axis, each=True)
             if out is not None:
                 return out
@@ -157,8 +157,11 @@ class Along:
         flat.write(a, 0)
         return values
 
+    def _loops(self, a: Any) -> Any:
+        return picking(a, max(a.size, self.index.size)) if a.ndim else None
+
     def _with_loops(self, mode: str, a: Any, values: Any) -> bool:
-        loops = picking(a, self.index.size)
+        loops = self._loops(a)
         if loops is None or not a.flags.carray or values.dtype != a.dtype:
             return False
         if values.ndim and values.shape != self.index.shape:

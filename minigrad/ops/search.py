@@ -151,11 +151,16 @@ def argsort(
     return unrecorded("argsort", _order(a, axis, descending))
 
 
+def _moved(index: Any, axis: int) -> Any:
+    """With the last axis in the place of `axis`."""
+    return index if axis == index.ndim - 1 else np.moveaxis(index, -1, axis)
+
+
 def _order(a: Any, axis: int, descending: bool) -> Any:
     """The positions that sort along the axis, stably."""
     loops, rows = selection(a, axis)
     if loops is not None:
-        return np.moveaxis(loops.order(rows, descending), -1, axis)
+        return _moved(loops.order(rows, descending), axis)
     if descending:  # a stable descending order: sort the mirrored axis, mirror back
         mirrored = np.argsort(np.flip(a.real, axis), axis=axis, kind="stable")
         return a.shape[axis] - 1 - np.flip(mirrored, axis)
@@ -166,7 +171,7 @@ def kth(a: Any, k: int, axis: int) -> Any:
     """The positions of the k-th in ascending order, k from 1, along the axis, which is kept."""
     loops, rows = selection(a, axis)
     if loops is not None:
-        return np.moveaxis(loops.first(rows, k, False, last=True), -1, axis)
+        return _moved(loops.first(rows, k, False, last=True), axis)
     return np.take(_order(a, axis, False), [k - 1], axis)
 
 
@@ -188,7 +193,7 @@ def _top(a: Any, k: int, axis: int, largest: bool) -> Any:
     n = a.shape[axis] if a.ndim else 1
     loops, rows = selection(a, axis)
     if loops is not None and k:
-        return np.moveaxis(loops.first(rows, k, largest), -1, axis)
+        return _moved(loops.first(rows, k, largest), axis)
     if not a.ndim or 4 * k > n:
         order = argsort(wrap(a), axis, descending=largest).array
         return order[(slice(None),) * axis + (slice(k),)] if a.ndim else order
