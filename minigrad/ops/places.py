@@ -51,7 +51,9 @@ class Places(NamedTuple):
 
     def write(self, a: Any, values: Any) -> None:
         """Write the values, which broadcast. Of several for one place the last one stays."""
-        self._view(a)[... if self.arrays is None else self.arrays] = values
+        a = self._view(a)
+        if not self._with_loops("SET", a, values):
+            a[... if self.arrays is None else self.arrays] = values
 
     def add(self, a: Any, values: Any, backend: Any) -> None:
         """Add the values, in their order; to zeros, if no place can be named twice."""
@@ -59,13 +61,8 @@ class Places(NamedTuple):
             self.write(a, values)
             return
         a, arrays = self._view(a), self.arrays
-        *before, last = arrays  # the last is not ALL
-        if all(k is ALL for k in before) and last.dtype != bool and a.flags.carray:
-            shape = (*a.shape[: len(before)], *last.shape, *a.shape[len(arrays) :])
-            if (loops := picking(a, math.prod(shape))) is not None:
-                values = np.broadcast_to(values, shape)
-                loops.write(loops.ADD, a, last, len(before), values, negative=True)
-                return
+        if self._with_loops("ADD", a, values):
+            return
         rows = self._rows(a) if a.dtype.kind == "f" and a.flags.c_contiguous else None
         if rows is None:
             np.add.at(a, arrays, values)
@@ -79,6 +76,26 @@ class Places(NamedTuple):
             np.add.at(a.reshape(-1), rows, values.reshape(-1))
         else:
             backend.add_at_(a.reshape(-1, width), rows, values)
+
+    def _with_loops(self, mode: str, a: Any, values: Any) -> bool:
+        """Whether compiled loops wrote or added the values: to slices that one array names."""
+        if self.arrays is None or not a.flags.carray:
+            return False
+        *before, last = self.arrays  # the last is not ALL
+        if last.dtype == bool or not all(k is ALL for k in before):
+            return False
+        shape = (*a.shape[: len(before)], *last.shape, *a.shape[len(self.arrays) :])
+        if (loops := picking(a, math.prod(shape))) is None:
+            return False
+        values = np.asarray(values)
+        if values.dtype.kind == "c":
+            return False
+        if np.may_share_memory(a, values):
+            values = values.copy()
+        if values.ndim:
+            values = np.broadcast_to(values, shape)
+        loops.write(getattr(loops, mode), a, last, len(before), values, negative=True)
+        return True
 
     def _rows(self, a: Any) -> Any:
         """The indices of all axes up to the last index array as one, for these axes as one: numpy
@@ -180,6 +197,17 @@ class Along:
         rest: Any = sum(grid[d] * steps[d] for d in range(i.ndim) if d != axis)
         numbers = i + rest if not i.ndim or steps[axis] == 1 else i * steps[axis] + rest
         return Places(None, (np.asarray(numbers),), False)
+
+
+def unmasked(places: Places, a: Any) -> Places:
+    """The same places of a large contiguous array, by their numbers if a mask of its shape is
+    given, which takes a third of the time."""
+    mask = places.arrays[0] if places.arrays is not None and len(places.arrays) == 1 else None
+    if mask is None or mask is ALL or mask.dtype != bool or mask.shape != a.shape:
+        return places
+    if not a.flags.c_contiguous or picking(a, a.size) is None:
+        return places
+    return Places(None, (np.flatnonzero(mask),), True)
 
 
 def _slices(a: Any, index: Any, axis: int) -> Any:
