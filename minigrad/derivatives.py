@@ -365,7 +365,7 @@ def complex_walk(
                 found[node] = grad
                 continue
             if node.dtype.kind == "c":
-                parts = map(whole, tape.gradients_of_inputs(node, grad))
+                parts = list(map(whole, tape.gradients_of_inputs(node, grad)))
             else:
                 real, imag = (
                     map(whole, tape.gradients_of_inputs(node, part.astype(node.dtype)))

@@ -24,7 +24,7 @@ class Piece:
 
     def fits(self, node: Any) -> bool:
         """Whether it needs no conversion to be a gradient of this node."""
-        return self.shape == node.shape and self.grad.dtype == node.dtype
+        return bool(self.shape == node.shape and self.grad.dtype == node.dtype)
 
     def whole(self) -> Array:
         """The gradient with its zeros."""

@@ -326,7 +326,7 @@ def multinomial(
     ends /= ends[:, -1:]
     u = rng.random((len(rows), num_samples))
     out = np.empty(u.shape, int64)
-    if ends.shape[1] < 128 and num_samples <= len(ends):  # counting them all takes less than a call for each row
+    if ends.shape[1] < 128 and num_samples <= len(ends):  # to count all takes less than calls
         for j in range(num_samples):
             out[:, j] = (ends <= u[:, j : j + 1]).sum(1)
         return wrap(out.reshape(*a.shape[:-1], num_samples))
