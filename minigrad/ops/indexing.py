@@ -11,7 +11,7 @@ from minigrad.checks import axis_of, integer, one_of
 from minigrad.dtypes import int64
 from minigrad.incoming import as_array, fitting
 from minigrad.names import Axis, numpy_names, numpy_overloads
-from minigrad.ops.places import Along, Places, places_of, unmasked
+from minigrad.ops.places import Along, Places, numbered, places_of
 from minigrad.ops.shape import broadcast_to, reshape, sliced
 from minigrad.recording import (
     carry,
@@ -45,7 +45,7 @@ def writable(name: str, value: Any, a: Any) -> Any:
 def find_places(name: str, a: Any, index: Any) -> tuple[Places, Any]:
     """The places of `a` that an index names, and what stands there."""
     try:
-        places = unmasked(places_of(index, a.ndim), a)
+        places = numbered(places_of(index, a.ndim), a)
         return places, places.read(a)
     except (IndexError, TypeError, ValueError, OverflowError) as error:
         kind = IndexError if isinstance(error, OverflowError) else type(error)

@@ -45,7 +45,7 @@ class Places(NamedTuple):
         one = last.dtype != bool and all(k is ALL for k in before)
         if one and a.size and a.flags.c_contiguous:
             return _slices(a, last, len(before))  # faster than a[...]
-        if a.flags.c_contiguous and (rows := self._rows(a)) is not None:
+        if a.flags.c_contiguous and (rows := self.rows(a)) is not None:
             return _slices(a.reshape(-1, *a.shape[len(self.arrays) :]), rows, 0)
         return np.ascontiguousarray(a[self.arrays])
 
@@ -63,7 +63,7 @@ class Places(NamedTuple):
         a, arrays = self._view(a), self.arrays
         if self._with_loops("ADD", a, values):
             return
-        rows = self._rows(a) if a.dtype.kind == "f" and a.flags.c_contiguous else None
+        rows = self.rows(a) if a.dtype.kind == "f" and a.flags.c_contiguous else None
         if rows is None:
             np.add.at(a, arrays, values)
             return
@@ -97,7 +97,7 @@ class Places(NamedTuple):
         loops.write(getattr(loops, mode), a, last, len(before), values, negative=True)
         return True
 
-    def _rows(self, a: Any) -> Any:
+    def rows(self, a: Any) -> Any:
         """The indices of all axes up to the last index array as one, for these axes as one: numpy
         takes several times longer for several. None for masks, for slices between index arrays,
         for few elements, and where numpy has an error to raise."""
@@ -191,23 +191,31 @@ class Along:
         return True
 
     def _flat(self, a: Any) -> Places:
+        return Places(None, (self.numbers(a),), False)
+
+    def numbers(self, a: Any) -> Any:
+        """Where the places lie in the array as one vector."""
         i, axis, shape = self.index, self.axis, a.shape
         steps = [math.prod(shape[d + 1 :]) for d in range(i.ndim)]  # in row-major order
         grid = np.ogrid[tuple(map(slice, i.shape))]
         rest: Any = sum(grid[d] * steps[d] for d in range(i.ndim) if d != axis)
         numbers = i + rest if not i.ndim or steps[axis] == 1 else i * steps[axis] + rest
-        return Places(None, (np.asarray(numbers),), False)
+        return np.asarray(numbers)
 
 
-def unmasked(places: Places, a: Any) -> Places:
-    """The same places of a large contiguous array, by their numbers if a mask of its shape is
-    given, which takes a third of the time."""
-    mask = places.arrays[0] if places.arrays is not None and len(places.arrays) == 1 else None
-    if mask is None or mask is ALL or mask.dtype != bool or mask.shape != a.shape:
+def numbered(places: Places, a: Any) -> Places:
+    """The same places of a large contiguous array, by their numbers in it if a mask of its shape is
+    given, or integers for all of its axes: these are then made out once, not for each use."""
+    if places.arrays is None or any(item != ALL for item in places.basic or ()):
         return places
     if not a.flags.c_contiguous or picking(a, a.size) is None:
         return places
-    return Places(None, (np.flatnonzero(mask),), True)
+    first, several = places.arrays[0], len(places.arrays)
+    if several == 1 and first is not ALL and first.dtype == bool and first.shape == a.shape:
+        return Places(None, (np.flatnonzero(first),), True)
+    if several == a.ndim > 1 and (rows := places.rows(a)) is not None:
+        return Places(None, (rows,), False)
+    return places
 
 
 def _slices(a: Any, index: Any, axis: int) -> Any:
