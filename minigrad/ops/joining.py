@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Unpack
 
 import numpy as np
@@ -140,7 +141,9 @@ def split(
         if sum(sections) != n or min(sections, default=0) < 0:
             raise RuntimeError(f"split: sections {sections} do not add up to {n} (dim {axis})")
     starts = np.cumsum([0, *sections]).tolist()
-    return tuple(narrow(tensor, axis, i, s) for i, s in zip(starts, sections, strict=False))
+    before = (slice(None),) * axis
+    keys = [(*before, slice(i, j)) for i, j in pairwise(starts)]
+    return tuple([sliced("narrow", tensor, a, key) for key in keys])
 
 
 @numpy_names

@@ -27,6 +27,7 @@ from minigrad.kernels.machinery.pointers import at, on
 
 CHUNK = 1 << 12  # elements of one task, where rows are shorter
 STEPS = 64  # values that are searched for side by side
+SHORT = 12  # so few are sorted one by one
 LINE = 16  # elements of a cache line, which two threads should not share
 FIELDS = ["rows", "n", "inner", "k", "each", "columns", "parts", "down", "right", "shared", "kept"]
 FIELDS += ["x", "packed", "values", "out"]
@@ -79,9 +80,9 @@ def select(a, n, target):
     Each round puts the middle one of three in its place, one of them taken as if at random: in no
     order that data may have are they bad ones time and again."""
     low, high, random = 0, n, 1
-    while high - low > 1:
+    while high - low > SHORT:
         random = (random * 1103515245 + 12345) & 0x7FFFFFFF
-        p, q, r = low + (random >> 8) % (high - low), (low + high) // 2, high - 1
+        p, q, r = low + ((random >> 8) * (high - low) >> 23), (low + high) // 2, high - 1
         if a[q] < a[p]:
             p, q = q, p
         middle = q if a[q] < a[r] else (p if a[r] < a[p] else r)
@@ -96,8 +97,14 @@ def select(a, n, target):
         a[r] = a[i]
         a[i] = pivot
         if i == target:
-            break
+            return
         low, high = (low, i) if i > target else (i + 1, high)
+    for i in range(low + 1, high):
+        v, j = a[i], i
+        while j > low and a[j - 1] > v:
+            a[j] = a[j - 1]
+            j -= 1
+        a[j] = v
 
 
 def running_loop(t, jobs, like):
