@@ -18,7 +18,7 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from minigrad.kernels.compiled.functions import f4
-from minigrad.kernels.machinery.arrays import Array
+from minigrad.kernels.machinery.arrays import Array, address_of
 from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import exact, ready, run
 from minigrad.kernels.machinery.memory import empty
@@ -144,7 +144,7 @@ def _start(
 ) -> bool:
     """Whether all numbers of the index fitted."""
     unfit = np.zeros(1, np.int64)
-    places = [x.__array_interface__["data"][0] for x in (index, a, v, unfit)]
+    places = [address_of(x) for x in (index, a, v, unfit)]
     job = np.array((*sizes, *places), np.int64)
     run(serial, parallel, tasks, work, address(loop, JOB, F32), job, places[1])
     return not unfit[0]
