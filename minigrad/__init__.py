@@ -46,7 +46,6 @@ from minigrad.ops.indexing import (
     nonzero,
     scatter,
     scatter_add,
-    searchsorted,
     take,
     take_along_dim,
     unique,
@@ -95,6 +94,7 @@ from minigrad.ops.search import (
     max,
     median,
     min,
+    searchsorted,
     sort,
     topk,
 )

@@ -30,7 +30,8 @@ from minigrad.ops.convert import to
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.ops.reductions import sum as total
 from minigrad.ops.shape import narrow, reshape
-from minigrad.tape import Array, Leaf, Node, Pending
+from minigrad.pieces import Pending, whole
+from minigrad.tape import Array, Leaf, Node
 from minigrad.tensor import Tensor, node_of, wrap
 
 __all__ = ["grad", "grad_and_value", "value_and_grad", "vjp"]
@@ -358,16 +359,16 @@ def complex_walk(
     pending.add(out, cotangent)
     start = min(node.time for node in wanted if node is not None)
     with np.errstate(all="ignore"):
-        while pending.nodes and pending.nodes[0].time >= start:
+        while pending.nodes and -pending.nodes[0][0] >= start:
             node, grad = pending.take_newest()
             if node in wanted or node.vjp is None:
                 found[node] = grad
                 continue
             if node.dtype.kind == "c":
-                parts = tape.gradients_of_inputs(node, grad)
+                parts = list(map(whole, tape.gradients_of_inputs(node, grad)))
             else:
                 real, imag = (
-                    tape.gradients_of_inputs(node, part.astype(node.dtype))
+                    map(whole, tape.gradients_of_inputs(node, part.astype(node.dtype)))
                     for part in (grad.real, grad.imag / STEP)
                 )
                 parts = [

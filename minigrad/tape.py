@@ -15,12 +15,12 @@ say what a graph keeps alive, there are no cycles, and a dropped graph is freed 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
 from minigrad import changes, closures, paths
+from minigrad.pieces import Pending, Piece, whole
 
 Array = changes.Array
 Vjp = Callable[[Any], Any]
@@ -54,10 +54,6 @@ class Node:
         self.hooks: dict[int, Callable[[Array], Array]] | None = None
         self.keep_grad = False
         self.origin: Any = None  # where it was made, if somebody watches: a modes.Origin
-
-    def __lt__(self, other: Node) -> bool:
-        """Newest first: so a heap hands them out."""
-        return self.time > other.time
 
     def __repr__(self) -> str:
         return f"<{self.name} #{self.time} {self.shape}>"
@@ -102,40 +98,18 @@ def walk(
                 continue
             parts = gradients_of_inputs(node, grad)
             for parent, part in zip(node.parents, parts, strict=True):
-                if parent is not None and part is not None and (path is None or parent in path):
-                    pending.add(parent, checked(part, parent, "vjp of", node.name))
+                if parent is None or part is None or not (path is None or parent in path):
+                    continue
+                if type(part) is Piece and part.fits(parent):
+                    pending.add_piece(parent, part)
+                else:
+                    pending.add(parent, checked(whole(part), parent, "vjp of", node.name))
             if inspect is not None:
-                inspect(node, parts)
+                inspect(node, [whole(part) for part in parts])
             if not retain_graph:
                 node.vjp, node.parents = used_up, ()
             del grad, parts  # the next vjp may use their memory
     return found
-
-
-class Pending:
-    """The nodes that the walk has reached but not yet taken, with their gradients so far."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Node] = []  # a heap, the newest first
-        self.grads: dict[Node, Any] = {}
-        self.owned: set[Node] = set()  # those whose gradient is a sum that the walk itself made
-
-    def add(self, node: Node, grad: Any) -> None:
-        """First gradient: borrowed. Second: a sum of our own. From the third on: added in place."""
-        if node not in self.grads:
-            self.grads[node] = grad
-            heappush(self.nodes, node)
-        elif node in self.owned:
-            self.grads[node] += grad
-        else:
-            self.grads[node] = np.asarray(self.grads[node] + grad)
-            self.owned.add(node)
-
-    def take_newest(self) -> tuple[Node, Any]:
-        """Whatever uses this node is newer and has been taken: its gradient is complete."""
-        node = heappop(self.nodes)
-        self.owned.discard(node)
-        return node, self.grads.pop(node)
 
 
 def gradients_of_inputs(node: Node, grad: Any) -> Any:

@@ -42,11 +42,12 @@ ROOMS = {
     "incoming": "checks dtypes",
     "printing": "checks",
     "paths": "",
-    "tape": "changes closures paths",
+    "pieces": "",
+    "tape": "changes closures paths pieces",
     "tensor": "changes checks dtypes hooks incoming modes names printing tape views",
     "recording": "changes checks closures dtypes incoming modes tape tensor views",
-    "ops": "changes checks device dtypes incoming interrupts kernels modes names recording tape "
-    "tensor views",
+    "ops": "changes checks device dtypes incoming interrupts kernels modes names pieces "
+    "recording tape tensor views",
     "distributions": "checks modes ops recording tensor",
     "autograd": "checks function modes ops recording tape tensor",
     "optim": "changes checks dtypes incoming interrupts kernels modes tape tensor",
@@ -56,7 +57,7 @@ ROOMS = {
     "special": "ops",
     "data": "checks distributed dtypes incoming ops tape tensor",
     "utils": "data",
-    "derivatives": "autograd changes checks kernels modes ops tape tensor",
+    "derivatives": "autograd changes checks kernels modes ops pieces tape tensor",
     "jacobians": "autograd derivatives modes ops tape tensor",
     "func": "checks derivatives jacobians nn tensor",
     "exchange": "dtypes incoming tape tensor",
@@ -66,7 +67,7 @@ ROOMS = {
     "checkpoint": "checks interrupts ops serialization",
     "analysis": "autograd changes checks func hooks modes nn ops tape tensor",
     "config": "kernels nn ops optim",
-    "visual": "changes closures files modes nn recording tables tape tensor",
+    "visual": "changes closures files modes nn pieces recording tables tape tensor",
 }
 KERNEL_ROOMS = {
     "machinery": "",

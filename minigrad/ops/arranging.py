@@ -11,10 +11,12 @@ import numpy as np
 from minigrad.checks import axis_of, integer, integers, number
 from minigrad.dtypes import float32, int32, int64
 from minigrad.incoming import as_array
+from minigrad.kernels import backend_for
 from minigrad.names import Axis, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import div, mul, sub
-from minigrad.ops.indexing import searchsorted
 from minigrad.ops.joining import cat, flip, joined, meshgrid, stack
+from minigrad.ops.places import ALL, Places
+from minigrad.ops.search import searchsorted
 from minigrad.ops.shape import narrow, reshape, transpose
 from minigrad.recording import operand, record, require
 from minigrad.tensor import Tensor, wrap
@@ -296,7 +298,7 @@ def _along(name: str, input: Any, dim: Any, index: Any) -> tuple[Any, tuple[Any,
     rows = rows.reshape(-1)
     if ((rows < -n) | (rows >= n)).any():
         raise IndexError(f"{name}: an index is out of range for size {n} along dim {axis}")
-    return a, (*[slice(None)] * axis, rows.copy()), axis
+    return a, (*[ALL] * axis, rows.copy()), axis
 
 
 @overload
@@ -335,18 +337,23 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
     if not input.ndim:
         rows = reshape(input, 1), dim, index, reshape(source, -1)
         return reshape(index_add(*rows, alpha=alpha), ())
-    a, where, _ = _along("index_add", input, dim, index)
-    s = as_array(source)
-    if s.shape != a[where].shape or (
+    a, where, axis = _along("index_add", input, dim, index)
+    s, shape = as_array(source), (*a.shape[:axis], where[-1].size, *a.shape[axis + 1 :])
+    if s.shape != shape or (
         s.dtype.kind != a.dtype.kind and "c" not in (a.dtype.kind, s.dtype.kind)
     ):
         raise RuntimeError(
             f"index_add: source is {s.dtype} of shape {s.shape}, expected {a.dtype} of shape "
-            f"{a[where].shape}"
+            f"{shape}"
         )
-    out = a.astype(np.result_type(a, s))
-    np.add.at(out, where, alpha * s)
-    return record("index_add", out, (input, source), lambda g: (g, (alpha * g[where])))
+    out, places = a.astype(np.result_type(a, s), order="C"), Places((), where, False)
+    places.add(out, s if alpha == 1 else alpha * s, backend_for(out))
+
+    def vjp(g: Any) -> Any:
+        ds = places.read(g)
+        return g, ds if alpha == 1 else alpha * ds
+
+    return record("index_add", out, (input, source), vjp)
 
 
 @overload
@@ -359,14 +366,14 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Tensor:
     # dL/dx = g, 0 in those rows        dL/ds = g in those rows
     if not input.ndim:
         return reshape(index_copy(reshape(input, 1), dim, index, reshape(source, -1)), ())
-    a, where, _ = _along("index_copy", input, dim, index)
-    s = as_array(source)
-    if s.shape != a[where].shape or (
+    a, where, axis = _along("index_copy", input, dim, index)
+    s, shape = as_array(source), (*a.shape[:axis], where[-1].size, *a.shape[axis + 1 :])
+    if s.shape != shape or (
         s.dtype.kind != a.dtype.kind and "c" not in (a.dtype.kind, s.dtype.kind)
     ):
         raise RuntimeError(
             f"index_copy: source is {s.dtype} of shape {s.shape}, expected {a.dtype} of shape "
-            f"{a[where].shape}"
+            f"{shape}"
         )
     out = a.astype(np.result_type(a, s))
     out[where] = s

@@ -7,10 +7,12 @@ from typing import Any, overload
 import numpy as np
 
 from minigrad.checks import axis_of
+from minigrad.kernels import for_large
 from minigrad.names import numpy_overloads
 from minigrad.ops.arithmetic import quiet
-from minigrad.ops.indexing import gather
-from minigrad.ops.large import last, placed, rows, scans
+from minigrad.ops.indexing import gather, recorded
+from minigrad.ops.large import FROM, last, placed, rows, scans
+from minigrad.ops.places import Along
 from minigrad.ops.reductions import accumulator, summed
 from minigrad.ops.search import ValuesIndices
 from minigrad.recording import floating_operand, operand, record_each
@@ -156,16 +158,14 @@ def _running(name: str, pick: Any, x: Any, dim: int) -> ValuesIndices:
     # y_j = x_{i(j)}        dL/dx_i = Σ g_j over those j that took x_i, as in gather
     a = operand(name, x)
     position = axis_of(name, dim, a.ndim)
+    loops = None
+    if a.size >= FROM:
+        loops = for_large("selection", a)
     if not a.ndim:
         index = np.zeros((), np.int64)
-    elif (loops := scans(a)) is not None:
-        y, places = loops.running(name, last(a, position))
-
-        def back(g: Any) -> Any:
-            return placed(loops.running_backward(last(g, position), places), position)
-
-        index = placed(places.view(np.float32), position).view(np.int32).astype(np.int64)
-        return ValuesIndices(record_each(name, placed(y, position), (x, back)), wrap(index))
+    elif loops is not None:
+        values, index = loops.running(a, position, pick is np.minimum)
+        return ValuesIndices(recorded(name, x, a, Along(index, position), values), wrap(index))
     else:
         real = np.moveaxis(a.real, position, -1)
         here = (real == pick.accumulate(real, -1)) | np.isnan(real)

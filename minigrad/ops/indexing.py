@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 
 from minigrad import kernels, modes
 from minigrad.checks import axis_of, integer, one_of
-from minigrad.dtypes import int32, int64
+from minigrad.dtypes import int64
 from minigrad.incoming import as_array, fitting
 from minigrad.names import Axis, numpy_names, numpy_overloads
-from minigrad.ops.places import Places, places_of
-from minigrad.ops.shape import broadcast_to, reshape
-from minigrad.recording import carry, check_broadcast, fit, operand, overwrite, record, record_each
-from minigrad.tensor import Tensor, origin, wrap
+from minigrad.ops.places import Along, Places, numbered, places_of
+from minigrad.ops.shape import broadcast_to, reshape, sliced
+from minigrad.recording import (
+    carry,
+    check_broadcast,
+    fit,
+    needs_grad,
+    operand,
+    overwrite,
+    record,
+    record_each,
+)
+from minigrad.tensor import Tensor, wrap
 
 
 def carrying(a: Any, v: Any) -> Any:
@@ -37,7 +45,7 @@ def writable(name: str, value: Any, a: Any) -> Any:
 def find_places(name: str, a: Any, index: Any) -> tuple[Places, Any]:
     """The places of `a` that an index names, and what stands there."""
     try:
-        places = places_of(index, a.ndim)
+        places = numbered(places_of(index, a.ndim), a)
         return places, places.read(a)
     except (IndexError, TypeError, ValueError, OverflowError) as error:
         kind = IndexError if isinstance(error, OverflowError) else type(error)
@@ -50,10 +58,13 @@ def getitem(input: Any, index: Any) -> Tensor:
     # dL/dx = g added up at the places it was read from
     a = operand("getitem", input)
     places, out = find_places("getitem", a, index)
-    return _recorded("getitem", input, a, places, out)
+    if places.arrays is None:
+        return sliced("getitem", input, a, (*(places.basic or ()), ...))
+    return recorded("getitem", input, a, places, out)
 
 
-def _recorded(name: str, x: Any, a: Any, places: Places, out: Any) -> Tensor:
+def recorded(name: str, x: Any, a: Any, places: Places | Along, out: Any) -> Tensor:
+    """The elements `out` at some places of x, whose array is a."""
     shape, backend = a.shape, None if places.once else kernels.backend_for(a)
 
     def vjp(g: Any) -> Any:
@@ -61,7 +72,7 @@ def _recorded(name: str, x: Any, a: Any, places: Places, out: Any) -> Tensor:
         places.add(dx, g, backend)
         return (dx,)
 
-    return record(name, out, (x,), vjp, origin(x) if places.arrays is None else None)
+    return record(name, out, (x,), vjp)
 
 
 def setitem(input: Tensor, index: Any, value: Any) -> None:
@@ -132,15 +143,6 @@ def check_index(name: str, i: Any, n: int) -> None:
         raise IndexError(f"{name}: index {worst} is out of range 0 to {n - 1}")
 
 
-def _grid(i: Any, axis: int, shape: tuple[int, ...]) -> Places:
-    """The places i[...] along `axis`, which stay put elsewhere, in an array of this shape."""
-    steps = [math.prod(shape[d + 1 :]) for d in range(i.ndim)]  # in row-major order
-    grid = np.ogrid[tuple(map(slice, i.shape))]
-    rest: Any = sum(grid[d] * steps[d] for d in range(i.ndim) if d != axis)
-    numbers = i + rest if not i.ndim or steps[axis] == 1 else i * steps[axis] + rest
-    return Places(None, (np.asarray(numbers),), False)
-
-
 @overload
 def gather(input: Any, dim: int, index: Any) -> Tensor: ...
 @overload
@@ -157,8 +159,8 @@ def gather(input: Any, dim: int, index: Any) -> Tensor:
         return reshape(getitem(reshape(input, -1), i.reshape(-1)), i.shape)
     if not i.size:
         return getitem(reshape(input, -1), np.zeros(i.shape, np.int64))
-    places = _grid(i, axis, a.shape)
-    return _recorded("gather", input, a, places, places.read(a))
+    places = Along(i, axis)
+    return recorded("gather", input, a, places, places.read(a))
 
 
 @overload
@@ -197,32 +199,37 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any, add: bool) -> Te
     # Where several are written to one place, those that do not stay there receive 0.
     a = operand(name, x)
     axis, i = along(name, a, dim, index, True)
-    places = _grid(i.reshape(i.shape if a.ndim else ()), axis, a.shape)
+    places = Along(i.reshape(i.shape if a.ndim else ()), axis)
     s = as_array(src, name=name)
     if isinstance(src, Tensor) and s.dtype != a.dtype and "c" not in (s.dtype.kind, a.dtype.kind):
         raise RuntimeError(f"{name}: src has dtype {s.dtype}, expected the input's {a.dtype}")
-    s, src_shape = writable(name, src, a).astype(carrying(a, s)), s.shape
+    shape, dtype, s = s.shape, s.dtype, writable(name, src, a).astype(carrying(a, s))
     part = tuple(slice(n) for n in i.shape)
     if s.ndim:
         if s.ndim != i.ndim or any(m < n for m, n in zip(s.shape, i.shape, strict=True)):
             raise RuntimeError(f"{name}: index of shape {i.shape} for a src of shape {s.shape}")
         s = s[part]
-    number = not s.ndim
     out = a.astype(s.dtype, order="C")
     if add:
         places.add(out, s, kernels.backend_for(out))
     else:
         places.write(out, s)
 
-    def dsrc(g: Any) -> Any:
-        g = places.read(g) if add else staying(g, places)
-        if number:
-            return g
-        full = np.zeros(src_shape, g.dtype)
-        full[part] = g
-        return full
+    wanted = needs_grad(src)
 
-    return record_each(name, out, (x, lambda g: g if add else without(g, places)), (src, dsrc))
+    def vjp(g: Any) -> Any:
+        dx = g if add else np.array(g, order="C")
+        if not wanted:
+            if not add:
+                places.write(dx, np.zeros((), g.dtype))
+            return dx, None
+        ds = places.read(g) if add else places.take_out(dx)
+        if shape and shape != ds.shape:
+            ds, short = np.zeros(shape, g.dtype), ds
+            ds[part] = short
+        return dx, fit(ds, shape, dtype)
+
+    return record(name, out, (x, src), vjp)
 
 
 @overload
@@ -267,9 +274,13 @@ def take_along_dim(
     if any(d != axis and m != n and 1 not in (m, n) for d, (m, n) in enumerate(rest)):
         raise RuntimeError(f"{name}: shapes {a.shape} and {i.shape} do not broadcast")
     grown = [n if d == axis else (m if n == 1 else n) for d, (m, n) in enumerate(rest)]
-    sizes = [m if d == axis else n for d, (m, n) in enumerate(zip(a.shape, grown, strict=True))]
-    i = np.broadcast_to(np.where(i < 0, i + a.shape[axis], i), grown)
-    return gather(broadcast_to(input, sizes), axis, i)
+    sizes = [m if d == axis else k for d, (m, k) in enumerate(zip(a.shape, grown, strict=True))]
+    n = a.shape[axis]
+    if i.min(initial=0) < 0:
+        i = np.where(i < 0, i + n, i)
+    if sizes != list(a.shape):
+        input = broadcast_to(input, sizes)
+    return gather(input, axis, np.broadcast_to(i, grown))
 
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
@@ -342,7 +353,9 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
         raise RuntimeError(
             f"one_hot: classes {i.min()} to {i.max()} are not in 0 to {num_classes - 1}"
         )
-    return wrap((i[..., None] == np.arange(num_classes)).astype(int64))
+    out = np.zeros((i.size, num_classes), int64)
+    out[np.arange(i.size), i.reshape(-1)] = 1
+    return wrap(out.reshape(*i.shape, num_classes))
 
 
 def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
@@ -370,31 +383,3 @@ def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Ten
         return (dw,)
 
     return record("embedding", w[i], (weight,), vjp)
-
-
-def searchsorted(
-    sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False,
-    side: str | None = None, sorter: Any = None,
-) -> Tensor:  # fmt: skip
-    """Where values would be inserted into a sorted vector, or into the rows of a sorted tensor,
-    before (side "left") or after ("right") those that are equal. `sorter` is the order that sorts
-    a sequence which is not."""
-    if side not in (None, "left", "right") or (side == "left" and right):
-        raise RuntimeError(f"searchsorted: side must be 'left' or 'right', got {side!r}")
-    a, v = as_array(sorted_sequence), as_array(input)
-    if sorter is not None:
-        order = as_array(sorter)
-        if order.shape != a.shape or order.dtype.kind not in "iu":
-            raise RuntimeError(
-                f"searchsorted: sorter is {order.dtype} of shape {order.shape}, expected integers "
-                f"of shape {a.shape}"
-            )
-        check_index("searchsorted", order, a.shape[-1])
-        a = np.take_along_axis(a, order, -1)
-    if a.ndim != 1 and a.shape[:-1] != v.shape[:-1]:
-        raise RuntimeError(f"searchsorted: sequences {a.shape} and values {v.shape} do not match")
-    out = np.empty(v.shape, int32 if out_int32 else int64)
-    where: Any = "right" if right else side or "left"
-    for row in np.ndindex(a.shape[:-1]):
-        out[row] = np.searchsorted(a[row], v[row], where)
-    return wrap(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Unpack
 
 import numpy as np
@@ -17,8 +18,8 @@ from minigrad.ops.shape import (
     clone,
     narrow,
     reshape,
-    select,
     sizes_of,
+    sliced,
     transpose,
 )
 from minigrad.recording import fit, operand, record, record_each, require
@@ -140,7 +141,9 @@ def split(
         if sum(sections) != n or min(sections, default=0) < 0:
             raise RuntimeError(f"split: sections {sections} do not add up to {n} (dim {axis})")
     starts = np.cumsum([0, *sections]).tolist()
-    return tuple(narrow(tensor, axis, i, s) for i, s in zip(starts, sections, strict=False))
+    before = (slice(None),) * axis
+    keys = [(*before, slice(i, j)) for i, j in pairwise(starts)]
+    return tuple([sliced("narrow", tensor, a, key) for key in keys])
 
 
 @numpy_names
@@ -162,7 +165,8 @@ def unbind(input: Any, dim: int = 0, **names: Unpack[Axis]) -> tuple[Tensor, ...
     if not a.ndim:
         raise IndexError("unbind: a 0-d tensor has no axis to take apart")
     axis = axis_of("unbind", dim, a.ndim)
-    return tuple(select(input, axis, i) for i in range(a.shape[axis]))
+    before = (slice(None),) * axis
+    return tuple([sliced("select", input, a, (*before, i, ...)) for i in range(a.shape[axis])])
 
 
 def flip(input: Any, *axes: Any, dims: Any = ()) -> Tensor:

@@ -193,6 +193,18 @@ def rows(a: Any) -> Any:
     return kernels.for_large("rows", a) if a.size >= FROM else None
 
 
+def picking(a: Any, count: int) -> Any:
+    """The loops for reading and writing by index if `count` elements are many, else None."""
+    return kernels.for_large("picking", a) if count >= FROM else None
+
+
+def selection(a: Any, axis: int) -> tuple[Any, Any]:
+    """The loops for order along an axis if a is large, else None; and a with that axis last."""
+    if a.size < FROM or (loops := kernels.for_large("selection", a)) is None:
+        return None, a
+    return loops, a if axis == a.ndim - 1 else row_major(np.moveaxis(a, axis, -1))
+
+
 def total(name: str, a: Any, axes: tuple[int, ...], centres: Any = None) -> Any:
     """The sum over `axes` in float64 ("sum", of "abs", "square" or "spread" from the centres, or of
     how many are "equal" to them, or the "same", NaN as well), axes kept, if a is large; else None.

@@ -11,7 +11,7 @@ from minigrad.dtypes import int64
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.indexing import gather
 from minigrad.ops.reductions import amax, amin
-from minigrad.ops.search import ValuesIndices, argsort
+from minigrad.ops.search import ValuesIndices, argsort, kth
 from minigrad.ops.shape import reshape, squeeze
 from minigrad.recording import operand
 from minigrad.tensor import Tensor, wrap
@@ -51,8 +51,7 @@ def kthvalue(
     axis, k = _line("kthvalue", a, dim), integer("kthvalue", "k", k, None)
     if not 1 <= k <= (a.shape[axis] if a.ndim else 1):
         raise RuntimeError(f"kthvalue: k = {k} is out of range for axis {axis} of shape {a.shape}")
-    order = argsort(wrap(a), axis).array
-    index = np.take(order, [k - 1], axis) if a.ndim else order
+    index = kth(a, k, axis) if a.ndim else np.zeros((), int64)
     return _taken(input, a, index, axis, keepdim)
 
 
@@ -131,12 +130,13 @@ def unique_consecutive(
     axis = 0 if dim is None else axis_of(name, dim, a.ndim)
     rows = a.reshape(-1) if dim is None else np.moveaxis(a, axis, 0)
     fresh = np.ones(len(rows), bool)
-    fresh[1:] = (rows[1:] != rows[:-1]).any(tuple(range(1, rows.ndim)))
+    other = rows[1:] != rows[:-1]
+    fresh[1:] = other if rows.ndim == 1 else other.any(tuple(range(1, rows.ndim)))
     kept = np.flatnonzero(fresh)
-    out = wrap(np.ascontiguousarray(np.moveaxis(rows[kept], 0, axis)))
-    inverse = np.cumsum(fresh) - 1
+    out = wrap(np.ascontiguousarray(np.moveaxis(rows.take(kept, 0), 0, axis)))
     more = []
     if return_inverse:
+        inverse = np.cumsum(fresh) - 1
         more.append(wrap(inverse.reshape(a.shape) if dim is None else inverse))
     if return_counts:
         more.append(wrap(np.diff(kept, append=len(rows))))

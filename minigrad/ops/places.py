@@ -21,6 +21,7 @@ import numpy as np
 
 from minigrad.dtypes import int32, int64
 from minigrad.incoming import as_array
+from minigrad.ops.large import picking
 from minigrad.tensor import Tensor
 
 ALL = slice(None)
@@ -43,14 +44,16 @@ class Places(NamedTuple):
         *before, last = self.arrays
         one = last.dtype != bool and all(k is ALL for k in before)
         if one and a.size and a.flags.c_contiguous:
-            return a.take(last, len(before))  # faster than a[...]
-        if a.flags.c_contiguous and (rows := self._rows(a)) is not None:
-            return a.reshape(-1, *a.shape[len(self.arrays) :]).take(rows, 0)
+            return _slices(a, last, len(before))  # faster than a[...]
+        if a.flags.c_contiguous and (rows := self.rows(a)) is not None:
+            return _slices(a.reshape(-1, *a.shape[len(self.arrays) :]), rows, 0)
         return np.ascontiguousarray(a[self.arrays])
 
     def write(self, a: Any, values: Any) -> None:
         """Write the values, which broadcast. Of several for one place the last one stays."""
-        self._view(a)[... if self.arrays is None else self.arrays] = values
+        a = self._view(a)
+        if not self._with_loops("SET", a, values):
+            a[... if self.arrays is None else self.arrays] = values
 
     def add(self, a: Any, values: Any, backend: Any) -> None:
         """Add the values, in their order; to zeros, if no place can be named twice."""
@@ -58,19 +61,43 @@ class Places(NamedTuple):
             self.write(a, values)
             return
         a, arrays = self._view(a), self.arrays
-        rows = self._rows(a) if a.dtype.kind == "f" and a.flags.c_contiguous else None
+        if self._with_loops("ADD", a, values):
+            return
+        rows = self.rows(a) if a.dtype.kind == "f" and a.flags.c_contiguous else None
         if rows is None:
             np.add.at(a, arrays, values)
             return
         width = math.prod(a.shape[len(arrays) :])
         values = np.broadcast_to(values, rows.shape + a.shape[len(arrays) :]).reshape(-1, width)
         rows = rows.reshape(-1)
-        if width == 1:
+        if a.flags.carray and (loops := picking(a, values.size)) is not None:
+            loops.write(loops.ADD, a.reshape(-1, width), rows, 0, values)
+        elif width == 1:
             np.add.at(a.reshape(-1), rows, values.reshape(-1))
         else:
             backend.add_at_(a.reshape(-1, width), rows, values)
 
-    def _rows(self, a: Any) -> Any:
+    def _with_loops(self, mode: str, a: Any, values: Any) -> bool:
+        """Whether compiled loops wrote or added the values: to slices that one array names."""
+        if self.arrays is None or not a.flags.carray:
+            return False
+        *before, last = self.arrays  # the last is not ALL
+        if last.dtype == bool or not all(k is ALL for k in before):
+            return False
+        shape = (*a.shape[: len(before)], *last.shape, *a.shape[len(self.arrays) :])
+        if (loops := picking(a, math.prod(shape))) is None:
+            return False
+        values = np.asarray(values)
+        if values.dtype.kind == "c":
+            return False
+        if np.may_share_memory(a, values):
+            values = values.copy()
+        if values.ndim:
+            values = np.broadcast_to(values, shape)
+        loops.write(getattr(loops, mode), a, last, len(before), values, negative=True)
+        return True
+
+    def rows(self, a: Any) -> Any:
         """The indices of all axes up to the last index array as one, for these axes as one: numpy
         takes several times longer for several. None for masks, for slices between index arrays,
         for few elements, and where numpy has an error to raise."""
@@ -106,6 +133,101 @@ class Places(NamedTuple):
         if self.basic is None:
             return a.reshape(-1)
         return a[(*self.basic, ...)]  # with the ellipsis, a single element is a view, too
+
+
+class Along(NamedTuple):
+    """The places index[...] along an axis of an array, which stay put along its other axes, where
+    the index may be shorter. No number of it is negative. (A tuple: what a vjp keeps in one is
+    watched for changes in place.)"""
+
+    index: Any
+    axis: int
+    once = False
+
+    @property
+    def part(self) -> tuple[slice, ...]:
+        """What of an array the index may reach."""
+        sizes = enumerate(self.index.shape)
+        return tuple(slice(None) if d == self.axis else slice(n) for d, n in sizes)
+
+    def read(self, a: Any) -> Any:
+        """The elements, in the index's shape."""
+        if (loops := self._loops(a)) is not None:
+            out = loops.take(a[self.part], self.index, self.axis, each=True)
+            if out is not None:
+                return out
+        return self._flat(a).read(a)
+
+    def write(self, a: Any, values: Any) -> None:
+        """Write the values, which broadcast. Of several for one place the last one stays."""
+        if not self._with_loops("SET", a, values):
+            self._flat(a).write(a, values)
+
+    def add(self, a: Any, values: Any, backend: Any) -> None:
+        """Add the values, in their order."""
+        if not self._with_loops("ADD", a, values):
+            self._flat(a).add(a, values, backend)
+
+    def take_out(self, a: Any) -> Any:
+        """The elements, and zeros in their places; an element that several name goes to the last,
+        0 to the others."""
+        out = np.empty(self.index.shape, a.dtype)
+        if self._with_loops("TAKE_OUT", a, out):
+            return out
+        flat = self._flat(a)
+        values = np.where(flat.stays(a.shape), flat.read(a), 0)
+        flat.write(a, 0)
+        return values
+
+    def _loops(self, a: Any) -> Any:
+        return picking(a, max(a.size, self.index.size)) if a.ndim else None
+
+    def _with_loops(self, mode: str, a: Any, values: Any) -> bool:
+        loops = self._loops(a)
+        if loops is None or not a.flags.carray or values.dtype != a.dtype:
+            return False
+        if values.ndim and values.shape != self.index.shape:
+            values = np.broadcast_to(values, self.index.shape)
+        part = a[self.part]
+        inside = part if part.flags.carray else part.copy()
+        loops.write(getattr(loops, mode), inside, self.index, self.axis, values, each=True)
+        if inside is not part:
+            part[...] = inside
+        return True
+
+    def _flat(self, a: Any) -> Places:
+        return Places(None, (self.numbers(a),), False)
+
+    def numbers(self, a: Any) -> Any:
+        """Where the places lie in the array as one vector."""
+        i, axis, shape = self.index, self.axis, a.shape
+        steps = [math.prod(shape[d + 1 :]) for d in range(i.ndim)]  # in row-major order
+        grid = np.ogrid[tuple(map(slice, i.shape))]
+        rest: Any = sum(grid[d] * steps[d] for d in range(i.ndim) if d != axis)
+        numbers = i + rest if not i.ndim or steps[axis] == 1 else i * steps[axis] + rest
+        return np.asarray(numbers)
+
+
+def numbered(places: Places, a: Any) -> Places:
+    """The same places of a large contiguous array, by their numbers in it if a mask of its shape is
+    given, or integers for all of its axes: these are then made out once, not for each use."""
+    if places.arrays is None or any(item != ALL for item in places.basic or ()):
+        return places
+    if not a.flags.c_contiguous or picking(a, a.size) is None:
+        return places
+    first, several = places.arrays[0], len(places.arrays)
+    if several == 1 and first is not ALL and first.dtype == bool and first.shape == a.shape:
+        return Places(None, (np.flatnonzero(first),), True)
+    if several == a.ndim > 1 and (rows := places.rows(a)) is not None:
+        return Places(None, (rows,), False)
+    return places
+
+
+def _slices(a: Any, index: Any, axis: int) -> Any:
+    """The slices along an axis of a contiguous array that an index names."""
+    loops = picking(a, index.size * (a.size // a.shape[axis]))
+    out = None if loops is None else loops.take(a, index, axis, negative=True)
+    return a.take(index, axis) if out is None else out
 
 
 def places_of(index: Any, ndim: int) -> Places:

@@ -312,13 +312,24 @@ def multinomial(
     rng = stream("multinomial", generator)
     rows /= sums[:, None]
     if not replacement and num_samples > 1:
-        draws = np.array([rng.choice(len(p), num_samples, False, p) for p in rows], int64)
+        # of exponential times of rates p_i, the first is that of i with probability p_i, of the
+        # others the next one again, and so on
+        with np.errstate(all="ignore"):
+            times = rng.standard_exponential(rows.shape) / rows
+        times[rows == 0] = np.nan  # never, which is later than any
+        draws = np.argpartition(times, num_samples - 1, axis=1)[:, :num_samples]
+        order = np.argsort(np.take_along_axis(times, draws, 1), axis=1)
+        draws = np.take_along_axis(draws, order, 1).astype(int64)
         return wrap(draws.reshape(*a.shape[:-1], num_samples))
     # a number uniform in [0, 1) lies in position i with probability p_i of the cumulated sum
     ends = np.cumsum(rows, axis=1)
     ends /= ends[:, -1:]
     u = rng.random((len(rows), num_samples))
     out = np.empty(u.shape, int64)
+    if ends.shape[1] < 128 and num_samples <= len(ends):  # to count all takes less than calls
+        for j in range(num_samples):
+            out[:, j] = (ends <= u[:, j : j + 1]).sum(1)
+        return wrap(out.reshape(*a.shape[:-1], num_samples))
     for i, end in enumerate(ends):
         out[i] = np.searchsorted(end, u[i], side="right")
     return wrap(out.reshape(*a.shape[:-1], num_samples))

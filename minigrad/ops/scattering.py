@@ -11,7 +11,7 @@ from minigrad.checks import one_of
 from minigrad.incoming import as_array
 from minigrad.names import numpy_overloads
 from minigrad.ops.indexing import along, carrying, check_index, find_places, staying, without
-from minigrad.ops.places import Places
+from minigrad.ops.places import Along, Places
 from minigrad.recording import check_broadcast, fit, operand, record_each
 from minigrad.tensor import Tensor
 
@@ -140,10 +140,10 @@ def scatter_reduce(
     i = i.reshape(i.shape if a.ndim else ())
     if s.ndim != i.ndim or any(m < n for m, n in zip(s.shape, i.shape, strict=True)):
         raise RuntimeError(f"{name}: index of shape {i.shape} for a src of shape {s.shape}")
-    where: Any = np.ogrid[tuple(map(slice, i.shape))] if i.ndim else ()
-    at = tuple(i if d == axis else k for d, k in enumerate(where))  # the places, axis by axis
-    part, src_shape = tuple(map(slice, i.shape)), s.shape
-    s = s[part]
+    at = Along(i, axis).numbers(a).reshape(-1)  # the places in all elements as one vector,
+    a_shape, a = a.shape, a.reshape(-1)  # which they are from here on
+    part, part_shape, src_shape = tuple(map(slice, i.shape)), i.shape, s.shape
+    s = s[part].reshape(-1)
     ufunc, neutral = REDUCE[reduce]
     taken = np.zeros(a.shape, bool)  # where src brings something
     taken[at] = True
@@ -160,7 +160,7 @@ def scatter_reduce(
         np.add.at(count, at, 1)
         out = out / count if out.dtype.kind in "fc" else out // count
     if out.dtype.kind not in "fc":
-        return record_each(name, out, (input, np.zeros_like))
+        return record_each(name, out.reshape(a_shape), (input, np.zeros_like))
     # the factor of g at each place, for what stood there and for what src brings
     old_factor, factor = np.ones_like(out), np.ones_like(s)
     if reduce == "mean":
@@ -175,14 +175,14 @@ def scatter_reduce(
             old_factor, factor = same_old / ties, same / ties[at]
 
     def dinput(g: Any) -> Any:
-        return np.where(left_out, 0, g * old_factor)
+        return np.where(left_out, 0, g.reshape(-1) * old_factor).reshape(a_shape)
 
     def dsrc(g: Any) -> Any:
         full = np.zeros(src_shape, np.result_type(g, factor))
-        full[part] = g[at] * factor
+        full[part] = (g.reshape(-1)[at] * factor).reshape(part_shape)
         return full
 
-    return record_each(name, out, (input, dinput), (src, dsrc))
+    return record_each(name, out.reshape(a_shape), (input, dinput), (src, dsrc))
 
 
 def _products_of_others(old: Any, s: Any, at: Any) -> tuple[Any, Any]:

@@ -8,11 +8,14 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.checks import axis_of, integer
-from minigrad.dtypes import float32, int64
+from minigrad.dtypes import float32, int32, int64
 from minigrad.incoming import as_array
+from minigrad.kernels import for_large
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import maximum, minimum
-from minigrad.ops.large import FROM
+from minigrad.ops.indexing import check_index
+from minigrad.ops.large import FROM, selection
+from minigrad.ops.places import Along
 from minigrad.ops.reductions import extreme
 from minigrad.recording import operand, record_each, unrecorded
 from minigrad.tensor import Tensor, wrap
@@ -87,12 +90,12 @@ def _take(name: str, x: Any, a: Any, index: Any, axis: int, keepdim: bool) -> tu
     """Values at `index` (kept axis); backward puts each gradient where its value came from."""
     if not a.ndim:
         return record_each(name, a.copy(), (x, lambda g: g)), wrap(index)
-    values = np.take_along_axis(a, index, axis)
-    shape, kept = a.shape, values.shape
+    places, shape, kept = Along(index, axis), a.shape, index.shape
+    values = places.read(a)
 
     def scatter(g: Any) -> Any:
         dx = np.zeros(shape, g.dtype)
-        np.put_along_axis(dx, index, g.reshape(kept), axis)
+        places.write(dx, g.reshape(kept))
         return dx
 
     if not keepdim:
@@ -150,10 +153,31 @@ def argsort(
     axis = axis_of("argsort", dim, a.ndim)
     if not a.ndim:
         return wrap(np.zeros((), int64))
+    return unrecorded("argsort", _order(a, axis, descending))
+
+
+def _moved(index: Any, axis: int) -> Any:
+    """With the last axis in the place of `axis`."""
+    return index if axis == index.ndim - 1 else np.moveaxis(index, -1, axis)
+
+
+def _order(a: Any, axis: int, descending: bool) -> Any:
+    """The positions that sort along the axis, stably."""
+    loops, rows = selection(a, axis)
+    if loops is not None:
+        return _moved(loops.order(rows, descending), axis)
     if descending:  # a stable descending order: sort the mirrored axis, mirror back
         mirrored = np.argsort(np.flip(a.real, axis), axis=axis, kind="stable")
-        return unrecorded("argsort", a.shape[axis] - 1 - np.flip(mirrored, axis))
-    return unrecorded("argsort", np.argsort(a.real, axis=axis, kind="stable"))
+        return a.shape[axis] - 1 - np.flip(mirrored, axis)
+    return np.argsort(a.real, axis=axis, kind="stable")
+
+
+def kth(a: Any, k: int, axis: int) -> Any:
+    """The positions of the k-th in ascending order, k from 1, along the axis, which is kept."""
+    loops, rows = selection(a, axis)
+    if loops is not None:
+        return _moved(loops.first(rows, k, False, last=True), axis)
+    return np.take(_order(a, axis, False), [k - 1], axis)
 
 
 @numpy_names
@@ -172,6 +196,9 @@ def topk(
 def _top(a: Any, k: int, axis: int, largest: bool) -> Any:
     """The positions of the k first along the axis, in descending or ascending order."""
     n = a.shape[axis] if a.ndim else 1
+    loops, rows = selection(a, axis)
+    if loops is not None and k:
+        return _moved(loops.first(rows, k, largest), axis)
     if not a.ndim or 4 * k > n:
         order = argsort(wrap(a), axis, descending=largest).array
         return order[(slice(None),) * axis + (slice(k),)] if a.ndim else order
@@ -216,8 +243,13 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 def _middle(a: Any, axis: int) -> Any:
     """The position of the lower median along the axis (of the first NaN, if there is one), kept."""
     half = (a.shape[axis] - 1) // 2
-    middle = np.take(np.argpartition(a.real, half, axis), [half], axis)
+    if selection(a, axis)[0] is not None:
+        middle = kth(a, half + 1, axis)
+    else:
+        middle = np.take(np.argpartition(a.real, half, axis), [half], axis)
     nan = np.isnan(a.real)
+    if not nan.any():
+        return middle
     first = nan.argmax(axis=axis, keepdims=True)
     return np.where(nan.any(axis=axis, keepdims=True), first, middle)
 
@@ -234,3 +266,37 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     return wrap(
         out.astype(float32) if weights is not None and as_array(weights).dtype == float32 else out
     )
+
+
+def searchsorted(
+    sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False,
+    side: str | None = None, sorter: Any = None,
+) -> Tensor:  # fmt: skip
+    """Where values would be inserted into a sorted vector, or into the rows of a sorted tensor,
+    before (side "left") or after ("right") those that are equal. `sorter` is the order that sorts
+    a sequence which is not."""
+    if side not in (None, "left", "right") or (side == "left" and right):
+        raise RuntimeError(f"searchsorted: side must be 'left' or 'right', got {side!r}")
+    a, v = as_array(sorted_sequence), as_array(input)
+    if sorter is not None:
+        order = as_array(sorter)
+        if order.shape != a.shape or order.dtype.kind not in "iu":
+            raise RuntimeError(
+                f"searchsorted: sorter is {order.dtype} of shape {order.shape}, expected integers "
+                f"of shape {a.shape}"
+            )
+        check_index("searchsorted", order, a.shape[-1])
+        a = np.take_along_axis(a, order, -1)
+    if a.ndim != 1 and a.shape[:-1] != v.shape[:-1]:
+        raise RuntimeError(f"searchsorted: sequences {a.shape} and values {v.shape} do not match")
+    loops = None
+    if v.size >= FROM and a.size and a.dtype == v.dtype:
+        loops = for_large("selection", a)
+    if loops is not None:
+        found = loops.search(a, v, right or side == "right")
+        return wrap(found.astype(int32 if out_int32 else int64, copy=False))
+    out = np.empty(v.shape, int32 if out_int32 else int64)
+    where: Any = "right" if right else side or "left"
+    for row in np.ndindex(a.shape[:-1]):
+        out[row] = np.searchsorted(a[row], v[row], where)
+    return wrap(out)

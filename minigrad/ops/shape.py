@@ -15,6 +15,7 @@ from minigrad.dtypes import native
 from minigrad.incoming import as_array
 from minigrad.names import Axis, numpy_names, numpy_overloads
 from minigrad.ops.large import reshaped, row_major
+from minigrad.pieces import Piece
 from minigrad.recording import fit, operand, record, record_each, require
 from minigrad.tensor import Tensor, origin, wrap
 
@@ -241,16 +242,11 @@ def clone(input: Any) -> Tensor:
     return record_each("clone", row_major(operand("clone", input)), (input, lambda g: g))
 
 
-def _slice(name: str, x: Any, key: tuple[Any, ...]) -> Tensor:
-    a = operand(name, x)
-    shape = a.shape
-
-    def back(g: Any) -> Any:
-        dx = np.zeros(shape, g.dtype)
-        dx[key] = g
-        return dx
-
-    return _view(name, x, a[key], back)
+def sliced(name: str, x: Any, a: Any, key: tuple[Any, ...]) -> Tensor:
+    """The view of x, whose array is a, that a basic index gives."""
+    # dL/dx = g in the window, 0 elsewhere
+    shape, base = a.shape, origin(x) if isinstance(x, Tensor) else None
+    return record(name, a[key], (x,), lambda g: Piece(shape, key, g), base)
 
 
 @overload
@@ -271,7 +267,7 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Tensor:
     start += a.shape[axis] if start < 0 else 0
     if not (start >= 0 and length >= 0 and start + length <= a.shape[axis]):
         raise RuntimeError(f"narrow: {start}:{start + length} is outside axis {axis} of {a.shape}")
-    return _slice("narrow", input, (slice(None),) * axis + (slice(start, start + length),))
+    return sliced("narrow", input, a, (slice(None),) * axis + (slice(start, start + length),))
 
 
 @overload
@@ -287,7 +283,7 @@ def select(input: Any, dim: int, index: int) -> Tensor:
     axis, index = axis_of("select", dim, a.ndim), integer("select", "index", index, None)
     if not -a.shape[axis] <= index < a.shape[axis]:
         raise IndexError(f"select: index {index} is outside axis {axis} of shape {a.shape}")
-    return _slice("select", input, (slice(None),) * axis + (index, ...))
+    return sliced("select", input, a, (slice(None),) * axis + (index, ...))
 
 
 def unfold(input: Any, dimension: int, size: int, step: int) -> Tensor:

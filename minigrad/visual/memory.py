@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import modes
+from minigrad.pieces import whole
 from minigrad.tape import ARRAYS, Array, Node
 from minigrad.tensor import Tensor
 from minigrad.visual import vjps
@@ -97,7 +98,7 @@ def _noting(vjp: Callable[[Any], Any], kept: Kept) -> Callable[[Any], Any]:
     def noting(g: Any) -> Any:
         kept.gradient = np.array(g)  # before the vjp, which may overwrite it
         parts = vjp(g)
-        several = parts if isinstance(parts, tuple | list) else (parts,)
+        several = [whole(p) for p in (parts if isinstance(parts, tuple | list) else (parts,))]
         kept.parts = [np.array(p) if isinstance(p, ARRAYS) else None for p in several]
         return parts
 

@@ -1,4 +1,4 @@
-"""Running products, extrema and logarithms of sums of large float32 arrays, row by row.
+"""Running products and logarithms of sums of large float32 arrays, row by row.
 
 Each element of a row needs the one before it, so only rows run side by side: a task is one or more
 of them, as in rows.py. The ops turn arrays so that the axis in question is the last one.
@@ -10,37 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
 from numba.np.numpy_support import carray
 
-from minigrad.kernels.compiled.functions import exp, f4, i4, log
+from minigrad.kernels.compiled.functions import exp, f4, log
 from minigrad.kernels.machinery.arrays import Array
 from minigrad.kernels.machinery.jobs import address, parallel, serial
-from minigrad.kernels.machinery.launch import exact, intrinsic, ready, run
+from minigrad.kernels.machinery.launch import ready, run
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import part
 
-F32, I32 = np.dtype(np.float32), np.dtype(np.int32)
+F32 = np.dtype(np.float32)
 CHUNK = 1 << 12  # elements of one task, where rows are shorter
-FIELDS = ["rows", "n", "each", "x", "y", "g", "out", "places"]
+FIELDS = ["rows", "n", "each", "x", "y", "g", "out"]
 JOB = np.dtype([(name, np.int64) for name in FIELDS])
-
-
-@intrinsic
-def int32s(typingctx, address):
-    """The int32s at an address."""
-
-    def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], ir.IntType(32).as_pointer())
-
-    return types.CPointer(types.int32)(types.int64), codegen
-
-
-@exact
-def whole_numbers(job, row):
-    """The places of a row."""
-    return carray(int32s(job.places), (row + 1) * job.n)[row * job.n :]
 
 
 def cumprod_loop(t, jobs, like):
@@ -78,45 +60,6 @@ def cumprod_backward_loop(t, jobs, like):
                 dx[i] = 0
 
 
-# Of those that tie the last is taken; a NaN is the extremum from there on.
-RUNNING = """
-def {name}(t, jobs, like):
-    job = carray(jobs, 1)[0]
-    for row in range(t * job.each, min((t + 1) * job.each, job.rows)):
-        x, y = part(job.x, like, row * job.n, job.n), part(job.out, like, row * job.n, job.n)
-        places = whole_numbers(job, row)
-        i = 0
-        while i < job.n:
-            best, place = x[i], i4(i)
-            y[i], places[i] = best, place
-            i += 1
-            while i < job.n and not (x[i] {sign} best or x[i] != x[i]):
-                y[i], places[i] = best, place
-                i += 1
-"""
-SCOPE: dict[str, Any] = {
-    "__name__": __name__, "carray": carray, "i4": i4, "part": part, "whole_numbers": whole_numbers,
-}  # fmt: skip
-for _name, _sign in (("cummax", ">="), ("cummin", "<=")):
-    exec(compile(RUNNING.format(name=_name, sign=_sign), __file__, "exec"), SCOPE)
-
-
-def running_backward_loop(t, jobs, like):
-    """dx_i = Σ g_j over those j that took x_i, which are neighbours."""
-    job = carray(jobs, 1)[0]
-    for row in range(t * job.each, min((t + 1) * job.each, job.rows)):
-        g, dx = part(job.g, like, row * job.n, job.n), part(job.out, like, row * job.n, job.n)
-        places = whole_numbers(job, row)
-        dx[:] = 0
-        place, total = i4(0), 0.0
-        for i in range(job.n):
-            if places[i] != place:
-                dx[place] = total
-                place, total = places[i], 0.0
-            total += g[i]
-        dx[place] = total
-
-
 def logcumsumexp_loop(t, jobs, like):
     """y = top + log(total), the total being of e^(x - top)."""
     job = carray(jobs, 1)[0]
@@ -151,51 +94,36 @@ def logcumsumexp_backward_loop(t, jobs, like):
 # ---------------------------------------------------------------------------- arrays in and out
 
 
-def _start(
-    loop: Any, like: Array, x: Array | None = None, y: Array | None = None, g: Array | None = None,
-    places: Array | None = None,
-) -> Array:  # fmt: skip
-    n, out = like.shape[-1], empty(like.shape, F32)
-    arrays = (x, y, g, out, places)
+def _start(loop: Any, x: Array, y: Array | None = None, g: Array | None = None) -> Array:
+    n, out = x.shape[-1], empty(x.shape, F32)
+    arrays = (x, y, g, out)
     starts = [0 if a is None else a.__array_interface__["data"][0] for a in arrays]
-    rows, each = like.size // n, max(1, CHUNK // n)
+    rows, each = x.size // n, max(1, CHUNK // n)
     job = np.array((rows, n, each, *starts), np.int64)
     code = address(loop, JOB, F32)
-    run(serial, parallel, -(-rows // each), like.size * 2, code, job, starts[3])
+    run(serial, parallel, -(-rows // each), x.size * 2, code, job, starts[3])
     return out
 
 
 def cumprod(x: Array) -> Array:
     """Running products along the last axis."""
     x = ready(x, F32)
-    return _start(cumprod_loop, x, x)
+    return _start(cumprod_loop, x)
 
 
 def cumprod_backward(g: Array, x: Array, y: Array) -> Array:
     """dx, from the gradient of y."""
     g, x, y = (ready(v, F32) for v in (g, x, y))
-    return _start(cumprod_backward_loop, x, x, y, g)
-
-
-def running(name: str, x: Array) -> tuple[Array, Array]:
-    """The extrema ("cummax" or "cummin") so far along the last axis, and where they are (int32)."""
-    x, places = ready(x, F32), empty(x.shape, I32)
-    return _start(SCOPE[name], x, x, places=places), places
-
-
-def running_backward(g: Array, places: Array) -> Array:
-    """dx, by the places that `running` found."""
-    g = ready(g, F32)
-    return _start(running_backward_loop, g, g=g, places=places)
+    return _start(cumprod_backward_loop, x, y, g)
 
 
 def logcumsumexp(x: Array) -> Array:
     """log of the running sum of e^x along the last axis."""
     x = ready(x, F32)
-    return _start(logcumsumexp_loop, x, x)
+    return _start(logcumsumexp_loop, x)
 
 
 def logcumsumexp_backward(g: Array, x: Array, y: Array) -> Array:
     """dx, from the gradient of y."""
     g, x, y = (ready(v, F32) for v in (g, x, y))
-    return _start(logcumsumexp_backward_loop, x, x, y, g)
+    return _start(logcumsumexp_backward_loop, x, y, g)
