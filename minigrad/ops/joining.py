@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Unpack
 
 import numpy as np
@@ -12,6 +13,7 @@ from minigrad.dtypes import result_dtype
 from minigrad.incoming import as_array, fitting
 from minigrad.names import Axis, numpy_names
 from minigrad.ops.indexing import index_select
+from minigrad.ops.large import resampled
 from minigrad.ops.shape import (
     broadcast_tensors,
     clone,
@@ -281,24 +283,41 @@ def pad(
 
 def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Any:
     """Every padded element is a copy of an inner one: an index along each padded axis."""
-    for axis, (before, after) in enumerate(pairs):
-        n = x.shape[axis]
-        if not before and not after:
-            continue
-        i = np.arange(-before, n + after)
-        if mode == "replicate":
-            i = np.clip(i, 0, n - 1)
-        elif mode == "circular":
-            if max(before, after) > n:
-                raise RuntimeError(f"pad: circular padding {before, after} is larger than size {n}")
-            inner = np.arange(n)[max(-before, 0) : n - max(-after, 0)]  # what is cropped goes first
-            i = inner[np.arange(-max(before, 0), inner.size + max(after, 0)) % max(inner.size, 1)]
-        else:
-            if max(before, after) >= n:
-                raise RuntimeError(f"pad: reflect padding {before, after} must be below size {n}")
-            i = n - 1 - np.abs(n - 1 - np.abs(i))
-        x = index_select(x, axis, i)
+    a: Any = as_array(x)
+    sizes = {
+        axis: (n, *pair)
+        for axis, (n, pair) in enumerate(zip(a.shape, pairs, strict=True))
+        if pair != (0, 0)
+    }
+    for n, before, after in sizes.values():
+        if mode == "circular" and max(before, after) > n:
+            raise RuntimeError(f"pad: circular padding {before, after} is larger than size {n}")
+        if mode == "reflect" and max(before, after) >= n:
+            raise RuntimeError(f"pad: reflect padding {before, after} must be below size {n}")
+    if not sizes:
+        return x
+    large = resampled(a, lambda m: {axis: _padding(m, mode, *s) for axis, s in sizes.items()})
+    if large is not None:
+        return record_each("pad", large[0], (x, large[1]))
+    for axis, size in sizes.items():
+        x = index_select(x, axis, _inner(mode, *size))
     return x
+
+
+def _inner(mode: str, n: int, before: int, after: int) -> Any:
+    """Which of n elements each padded one is."""
+    i = np.arange(-before, n + after)
+    if mode == "replicate":
+        return np.clip(i, 0, n - 1)
+    if mode == "reflect":
+        return n - 1 - np.abs(n - 1 - np.abs(i))
+    inner = np.arange(n)[max(-before, 0) : n - max(-after, 0)]  # what is cropped goes first
+    return inner[np.arange(-max(before, 0), inner.size + max(after, 0)) % max(inner.size, 1)]
+
+
+@lru_cache(32)
+def _padding(matrix: Any, mode: str, n: int, *around: int) -> Any:
+    return matrix.of_taps(n, [(_inner(mode, n, *around), None)])
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:

@@ -139,6 +139,18 @@ def rows(a: Any, axis: int) -> Any:
     return kernels.for_large("rows", a)
 
 
+def resampled(a: Any, matrices: Callable[[Any], dict[int, Any]]) -> tuple[Any, Any] | None:
+    """A large array with axes multiplied by sparse matrices, and the map of its gradient; None if
+    it is not large. `matrices` makes them of `resample.Matrix`, by axes."""
+    if a.size < FROM or (loops := kernels.for_large("resample", a)) is None:
+        return None
+    made = matrices(loops.Matrix)
+    return (
+        loops.applied(a, made),
+        lambda g: loops.applied(g, {axis: matrix.adjoint for axis, matrix in made.items()}),
+    )
+
+
 def total(name: str, a: Any, axes: tuple[int, ...], centres: Any = None) -> Any:
     """The sum over `axes` in float64 ("sum", of "abs", "square" or "spread" from the centres), axes
     kept, if a is large; else None."""

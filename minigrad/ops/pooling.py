@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from minigrad.incoming import as_array
 from minigrad.ops.arithmetic import add, div, mul
 from minigrad.ops.elementary import pow, square
 from minigrad.ops.joining import pad
+from minigrad.ops.large import resampled
 from minigrad.ops.reductions import mean
 from minigrad.ops.shape import reshape, squeeze, unsqueeze
-from minigrad.recording import floating_operand, needs_grad, operand, record, require
+from minigrad.recording import floating_operand, needs_grad, operand, record, record_each, require
 from minigrad.tensor import Tensor, wrap
 
 
@@ -215,6 +217,10 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
         return record(name, none, (input,), lambda g: (np.zeros(whole, dtype),))
     if h % height == 0 and w % width == 0:
         return avg_pool2d(input, (h // height, w // width))
+    grid = zip((-2, -1), shape, (height, width), strict=True)
+    large = resampled(a, lambda m: {a.ndim + axis: _cell_means(m, n, k) for axis, n, k in grid})
+    if large is not None:
+        return record_each(name, large[0], (input, large[1]))
     cells = [_cell_ranges(n, k) for n, k in zip(shape, (height, width), strict=True)]
     sizes = np.outer(*(end - start for start, end in cells))
     y = _sums(_sums(a, -2, *cells[0], acc), -1, *cells[1], acc) / sizes
@@ -234,6 +240,15 @@ def _cell_ranges(n: int, cells: int) -> tuple[Any, Any]:
     """Where each of the cells along an axis of n elements starts, and ends."""
     i = np.arange(cells)
     return i * n // cells, -(-(i + 1) * n // cells)
+
+
+@lru_cache(32)
+def _cell_means(matrix: Any, n: int, cells: int) -> Any:
+    start, end = _cell_ranges(n, cells)
+    sizes = end - start
+    to = np.repeat(np.arange(cells), sizes)
+    of = np.arange(len(to)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + start[to]
+    return matrix(cells, n, to, of, 1 / sizes[to])
 
 
 def _sums(a: Any, axis: int, start: Any, end: Any, acc: Any) -> Any:
