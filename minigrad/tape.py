@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import changes, closures, paths
+from minigrad.kernels import row_major
 
 Array = changes.Array
 Vjp = Callable[[Any], Any]
@@ -195,6 +196,6 @@ def backward(
                 np.add(node.grad, found[node], out=node.grad)
                 changes.note_change(node.grad)
             else:
-                copy = None if changes.unshared(found, node) else True
-                node.grad = np.array(found[node], order="C", copy=copy)
+                own = changes.unshared(found, node)
+                node.grad = np.asarray(found[node]) if own else row_major(found[node])
             found[node] = None

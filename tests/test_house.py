@@ -42,9 +42,9 @@ ROOMS = {
     "incoming": "checks dtypes",
     "printing": "checks",
     "paths": "",
-    "tape": "changes closures paths",
+    "tape": "changes closures kernels paths",
     "tensor": "changes checks dtypes hooks incoming modes names printing tape views",
-    "recording": "changes checks closures dtypes incoming modes tape tensor views",
+    "recording": "changes checks closures dtypes incoming kernels modes tape tensor views",
     "ops": "changes checks device dtypes incoming interrupts kernels modes names recording tape "
     "tensor views",
     "distributions": "checks modes ops recording tensor",

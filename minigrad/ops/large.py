@@ -16,15 +16,16 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from minigrad import kernels
-from minigrad.kernels import get_num_threads
+from minigrad.kernels import get_num_threads, row_major
 from minigrad.recording import record_each
 from minigrad.tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
-FROM = 1 << 14  # elements: numpy needs some 10 us for as many, calling a pass takes 5
+FROM = kernels.LARGE  # elements: numpy needs some 10 us for as many, calling a pass takes 5
 SLOW_FROM = 1 << 8  # where numpy has no function of its own and needs ten times as long
 SLOW = ("erf", "erfc", "erfinv", "gelu", "ndtr", "ndtri")
 OLD_NUMPY = np.lib.NumpyVersion(np.__version__) < "2.1.0"  # cannot be asked whether it would copy
+TURNED_FROM = 1 << 16  # of a result: from there on, caches run over where one operand lies across
 PAIRS_FROM = 1 << 18  # of the result: from there on, several threads share one addition or product
 
 
@@ -51,6 +52,8 @@ def one_pass(op: F) -> F:
 def of_one_pass(name: str, x: Tensor, *values: float) -> Tensor:
     """The op `name` of x with these parameters, recorded with what its backward needs."""
     passes, a = kernels.for_large("elementwise", x.array), x.array
+    if not a.flags.c_contiguous:
+        a = row_major(a)
     y = passes.forward(name, a, *values)
     with_x, with_y = passes.needs(name)
     kept_x, kept_y = a if with_x else None, y if with_y else None
@@ -63,6 +66,10 @@ def of_one_pass(name: str, x: Tensor, *values: float) -> Tensor:
 def _pair(name: str, ufunc: Any) -> Callable[..., Any]:
     def apply(a: Any, b: Any) -> Any:
         """Of arrays whose shapes broadcast. One thread is as fast in numpy, with equal bits."""
+        if a.size >= TURNED_FROM and a.shape == b.shape:  # one lies as rows, the other as columns
+            rows_of_a, rows_of_b = a.flags.c_contiguous, b.flags.c_contiguous
+            if rows_of_a != rows_of_b:
+                a, b = (a, row_major(b)) if rows_of_a else (row_major(a), b)
         if (a.size >= PAIRS_FROM or b.size >= PAIRS_FROM) and get_num_threads() > 1:
             passes = kernels.for_large("elementwise", a, b)
             if passes is not None:
@@ -72,14 +79,6 @@ def _pair(name: str, ufunc: Any) -> Callable[..., Any]:
         return ufunc(a, b)
 
     return apply
-
-
-def row_major(a: Any) -> Any:
-    """A copy in row-major order."""
-    loops = None
-    if a.size >= FROM and not a.flags.c_contiguous:
-        loops = kernels.for_large("transpose", a)
-    return np.array(a, order="C") if loops is None else loops.row_major(a)
 
 
 def reshaped(a: Any, shape: tuple[int, ...]) -> Any:

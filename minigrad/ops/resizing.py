@@ -64,7 +64,7 @@ def interpolate(
         return AREA[input.ndim - 2](input, out_size)
     kind = a.real.dtype.type
     same = mode == "bicubic" and out_size == a.shape[2:]  # then g passes as it is, NaN or not
-    how = {
+    how: dict[int, tuple[Any, ...]] = {
         i + 2: (mode, n, m, None if factors is None else factors[i], bool(align_corners), kind)
         for i, (n, m) in enumerate(zip(a.shape[2:], out_size, strict=True))
     }

@@ -13,8 +13,9 @@ from minigrad.changes import owner
 from minigrad.checks import axis_of, integer, integers
 from minigrad.dtypes import native
 from minigrad.incoming import as_array
+from minigrad.kernels import row_major
 from minigrad.names import Axis, numpy_names, numpy_overloads
-from minigrad.ops.large import reshaped, row_major
+from minigrad.ops.large import reshaped
 from minigrad.recording import fit, operand, record, record_each, require
 from minigrad.tensor import Tensor, origin, wrap
 

@@ -163,7 +163,8 @@ def _parts(m: int) -> Array:
 
 @lru_cache(64)
 def _unchanged(width: int) -> Columns:
-    return Columns(_parts(width), -1, *np.zeros((2, 1, 1)), np.zeros((2, 0), int), np.zeros(0))
+    none = np.zeros((2, 0), np.int64)
+    return Columns(_parts(width), -1, none, np.zeros(0), none, np.zeros(0))
 
 
 @lru_cache(64)
@@ -179,7 +180,7 @@ def _of_planes(rows: Matrix, columns: Matrix) -> Matrix | None:
     return Matrix(m, n, to, of, np.multiply.outer(rows.weights, columns.weights).ravel())
 
 
-SAME = Matrix(1, 1, *np.zeros((2, 1), np.int64), np.ones(1))
+SAME = Matrix(1, 1, np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones(1))
 
 
 def applied(x: Array, matrices: dict[int, Matrix]) -> Array:
