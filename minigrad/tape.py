@@ -16,17 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from minigrad import changes, closures, paths
-from minigrad.kernels import row_major
+from minigrad.kernels import empty, row_major
 
 Array = changes.Array
 Vjp = Callable[[Any], Any]
 Inspect = Callable[["Node", Sequence[Any]], None]  # sees the gradients a node produced
 ARRAYS = (np.ndarray, np.generic)
+F = TypeVar("F", bound=Vjp)
 SEVERAL = (tuple, list, type(None))
 
 
@@ -101,8 +102,11 @@ def walk(
                 found[node] = grad
             if node.vjp is None or (path is not None and not path.get(node)):
                 continue
-            parts = gradients_of_inputs(node, grad)
-            for parent, part in zip(node.parents, parts, strict=True):
+            parts: Any = ()
+            window = getattr(node.vjp, "window", None) if inspect is None else None
+            if window is None or not pending.add_in_window(node.parents[0], window, grad):
+                parts = gradients_of_inputs(node, grad)
+            for parent, part in zip(node.parents, parts, strict=bool(parts)):
                 if parent is not None and part is not None and (path is None or parent in path):
                     pending.add(parent, checked(part, parent, "vjp of", node.name))
             if inspect is not None:
@@ -131,6 +135,27 @@ class Pending:
         else:
             self.grads[node] = np.asarray(self.grads[node] + grad)
             self.owned.add(node)
+
+    def add_in_window(self, node: Node | None, window: Any, grad: Any) -> bool:
+        """Add a gradient that is zero but for a window: into a sum of our own, since many slices of
+        one tensor would otherwise make as many arrays of its size. False if it cannot be."""
+        if node is None or node.dtype != grad.dtype:
+            return False
+        total = self.grads.get(node)
+        if total is not None and total.dtype != grad.dtype:
+            return False
+        if total is None:
+            heappush(self.nodes, node)
+            total = empty(node.shape, node.dtype)
+            total[...] = 0
+            total[window] = grad
+        else:
+            if node not in self.owned:
+                total = row_major(total)
+            total[window] += grad
+        self.grads[node] = total
+        self.owned.add(node)
+        return True
 
     def take_newest(self) -> tuple[Node, Any]:
         """Whatever uses this node is newer and has been taken: its gradient is complete."""
@@ -162,6 +187,13 @@ def gradients_of_inputs(node: Node, grad: Any) -> Any:
     if n != m:
         raise RuntimeError(f"vjp of {node.name!r} returned {n} gradients for {m} inputs")
     return parts
+
+
+def in_window(vjp: F, window: Any) -> F:
+    """The vjp of an only input, said to be g in this window (slices and integers) and 0 beside it,
+    so that the walk can do without it."""
+    vars(vjp)["window"] = window
+    return vjp
 
 
 def used_up(_: Any) -> Any:

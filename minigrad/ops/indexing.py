@@ -15,6 +15,7 @@ from minigrad.names import Axis, numpy_names, numpy_overloads
 from minigrad.ops.places import Places, places_of
 from minigrad.ops.shape import broadcast_to, reshape
 from minigrad.recording import carry, check_broadcast, fit, operand, overwrite, record, record_each
+from minigrad.tape import in_window
 from minigrad.tensor import Tensor, origin, wrap
 
 
@@ -61,7 +62,9 @@ def _recorded(name: str, x: Any, a: Any, places: Places, out: Any) -> Tensor:
         places.add(dx, g, backend)
         return (dx,)
 
-    return record(name, out, (x,), vjp, origin(x) if places.arrays is None else None)
+    if places.arrays is not None or places.basic is None:
+        return record(name, out, (x,), vjp, origin(x) if places.arrays is None else None)
+    return record(name, out, (x,), in_window(vjp, (*places.basic, ...)), origin(x))
 
 
 def setitem(input: Tensor, index: Any, value: Any) -> None:

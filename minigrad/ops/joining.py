@@ -11,6 +11,7 @@ import numpy as np
 from minigrad.checks import axis_of, integer, integers, one_of
 from minigrad.dtypes import result_dtype
 from minigrad.incoming import as_array, fitting
+from minigrad.kernels import placed
 from minigrad.names import Axis, numpy_names
 from minigrad.ops.indexing import index_select
 from minigrad.ops.large import resampled
@@ -269,16 +270,11 @@ def pad(
         slice(max(-b, 0), n - max(-e, 0)) for n, (b, e) in zip(a.shape, pairs, strict=True)
     )
     fill = fitting("pad", 0 if value is None else value, a.dtype)
-    out = np.pad(a[crop], grown, constant_values=fill)
-    inner = tuple(slice(b, n - e) for n, (b, e) in zip(out.shape, grown, strict=True))
-    shape = a.shape
-
-    def back(g: Any) -> Any:
-        dx = np.zeros(shape, g.dtype)
-        dx[crop] = g[inner]
-        return dx
-
-    return record_each("pad", out, (input, back))
+    shape, kept = a.shape, a[crop]
+    size = tuple(n + b + e for n, (b, e) in zip(kept.shape, grown, strict=True))
+    inner = tuple(slice(b, n - e) for n, (b, e) in zip(size, grown, strict=True))
+    out = placed(size, inner, kept, fill)
+    return record_each("pad", out, (input, lambda g: placed(shape, crop, g[inner])))
 
 
 def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Any:
