@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Unpack
@@ -11,7 +12,7 @@ import numpy as np
 from minigrad.checks import axis_of, integer, integers, one_of
 from minigrad.dtypes import result_dtype
 from minigrad.incoming import as_array, fitting
-from minigrad.kernels import placed
+from minigrad.kernels import empty, placed
 from minigrad.names import Axis, numpy_names
 from minigrad.ops.indexing import index_select
 from minigrad.ops.large import resampled
@@ -68,18 +69,21 @@ def joined(name: str, tensors: Sequence[Any], dim: int) -> Tensor:
             )
     dtype = result_dtype(*tensors)
     pieces = [arrays[i].astype(dtype, copy=False) for i in kept]
-    ends = np.cumsum([p.shape[position] for p in pieces])[:-1].tolist()
+    ends = list(itertools.accumulate((p.shape[position] for p in pieces), initial=0))
+    spots = [(*[slice(None)] * position, slice(*pair)) for pair in itertools.pairwise(ends)]
+    out = empty((*first.shape[:position], ends[-1], *first.shape[position + 1 :]), dtype)
+    np.concatenate(pieces, position, out)
     skipped = {i: a for i, a in enumerate(arrays) if i not in kept}
     dtypes, count = [a.dtype for a in arrays], len(arrays)
 
     def vjp(g: Any) -> Any:
-        parts = dict(zip(kept, np.split(g, ends, axis=position), strict=True))
+        parts = dict(zip(kept, (g[spot] for spot in spots), strict=True))
         return [
             np.zeros(0, dtypes[i]) if i in skipped else fit(parts[i], parts[i].shape, dtypes[i])
             for i in range(count)
         ]
 
-    return record(name, np.concatenate(pieces, axis=position), tensors, vjp)
+    return record(name, out, tensors, vjp)
 
 
 concat = concatenate = cat

@@ -119,6 +119,26 @@ def extremum(name: str, a: Any, b: Any) -> tuple[Any, Any, Any] | None:
     return passes.pair(name, a, b), back(a, b), back(b, a)
 
 
+def gated(x: Tensor, axis: int) -> Tensor | None:
+    """One half of a large x along the axis times the sigmoid of the other; None if x is not."""
+    a = x.array
+    if a.size < FROM or (passes := kernels.for_large("elementwise", a)) is None:
+        return None
+    a = a if a.flags.c_contiguous else row_major(a)
+    half, before = a.shape[axis] // 2, (slice(None),) * axis
+    halves = (*before, slice(0, half)), (*before, slice(half, None))
+    first, gate = (a[h] for h in halves)
+    y = passes.pair("glu", first, gate)
+
+    def back(g: Any) -> Any:
+        dx, g = kernels.empty(a.shape, a.dtype), np.ascontiguousarray(g)
+        dx[halves[0]] = passes.pair("glu", g, gate)
+        dx[halves[1]] = passes.pair("of gate", g, gate, first)
+        return dx
+
+    return None if y is None else record_each("glu", y, (x, back))
+
+
 def power(x: Tensor, exponent: float) -> Tensor | None:
     """x to a constant other than 0, of large x; None if x is not."""
     if x.array.size < FROM or not math.isfinite(exponent):

@@ -35,6 +35,7 @@ UNARY: dict[str, Op] = {
     "hardtanh, bounds": lambda x: F.hardtanh(x, -2, 0.5),
     "clamp": lambda x: x.clamp(-1, 0.5),
     "clamp, min": lambda x: x.clamp(min=0.25),
+    "glu": lambda x: F.glu(x, 0),
     "clamp, crossed": lambda x: x.clamp(1, -1),
     **{f"pow {b}": (lambda x, b=b: x**b) for b in (1.7, -0.3, 0.5, -0.5, 3, -2, -1, 5, 0, 1)},
 }  # fmt: skip

@@ -111,6 +111,19 @@ def test_pieces_share_one_sum(monkeypatch: pytest.MonkeyPatch) -> None:
         y.backward()
 
 
+def glu(m: Any, f: Any, x: Any, rng: np.random.Generator) -> Any:
+    """Of x, perhaps turned, and beside itself so that its size is even; the gradient repeats."""
+    d = int(rng.integers(x.ndim))
+    x = x.transpose(0, 1) if rng.random() < 0.3 else x
+    y = f.glu(m.cat([x, x * 0.5 + 1], d) if rng.random() < 0.5 else m.cat([x, x], d), d)
+    return y.sum(0, keepdim=True).expand(*y.shape) if rng.random() < 0.3 else y
+
+
+def test_gates() -> None:
+    for trial in range(80):
+        agree(glu, trial, 2 + trial % 2, 2e-6, special=False)
+
+
 def across(m: Any, f: Any, x: Any, rng: np.random.Generator) -> Any:
     """Operands of one shape, of which some lie as rows and some as columns."""
     y = m.from_numpy(

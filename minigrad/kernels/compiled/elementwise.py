@@ -126,6 +126,8 @@ PAIRS = {
     "of maximum": "z if x > y or x != x or y != y else (0.5 * z if x == y else 0)",
     "of minimum": "z if x < y or x != x or y != y else (0.5 * z if x == y else 0)",
     "signed": "y if x > 0 else (-y if x < 0 else x * y)",  # y with the sign of x
+    "glu": "x * sigmoid(y)",
+    "of gate": "z * (x * (sigmoid(y) * (1 - sigmoid(y))))",  # z is what the gate y lets through
     "where equal": "z if x == y or (x != x and y != y) else 0",
 }
 
@@ -313,7 +315,8 @@ def pair(name: str, x: Array, y: Array, z: Array | None = None) -> Array | None:
     tasks, rows = (o * m * parts, 1) if parts > 1 else (-(-o * m // rows), rows)
     sizes = n, o, m, rows, parts
     steps = (*strides[0], *strides[1])
-    _start(name, PAIR, PAIRS[name], tasks, out.size, sizes, x, y, z, out, strides=steps)
+    work = 2 * out.size if "sigmoid" in PAIRS[name] else out.size
+    _start(name, PAIR, PAIRS[name], tasks, work, sizes, x, y, z, out, strides=steps)
     return out
 
 
