@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks import integers, number, one_of
+from minigrad.ops.adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d
 from minigrad.ops.large import resampled
-from minigrad.ops.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d
 from minigrad.ops.volumes import adaptive_avg_pool3d
 from minigrad.recording import floating_operand, record_each, require
 from minigrad.tensor import Tensor

@@ -136,3 +136,32 @@ def test_what_is_not_finite_goes_where_its_weight_sends_it(op: Any) -> None:
     assert x.grad is not None
     np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), 1e-5, 1e-5)
     np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), 1e-5, 1e-5)
+
+
+def test_average_pooling_as_in_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    large = 0
+    for trial in range(60):
+        rng = np.random.default_rng(trial)
+        shape = (*rng.integers(1, 9, 2).tolist(), *rng.integers(3, 100, 2).tolist())
+        a = rng.standard_normal(shape).astype(np.float32)
+        kernel = [int(rng.integers(1, min(n, 12) + 1)) for n in shape[2:]]
+        options: dict[str, Any] = {
+            "stride": rng.integers(1, 6, 2).tolist(),
+            "padding": [int(rng.integers(0, k // 2 + 1)) for k in kernel],
+            "ceil_mode": bool(rng.random() < 0.5), "count_include_pad": bool(rng.random() < 0.5),
+        }  # fmt: skip
+        if rng.random() < 0.4:
+            options["divisor_override"] = int(rng.choice([-3, 1, 7]))
+        large += a.size >= 1 << 14
+        x = mg.from_numpy(a).requires_grad_()
+        t = torch.from_numpy(a.astype(np.float64)).requires_grad_()
+        y = F.avg_pool2d(x, kernel, **options)
+        expected = torch.nn.functional.avg_pool2d(t, kernel, **options)
+        g = rng.standard_normal(y.shape).astype(np.float32)
+        y.backward(mg.from_numpy(g))
+        expected.backward(torch.from_numpy(g.astype(np.float64)))
+        assert x.grad is not None
+        np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), 2e-6, 2e-6)
+        np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), 2e-6, 3e-6)
+    assert large > 20
