@@ -15,7 +15,17 @@ from minigrad.checks import number, one_of
 from minigrad.dtypes import float16
 from minigrad.incoming import as_array, check_numbers
 from minigrad.ops.convert import in_float32
-from minigrad.ops.large import TURNED_FROM, extremum, minus, one_pass, over, plus, summed, times
+from minigrad.ops.large import (
+    TURNED_FROM,
+    extremum,
+    minus,
+    one_pass,
+    over,
+    plus,
+    summed,
+    summed_product,
+    times,
+)
 from minigrad.recording import (
     check_broadcast,
     operand,
@@ -72,11 +82,12 @@ def mul(input: Any, other: Any) -> Tensor:
     a, b = operands("mul", input, other)
     if a.dtype is float16 and (out := in_float32(mul, input, other)) is not None:
         return out
-    if a.size < TURNED_FROM > b.size:
-        return record_each("mul", a * b, (input, lambda g: g * b), (other, lambda g: g * a))
+    out = times(a, b)
+    if out.size < TURNED_FROM:
+        return record_each("mul", out, (input, lambda g: g * b), (other, lambda g: g * a))
     of_a, of_b = a.shape, b.shape
-    maps = (lambda g: summed(times(g, b), of_a)), (lambda g: summed(times(g, a), of_b))
-    return record_each("mul", times(a, b), (input, maps[0]), (other, maps[1]))
+    maps = (lambda g: summed_product(g, b, of_a)), (lambda g: summed_product(g, a, of_b))
+    return record_each("mul", out, (input, maps[0]), (other, maps[1]))
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:

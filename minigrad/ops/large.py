@@ -106,6 +106,18 @@ def summed(g: Any, shape: tuple[int, ...]) -> Any:
     return g if out is None else out.reshape(shape)
 
 
+def summed_product(g: Any, b: Any, shape: tuple[int, ...]) -> Any:
+    """summed(g·b, shape), where g is large and has to be summed without the product in between."""
+    if g.shape != shape and g.size >= FROM and b.dtype == g.dtype:
+        lead = g.ndim - len(shape)
+        axes = tuple(i for i, n in enumerate(g.shape) if i < lead or shape[i - lead] != n)
+        if (loops := kernels.for_large("dots", g)) is not None:
+            out = loops.dots(g, b, axes)
+            if out is not None:
+                return out.reshape(shape)
+    return summed(times(g, b), shape)
+
+
 def extremum(name: str, a: Any, b: Any) -> tuple[Any, Any, Any] | None:
     """The larger or smaller of two large arrays of one shape, with the maps of their gradients."""
     if a.shape != b.shape or a.size < FROM or not (a.flags.carray and b.flags.carray):
