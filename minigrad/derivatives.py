@@ -30,7 +30,8 @@ from minigrad.ops.convert import to
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.ops.reductions import sum as total
 from minigrad.ops.shape import narrow, reshape
-from minigrad.tape import Array, Leaf, Node, Pending
+from minigrad.pending import Pending
+from minigrad.tape import Array, Leaf, Node
 from minigrad.tensor import Tensor, node_of, wrap
 
 __all__ = ["grad", "grad_and_value", "value_and_grad", "vjp"]

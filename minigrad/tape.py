@@ -15,13 +15,13 @@ say what a graph keeps alive, there are no cycles, and a dropped graph is freed 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from heapq import heappop, heappush
 from typing import Any, TypeVar
 
 import numpy as np
 
 from minigrad import changes, closures, paths
-from minigrad.kernels import empty, row_major
+from minigrad.kernels import row_major
+from minigrad.pending import Pending
 
 Array = changes.Array
 Vjp = Callable[[Any], Any]
@@ -117,53 +117,6 @@ def walk(
     return found
 
 
-class Pending:
-    """The nodes that the walk has reached but not yet taken, with their gradients so far."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Node] = []  # a heap, the newest first
-        self.grads: dict[Node, Any] = {}
-        self.owned: set[Node] = set()  # those whose gradient is a sum that the walk itself made
-
-    def add(self, node: Node, grad: Any) -> None:
-        """First gradient: borrowed. Second: a sum of our own. From the third on: added in place."""
-        if node not in self.grads:
-            self.grads[node] = grad
-            heappush(self.nodes, node)
-        elif node in self.owned:
-            self.grads[node] += grad
-        else:
-            self.grads[node] = np.asarray(self.grads[node] + grad)
-            self.owned.add(node)
-
-    def add_in_window(self, node: Node | None, window: Any, grad: Any) -> bool:
-        """Add a gradient that is zero but for a window: into a sum of our own, since many slices of
-        one tensor would otherwise make as many arrays of its size. False if it cannot be."""
-        if node is None or node.dtype != grad.dtype:
-            return False
-        total = self.grads.get(node)
-        if total is not None and total.dtype != grad.dtype:
-            return False
-        if total is None:
-            heappush(self.nodes, node)
-            total = empty(node.shape, node.dtype)
-            total[...] = 0
-            total[window] = grad
-        else:
-            if node not in self.owned:
-                total = row_major(total)
-            total[window] += grad
-        self.grads[node] = total
-        self.owned.add(node)
-        return True
-
-    def take_newest(self) -> tuple[Node, Any]:
-        """Whatever uses this node is newer and has been taken: its gradient is complete."""
-        node = heappop(self.nodes)
-        self.owned.discard(node)
-        return node, self.grads.pop(node)
-
-
 def gradients_of_inputs(node: Node, grad: Any) -> Any:
     """Run the node's vjp, unless it would compute from what is gone or was changed."""
     if node.vjp is None or node.vjp is used_up:
@@ -191,7 +144,7 @@ def gradients_of_inputs(node: Node, grad: Any) -> Any:
 
 def in_window(vjp: F, window: Any) -> F:
     """The vjp of an only input, said to be g in this window (slices and integers) and 0 beside it,
-    so that the walk can do without it."""
+    so that the walk can do without it; None says nothing."""
     vars(vjp)["window"] = window
     return vjp
 

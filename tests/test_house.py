@@ -42,7 +42,8 @@ ROOMS = {
     "incoming": "checks dtypes",
     "printing": "checks",
     "paths": "",
-    "tape": "changes closures kernels paths",
+    "pending": "kernels",
+    "tape": "changes closures kernels paths pending",
     "tensor": "changes checks dtypes hooks incoming modes names printing tape views",
     "recording": "changes checks closures dtypes incoming kernels modes tape tensor views",
     "ops": "changes checks device dtypes incoming interrupts kernels modes names recording tape "
@@ -56,7 +57,7 @@ ROOMS = {
     "special": "ops",
     "data": "checks distributed dtypes incoming ops tape tensor",
     "utils": "data",
-    "derivatives": "autograd changes checks kernels modes ops tape tensor",
+    "derivatives": "autograd changes checks kernels modes ops pending tape tensor",
     "jacobians": "autograd derivatives modes ops tape tensor",
     "func": "checks derivatives jacobians nn tensor",
     "exchange": "dtypes incoming tape tensor",
@@ -70,9 +71,10 @@ ROOMS = {
 }
 KERNEL_ROOMS = {
     "machinery": "",
+    "copies": "machinery",
     "reference": "machinery",
     "compiled": "machinery reference",
-    "__init__": "machinery reference",  # and compiled, by importlib, once it is asked for
+    "__init__": "copies machinery reference",  # and compiled, by importlib, once it is asked for
 }
 
 # ---------------------------------------------------------------------------- imports

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels import reference
+from minigrad.kernels.copies import placed, triangle
 from minigrad.kernels.machinery.blas import blas
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.threads import get_num_threads, set_num_threads
@@ -35,11 +36,11 @@ __all__ = [
     "placed",
     "row_major",
     "set_num_threads",
+    "triangle",
     "use_kernels",
 ]
 
 NAMES = ("numba", "numpy")
-SHORT = 64  # elements of a row, below which its two ends take as long to fill as the whole
 LARGE = 1 << 14  # elements, from which on a call of compiled code costs less than it saves
 
 _default: str | None = None  # the process's choice; None until the environment has been read
@@ -189,22 +190,6 @@ def row_major(a: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
             return turned
     out = empty(a.shape, a.dtype)
     out[...] = a
-    return out
-
-
-def placed(
-    shape: tuple[int, ...], window: tuple[slice, ...], a: np.ndarray[Any, Any], around: Any = 0
-) -> np.ndarray[Any, Any]:
-    """An array of this shape with a in the window, whose slices say where they start and stop, and
-    `around` beside it."""
-    out = empty(shape, a.dtype)
-    if a.size < out.size and shape[-1] < SHORT:
-        out[...] = around
-    elif a.size < out.size:
-        for axis, part in enumerate(window):
-            out[(*window[:axis], slice(0, part.start))] = around
-            out[(*window[:axis], slice(part.stop, None))] = around
-    out[window] = a
     return out
 
 

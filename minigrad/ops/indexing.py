@@ -56,15 +56,9 @@ def getitem(input: Any, index: Any) -> Tensor:
 
 def _recorded(name: str, x: Any, a: Any, places: Places, out: Any) -> Tensor:
     shape, backend = a.shape, None if places.once else kernels.backend_for(a)
-
-    def vjp(g: Any) -> Any:
-        dx = np.zeros(shape, g.dtype)
-        places.add(dx, g, backend)
-        return (dx,)
-
-    if places.arrays is not None or places.basic is None:
-        return record(name, out, (x,), vjp, origin(x) if places.arrays is None else None)
-    return record(name, out, (x,), in_window(vjp, (*places.basic, ...)), origin(x))
+    window = (*(places.basic or ()), ...) if places.arrays is None else None
+    vjp = in_window(lambda g: (places.spread(shape, g, backend),), window)
+    return record(name, out, (x,), vjp, None if window is None else origin(x))
 
 
 def setitem(input: Tensor, index: Any, value: Any) -> None:

@@ -70,6 +70,12 @@ class Places(NamedTuple):
         else:
             backend.add_at_(a.reshape(-1, width), rows, values)
 
+    def spread(self, shape: tuple[int, ...], values: Any, backend: Any) -> Any:
+        """Zeros of this shape, with the values added."""
+        a = np.zeros(shape, values.dtype)
+        self.add(a, values, backend)
+        return a
+
     def _rows(self, a: Any) -> Any:
         """The indices of all axes up to the last index array as one, for these axes as one: numpy
         takes several times longer for several. None for masks, for slices between index arrays,

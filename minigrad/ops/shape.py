@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Unpack, cast, overload
 
 import numpy as np
@@ -14,7 +13,7 @@ from minigrad.changes import owner
 from minigrad.checks import axis_of, integer, integers
 from minigrad.dtypes import native
 from minigrad.incoming import as_array
-from minigrad.kernels import empty, row_major
+from minigrad.kernels import row_major, triangle
 from minigrad.names import Axis, numpy_names, numpy_overloads
 from minigrad.ops.large import reshaped
 from minigrad.recording import fit, operand, record, record_each, require
@@ -378,32 +377,5 @@ def _triangle(name: str, upper: bool, x: Any, diagonal: int) -> Tensor:
     if a.ndim < 2:
         raise RuntimeError(f"{name}: expected at least 2 axes, got shape {a.shape}")
     return record_each(
-        name, _kept(a, diagonal, upper), (x, lambda g: _kept(g, diagonal, upper))
+        name, triangle(a, diagonal, upper), (x, lambda g: triangle(g, diagonal, upper))
     )
-
-
-BAND = 64  # rows, few enough for a mask of their part of the diagonal
-
-
-def _kept(a: Any, diagonal: int, upper: bool) -> Any:
-    """One triangle of the last two axes, by bands of rows: on both sides of the diagonal they are
-    copied or zero as a whole."""
-    out = empty(a.shape, a.dtype)
-    rows, columns = a.shape[-2:]
-    for i in range(0, rows, BAND):
-        end = min(i + BAND, rows)
-        first, behind = (min(max(j + diagonal, 0), columns) for j in (i, end))
-        left, band, right = (
-            (..., slice(i, end), slice(*ends))
-            for ends in ((0, first), (first, behind), (behind, columns))
-        )
-        out[left], out[band], out[right] = (0, 0, a[right]) if upper else (a[left], 0, 0)
-        which = _mask(end - i, behind - first, i + diagonal - first, upper)
-        np.copyto(out[band], a[band], where=which)
-    return out
-
-
-@lru_cache(16)
-def _mask(rows: int, columns: int, diagonal: int, upper: bool) -> Any:
-    mask = np.tri(rows, columns, diagonal - upper, bool)
-    return ~mask if upper else mask

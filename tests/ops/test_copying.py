@@ -11,7 +11,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.nn import functional as F
-from minigrad.tape import Pending
+from minigrad.pending import Pending
 
 Case = Callable[[Any, Any, Any, np.random.Generator], Any]  # of a library, its F, x, and numbers
 
