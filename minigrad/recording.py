@@ -15,6 +15,7 @@ from minigrad.checks import asked
 from minigrad.closures import look_at
 from minigrad.dtypes import CATEGORY, float32, result_dtype
 from minigrad.incoming import taken
+from minigrad.kernels import row_major
 from minigrad.tape import Array, Node
 from minigrad.tensor import Tensor, node_of, wrap
 from minigrad.views import Window, overlaps
@@ -156,7 +157,7 @@ def record_each(name: str, out: Any, *pairs: Pair) -> Tensor:
     if type(out) is not ndarray:
         out = np.asarray(out)
     if not out.flags.c_contiguous:  # what is no view lies in row-major order, whatever made it
-        out = np.ascontiguousarray(out)
+        out = row_major(out)
     if modes.grad_enabled.get() and (node := node_each(name, out, pairs)) is not None:
         return wrap(out, node)
     return _constant(name, out, None)
@@ -252,7 +253,7 @@ def record(
         return wrap(out, None, base)
     look_at(name, vjp)
     if base is None and not out.flags.c_contiguous:
-        out = np.ascontiguousarray(out)
+        out = row_major(out)
     node = Node(name, nodes, out.shape, dtype, vjp)
     if modes.watchers:
         modes.made(node, out, inputs)
@@ -343,7 +344,7 @@ def unrecorded(name: str, out: Any, base: Tensor | None = None) -> Tensor:
     if type(out) is not ndarray:
         out = _array(name, out)
     if base is None and not out.flags.c_contiguous:
-        out = np.ascontiguousarray(out)
+        out = row_major(out)
     return _constant(name, out, base)
 
 

@@ -45,7 +45,7 @@ ROOMS = {
     "pieces": "",
     "tape": "changes closures paths pieces",
     "tensor": "changes checks dtypes hooks incoming modes names printing tape views",
-    "recording": "changes checks closures dtypes incoming modes tape tensor views",
+    "recording": "changes checks closures dtypes incoming kernels modes tape tensor views",
     "ops": "changes checks device dtypes incoming interrupts kernels modes names pieces "
     "recording tape tensor views",
     "distributions": "checks modes ops recording tensor",
@@ -71,9 +71,10 @@ ROOMS = {
 }
 KERNEL_ROOMS = {
     "machinery": "",
+    "copies": "machinery",
     "reference": "machinery",
     "compiled": "machinery reference",
-    "__init__": "machinery reference",  # and compiled, by importlib, once it is asked for
+    "__init__": "copies machinery reference",  # and compiled, by importlib, once it is asked for
 }
 
 # ---------------------------------------------------------------------------- imports

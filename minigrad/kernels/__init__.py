@@ -21,20 +21,27 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels import reference
+from minigrad.kernels.copies import placed, triangle
 from minigrad.kernels.machinery.blas import blas
+from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "backend_for",
     "blas",
+    "empty",
     "for_large",
     "get_num_threads",
     "kernels_in_use",
+    "placed",
+    "row_major",
     "set_num_threads",
+    "triangle",
     "use_kernels",
 ]
 
 NAMES = ("numba", "numpy")
+LARGE = 1 << 14  # elements, from which on a call of compiled code costs less than it saves
 
 _default: str | None = None  # the process's choice; None until the environment has been read
 _environment: str | None = None  # what it says
@@ -172,6 +179,18 @@ def for_large(chapter: str, *arrays: np.ndarray[Any, Any]) -> Any:
     if arrays[0].dtype.char != "f" or backend_for(*arrays) is reference:
         return None
     return importlib.import_module(f".compiled.{chapter}", __name__)
+
+
+def row_major(a: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A copy in row-major order."""
+    if a.size >= LARGE and not a.flags.c_contiguous:
+        loops = for_large("transpose", a)
+        if loops is not None:
+            turned: np.ndarray[Any, Any] = loops.row_major(a)
+            return turned
+    out = empty(a.shape, a.dtype)
+    out[...] = a
+    return out
 
 
 def kernels_in_use() -> str:

@@ -22,6 +22,12 @@ from minigrad.ops.activations import (
     softsign,
     tanh,
 )
+from minigrad.ops.adaptive import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+)
 from minigrad.ops.attention import scaled_dot_product_attention
 from minigrad.ops.class_margins import (
     multi_margin_loss,
@@ -62,10 +68,6 @@ from minigrad.ops.margins import (
 )
 from minigrad.ops.norm import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from minigrad.ops.pooling import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_max_pool1d,
-    adaptive_max_pool2d,
     avg_pool1d,
     avg_pool2d,
     local_response_norm,

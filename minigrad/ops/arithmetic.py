@@ -16,13 +16,14 @@ from minigrad.dtypes import float16
 from minigrad.incoming import as_array, check_numbers
 from minigrad.ops.convert import in_float32
 from minigrad.ops.large import (
-    PAIRS_FROM,
+    TURNED_FROM,
     minus,
     of_two,
     one_pass,
     over,
     plus,
     summed,
+    summed_product,
     times,
 )
 from minigrad.recording import (
@@ -46,7 +47,7 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     a, b = operands("add", input, other)
     if a.dtype is float16 and (out := in_float32(add, input, other)) is not None:
         return out
-    if a.size < PAIRS_FROM > b.size:
+    if a.size < TURNED_FROM > b.size:
         return record_each("add", a + b, (input, lambda g: g), (other, lambda g: g))
     of_a, of_b = a.shape, b.shape
     return record_each(
@@ -67,7 +68,7 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
             raise RuntimeError(
                 "sub: bool tensors cannot be subtracted: use ^ (logical_xor) or convert them"
             )
-    if a.size < PAIRS_FROM > b.size:
+    if a.size < TURNED_FROM > b.size:
         return record_each("sub", a - b, (input, lambda g: g), (other, lambda g: -g))
     of_a, of_b = a.shape, b.shape
     return record_each(
@@ -81,11 +82,12 @@ def mul(input: Any, other: Any) -> Tensor:
     a, b = operands("mul", input, other)
     if a.dtype is float16 and (out := in_float32(mul, input, other)) is not None:
         return out
-    if a.size < PAIRS_FROM > b.size:
-        return record_each("mul", a * b, (input, lambda g: g * b), (other, lambda g: g * a))
+    out = times(a, b)
+    if out.size < TURNED_FROM:
+        return record_each("mul", out, (input, lambda g: g * b), (other, lambda g: g * a))
     of_a, of_b = a.shape, b.shape
-    maps = (lambda g: summed(times(g, b), of_a)), (lambda g: summed(times(g, a), of_b))
-    return record_each("mul", times(a, b), (input, maps[0]), (other, maps[1]))
+    maps = (lambda g: summed_product(g, b, of_a)), (lambda g: summed_product(g, a, of_b))
+    return record_each("mul", out, (input, maps[0]), (other, maps[1]))
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:

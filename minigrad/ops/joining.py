@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import lru_cache
 from typing import Any, Unpack
 
 import numpy as np
@@ -11,8 +12,10 @@ import numpy as np
 from minigrad.checks import axis_of, integer, integers, one_of
 from minigrad.dtypes import result_dtype
 from minigrad.incoming import as_array, fitting
+from minigrad.kernels import empty, placed
 from minigrad.names import Axis, numpy_names
 from minigrad.ops.indexing import index_select
+from minigrad.ops.large import resampled
 from minigrad.ops.shape import (
     broadcast_tensors,
     clone,
@@ -66,18 +69,21 @@ def joined(name: str, tensors: Sequence[Any], dim: int) -> Tensor:
             )
     dtype = result_dtype(*tensors)
     pieces = [arrays[i].astype(dtype, copy=False) for i in kept]
-    ends = np.cumsum([p.shape[position] for p in pieces])[:-1].tolist()
+    ends = list(itertools.accumulate((p.shape[position] for p in pieces), initial=0))
+    spots = [(*[slice(None)] * position, slice(*pair)) for pair in itertools.pairwise(ends)]
+    out = empty((*first.shape[:position], ends[-1], *first.shape[position + 1 :]), dtype)
+    np.concatenate(pieces, position, out)
     skipped = {i: a for i, a in enumerate(arrays) if i not in kept}
     dtypes, count = [a.dtype for a in arrays], len(arrays)
 
     def vjp(g: Any) -> Any:
-        parts = dict(zip(kept, np.split(g, ends, axis=position), strict=True))
+        parts = dict(zip(kept, (g[spot] for spot in spots), strict=True))
         return [
             np.zeros(0, dtypes[i]) if i in skipped else fit(parts[i], parts[i].shape, dtypes[i])
             for i in range(count)
         ]
 
-    return record(name, np.concatenate(pieces, axis=position), tensors, vjp)
+    return record(name, out, tensors, vjp)
 
 
 concat = concatenate = cat
@@ -142,7 +148,7 @@ def split(
             raise RuntimeError(f"split: sections {sections} do not add up to {n} (dim {axis})")
     starts = np.cumsum([0, *sections]).tolist()
     before = (slice(None),) * axis
-    keys = [(*before, slice(i, j)) for i, j in pairwise(starts)]
+    keys = [(*before, slice(i, j)) for i, j in itertools.pairwise(starts)]
     return tuple([sliced("narrow", tensor, a, key) for key in keys])
 
 
@@ -271,38 +277,50 @@ def pad(
         slice(max(-b, 0), n - max(-e, 0)) for n, (b, e) in zip(a.shape, pairs, strict=True)
     )
     fill = fitting("pad", 0 if value is None else value, a.dtype)
-    out = np.pad(a[crop], grown, constant_values=fill)
-    inner = tuple(slice(b, n - e) for n, (b, e) in zip(out.shape, grown, strict=True))
-    shape = a.shape
-
-    def back(g: Any) -> Any:
-        dx = np.zeros(shape, g.dtype)
-        dx[crop] = g[inner]
-        return dx
-
-    return record_each("pad", out, (input, back))
+    shape, kept = a.shape, a[crop]
+    size = tuple(n + b + e for n, (b, e) in zip(kept.shape, grown, strict=True))
+    inner = tuple(slice(b, n - e) for n, (b, e) in zip(size, grown, strict=True))
+    out = placed(size, inner, kept, fill)
+    return record_each("pad", out, (input, lambda g: placed(shape, crop, g[inner])))
 
 
 def _pad_from_inside(x: Any, pairs: list[tuple[int, int]], mode: str) -> Any:
     """Every padded element is a copy of an inner one: an index along each padded axis."""
-    for axis, (before, after) in enumerate(pairs):
-        n = x.shape[axis]
-        if not before and not after:
-            continue
-        i = np.arange(-before, n + after)
-        if mode == "replicate":
-            i = np.clip(i, 0, n - 1)
-        elif mode == "circular":
-            if max(before, after) > n:
-                raise RuntimeError(f"pad: circular padding {before, after} is larger than size {n}")
-            inner = np.arange(n)[max(-before, 0) : n - max(-after, 0)]  # what is cropped goes first
-            i = inner[np.arange(-max(before, 0), inner.size + max(after, 0)) % max(inner.size, 1)]
-        else:
-            if max(before, after) >= n:
-                raise RuntimeError(f"pad: reflect padding {before, after} must be below size {n}")
-            i = n - 1 - np.abs(n - 1 - np.abs(i))
-        x = index_select(x, axis, i)
+    a: Any = as_array(x)
+    sizes = {
+        axis: (n, *pair)
+        for axis, (n, pair) in enumerate(zip(a.shape, pairs, strict=True))
+        if pair != (0, 0)
+    }
+    for n, before, after in sizes.values():
+        if mode == "circular" and max(before, after) > n:
+            raise RuntimeError(f"pad: circular padding {before, after} is larger than size {n}")
+        if mode == "reflect" and max(before, after) >= n:
+            raise RuntimeError(f"pad: reflect padding {before, after} must be below size {n}")
+    if not sizes:
+        return x
+    large = resampled(a, lambda m: {axis: _padding(m, mode, *s) for axis, s in sizes.items()})
+    if large is not None:
+        return record_each("pad", large[0], (x, large[1]))
+    for axis, size in sizes.items():
+        x = index_select(x, axis, _inner(mode, *size))
     return x
+
+
+def _inner(mode: str, n: int, before: int, after: int) -> Any:
+    """Which of n elements each padded one is."""
+    i = np.arange(-before, n + after)
+    if mode == "replicate":
+        return np.clip(i, 0, n - 1)
+    if mode == "reflect":
+        return n - 1 - np.abs(n - 1 - np.abs(i))
+    inner = np.arange(n)[max(-before, 0) : n - max(-after, 0)]  # what is cropped goes first
+    return inner[np.arange(-max(before, 0), inner.size + max(after, 0)) % max(inner.size, 1)]
+
+
+@lru_cache(32)
+def _padding(matrix: Any, mode: str, n: int, *around: int) -> Any:
+    return matrix.of_taps(n, [(_inner(mode, n, *around), None)])
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:

@@ -17,16 +17,18 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.kernels import get_num_threads
+from minigrad.kernels import row_major as row_major
 from minigrad.recording import record_each
 from minigrad.tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
-FROM = 1 << 14  # elements: numpy needs some 10 us for as many, calling a pass takes 5
+FROM = kernels.LARGE  # elements: numpy needs some 10 us for as many, calling a pass takes 5
 SLOW_FROM = 1 << 8  # where numpy has no function of its own and needs ten times as long
 SLOW = ("erf", "erfc", "erfinv", "gelu", "ndtr", "ndtri", "lgamma", "digamma", "i0", "entr")
 OLD_NUMPY = np.lib.NumpyVersion(np.__version__) < "2.1.0"  # cannot be asked whether it would copy
 RECORDED_AS = {"gelu_tanh": "gelu", "rpow": "pow"}
 FINITE = ("fmod", "remainder")  # whose formulas do not serve infinities
+TURNED_FROM = 1 << 16  # of a result: from there on, caches run over where one operand lies across
 PAIRS_FROM = 1 << 18  # of the result: from there on, several threads share one addition or product
 
 
@@ -53,6 +55,8 @@ def one_pass(op: F) -> F:
 def of_one_pass(name: str, x: Tensor, *values: float) -> Tensor:
     """The op `name` of x with these parameters, recorded with what its backward needs."""
     passes, a = kernels.for_large("elementwise", x.array), x.array
+    if not a.flags.c_contiguous:
+        a = row_major(a)
     y = passes.forward(name, a, *values)
     with_x, with_y = passes.needs(name)
     kept_x, kept_y = a if with_x else None, y if with_y else None
@@ -65,6 +69,10 @@ def of_one_pass(name: str, x: Tensor, *values: float) -> Tensor:
 def _pair(name: str, ufunc: Any) -> Callable[..., Any]:
     def apply(a: Any, b: Any) -> Any:
         """Of arrays whose shapes broadcast. One thread is as fast in numpy, with equal bits."""
+        if a.size >= TURNED_FROM and a.shape == b.shape:  # one lies as rows, the other as columns
+            rows_of_a, rows_of_b = a.flags.c_contiguous, b.flags.c_contiguous
+            if rows_of_a != rows_of_b:
+                a, b = (a, row_major(b)) if rows_of_a else (row_major(a), b)
         if (a.size >= PAIRS_FROM or b.size >= PAIRS_FROM) and get_num_threads() > 1:
             passes = kernels.for_large("elementwise", a, b)
             if passes is not None:
@@ -76,12 +84,10 @@ def _pair(name: str, ufunc: Any) -> Callable[..., Any]:
     return apply
 
 
-def row_major(a: Any) -> Any:
-    """A copy in row-major order."""
-    loops = None
-    if a.size >= FROM and not a.flags.c_contiguous:
-        loops = kernels.for_large("transpose", a)
-    return np.array(a, order="C") if loops is None else loops.row_major(a)
+def turned(g: Any) -> Any:
+    """A large gradient whose axes changed places, in row-major order: whoever gets it needs it so,
+    and numpy would take five times as long. What is small, or broadcast, stays as it lies."""
+    return g if g.size < FROM or g.flags.c_contiguous or 0 in g.strides else row_major(g)
 
 
 def _lying_flat(a: Any) -> Any:
@@ -130,6 +136,18 @@ def summed(g: Any, shape: tuple[int, ...]) -> Any:
     return g if out is None else out.reshape(shape)
 
 
+def summed_product(g: Any, b: Any, shape: tuple[int, ...]) -> Any:
+    """summed(g·b, shape), where g is large and has to be summed without the product in between."""
+    if g.shape != shape and g.size >= FROM and b.dtype == g.dtype:
+        lead = g.ndim - len(shape)
+        axes = tuple(i for i, n in enumerate(g.shape) if i < lead or shape[i - lead] != n)
+        if (loops := kernels.for_large("dots", g)) is not None:
+            out = loops.dots(g, b, axes)
+            if out is not None:
+                return out.reshape(shape)
+    return summed(times(g, b), shape)
+
+
 def of_two(name: str, x: Any, y: Any, a: Any, b: Any, p: float = 0.0) -> Tensor | None:
     """The op `name` of x and y, whose arrays are a and b, in one pass each way: the result of its
     pair, and the gradients "dx of name" and "dy of name" of the triples; g itself passes where
@@ -163,6 +181,25 @@ def in_one_pass(name: str, *arrays: Any, p: float = 0.0) -> Any:
     if (passes := kernels.for_large("elementwise", *arrays)) is None:
         return None
     return (passes.pair if len(arrays) == 2 else passes.triple)(name, *map(_lying_flat, arrays), p)
+
+
+def gated(x: Any, a: Any, axis: int) -> Tensor | None:
+    """One half of a large x along the axis times the sigmoid of the other; None if x is not."""
+    if a.size < FROM or (passes := kernels.for_large("elementwise", a)) is None:
+        return None
+    a = a if a.flags.c_contiguous else row_major(a)
+    half, before = a.shape[axis] // 2, (slice(None),) * axis
+    halves = (*before, slice(0, half)), (*before, slice(half, None))
+    first, gate = (a[h] for h in halves)
+    y = passes.pair("glu", first, gate)
+
+    def back(g: Any) -> Any:
+        dx, g = kernels.empty(a.shape, a.dtype), np.ascontiguousarray(g)
+        dx[halves[0]] = passes.pair("glu", g, gate)
+        dx[halves[1]] = passes.triple("dy of glu", first, gate, g)
+        return dx
+
+    return None if y is None else record_each("glu", y, (x, back))
 
 
 def power(x: Tensor, exponent: float) -> Tensor | None:
@@ -203,6 +240,16 @@ def selection(a: Any, axis: int) -> tuple[Any, Any]:
     if a.size < FROM or (loops := kernels.for_large("selection", a)) is None:
         return None, a
     return loops, a if axis == a.ndim - 1 else row_major(np.moveaxis(a, axis, -1))
+
+
+def resampled(a: Any, matrices: Callable[[Any], dict[int, Any]]) -> tuple[Any, Any] | None:
+    """A large array with axes multiplied by sparse matrices, and the map of its gradient; None if
+    it is not large. `matrices` makes them of `resample.Matrix`, by axes."""
+    if a.size < FROM or (loops := kernels.for_large("resample", a)) is None:
+        return None
+    made = matrices(loops.Matrix)
+    adjoints = {axis: matrix.adjoint for axis, matrix in made.items()}
+    return loops.applied(a, made), lambda g: loops.applied(g, adjoints)
 
 
 def total(name: str, a: Any, axes: tuple[int, ...], centres: Any = None) -> Any:

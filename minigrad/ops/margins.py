@@ -15,7 +15,7 @@ from minigrad.ops.activations import leaky_relu, sigmoid, softmax, softplus, tan
 from minigrad.ops.arithmetic import add, clamp, div, minimum, mul, neg, quiet, sub, where
 from minigrad.ops.elementary import exp, log, sqrt, square
 from minigrad.ops.joining import chunk
-from minigrad.ops.large import large_loss, one_pass
+from minigrad.ops.large import gated, large_loss, one_pass
 from minigrad.ops.random import generator
 from minigrad.ops.reductions import mean, norm
 from minigrad.ops.reductions import sum as total
@@ -110,6 +110,8 @@ def glu(input: Any, dim: int = -1, **names: Unpack[Axis]) -> Tensor:
         raise RuntimeError(f"glu: expected an even size along dim {dim}, got shape {a.shape}")
     if not a.shape[axis]:
         return mul(input, 1)
+    if (large := gated(input, a, axis)) is not None:
+        return large
     first, second = chunk(input, 2, axis)
     return mul(first, sigmoid(second))
 

@@ -142,7 +142,11 @@ class Along(NamedTuple):
 
     index: Any
     axis: int
-    once = False
+
+    @property
+    def once(self) -> bool:
+        """Whether no place can be named twice."""
+        return False
 
     @property
     def part(self) -> tuple[slice, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,13 @@ import numpy as np
 from minigrad import kernels
 from minigrad.checks import integer, integers
 from minigrad.incoming import as_array
+from minigrad.kernels.reference.pool import axis_counts
 from minigrad.ops.arithmetic import add, div, mul
 from minigrad.ops.elementary import pow, square
 from minigrad.ops.joining import pad
-from minigrad.ops.reductions import mean
+from minigrad.ops.large import resampled
 from minigrad.ops.shape import reshape, squeeze, unsqueeze
-from minigrad.recording import floating_operand, needs_grad, operand, record, require
+from minigrad.recording import needs_grad, operand, record, record_each, require
 from minigrad.tensor import Tensor, wrap
 
 
@@ -40,7 +42,7 @@ def windows_per_axis(
     return tuple(out)
 
 
-def _check(name: str, x: Tensor) -> None:
+def check_planes(name: str, x: Tensor) -> None:
     require(name, input=x)
     if x.dtype.kind == "b":
         raise RuntimeError(f"{name}: bool tensors are not supported: convert with .float()")
@@ -69,7 +71,7 @@ def _max_pool(
     ceil_mode: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     # dL/dx = g added at the element that each window took
-    _check(name, x)
+    check_planes(name, x)
     if x.ndim == 3:
         y, i = _max_pool(name, unsqueeze(x, 0), kernel_size, stride, padding, dilation, ceil_mode)
         return squeeze(y, 0), squeeze(i, 0)
@@ -99,7 +101,7 @@ def _avg_pool(
     *counting: Any,
 ) -> Tensor:  # fmt: skip
     # dL/dx = g/(elements of the window), added over the windows that an element is in
-    _check(name, x)
+    check_planes(name, x)
     if x.ndim == 3:
         out = _avg_pool(name, unsqueeze(x, 0), kernel_size, stride, padding, ceil_mode, *counting)
         return squeeze(out, 0)
@@ -111,6 +113,13 @@ def _avg_pool(
     out_size = windows_per_axis(name, x.shape[2:], size, step, padding, (1, 1), ceil_mode)
     a = operand(name, x)
     backend, shape = kernels.backend_for(a), a.shape
+    axes = list(zip(shape[2:], out_size, size, step, padding, (1, divisor), strict=True))
+    large = resampled(a, lambda m: {
+        axis: _window_means(m, *each, count_include_pad, divisor and share)
+        for axis, (*each, share) in enumerate(axes, 2)
+    })  # fmt: skip
+    if large is not None:
+        return record_each(name, large[0], (x, large[1]))
     settings = (size, step, padding, out_size, count_include_pad, divisor)
     y = backend.avg_pool2d(a, *settings)
     return record(name, y, (x,), lambda g: (backend.avg_pool2d_backward(g, shape, *settings),))
@@ -144,7 +153,7 @@ def max_pool1d(
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """`max_pool2d` over (N, C, L) or (C, L), as one row."""
-    _check_row("max_pool1d", input)
+    check_row("max_pool1d", input)
     y, index = _max_pool(
         "max_pool1d", unsqueeze(input, -2), _row("max_pool1d", "kernel_size", kernel_size, 1),
         _row("max_pool1d", "stride", stride, 1), _row("max_pool1d", "padding", padding, 0),
@@ -158,7 +167,7 @@ def avg_pool1d(
     count_include_pad: bool = True,
 ) -> Tensor:  # fmt: skip
     """`avg_pool2d` over (N, C, L) or (C, L), as one row."""
-    _check_row("avg_pool1d", input)
+    check_row("avg_pool1d", input)
     out = _avg_pool(
         "avg_pool1d", unsqueeze(input, -2), _row("avg_pool1d", "kernel_size", kernel_size, 1),
         _row("avg_pool1d", "stride", stride, 1), _row("avg_pool1d", "padding", padding, 0),
@@ -167,17 +176,7 @@ def avg_pool1d(
     return squeeze(out, -2)
 
 
-def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
-    """`adaptive_avg_pool2d` over (N, C, L) or (C, L), as one row."""
-    name = "adaptive_avg_pool1d"
-    _check_row(name, input)
-    if 0 in input.shape[-2:]:
-        raise RuntimeError(f"{name}: only N may be 0, got shape {input.shape}")
-    (size,) = integers(name, "output_size", output_size, 1, 0)
-    return squeeze(adaptive_avg_pool2d(unsqueeze(input, -2), (1, size)), -2)
-
-
-def _check_row(name: str, x: Tensor) -> None:
+def check_row(name: str, x: Tensor) -> None:
     require(name, input=x)
     if x.ndim not in (2, 3):
         raise RuntimeError(f"{name}: expected (N, C, L) or (C, L), got shape {x.shape}")
@@ -189,108 +188,24 @@ def _row(name: str, argument: str, value: Any, other: int) -> Any:
     return (other, *integers(name, argument, value, 1, other))
 
 
-def _cells(name: str, x: Tensor, output_size: Any, least: int) -> tuple[int, ...]:
-    """Rows and columns of the grid; None keeps the input's."""
-    _check(name, x)
-    given = output_size if isinstance(output_size, tuple | list) else (output_size,) * 2
-    if len(given) != 2:
-        raise ValueError(f"{name}: output_size must be one size or two, got {output_size!r}")
-    wanted = [n if o is None else o for o, n in zip(given, x.shape[-2:], strict=True)]
-    return integers(name, "output_size", wanted, 2, least)
+@lru_cache(32)
+def _window_means(matrix: Any, n: int, m: int, k: int, s: int, p: int, *counting: Any) -> Any:
+    """The means of m windows along an axis, with the numbers of elements of `divisors`; under an
+    override, whose share for this axis is the second of `counting`, their sums by that."""
+    count_include_pad, divisor = counting
+    number = axis_counts(n, k, s, p, m, count_include_pad)
+    start = np.arange(m) * s - p
+    first, end = np.maximum(start, 0), np.minimum(start + k, n)
+    weights = 1 / np.maximum(number, 1) if divisor is None else np.full(m, 1 / divisor)
+    return sums_of(matrix, n, first, np.maximum(end, first), weights)
 
 
-def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """Means over a grid of output_size cells; cell i covers floor(i·H/OH) to ceil((i+1)·H/OH)."""
-    # y = the sum over a cell's rows and columns, divided by their number
-    # dL/dx = Σ g/number over the cells that an element is in: those are neighbours, too
-    name = "adaptive_avg_pool2d"
-    height, width = _cells(name, input, output_size, 0)
-    a = floating_operand(name, input)
-    h, w = shape = a.shape[-2:]
-    if height == width == 1:
-        return mean(input, (-2, -1), keepdim=True)
-    dtype, acc, whole = a.dtype, np.result_type(a.dtype, np.float64), a.shape
-    if not (height and width):
-        none = np.zeros((*whole[:-2], height, width), dtype)
-        return record(name, none, (input,), lambda g: (np.zeros(whole, dtype),))
-    if h % height == 0 and w % width == 0:
-        return avg_pool2d(input, (h // height, w // width))
-    cells = [_cell_ranges(n, k) for n, k in zip(shape, (height, width), strict=True)]
-    sizes = np.outer(*(end - start for start, end in cells))
-    y = _sums(_sums(a, -2, *cells[0], acc), -1, *cells[1], acc) / sizes
-
-    def vjp(g: Any) -> Any:
-        each = g / sizes
-        for axis, n, (start, end) in zip((-2, -1), shape, cells, strict=True):
-            at = np.arange(n)
-            first, behind = (np.searchsorted(bound, at, "right") for bound in (end, start))
-            each = _sums(each, axis, first, behind, acc)
-        return (each.astype(dtype),)
-
-    return record(name, y.astype(dtype), (input,), vjp)
-
-
-def _cell_ranges(n: int, cells: int) -> tuple[Any, Any]:
-    """Where each of the cells along an axis of n elements starts, and ends."""
-    i = np.arange(cells)
-    return i * n // cells, -(-(i + 1) * n // cells)
-
-
-def _sums(a: Any, axis: int, start: Any, end: Any, acc: Any) -> Any:
-    """The sums of a[start[i]:end[i]] along the axis, which may overlap. (A product with a matrix of
-    zeros and ones would be shorter, and spread a NaN to all of them.)"""
-    more = np.concatenate((a, np.zeros_like(np.take(a, [0], axis))), axis)  # an end may be n
-    sums = np.add.reduceat(more, np.stack((start, end), 1).ravel(), axis, acc)
-    return np.take(sums, np.arange(0, 2 * len(start), 2), axis)  # without what is in between
-
-
-def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Maxima over a grid of output_size cells, on request with their flat positions in the plane;
-    see adaptive_avg_pool2d."""
-    name = "adaptive_max_pool2d"
-    height, width = _cells(name, input, output_size, 1)
-    h, w = input.shape[-2:]
-    if h % height == 0 and w % width == 0:
-        return max_pool2d(input, (h // height, w // width), return_indices=return_indices)
-    out = adaptive_max(name, input, (height, width))
-    return out if return_indices else out[0]
-
-
-def adaptive_max(name: str, x: Tensor, cells: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Maxima over a grid of cells on the last axes, and their flat positions there."""
-    # dL/dx = g added at the element that each cell took
-    a = operand(name, x)
-    y: Any = a
-    lead, volume = a.shape[: -len(cells)], a.shape[-len(cells) :]
-    index = np.broadcast_to(np.arange(math.prod(volume)).reshape(volume), a.shape)
-    for axis in range(-1, -1 - len(cells), -1):  # one axis after the other keeps the order of ties
-        taken = []
-        for start, end in zip(*_cell_ranges(a.shape[axis], cells[axis]), strict=True):
-            cell = np.take(y.real, np.arange(start, end), axis)
-            nan = np.isnan(cell)  # the last one wins, as in max_pool2d
-            last = end - 1 - np.flip(nan, axis).argmax(axis)
-            taken.append(np.where(nan.any(axis), last, start + cell.argmax(axis)))
-        place = np.stack(taken, axis)
-        y, index = (np.take_along_axis(v, place, axis) for v in (y, index))
-    backend, shape, planes = kernels.backend_for(a), a.shape, math.prod(lead)
-
-    def vjp(g: Any) -> Any:
-        each, places = (v.reshape(planes, 1, 1, math.prod(cells)) for v in (g, index))
-        whole = (planes, 1, 1, math.prod(volume))
-        return (backend.max_pool2d_backward(each, places, whole).reshape(shape),)
-
-    return record(name, y, (x,), vjp), wrap(np.ascontiguousarray(index))
-
-
-def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """`adaptive_max_pool2d` over (N, C, L) or (C, L), as one row."""
-    name = "adaptive_max_pool1d"
-    _check_row(name, input)
-    if 0 in input.shape[-2:]:
-        raise RuntimeError(f"{name}: only N may be 0, got shape {input.shape}")
-    (size,) = integers(name, "output_size", output_size, 1)
-    y, index = adaptive_max_pool2d(unsqueeze(input, -2), (1, size), True)
-    return (squeeze(y, -2), squeeze(index, -2)) if return_indices else squeeze(y, -2)
+def sums_of(matrix: Any, n: int, start: Any, end: Any, weights: Any) -> Any:
+    """The matrix of sums from start to end of n elements, by weights."""
+    sizes = end - start
+    to = np.repeat(np.arange(len(sizes)), sizes)
+    of = np.arange(len(to)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + start[to]
+    return matrix(len(sizes), n, to, of, weights[to])
 
 
 def max_unpool1d(

@@ -4,12 +4,14 @@ other."""
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from minigrad.checks import integers, number, one_of
-from minigrad.ops.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d
+from minigrad.ops.adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d
+from minigrad.ops.large import resampled
 from minigrad.ops.volumes import adaptive_avg_pool3d
 from minigrad.recording import floating_operand, record_each, require
 from minigrad.tensor import Tensor
@@ -62,20 +64,25 @@ def interpolate(
         return AREA[input.ndim - 2](input, out_size)
     kind = a.real.dtype.type
     same = mode == "bicubic" and out_size == a.shape[2:]  # then g passes as it is, NaN or not
-    steps: list[tuple[int, int, Taps]] = []
-    for i, (n, m) in enumerate(zip(a.shape[2:], out_size, strict=True)):
-        factor = None if factors is None else factors[i]
-        steps.append((i + 2, n, _taps(mode, n, m, factor, bool(align_corners), kind)))
+    how: dict[int, tuple[Any, ...]] = {
+        i + 2: (mode, n, m, None if factors is None else factors[i], bool(align_corners), kind)
+        for i, (n, m) in enumerate(zip(a.shape[2:], out_size, strict=True))
+    }
+    large = resampled(a, lambda matrix: {axis: _matrix(matrix, *h) for axis, h in how.items()})
+    if large is not None:
+        y, back = large
+        return record_each(name, y, (input, (lambda g: g) if same else back))
+    steps = [(axis, h[1], _taps(*h)) for axis, h in how.items()]
     y = a
     for axis, _, taps in steps:
         y = _mixed(y, axis, taps)
 
-    def back(g: Any) -> Any:
+    def vjp(g: Any) -> Any:
         for axis, n, taps in () if same else reversed(steps):
             g = _spread(g, axis, n, taps)
         return g
 
-    return record_each(name, y, (input, back))
+    return record_each(name, y, (input, vjp))
 
 
 def _target(
@@ -127,6 +134,12 @@ def _taps(mode: str, n: int, m: int, factor: float | None, align: bool, kind: An
     high = low if n == m else np.minimum(low + 1, n - 1)
     along = np.clip(place - low.astype(kind), 0, 1).astype(kind)
     return [(low, kind(1) - along), (high, along)]
+
+
+@lru_cache(32)
+def _matrix(matrix: Any, mode: str, n: int, *how: Any) -> Any:
+    """The taps as a matrix; a network asks for the same ones again and again."""
+    return matrix.of_taps(n, _taps(mode, n, *how))
 
 
 def _cubic(place: Any, n: int, kind: Any) -> Taps:

@@ -13,8 +13,9 @@ from minigrad.changes import owner
 from minigrad.checks import axis_of, integer, integers
 from minigrad.dtypes import native
 from minigrad.incoming import as_array
+from minigrad.kernels import row_major, triangle
 from minigrad.names import Axis, numpy_names, numpy_overloads
-from minigrad.ops.large import reshaped, row_major
+from minigrad.ops.large import reshaped, turned
 from minigrad.pieces import Piece
 from minigrad.recording import fit, operand, record, record_each, require
 from minigrad.tensor import Tensor, origin, wrap
@@ -118,7 +119,7 @@ def permute(input: Any, *axes: Any, dims: Any = ()) -> Tensor:
     if sorted(order) != list(range(a.ndim)):
         raise RuntimeError(f"permute: dims {order} are not an order of the {a.ndim} axes")
     back = tuple(np.argsort(order)) if order else ()
-    return _view("permute", input, a.transpose(order), lambda g: g.transpose(back))
+    return _view("permute", input, a.transpose(order), lambda g: turned(g.transpose(back)))
 
 
 def transpose(input: Any, dim0: int, dim1: int) -> Tensor:
@@ -127,7 +128,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Tensor:
     i, j = axis_of("transpose", dim0, a.ndim), axis_of("transpose", dim1, a.ndim)
     if not a.ndim:
         return _view("transpose", input, a[...], lambda g: g)
-    return _view("transpose", input, a.swapaxes(i, j), lambda g: g.swapaxes(i, j))
+    return _view("transpose", input, a.swapaxes(i, j), lambda g: turned(g.swapaxes(i, j)))
 
 
 swapdims = transpose
@@ -357,16 +358,18 @@ _diagonal_of = diagonal
 
 def triu(input: Any, diagonal: int = 0) -> Tensor:
     """The upper triangle of the last two axes; zero below."""
-    return _triangle("triu", np.triu, input, diagonal)
+    return _triangle("triu", True, input, diagonal)
 
 
 def tril(input: Any, diagonal: int = 0) -> Tensor:
     """The lower triangle of the last two axes; zero above."""
-    return _triangle("tril", np.tril, input, diagonal)
+    return _triangle("tril", False, input, diagonal)
 
 
-def _triangle(name: str, keep: Any, x: Any, diagonal: int) -> Tensor:
+def _triangle(name: str, upper: bool, x: Any, diagonal: int) -> Tensor:
     a, diagonal = operand(name, x), integer(name, "diagonal", diagonal, None)
     if a.ndim < 2:
         raise RuntimeError(f"{name}: expected at least 2 axes, got shape {a.shape}")
-    return record_each(name, keep(a, diagonal), (x, lambda g: keep(g, diagonal)))
+    return record_each(
+        name, triangle(a, diagonal, upper), (x, lambda g: triangle(g, diagonal, upper))
+    )

@@ -19,14 +19,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks import integer, integers
+from minigrad.ops.adaptive import adaptive_avg_pool2d, adaptive_max
 from minigrad.ops.arithmetic import add
 from minigrad.ops.conv import check_ranks, conv2d, conv_transpose2d
 from minigrad.ops.folding import fold
 from minigrad.ops.joining import pad
 from minigrad.ops.linear import matrices
 from minigrad.ops.pooling import (
-    adaptive_avg_pool2d,
-    adaptive_max,
     avg_pool2d,
     max_pool2d,
     windows_per_axis,

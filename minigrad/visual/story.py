@@ -96,7 +96,7 @@ def _forward(graph: Graph, ops: Sequence[Vertex], pool: Pool) -> list[Data]:
 
 
 def _backward(graph: Graph, ops: Sequence[Vertex], seed: Array, pool: Pool) -> list[Data]:
-    """The walk, newest first, as tape.Pending adds gradients up."""
+    """The walk, newest first, as pieces.Pending adds gradients up."""
     arrivals: dict[Vertex, list[Data]] = {v: [] for v in graph.vertices}
 
     def arrive(source: int | None, v: Vertex, part: Any) -> Data:

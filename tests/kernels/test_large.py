@@ -43,6 +43,7 @@ UNARY: dict[str, Op] = {
     "2.5 to the power": lambda x: 2.5**x,
     "0.3 to the power": lambda x: 0.3**x,
     "logit, eps": lambda x: mg.logit(x, 0.1),
+    "glu": lambda x: F.glu(x, 0),
     "clamp, crossed": lambda x: x.clamp(1, -1),
     **{f"pow {b}": (lambda x, b=b: x**b) for b in (1.7, -0.3, 0.5, -0.5, 3, -2, -1, 5, 0, 1)},
 }  # fmt: skip

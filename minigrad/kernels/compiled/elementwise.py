@@ -225,8 +225,9 @@ def _of_rows(name: str, text: str, formula: str, p: float, *arrays: Array) -> Ar
     steps = sum(strides, ()) + (0, 0, 0) * (3 - len(arrays))
     x, y, *z = arrays
     third = z[0] if z else None
+    work = 2 * out.size if "sigmoid" in formula else out.size
     _start(
-        name, text, formula, tasks, out.size, (n, o, m, rows, parts), x, y, third, out, p,
+        name, text, formula, tasks, work, (n, o, m, rows, parts), x, y, third, out, p,
         strides=steps,
     )  # fmt: skip
     return out

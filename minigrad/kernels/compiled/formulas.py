@@ -134,6 +134,7 @@ PAIRS = {
     "hypot": "hypot(x, y)",
     "logaddexp": "logaddexp(x, y)",
     "prelu": "x if x > 0 else y * x",
+    "glu": "x * sigmoid(y)",
 }
 
 # Of the gradients, z is that of the result; x and y are the op's operands.
@@ -153,6 +154,7 @@ TRIPLES = {
     "dy of hypot": "z * (y / hypot(x, y))",
     "dx of logaddexp": "z * sigmoid(x - y)",
     "dy of logaddexp": "z * sigmoid(y - x)",
+    "dy of glu": "z * (x * (sigmoid(y) * (1 - sigmoid(y))))",
     "dx of prelu": "z if x > 0 else z * y",
     "dy of prelu": "0 if x > 0 else z * x",
 }

@@ -103,7 +103,19 @@ def transpose(s, jobs, out):
 
 def row_major(a: Array) -> Array:
     """A copy in row-major order of an array of float32 or float64."""
-    size, out = a.itemsize, empty(a.shape, a.dtype)
+    out = empty(a.shape, a.dtype)
+    write(out, a)
+    return out
+
+
+def write(out: Array, a: Array) -> None:
+    """out[...] = a, of an array of float32 or float64 and the same dtype and shape, which share no
+    memory."""
+    size = a.itemsize
+    steps = [*a.strides, *out.strides]
+    if not (a.flags.aligned and out.flags.aligned) or any(step % size for step in steps):
+        out[...] = a
+        return
     axes = [
         [n, step // size, to // size]
         for n, step, to in zip(a.shape, a.strides, out.strides, strict=True)
@@ -115,9 +127,9 @@ def row_major(a: Array) -> Array:
             axes[k - 1 : k + 1] = [[n * m, *inner]]
     lanes = VECTOR_BYTES // size
     dense = [k for k, axis in enumerate(axes[:-1]) if axis[1] == 1 and axis[0] * FILLED >= lanes]
-    if not dense or not a.flags.aligned or any(step % size for step in a.strides):
-        out[...] = a
-        return out
+    if not a.size or not dense or axes[-1][2] != 1:
+        out[...] = a  # numpy copies rows as fast as can be
+        return
     columns, _, out_step = axes.pop(dense[0])
     rows, a_step, _ = axes.pop()
     others = np.array(axes, np.int64).reshape(-1, 3)
@@ -126,4 +138,3 @@ def row_major(a: Array) -> Array:
     places = address_of(a), rows, columns, a_step, out_step, len(others), others.ctypes.data
     job = np.array([*places, lanes, workers], np.int64)
     run(serial, parallel, workers, a.size, address(transpose, JOB, a.dtype), job, address_of(out))
-    return out

@@ -61,14 +61,20 @@ def divisors(
     """How many elements each average counts, (OH, OW): windows end at H + padding at most."""
     if override is not None:
         return np.full(out_size, float(override))
-    counts = []
-    for n, k, s, p, out in zip(size, kernel, stride, padding, out_size, strict=True):
-        start = np.arange(out) * s - p
-        stop = np.minimum(start + k, n + p)
-        if not count_include_pad:
-            start, stop = np.maximum(start, 0), np.minimum(stop, n)
-        counts.append(np.maximum(stop - start, 0))
+    counts = (
+        axis_counts(n, k, s, p, out, count_include_pad)
+        for n, k, s, p, out in zip(size, kernel, stride, padding, out_size, strict=True)
+    )
     return np.maximum(np.outer(*counts), 1).astype(np.float64)
+
+
+def axis_counts(n: int, k: int, s: int, p: int, out: int, count_include_pad: bool) -> Array:
+    """`divisors` along one axis."""
+    start = np.arange(out) * s - p
+    stop = np.minimum(start + k, n + p)
+    if not count_include_pad:
+        start, stop = np.maximum(start, 0), np.minimum(stop, n)
+    return np.maximum(stop - start, 0)
 
 
 def avg_pool2d(
