@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Categorical(OfProbabilities):
     """
 
     has_enumerate_support = True
-    arg_constraints = {"probs": simplex, "logits": real_vector}
+    arg_constraints: ClassVar = {"probs": simplex, "logits": real_vector}
 
     def __init__(
         self, probs: Any = None, logits: Any = None, validate_args: bool | None = None
@@ -50,7 +50,7 @@ class Categorical(OfProbabilities):
         argument = self._given()[0]
         if not given.ndim or not given.shape[-1]:
             raise ValueError(
-                f"Categorical: {argument} must have an axis of K probabilities, got shape "
+                f"{self._title}: {argument} must have an axis of K probabilities, got shape "
                 f"{given.shape}"
             )
         super().__init__(given.shape[:-1], validate_args=validate_args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class OfProbabilities(Distribution):
 
     def _take(self, probs: Any, logits: Any, **others: Any) -> list[Tensor]:
         """Whichever is given, and the other parameters, as tensors of one shape."""
-        name = type(self).__name__
+        name = self._title
         if (probs is None) == (logits is None):
             raise ValueError(f"{name}: expected either probs or logits")
         self._is_logits = probs is None
@@ -44,7 +44,7 @@ class OfProbabilities(Distribution):
 class OfChance(OfProbabilities):
     """What is made of the probability of one of two outcomes, or of its log-odds."""
 
-    arg_constraints = {"probs": unit_interval, "logits": real}
+    arg_constraints: ClassVar = {"probs": unit_interval, "logits": real}
     _others: Sequence[str] = ()
 
     def _hold_chance(

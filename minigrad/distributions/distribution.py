@@ -36,11 +36,26 @@ class Distribution:
 
     has_rsample: ClassVar[bool] = False
     has_enumerate_support: ClassVar[bool] = False
-    arg_constraints: Mapping[str, Constraint] = {}
+    arg_constraints: ClassVar[Mapping[str, Constraint]] = {}
     support: Any = None  # None: values are not checked
     _names: ClassVar[tuple[str, ...]] = ()
     _parts: ClassVar[tuple[str, ...]] = ()  # attributes that are distributions of the same batch
     _validate_args = True
+    _title = (
+        "Distribution"  # what errors call it: its class, or the distribution that it is part of
+    )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._title = cls.__name__
+
+    @classmethod
+    def _as_part_of(cls, whole: str, *args: Any) -> Self:
+        """One whose errors name the distribution that the caller asked for."""
+        new = cls.__new__(cls)
+        new._title = whole
+        new.__init__(*args)  # type: ignore[misc]
+        return new
 
     def __init__(
         self,
@@ -142,17 +157,17 @@ class Distribution:
     def __repr__(self) -> str:
         values = [(name, getattr(self, name)) for name in self._given()]
         shown = [f"{name}: {v.item() if v.numel() == 1 else v.shape}" for name, v in values]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return f"{self._title}({', '.join(shown)})"
 
     def _given(self) -> tuple[str, ...]:
         """The parameters that it was made from."""
         return self._names
 
     def _without(self, method: str) -> NotImplementedError:
-        return NotImplementedError(f"{type(self).__name__}: there is no {method}")
+        return NotImplementedError(f"{self._title}: there is no {method}")
 
     def _shape(self, sample_shape: Any) -> Shape:
-        name = type(self).__name__
+        name = self._title
         if not isinstance(sample_shape, tuple | list):
             raise TypeError(
                 f"{name}: sample_shape must be a tuple of sizes, such as (3,), got {sample_shape!r}"
@@ -166,13 +181,11 @@ class Distribution:
         if self._validate_args and not np.all(good):
             values, fine = np.broadcast_arrays(value.array, good)
             wrong = values[~fine]
-            raise ValueError(
-                f"{type(self).__name__}: {argument} must be {expected}, got {wrong[0]}"
-            )
+            raise ValueError(f"{self._title}: {argument} must be {expected}, got {wrong[0]}")
 
     def _hold(self, validate_args: bool | None, /, **given: Any) -> None:
         """Keep parameters that are numbers, broadcast to the shape of the batch, and check them."""
-        made = parameters(type(self).__name__, **given)
+        made = parameters(self._title, **given)
         Distribution.__init__(self, made[0].shape, validate_args=validate_args)
         for name, x in zip(given, made, strict=True):
             setattr(self, name, x)
@@ -195,7 +208,7 @@ class Distribution:
 
     def _value(self, value: Any) -> Tensor:
         """The argument of `log_prob` or `cdf`, checked."""
-        name = type(self).__name__
+        name = self._title
         if not self._validate_args:
             return as_tensor(value)
         if not isinstance(value, Tensor | np.ndarray):

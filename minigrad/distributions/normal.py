@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from minigrad.distributions.constraints import positive, real
 from minigrad.distributions.distribution import Distribution
@@ -29,7 +29,7 @@ class Normal(Distribution):
 
     has_rsample = True
     _names = ("loc", "scale")
-    arg_constraints = {"loc": real, "scale": positive}
+    arg_constraints: ClassVar = {"loc": real, "scale": positive}
     support = real
     loc: Tensor
     scale: Tensor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from minigrad.distributions.constraints import Constraint, interval, real
 from minigrad.distributions.distribution import Distribution
@@ -27,7 +27,7 @@ class Uniform(Distribution):
 
     has_rsample = True
     _names = ("low", "high")
-    arg_constraints = {"low": real, "high": real}
+    arg_constraints: ClassVar = {"low": real, "high": real}
     low: Tensor
     high: Tensor
 
