@@ -38,7 +38,7 @@ from minigrad.distributions.one_hot_categorical import (
 )
 from minigrad.distributions.pareto import Pareto
 from minigrad.distributions.poisson import Poisson
-from minigrad.distributions.relaxed_bernoulli import LogitRelaxedBernoulli, RelaxedBernoulli
+from minigrad.distributions.relaxed_bernoulli import RelaxedBernoulli
 from minigrad.distributions.relaxed_categorical import RelaxedOneHotCategorical
 from minigrad.distributions.studentT import StudentT
 from minigrad.distributions.transformed_distribution import TransformedDistribution
@@ -75,7 +75,6 @@ __all__ = [
     "Independent",
     "Laplace",
     "LogNormal",
-    "LogitRelaxedBernoulli",
     "MixtureSameFamily",
     "Multinomial",
     "MultivariateNormal",

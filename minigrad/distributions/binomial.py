@@ -47,7 +47,7 @@ class Binomial(OfChance):
         self._hold_chance(validate_args, probs, logits, total_count=total_count)
 
     @property
-    def support(self) -> Constraint:  # type: ignore[override]
+    def support(self) -> Constraint:
         """The whole numbers up to total_count."""
         return integer_interval(0, self.total_count, "a whole number from 0 to total_count")
 

@@ -91,7 +91,7 @@ class Categorical(OfProbabilities):
         return full(self.batch_shape, math.nan, dtype=self.probs.dtype)
 
     @property
-    def support(self) -> Constraint:  # type: ignore[override]
+    def support(self) -> Constraint:
         """The whole numbers below K."""
         return integer_interval(0, self._num_events - 1, "a whole number from 0 to K - 1")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from minigrad.distributions.constraints import positive
-from minigrad.distributions.distribution import parameters
 from minigrad.distributions.gamma import Gamma
+from minigrad.ops.create import full_like
 from minigrad.tensor import Tensor
 
 
@@ -17,15 +17,19 @@ class Chi2(Gamma):
         df: the degrees of freedom, above 0, a number or a tensor.
     """
 
+    _names = ("df",)
     arg_constraints: ClassVar = {"df": positive}
+    df: Tensor
 
     def __init__(self, df: Any, validate_args: bool | None = None) -> None:
-        (df,) = parameters("Chi2", df=df)
-        self._validate_args = self._validate_args if validate_args is None else validate_args
-        self._check("df", df, df.array.real > 0, positive.words)
-        super().__init__(0.5 * df, 0.5, validate_args)
+        self._hold(validate_args, df=df)
 
     @property
-    def df(self) -> Tensor:
-        """The degrees of freedom."""
-        return 2 * self.concentration
+    def concentration(self) -> Tensor:  # type: ignore[override]
+        """df/2."""
+        return 0.5 * self.df
+
+    @property
+    def rate(self) -> Tensor:  # type: ignore[override]
+        """1/2."""
+        return full_like(self.df, 0.5)

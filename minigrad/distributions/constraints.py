@@ -91,8 +91,8 @@ def _is_positive_definite(a: Any) -> Any:
 
 
 def _is_lower_cholesky(a: Any) -> Any:
-    spot = np.diagonal(a, axis1=-2, axis2=-1)
-    return (np.tril(a) == a) & (spot > 0).all(axis=-1)[..., None, None]
+    spot = np.diagonal(a, axis1=-2, axis2=-1).min(axis=-1, initial=np.inf)
+    return (np.tril(a) == a) & (spot > 0)[..., None, None]
 
 
 real = Constraint("a number, not NaN", lambda a: a == a)

@@ -34,16 +34,14 @@ class Distribution:
             True and set by `set_default_validate_args`.
     """
 
-    has_rsample: ClassVar[bool] = False
-    has_enumerate_support: ClassVar[bool] = False
+    has_rsample: bool = False
+    has_enumerate_support: bool = False
     arg_constraints: ClassVar[Mapping[str, Constraint]] = {}
     support: Any = None  # None: values are not checked
     _names: ClassVar[tuple[str, ...]] = ()
     _parts: ClassVar[tuple[str, ...]] = ()  # attributes that are distributions of the same batch
     _validate_args = True
-    _title = (
-        "Distribution"  # what errors call it: its class, or the distribution that it is part of
-    )
+    _title = "Distribution"  # what errors call it: its class, or what it is part of
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

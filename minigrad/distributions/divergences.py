@@ -52,7 +52,7 @@ from minigrad.tensor import Tensor
 @register_kl(Normal, Normal)
 def _normals(p: Any, q: Any) -> Tensor:
     # ((σp/σq)² + ((μp - μq)/σq)² - 1)/2 - log(σp/σq); halves have μ = 0, and log 2 in both
-    ratio = (p.scale / q.scale) ** 2
+    ratio: Tensor = (p.scale / q.scale) ** 2
     apart = (p.loc - q.loc) / q.scale if isinstance(p, Normal) else 0
     return 0.5 * (ratio + apart**2 - 1 - log(ratio))
 
@@ -217,12 +217,8 @@ def _mean_exp(p: Any, t: Tensor) -> Tensor:
         return (1 + t / p.rate) ** -p.concentration
     if isinstance(p, Normal):
         return exp(-t * p.loc + 0.5 * (t * p.scale) ** 2)
-    return (exp(-t * p.low) - exp(-t * p.high)) / (t * (p.high - p.low))
-
-
-def _below(p: Any, bound: Any) -> Any:
-    """Where p has values below a bound that all values of q have. Only Uniform's may be."""
-    return p.low < bound if isinstance(p, Uniform) else False
+    part: Tensor = (exp(-t * p.low) - exp(-t * p.high)) / (t * (p.high - p.low))
+    return part
 
 
 def _normal(p: Any, q: Normal) -> Tensor:
@@ -233,25 +229,27 @@ def _normal(p: Any, q: Normal) -> Tensor:
 
 
 def _gamma(p: Any, q: Any) -> Tensor:
-    value = q.rate * p.mean - log(q.rate) - p.entropy()
+    value: Tensor = q.rate * p.mean - log(q.rate) - p.entropy()
     if isinstance(q, Gamma):
         c = q.concentration
         value = value + (1 - c) * (_mean_log(p) + log(q.rate)) + lgamma(c)
-    return where(_below(p, 0), math.inf, value) if isinstance(p, Uniform) else value
+    return where(p.low < 0, math.inf, value) if isinstance(p, Uniform) else value
 
 
 def _gumbel(p: Any, q: Gumbel) -> Tensor:
     far = exp(q.loc / q.scale) * _mean_exp(p, 1 / q.scale)
-    return (p.mean - q.loc) / q.scale + far + log(q.scale) - p.entropy()
+    value: Tensor = (p.mean - q.loc) / q.scale + far + log(q.scale) - p.entropy()
+    return value
 
 
-for _kind in (Beta, Exponential, Gamma, Gumbel, Laplace, Pareto, Uniform):
-    register_kl(_kind, Normal)(_normal)
-for _kinds in product((Beta, Exponential, Gamma, Pareto, Uniform), (Exponential, Gamma)):
-    if _kinds[0] is not _kinds[1]:
-        register_kl(*_kinds)(_gamma)
-for _kind in (Exponential, Gamma, Normal, Uniform):
-    register_kl(_kind, Gumbel)(_gumbel)
+for _formula, _firsts, _seconds in (
+    (_normal, (Beta, Exponential, Gamma, Gumbel, Laplace, Pareto, Uniform), (Normal,)),
+    (_gamma, (Beta, Exponential, Gamma, Pareto, Uniform), (Exponential, Gamma)),
+    (_gumbel, (Exponential, Gamma, Normal, Uniform), (Gumbel,)),
+):
+    for _first, _second in product(_firsts, _seconds):
+        if _first is not _second:  # two of one kind have their own
+            register_kl(_first, _second)(_formula)
 
 
 @register_kl(Normal, Laplace)

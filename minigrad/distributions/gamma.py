@@ -26,7 +26,7 @@ class Gamma(Distribution):
     """
 
     has_rsample = True
-    _names = ("concentration", "rate")
+    _names: ClassVar[tuple[str, ...]] = ("concentration", "rate")
     arg_constraints: ClassVar = {"concentration": positive, "rate": positive}
     support = nonnegative
     concentration: Tensor

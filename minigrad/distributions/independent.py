@@ -30,8 +30,9 @@ class Independent(Distribution):
         validate_args: bool | None = None,
     ) -> None:  # fmt: skip
         name = "Independent"
-        if not isinstance(base_distribution, Distribution):
-            kind = type(base_distribution).__name__
+        given: Any = base_distribution
+        if not isinstance(given, Distribution):
+            kind = type(given).__name__
             raise TypeError(f"{name}: base_distribution must be a Distribution, got {kind}")
         count = integer(name, "reinterpreted_batch_ndims", reinterpreted_batch_ndims, 0)
         batch = base_distribution.batch_shape
@@ -41,19 +42,15 @@ class Independent(Distribution):
                 f"{len(batch)} axes"
             )
         self.base_dist, self.reinterpreted_batch_ndims = base_distribution, count
+        self.has_rsample = base_distribution.has_rsample
         at = len(batch) - count
         super().__init__(batch[:at], batch[at:] + base_distribution.event_shape, validate_args)
 
     @property
-    def support(self) -> constraints.Constraint | None:  # type: ignore[override]
+    def support(self) -> constraints.Constraint | None:
         """That of the base."""
         base = self.base_dist.support
         return base and constraints.independent(base, self.reinterpreted_batch_ndims)
-
-    @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
-        """That of the base."""
-        return self.base_dist.has_rsample
 
     @property
     def mean(self) -> Tensor:

@@ -21,8 +21,6 @@ class LogNormal(TransformedDistribution):
     """
 
     arg_constraints: ClassVar = {"loc": real, "scale": positive}
-    support = positive
-    has_rsample = True
     _names = ("loc", "scale")
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:

@@ -53,7 +53,7 @@ class MixtureSameFamily(Distribution):
         super().__init__(parts[:-1], component_distribution.event_shape, validate_args)
 
     @property
-    def support(self) -> Constraint | None:  # type: ignore[override]
+    def support(self) -> Constraint | None:
         """That of the components, where all of them have one."""
         return (
             type(self.component_distribution).support
@@ -90,14 +90,14 @@ class MixtureSameFamily(Distribution):
             places = expand(places, (*which.shape, 1, *own))
             return gather(drawn, which.ndim, places).squeeze(which.ndim)
 
-    def log_prob(self, value: Any) -> Tensor:
+    def log_prob(self, x: Any) -> Tensor:
         """log Σ p_k·e^(log_prob of the component)."""
-        logs = self.component_distribution.log_prob(self._apart(self._value(value)))
+        logs = self.component_distribution.log_prob(self._apart(self._value(x)))
         return logsumexp(logs + self.mixture_distribution.logits, -1)
 
-    def cdf(self, value: Any) -> Tensor:
+    def cdf(self, x: Any) -> Tensor:
         """The mean of the components'."""
-        return self._weighed(self.component_distribution.cdf(self._apart(self._value(value))))
+        return self._weighed(self.component_distribution.cdf(self._apart(self._value(x))))
 
     def __repr__(self) -> str:
         return f"MixtureSameFamily({self.mixture_distribution}, {self.component_distribution})"

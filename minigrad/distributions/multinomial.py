@@ -35,7 +35,7 @@ class Multinomial(OfCategories):
         self._hold_categories(probs, logits, validate_args)
 
     @property
-    def support(self) -> Constraint:  # type: ignore[override]
+    def support(self) -> Constraint:
         """Whole numbers of sum at most total_count, as in PyTorch."""
         return Constraint(
             f"whole numbers of at least 0, of sum at most {self.total_count} along the last axis",

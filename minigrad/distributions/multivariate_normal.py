@@ -73,19 +73,18 @@ class MultivariateNormal(Distribution):
     @cached_property
     def scale_tril(self) -> Tensor:
         """L, by Cholesky's method."""
-        return cholesky(self.covariance_matrix)
+        whole = self._which == "covariance_matrix"
+        return cholesky(self.covariance_matrix if whole else inv(self.precision_matrix))
 
     @cached_property
     def covariance_matrix(self) -> Tensor:
         """L·Lᵀ."""
-        if self._which == "precision_matrix":
-            return inv(self.precision_matrix)
         return matmul(self.scale_tril, self.scale_tril.mT)
 
     @cached_property
     def precision_matrix(self) -> Tensor:
-        """The inverse of the covariance."""
-        return inv(self.covariance_matrix)
+        """The inverse of the covariance, L⁻ᵀ·L⁻¹."""
+        return matmul(self._whitening.mT, self._whitening)
 
     @cached_property
     def _whitening(self) -> Tensor:

@@ -31,7 +31,7 @@ class Pareto(Distribution):
         self._hold(validate_args, scale=scale, alpha=alpha)
 
     @property
-    def support(self) -> Constraint:  # type: ignore[override]
+    def support(self) -> Constraint:
         """From scale on."""
         return Constraint("at least scale", lambda a: a >= self.scale.array.real)
 

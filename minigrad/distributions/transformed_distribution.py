@@ -31,8 +31,9 @@ class TransformedDistribution(Distribution):
         self, base_distribution: Distribution, transforms: Any, validate_args: bool | None = None
     ) -> None:
         name = self._title
-        if not isinstance(base_distribution, Distribution):
-            kind = type(base_distribution).__name__
+        given: Any = base_distribution
+        if not isinstance(given, Distribution):
+            kind = type(given).__name__
             raise TypeError(f"{name}: base_distribution must be a Distribution, got {kind}")
         self.transforms = [transforms] if isinstance(transforms, Transform) else list(transforms)
         for f in self.transforms:
@@ -48,21 +49,17 @@ class TransformedDistribution(Distribution):
         if shape[:at] != base.batch_shape:
             base = base.expand(shape[:at])
         self.base_dist = Independent(base, more) if more > 0 else base
+        self.has_rsample = base.has_rsample
         at -= max(more, 0)
         super().__init__(shape[:at], shape[at:], validate_args)
 
     @property
-    def support(self) -> constraints.Constraint | None:  # type: ignore[override]
+    def support(self) -> constraints.Constraint | None:
         """What the last function gives."""
         if not self.transforms:
-            return self.base_dist.support
+            return self.base_dist.support  # type: ignore[no-any-return]
         last = self.transforms[-1].codomain
         return constraints.independent(last, max(len(self.event_shape) - last.event_dim, 0))
-
-    @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
-        """That of the base."""
-        return self.base_dist.has_rsample
 
     def _through(self, x: Tensor) -> Tensor:
         for f in self.transforms:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -47,20 +47,19 @@ class Transform:
 
     def __call__(self, x: Any) -> Tensor:
         """f(x)."""
-        if x is not self._kept[0] or x is None:
-            return self._pair(x, self._call(x))[1]
+        if not self._cache_size:
+            return self._call(x)
+        if x is not self._kept[0]:
+            self._kept = x, self._call(x)
         return self._kept[1]  # type: ignore[no-any-return]
 
     def _back(self, y: Any) -> Tensor:
         """The x with f(x) = y."""
-        if y is not self._kept[1] or y is None:
-            return self._pair(self._inverse(y), y)[0]
+        if not self._cache_size:
+            return self._inverse(y)
+        if y is not self._kept[1]:
+            self._kept = self._inverse(y), y
         return self._kept[0]  # type: ignore[no-any-return]
-
-    def _pair(self, x: Any, y: Any) -> tuple[Any, Any]:
-        if self._cache_size:
-            self._kept = x, y
-        return x, y
 
     @property
     def inv(self) -> Transform:
@@ -86,10 +85,12 @@ class Transform:
         return None
 
     def __eq__(self, other: object) -> bool:
-        if self is other or type(self) is not type(other):
+        if self is other or not isinstance(other, type(self)):
             return self is other
-        mine, its = self._parameters(), other._parameters()  # type: ignore[attr-defined]
-        return mine is not None and len(mine) == len(its) and all(map(_alike, mine, its))
+        mine, its = self._parameters(), other._parameters()
+        if mine is None or its is None or len(mine) != len(its):
+            return False
+        return all(map(_alike, mine, its))
 
     def __hash__(self) -> int:
         return hash(type(self))
@@ -100,7 +101,7 @@ class Transform:
 
 def _alike(a: Any, b: Any) -> bool:
     if isinstance(a, Transform):
-        return a == b
+        return bool(a == b)
     return np.array_equal(as_tensor(a).array, as_tensor(b).array)
 
 
@@ -143,7 +144,7 @@ class ComposeTransform(Transform):
 
     def __init__(self, parts: Sequence[Transform], cache_size: int = 0) -> None:
         super().__init__(cache_size)
-        for part in parts:
+        for part in cast("Sequence[Any]", parts):
             if not isinstance(part, Transform):
                 kind = type(part).__name__
                 raise TypeError(f"{type(self).__name__}: parts must be Transforms, got {kind}")
@@ -156,7 +157,7 @@ class ComposeTransform(Transform):
             )
 
     @property
-    def sign(self) -> Any:  # type: ignore[override]
+    def sign(self) -> Any:
         """The product of their signs."""
         return math.prod(part.sign for part in self.parts)
 
@@ -292,7 +293,7 @@ class AffineTransform(Transform):
         return self._event_dim
 
     @property
-    def sign(self) -> Any:  # type: ignore[override]
+    def sign(self) -> Any:
         """That of the scale."""
         if isinstance(self.scale, Tensor):
             return self.scale.sign()
@@ -305,15 +306,12 @@ class AffineTransform(Transform):
         return self.loc + self.scale * x  # type: ignore[no-any-return]
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return (y - self.loc) / self.scale
+        return (y - self.loc) / self.scale  # type: ignore[no-any-return]
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """log |scale|, summed over the axes of one sample."""
-        if isinstance(self.scale, Tensor):
-            shape = np.broadcast_shapes(x.shape, self.scale.shape)
-            size = expand(log(absolute(self.scale)), shape)
-        else:
-            size = zeros_like(x) + math.log(abs(self.scale))
+        size = log(absolute(as_tensor(self.scale, dtype=x.dtype)))
+        size = expand(size, np.broadcast_shapes(x.shape, size.shape))
         return sum_last(size, self._event_dim)
 
     def forward_shape(self, shape: Sequence[int]) -> Shape:

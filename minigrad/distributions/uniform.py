@@ -56,7 +56,7 @@ class Uniform(Distribution):
         return (self.high - self.low) / math.sqrt(12)
 
     @property
-    def support(self) -> Constraint:  # type: ignore[override]
+    def support(self) -> Constraint:
         """From low to high."""
         return interval(self.low, self.high, "from low to high")
 
