@@ -78,8 +78,7 @@ def standard_gamma(
     The gradient is that of the quantile which was drawn: x(a) with P(a, x) constant.
     """
     a = concentration.array
-    if a.dtype.kind == "c":
-        raise NotImplementedError("Gamma: second derivatives do not pass through rsample")
+    _refuse_probes("rsample", a)
     # x of a < 1 is u^(1/a) times one of a + 1
     small = np.broadcast_to(a < 1, shape)
     logs = np.log(generator().standard_gamma(np.asarray(a, np.float64) + (a < 1), shape))
@@ -91,6 +90,11 @@ def standard_gamma(
         return g * (slope if logarithm else slope * y).astype(a.dtype)
 
     return record_each("standard_gamma", y.astype(a.dtype), (concentration, da))
+
+
+def _refuse_probes(method: str, *arrays: Any) -> None:
+    if any(a.dtype.kind == "c" for a in arrays):
+        raise NotImplementedError(f"Gamma: there are no second derivatives of {method}")
 
 
 def by_blocks(f: Callable[..., Any], *arrays: Any) -> Any:
@@ -151,6 +155,7 @@ def gammainc(input: Any, other: Any) -> Tensor:
     """P(a, x), the part of Γ(a) that the integral from 0 to x makes."""
     # dP/dx = x^(a - 1)·e^-x/Γ(a)        dP/da = -dP/dx·dx/da where P stays
     given = operands("gammainc", input, other, floating=True)
+    _refuse_probes("cdf", *given)
     shape, kind = np.broadcast_shapes(*(v.shape for v in given)), given[0].dtype
     a, x = (np.broadcast_to(v.real, shape).astype(np.float64) for v in given)
 

@@ -21,6 +21,7 @@ class LogNormal(TransformedDistribution):
     """
 
     arg_constraints: ClassVar = {"loc": real, "scale": positive}
+    has_rsample = True
     _names = ("loc", "scale")
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:

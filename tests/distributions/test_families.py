@@ -124,7 +124,9 @@ def made(
     }
     # PyTorch's checks of arrays do not take batches of none
     checked = False if any(0 in np.shape(v) for v in given.values()) else None
-    return getattr(m.distributions, family.split()[0])(**leaves, validate_args=checked), leaves
+    # above the diagonal, the two libraries' gradients are what the formula happens to leave there
+    used = {k: v.tril() if k == "scale_tril" else v for k, v in leaves.items()}
+    return getattr(m.distributions, family.split()[0])(**used, validate_args=checked), leaves
 
 
 def has(family: str, quantity: str) -> bool:
@@ -153,10 +155,6 @@ def compare(a: Any, b: Any, own: Any, other: Any, tolerance: float) -> None:
     a.backward(mg.Tensor(g))
     b.backward(torch.from_numpy(np.asarray(g)))
     for x, y in zip(own, other, strict=True):
-        if (
-            y.ndim > 2 and not np.triu(y.detach().numpy(), 1).any()
-        ):  # of a triangle, all that counts
-            y.grad = None if y.grad is None else y.grad.tril()
         if y.grad is None:
             assert x.grad is None or not x.grad.array.any()
         else:
@@ -191,6 +189,33 @@ def test_values_and_gradients_are_pytorchs(family: str, quantity: str) -> None:
                 y.requires_grad_()
             a, b = f(own, x), f(other, y)
             compare(a, b, [*leaves.values(), x], [*those.values(), y], TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if "Multivariate" not in f])
+def test_second_derivatives_are_pytorchs(family: str) -> None:
+    given = parameters(family, ((), ()))
+    torch.manual_seed(1)
+    value = made(torch, family, given, np.float64)[0].sample().detach().numpy()
+    names = [name for name in given if name != "total_count"]
+
+    def hessian(m: Any) -> Any:
+        x, constant = m.tensor(value), {k: v for k, v in given.items() if k not in names}
+
+        def f(*leaves: Any) -> Any:
+            own = dict(zip(names, leaves, strict=True)) | {
+                k: m.tensor(v) for k, v in constant.items()
+            }
+            d = getattr(m.distributions, family.split()[0])(**own)
+            return d.log_prob(x).sum()
+
+        leaves = tuple(m.tensor(np.asarray(given[name], np.float64)) for name in names)
+        if m is torch:
+            return torch.autograd.functional.hessian(f, leaves)
+        return mg.func.hessian(f, tuple(range(len(names))))(*leaves)
+
+    for found, expected in zip(hessian(mg), hessian(torch), strict=True):
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), 1e-8, 1e-8)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -264,28 +289,22 @@ SMOOTH = [f for f in FAMILIES if getattr(ours, f.split()[0]).has_rsample and "St
 
 
 @pytest.mark.parametrize("family", SMOOTH)
-def test_gradients_through_samples_keep_the_quantile(family: str) -> None:
-    """d E[f(x)]/dp, by samples, is what finite differences of E[f(x)] on the same noise, or of
-    many draws of PyTorch's, say: f is bounded, so that means converge."""
-    n = 20_000
+def test_gradients_through_samples_are_pytorchs_in_the_mean(family: str) -> None:
+    """d E[f(x)]/dp by samples is what PyTorch's say; f is bounded, so that means converge."""
+    n = 1000
 
     def gradient(m: Any) -> list[Any]:
         m.manual_seed(7)
-        d, leaves = made(m, family, parameters(family, ((2,), (2,))), np.float64)
-        x = d.rsample((n,))
-        y = (x / 3).tanh()
-        columns = y.reshape(n, -1)
-        weights = m.tensor(np.linspace(1, 2, columns.shape[1]))
-        batches = []
-        for rows in range(0, n, n // 20):  # twenty means, for the error of theirs
-            for leaf in leaves.values():
-                leaf.grad = None
-            (columns[rows : rows + n // 20] * weights).sum().backward(retain_graph=True)
-            batches.append(np.concatenate([v.grad.numpy().ravel() for v in leaves.values()]))
-        return [np.mean(batches, 0) * 20 / n, np.std(batches, 0) * 20 / n / math.sqrt(20)]
+        found = []
+        for _ in range(20):  # twenty means, for the error of theirs
+            d, leaves = made(m, family, parameters(family, ((2,), (2,))), np.float64)
+            y = (d.rsample((n,)) / 3).tanh().reshape(n, -1)
+            (y * m.tensor(np.linspace(1, 2, y.shape[1]))).sum().backward()
+            found.append(np.concatenate([v.grad.numpy().ravel() for v in leaves.values()]) / n)
+        return [np.mean(found, 0), np.std(found, 0) / math.sqrt(20)]
 
     (a, da), (b, db) = gradient(mg), gradient(torch)
-    assert (abs(a - b) <= 5 * np.hypot(da, db) + 1e-4 * abs(b)).all(), (a, b, da, db)
+    assert (abs(a - b) <= 6 * np.hypot(da, db) + 1e-4 * abs(b)).all(), (a, b, da, db)
 
 
 @pytest.mark.parametrize("a", [0.01, 0.8, 1.0, 7.5, 99.0, 101.0, 5000.0])
@@ -330,11 +349,13 @@ MORE: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda p: " ".join(p))
-@pytest.mark.parametrize("narrow", [False, True])
+# Of a uniform distribution within [0, 1] too, whose values Beta's all has.
+@pytest.mark.parametrize(
+    ("pair", "narrow"),
+    [(pair, narrow) for pair in PAIRS for narrow in (False, True)[: 1 + ("Uniform" in pair)]],
+    ids=str,
+)
 def test_divergences_are_pytorchs(pair: tuple[str, str], narrow: bool) -> None:
-    if narrow and "Uniform" not in pair:
-        pytest.skip("only uniform distributions have values that the other has not")
     # PyTorch refuses batches that its masks do not fit
     for shapes in SHAPES[1:2] if {*pair} & {*MORE} else SHAPES[:3]:
         results, leaves = [], []
