@@ -115,32 +115,43 @@ def _series(a: Any, log_x: Any) -> tuple[Any, Any]:
     """
     x, term, n = np.exp(log_x), np.ones(a.shape), 0
     slope = digamma_of(a + 1) - log_x
-    total, weighted = term, slope
-    while np.any(term > 1e-17 * total):
+    total, weighted = term.copy(), slope.copy()
+    while n % 4 or np.any(term > 1e-17 * total):
         n += 1
-        term = term * (x / (a + n))
-        slope = slope + 1 / (a + n)
-        total, weighted = total + term, weighted + term * slope
+        step = 1 / (a + n)
+        term *= x * step
+        slope += step
+        total += term
+        weighted += term * slope
     return total, weighted
 
 
 def _log_slope(a: Any, log_x: Any) -> Any:
     """d log x/da where P(a, x) stays: by the series, or from a = 100 by Cornish and Fisher's."""
-    low = np.minimum(a, 100)
-    slope = _series(low, np.where(a < 100, log_x, np.log(low)))[1] / low
+    out, near = np.empty(a.shape), a < 100
+    if near.any():
+        out[near] = _series(a[near], log_x[near])[1] / a[near]
+    if not near.all():
+        out[~near] = _far_slope(a[~near], np.exp(log_x[~near]))
+    return out
+
+
+def _far_slope(a: Any, x: Any) -> Any:
     # x = a + √a·z + (z² - 1)/3 + (z³ - 7z)/(36√a) - (3z⁴ + 7z² - 16)/(810a)
     #     + (9z⁵ + 256z³ - 433z)/(38880·a^1.5) for the normal quantile z, which Newton's steps find
-    a, x = np.maximum(a, 100), np.exp(log_x)
-    r, z = np.sqrt(a), (x - a) / np.sqrt(a)
-    for _ in range(6):
-        f = a + r * z + (z**2 - 1) / 3 + (z**3 - 7 * z) / (36 * r)
-        f = f - (3 * z**4 + 7 * z**2 - 16) / (810 * a)
-        f = f + (9 * z**5 + 256 * z**3 - 433 * z) / (38880 * a * r)
-        z = z - (f - x) / (r + 2 * z / 3 + (3 * z**2 - 7) / (36 * r))
-    far = 1 + z / (2 * r) - (z**3 - 7 * z) / (72 * a * r)
-    far = far + (3 * z**4 + 7 * z**2 - 16) / (810 * a**2)
-    far = far - (9 * z**5 + 256 * z**3 - 433 * z) / (25920 * a**2 * r)
-    return np.where(low < 100, slope, far / x)
+    r = np.sqrt(a)
+    z = (x - a) / r
+    for last in (False, False, False, True):
+        s = z * z
+        third, fourth = (s - 7) * z, (3 * s + 7) * s - 16
+        fifth = ((9 * s + 256) * s - 433) * z
+        if last:
+            break
+        value = a + r * z + (s - 1) / 3 + third / (36 * r)
+        value += fifth / (38880 * a * r) - fourth / (810 * a)
+        z -= (value - x) / (r + 2 * z / 3 + (3 * s - 7) / (36 * r))
+    slope = 1 + z / (2 * r) - third / (72 * a * r) + fourth / (810 * a * a)
+    return (slope - fifth / (25920 * a * a * r)) / x
 
 
 def _incomplete(a: Any, x: Any) -> Any:
