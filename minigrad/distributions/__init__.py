@@ -52,6 +52,7 @@ from minigrad.distributions.transforms import (
     Transform,
 )
 from minigrad.distributions.uniform import Uniform
+from minigrad.distributions.von_mises import VonMises
 from minigrad.distributions.weibull import Weibull
 
 __all__ = [
@@ -93,6 +94,7 @@ __all__ = [
     "Transform",
     "TransformedDistribution",
     "Uniform",
+    "VonMises",
     "Weibull",
     "kl_divergence",
     "register_kl",

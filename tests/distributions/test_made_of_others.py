@@ -216,6 +216,30 @@ def test_distributions_survive_pickling() -> None:
     assert repr(p) == "LogNormal(loc: (2,), scale: (2,))" and p.support.check(mg.ones(1)).all()
 
 
+@pytest.mark.parametrize("c", [0.01, 1.0, 19.0, 25.0, 5000.0])
+def test_von_mises(c: float) -> None:
+    """Beside scipy: PyTorch's polynomials have seven digits."""
+    stats, special = pytest.importorskip("scipy.stats"), pytest.importorskip("scipy.special")
+    loc, concentration = (mg.tensor(v, dtype=mg.float64) for v in (0.7, c))
+    x = np.linspace(-3, 3, 7)
+    d = ours.VonMises(loc, concentration)
+    np.testing.assert_allclose(
+        d.log_prob(mg.tensor(x)).numpy(), stats.vonmises.logpdf(x, c, 0.7), 1e-10
+    )
+    assert d.variance.item() == pytest.approx(1 - special.i1e(c) / special.i0e(c), rel=1e-8)
+    leaves = [v.requires_grad_() for v in (loc, concentration)]
+    for f in (lambda a, b: ours.VonMises(a, b).log_prob(mg.tensor(x)).sum(),
+              lambda a, b: ours.VonMises(a, b).variance):  # fmt: skip
+        assert mg.autograd.gradcheck(f, tuple(leaves))
+    mg.manual_seed(2)
+    y = d.sample((20_000,)).numpy()
+    assert (abs(y) <= math.pi).all()
+    z = np.exp(1j * (y - 0.7))
+    assert stats.kstest(np.angle(z), stats.vonmises(c).cdf).pvalue > 1e-3
+    assert abs(z.mean().real - (1 - d.variance.item())) < 5 / math.sqrt(len(y))  # its direction
+    assert abs(z.mean().imag) < 5 / math.sqrt(len(y))
+
+
 REFUSED: dict[str, Callable[[Any, Any], Any]] = {
     "Independent: base_distribution must be": lambda m, d: d.Independent(3, 0),
     "Independent: reinterpreted_batch_ndims is 2": lambda m, d: d.Independent(
