@@ -55,11 +55,9 @@ class MixtureSameFamily(Distribution):
     @property
     def support(self) -> Constraint | None:
         """That of the components, where all of them have one."""
-        return (
-            type(self.component_distribution).support
-            if isinstance(type(self.component_distribution).support, Constraint)
-            else None
-        )
+        # a property has bounds that differ from one component to the next
+        common = type(self.component_distribution).support
+        return common if isinstance(common, Constraint) else None
 
     def _weighed(self, x: Tensor) -> Tensor:
         """The mean over the components, whose axis stands before those of one sample."""
@@ -90,12 +88,12 @@ class MixtureSameFamily(Distribution):
             places = expand(places, (*which.shape, 1, *own))
             return gather(drawn, which.ndim, places).squeeze(which.ndim)
 
-    def log_prob(self, x: Any) -> Tensor:
+    def log_prob(self, x: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """log Σ p_k·e^(log_prob of the component)."""
         logs = self.component_distribution.log_prob(self._apart(self._value(x)))
         return logsumexp(logs + self.mixture_distribution.logits, -1)
 
-    def cdf(self, x: Any) -> Tensor:
+    def cdf(self, x: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The mean of the components'."""
         return self._weighed(self.component_distribution.cdf(self._apart(self._value(x))))
 

@@ -40,7 +40,10 @@ class LogitRelaxedBernoulli(OfChance):
 
     def log_prob(self, value: Any) -> Tensor:
         """log temperature + d - 2·log(1 + e^d) for d = logits - temperature·x."""
-        apart = self.logits - self._value(value) * self.temperature
+        return self._log_density(self._value(value))
+
+    def _log_density(self, x: Tensor) -> Tensor:
+        apart = self.logits - x * self.temperature
         return log(self.temperature) + apart - 2 * softplus(apart)
 
 
@@ -63,6 +66,4 @@ class RelaxedBernoulli(LogitRelaxedBernoulli):
         """That of the log-odds, less the logarithm of the sigmoid's slope."""
         f, y = SigmoidTransform(), self._value(value)
         x = f.inv(y)
-        apart = self.logits - x * self.temperature
-        base = log(self.temperature) + apart - 2 * softplus(apart)
-        return base - f.log_abs_det_jacobian(x, y)
+        return self._log_density(x) - f.log_abs_det_jacobian(x, y)
