@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from minigrad.distributions.discrete import OfProbabilities, enumerated, inside
+from minigrad.distributions.constraints import boolean
+from minigrad.distributions.discrete import OfChance, enumerated
 from minigrad.modes import no_grad
-from minigrad.ops.activations import sigmoid
 from minigrad.ops.arithmetic import where
 from minigrad.ops.create import tensor
-from minigrad.ops.elementary import log, log1p
 from minigrad.ops.losses import binary_cross_entropy_with_logits
 from minigrad.ops.random import bernoulli
 from minigrad.ops.shape import broadcast_tensors
@@ -22,7 +18,7 @@ from minigrad.ops.shape import expand as expanded
 from minigrad.tensor import Tensor
 
 
-class Bernoulli(OfProbabilities):
+class Bernoulli(OfChance):
     """1 with a probability, else 0.
 
     Args:
@@ -33,31 +29,13 @@ class Bernoulli(OfProbabilities):
         ValueError: both or none of them is given, or one is out of range.
     """
 
-    _expected = "0 or 1"
+    has_enumerate_support = True
+    support = boolean
 
     def __init__(
         self, probs: Any = None, logits: Any = None, validate_args: bool | None = None
     ) -> None:
-        given = self._take("Bernoulli", probs, logits)
-        super().__init__(given.shape, validate_args=validate_args)
-        if self._is_logits:
-            self.logits = given
-            self._check("logits", given, ~np.isnan(given.array), "a number")
-        else:
-            self.probs = given
-            p = given.array.real
-            self._check("probs", given, (p >= 0) & (p <= 1), "in [0, 1]")
-
-    @cached_property
-    def probs(self) -> Tensor:
-        """The probability of 1."""
-        return sigmoid(self.logits)
-
-    @cached_property
-    def logits(self) -> Tensor:
-        """The log-odds of 1."""
-        p = inside(self.probs)
-        return log(p) - log1p(-p)
+        self._hold_chance(validate_args, probs, logits)
 
     @property
     def mean(self) -> Tensor:
@@ -74,9 +52,6 @@ class Bernoulli(OfProbabilities):
     def variance(self) -> Tensor:
         """probs·(1 - probs)."""
         return self.probs * (1 - self.probs)
-
-    def _supports(self, value: Any) -> Any:
-        return (value == 0) | (value == 1)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """0 and 1 in the dtype of the parameters."""

@@ -5,10 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from minigrad.distributions.constraints import (
+    Constraint,
+    integer_interval,
+    real_vector,
+    simplex,
+)
 from minigrad.distributions.discrete import OfProbabilities, enumerated, inside
 from minigrad.modes import no_grad
 from minigrad.ops.activations import softmax
@@ -34,16 +40,17 @@ class Categorical(OfProbabilities):
         ValueError: both or none of them is given, one has no axis, or is out of range.
     """
 
-    _expected = "a whole number from 0 to K - 1"
+    has_enumerate_support = True
+    arg_constraints: ClassVar = {"probs": simplex, "logits": real_vector}
 
     def __init__(
         self, probs: Any = None, logits: Any = None, validate_args: bool | None = None
     ) -> None:
-        given = self._take("Categorical", probs, logits)
+        (given,) = self._take(probs, logits)
         argument = self._given()[0]
         if not given.ndim or not given.shape[-1]:
             raise ValueError(
-                f"Categorical: {argument} must have an axis of K probabilities, got shape "
+                f"{self._title}: {argument} must have an axis of K probabilities, got shape "
                 f"{given.shape}"
             )
         super().__init__(given.shape[:-1], validate_args=validate_args)
@@ -83,8 +90,10 @@ class Categorical(OfProbabilities):
         """NaN: the numbers are names."""
         return full(self.batch_shape, math.nan, dtype=self.probs.dtype)
 
-    def _supports(self, value: Any) -> Any:
-        return (value % 1 == 0) & (value >= 0) & (value < self._num_events)
+    @property
+    def support(self) -> Constraint:
+        """The whole numbers below K."""
+        return integer_interval(0, self._num_events - 1, "a whole number from 0 to K - 1")
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Numbers from 0 to K - 1, int64."""

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from minigrad.checks import integers, number
+from minigrad.distributions.constraints import Constraint
 from minigrad.modes import no_grad
 from minigrad.ops.create import as_tensor, tensor
 from minigrad.ops.elementary import exp, sqrt
+from minigrad.ops.random import generator
 from minigrad.ops.shape import broadcast_tensors, expand
 from minigrad.recording import check_broadcast
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, wrap
 
 Shape = tuple[int, ...]
 
 
 class Distribution:
     """What distributions have in common; subclass it for one of your own.
+
+    `arg_constraints` says what parameters may be, `support` what samples are: both are of
+    `distributions.constraints`.
 
     Args:
         batch_shape: the shape of the parameters, a distribution for each element.
@@ -28,11 +34,26 @@ class Distribution:
             True and set by `set_default_validate_args`.
     """
 
-    has_rsample: ClassVar[bool] = False
-    has_enumerate_support: ClassVar[bool] = False
+    has_rsample: bool = False
+    has_enumerate_support: bool = False
+    arg_constraints: ClassVar[Mapping[str, Constraint]] = {}
+    support: Any = None  # None: values are not checked
     _names: ClassVar[tuple[str, ...]] = ()
-    _expected: ClassVar[str] = ""  # what `_supports` asks of values, in words
+    _parts: ClassVar[tuple[str, ...]] = ()  # attributes that are distributions of the same batch
     _validate_args = True
+    _title = "Distribution"  # what errors call it: its class, or what it is part of
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._title = cls.__name__
+
+    @classmethod
+    def _as_part_of(cls, whole: str, *args: Any) -> Self:
+        """One whose errors name the distribution that the caller asked for."""
+        new = cls.__new__(cls)
+        new._title = whole
+        new.__init__(*args)  # type: ignore[misc]
+        return new
 
     def __init__(
         self,
@@ -115,31 +136,36 @@ class Distribution:
 
     def expand(self, batch_shape: Sequence[int]) -> Self:
         """The same distribution with parameters broadcast to `batch_shape`."""
-        shape = tuple(batch_shape)
+        shape, own = tuple(batch_shape), len(self._batch_shape)
         new = type(self).__new__(type(self))
-        new.__dict__.update(self.__dict__)
-        for name in ("probs", "logits"):  # which of them is given stays, the other is made of it
-            new.__dict__.pop(name, None)
+        # what was computed of the parameters is computed anew
+        new.__dict__.update(
+            (name, value) for name, value in self.__dict__.items()
+            if not isinstance(getattr(type(self), name, None), cached_property)
+        )  # fmt: skip
         for name in self._given():
             value = getattr(self, name)
-            new.__dict__[name] = expand(value, shape + value.shape[len(self._batch_shape) :])
+            new.__dict__[name] = expand(value, shape + value.shape[own:])
+        for name in self._parts:
+            part = getattr(self, name)
+            new.__dict__[name] = part.expand(shape + part.batch_shape[own:])
         new._batch_shape = shape
         return new
 
     def __repr__(self) -> str:
         values = [(name, getattr(self, name)) for name in self._given()]
         shown = [f"{name}: {v.item() if v.numel() == 1 else v.shape}" for name, v in values]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return f"{self._title}({', '.join(shown)})"
 
     def _given(self) -> tuple[str, ...]:
         """The parameters that it was made from."""
         return self._names
 
     def _without(self, method: str) -> NotImplementedError:
-        return NotImplementedError(f"{type(self).__name__}: there is no {method}")
+        return NotImplementedError(f"{self._title}: there is no {method}")
 
     def _shape(self, sample_shape: Any) -> Shape:
-        name = type(self).__name__
+        name = self._title
         if not isinstance(sample_shape, tuple | list):
             raise TypeError(
                 f"{name}: sample_shape must be a tuple of sizes, such as (3,), got {sample_shape!r}"
@@ -153,17 +179,34 @@ class Distribution:
         if self._validate_args and not np.all(good):
             values, fine = np.broadcast_arrays(value.array, good)
             wrong = values[~fine]
-            raise ValueError(
-                f"{type(self).__name__}: {argument} must be {expected}, got {wrong[0]}"
-            )
+            raise ValueError(f"{self._title}: {argument} must be {expected}, got {wrong[0]}")
 
-    def _supports(self, value: Any) -> Any:
-        """Where an array has values that samples may have."""
-        return np.ones(value.shape, np.bool_)
+    def _hold(self, validate_args: bool | None, /, **given: Any) -> None:
+        """Keep parameters that are numbers, broadcast to the shape of the batch, and check them."""
+        made = parameters(self._title, **given)
+        Distribution.__init__(self, made[0].shape, validate_args=validate_args)
+        for name, x in zip(given, made, strict=True):
+            setattr(self, name, x)
+            allowed = self.arg_constraints[name]
+            self._check(name, x, allowed.holds(x.array.real), allowed.words)
+
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        """The dtype of the parameters, and of samples where those are real numbers."""
+        return getattr(self, self._given()[0]).array.real.dtype  # type: ignore[no-any-return]
+
+    def _drawn(self, array: Any) -> Tensor:
+        """What numpy's generator has drawn, in the dtype of the parameters."""
+        return wrap(np.asarray(array, self._dtype))
+
+    def _exponential(self, sample_shape: Any) -> Tensor:
+        """Noise of density e^-x, above 0. -log of it is Gumbel's, which many draw from."""
+        z = self._drawn(generator().standard_exponential(self._shape(sample_shape)))
+        return wrap(np.maximum(z.array, np.finfo(self._dtype).tiny))
 
     def _value(self, value: Any) -> Tensor:
         """The argument of `log_prob` or `cdf`, checked."""
-        name = type(self).__name__
+        name = self._title
         if not self._validate_args:
             return as_tensor(value)
         if not isinstance(value, Tensor | np.ndarray):
@@ -175,8 +218,19 @@ class Distribution:
                     f"{name}: value of shape {x.shape} does not broadcast with batch_shape + "
                     f"event_shape, {shape}"
                 )
-        self._check("value", x, self._supports(x.array.real), self._expected)
+        if self.support is not None:
+            self._check("value", x, self.support.holds(x.array.real), self.support.words)
         return x
+
+    def _count(self, value: Any) -> Tensor:
+        """A checked argument that counts something, in the dtype of the parameters."""
+        x = self._value(value)
+        return x if x.dtype.kind in "fc" else x.to(self._dtype)
+
+
+def sum_last(x: Tensor, count: int) -> Tensor:
+    """The sum over the last `count` axes."""
+    return x.sum(tuple(range(-count, 0))) if count else x
 
 
 def parameters(name: str, **given: Any) -> list[Tensor]:

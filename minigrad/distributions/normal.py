@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
-
-from minigrad.distributions.distribution import Distribution, parameters
+from minigrad.distributions.constraints import positive, real
+from minigrad.distributions.distribution import Distribution
 from minigrad.ops.activations import erf
 from minigrad.ops.create import as_tensor
 from minigrad.ops.elementary import log
@@ -30,13 +29,13 @@ class Normal(Distribution):
 
     has_rsample = True
     _names = ("loc", "scale")
-    _expected = "a number, not NaN"
+    arg_constraints: ClassVar = {"loc": real, "scale": positive}
+    support = real
+    loc: Tensor
+    scale: Tensor
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc, self.scale = parameters("Normal", loc=loc, scale=scale)
-        super().__init__(self.loc.shape, validate_args=validate_args)
-        self._check("loc", self.loc, ~np.isnan(self.loc.array), "a number")
-        self._check("scale", self.scale, self.scale.array.real > 0, "above 0")
+        self._hold(validate_args, loc=loc, scale=scale)
 
     @property
     def mean(self) -> Tensor:
@@ -57,9 +56,6 @@ class Normal(Distribution):
     def variance(self) -> Tensor:
         """scale²."""
         return self.scale**2
-
-    def _supports(self, value: Any) -> Any:
-        return value == value
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """loc + scale·z for a standard normal z."""

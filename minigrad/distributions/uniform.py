@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from minigrad.distributions.distribution import Distribution, parameters
+from minigrad.distributions.constraints import Constraint, interval, real
+from minigrad.distributions.distribution import Distribution
 from minigrad.ops.arithmetic import clamp
 from minigrad.ops.create import as_tensor
 from minigrad.ops.elementary import log
@@ -26,11 +27,12 @@ class Uniform(Distribution):
 
     has_rsample = True
     _names = ("low", "high")
-    _expected = "from low to high"
+    arg_constraints: ClassVar = {"low": real, "high": real}
+    low: Tensor
+    high: Tensor
 
     def __init__(self, low: Any, high: Any, validate_args: bool | None = None) -> None:
-        self.low, self.high = parameters("Uniform", low=low, high=high)
-        super().__init__(self.low.shape, validate_args=validate_args)
+        self._hold(validate_args, low=low, high=high)
         self._check("low", self.low, self.low.array.real < self.high.array.real, "below high")
 
     @property
@@ -53,8 +55,10 @@ class Uniform(Distribution):
         """(high - low)/√12."""
         return (self.high - self.low) / math.sqrt(12)
 
-    def _supports(self, value: Any) -> Any:
-        return (self.low.array.real <= value) & (value <= self.high.array.real)
+    @property
+    def support(self) -> Constraint:
+        """From low to high."""
+        return interval(self.low, self.high, "from low to high")
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """low + (high - low)·u for a u uniform in [0, 1)."""

@@ -277,8 +277,8 @@ def mvlgamma(input: Any, p: int) -> Tensor:
 # The modified Bessel functions I_0 and I_1.
 
 
-def _bessel(x: Any, order: int) -> Any:
-    """I_0 or I_1 of |x|: a series of powers up to 20, one of 1/x beyond."""
+def _bessel(x: Any, order: int, scaled: bool = False) -> Any:
+    """I_0 or I_1 of |x|: a series of powers up to 20, one of 1/x beyond; times e^-|x| if scaled."""
     small, large = np.minimum(x, 20), np.maximum(x, 20)
     power = (small / 2) ** order
     inner: Any = power
@@ -290,6 +290,8 @@ def _bessel(x: Any, order: int) -> Any:
     for k in range(1, 30):
         term = term * ((2 * k - 1) ** 2 - 4 * order) / (8 * k * large)
         outer = outer + term
+    if scaled:
+        return np.where(x <= 20, inner * np.exp(-small), outer / np.sqrt(2 * math.pi * large))
     beyond = np.exp(large / 2) * (np.exp(large / 2) / np.sqrt(2 * math.pi * large) * outer)
     return np.where(x <= 20, inner, np.where(np.isinf(x), np.inf, beyond))
 
@@ -306,3 +308,30 @@ def i0(input: Any) -> Tensor:
         return np.where(x == 0, 0.5, _bessel(np.abs(x), 0) - slope(safe) / safe)
 
     return _function("i0", input, lambda x: _bessel(np.abs(x), 0), slope, bend)
+
+
+def _bessel_ratio(x: Any) -> Any:
+    return _bessel(x, 1, scaled=True) / _bessel(x, 0, scaled=True)
+
+
+def _ratio_slope(x: Any) -> Any:  # 1 - r/x - r²
+    r = _bessel_ratio(x)
+    return 1 - r / x - r * r
+
+
+def _ratio_bend(x: Any) -> Any:
+    r, slope = _bessel_ratio(x), _ratio_slope(x)
+    return r / (x * x) - slope / x - 2 * r * slope
+
+
+def log_i0(input: Any) -> Tensor:
+    """log I_0(x) for x > 0, which does not overflow."""
+    return _function(
+        "log_i0", input, lambda x: x + np.log(_bessel(x, 0, scaled=True)), _bessel_ratio,
+        _ratio_slope,
+    )  # fmt: skip
+
+
+def bessel_ratio(input: Any) -> Tensor:
+    """I_1(x)/I_0(x) for x > 0."""
+    return _function("bessel_ratio", input, _bessel_ratio, _ratio_slope, _ratio_bend)

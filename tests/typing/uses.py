@@ -128,9 +128,12 @@ utils_data.DataLoader(
 mg.utils.data.DataLoader(Stream(), batch_size=None)
 parts = utils_data.random_split(Squares(), [1, 3], generator=generator)
 assert_type(parts, list[data.Subset])
+d0 = distributions.Laplace(x, 1.0)
 for d in (
     distributions.Normal(0.0, x), distributions.Categorical(logits=x), distributions.Bernoulli(0.5),
-    mg.distributions.Uniform(low=0, high=1),
+    mg.distributions.Uniform(low=0, high=1), distributions.Gamma(x, 1.0),
+    distributions.LogNormal(x, 1), distributions.MultivariateNormal(x, scale_tril=x),
+    distributions.Independent(d0, 1),
 ):  # fmt: skip
     assert_type(d.log_prob(d.sample((2,))) + d.entropy() + d.mean, mg.Tensor)
     assert_type(distributions.kl_divergence(d, d), mg.Tensor)
