@@ -133,7 +133,8 @@ def adaptive_max(name: str, x: Tensor, cells: tuple[int, ...]) -> tuple[Tensor, 
 
 def _peaks(a: Any, cells: tuple[int, ...]) -> tuple[Any, Any]:
     """The formula: the maxima of cells along one axis after the other, and where they were."""
-    y, volume = a, a.shape[-len(cells) :]
+    y: Any = a
+    volume = a.shape[-len(cells) :]
     index = np.broadcast_to(np.arange(math.prod(volume)).reshape(volume), a.shape)
     for axis in range(-1, -1 - len(cells), -1):  # one axis after the other keeps the order of ties
         taken = []

@@ -42,12 +42,12 @@ def resample(s, jobs, like):
     """Worker s's share of the lines of out (outer, rows, wide), in parts."""
     job = carray(jobs, 1)[0]
     bounds = carray(at(job.bounds, 0), job.rows + 1)
-    chosen = carray(at(job.chosen, 0), bounds[job.rows])
-    row_weights = carray(doubles(job.row_weights), bounds[job.rows])
+    chosen = carray(at(job.chosen, 0), int(bounds[job.rows]))
+    row_weights = carray(doubles(job.row_weights), int(bounds[job.rows]))
     table = carray(at(job.table, 0), (job.parts, 6))
     scratch = carray(doubles(job.scratch), (job.workers, job.room))[s]
-    rest = carray(at(job.rest, 0), (2, table[job.parts - 1, 5]))
-    rest_weights = carray(doubles(job.rest_weights), table[job.parts - 1, 5])
+    rest = carray(at(job.rest, 0), (2, int(table[job.parts - 1, 5])))
+    rest_weights = carray(doubles(job.rest_weights), int(table[job.parts - 1, 5]))
     tasks = job.outer * job.rows * job.parts
     for t in range(s * tasks // job.workers, (s + 1) * tasks // job.workers):
         p, row = t % job.parts, t // job.parts
