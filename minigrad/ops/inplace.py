@@ -14,6 +14,7 @@ from minigrad.dtypes import CATEGORY
 from minigrad.incoming import as_array, fitting
 from minigrad.ops import (
     activations,
+    alpha_dropout,
     arithmetic,
     arranging,
     compare,
@@ -21,6 +22,9 @@ from minigrad.ops import (
     elementary,
     indexing,
     linear,
+    margins,
+    products,
+    random,
     rounding,
     scattering,
     shape,
@@ -122,6 +126,65 @@ bitwise_and_ = in_place(compare.bitwise_and)
 bitwise_or_ = in_place(compare.bitwise_or)
 bitwise_xor_ = in_place(compare.bitwise_xor)
 bitwise_not_ = in_place(compare.bitwise_not)
+tan_ = in_place(trigonometry.tan)
+sinh_ = in_place(trigonometry.sinh)
+cosh_ = in_place(trigonometry.cosh)
+asin_ = in_place(trigonometry.asin)
+acos_ = in_place(trigonometry.acos)
+atan_ = in_place(trigonometry.atan)
+asinh_ = in_place(trigonometry.asinh)
+acosh_ = in_place(trigonometry.acosh)
+atanh_ = in_place(trigonometry.atanh)
+atan2_ = in_place(trigonometry.atan2)
+hypot_ = in_place(trigonometry.hypot)
+deg2rad_ = in_place(trigonometry.deg2rad)
+rad2deg_ = in_place(trigonometry.rad2deg)
+frac_ = in_place(trigonometry.frac)
+fmod_ = in_place(trigonometry.fmod)
+copysign_ = in_place(trigonometry.copysign)
+heaviside_ = in_place(trigonometry.heaviside)
+exp2_ = in_place(trigonometry.exp2)
+logit_ = in_place(trigonometry.logit)
+xlogy_ = in_place(trigonometry.xlogy)
+float_power_ = in_place(trigonometry.float_power)
+nan_to_num_ = in_place(trigonometry.nan_to_num)
+clamp_min_ = in_place(trigonometry.clamp_min)
+clamp_max_ = in_place(trigonometry.clamp_max)
+sinc_ = in_place(trigonometry.sinc)
+eq_ = in_place(compare.eq)
+ne_ = in_place(compare.ne)
+lt_ = in_place(compare.lt)
+le_ = in_place(compare.le)
+gt_ = in_place(compare.gt)
+ge_ = in_place(compare.ge)
+logical_and_ = in_place(compare.logical_and)
+logical_or_ = in_place(compare.logical_or)
+logical_xor_ = in_place(compare.logical_xor)
+logical_not_ = in_place(compare.logical_not)
+gcd_ = in_place(compare.gcd)
+lcm_ = in_place(compare.lcm)
+erfc_ = in_place(special.erfc)
+mvlgamma_ = in_place(special.mvlgamma)
+addmv_ = in_place(products.addmv)
+addr_ = in_place(products.addr)
+addbmm_ = in_place(products.addbmm)
+baddbmm_ = in_place(products.baddbmm)
+elu_ = in_place(activations.elu)
+selu_ = in_place(activations.selu)
+celu_ = in_place(activations.celu)
+leaky_relu_ = in_place(activations.leaky_relu)
+hardtanh_ = in_place(activations.hardtanh)
+rrelu_ = in_place(margins.rrelu)
+threshold_ = in_place(margins.threshold)
+dropout_ = in_place(random.dropout)
+alpha_dropout_ = in_place(alpha_dropout.alpha_dropout)
+feature_alpha_dropout_ = in_place(alpha_dropout.feature_alpha_dropout)
+# Other names for the same.
+absolute_, negative_, clip_, fix_ = abs_, neg_, clamp_, trunc_
+subtract_, multiply_, divide_, true_divide_ = sub_, mul_, div_, div_
+greater_, greater_equal_, less_, less_equal_, not_equal_ = gt_, ge_, lt_, le_, ne_
+arcsin_, arccos_, arctan_, arcsinh_, arccosh_ = asin_, acos_, atan_, asinh_, acosh_
+arctanh_, arctan2_ = atanh_, atan2_
 
 
 def fill_(x: T, value: Any) -> T:

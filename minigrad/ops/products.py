@@ -16,6 +16,7 @@ from minigrad.ops import linalg
 from minigrad.ops.arithmetic import abs as absolute
 from minigrad.ops.arithmetic import add, div, mul, sub
 from minigrad.ops.convert import to
+from minigrad.ops.indexing import getitem
 from minigrad.ops.joining import roll
 from minigrad.ops.linear import bmm, einsum, matmul, matrices, mv, outer
 from minigrad.ops.reductions import Dim, amax, amin
@@ -199,6 +200,16 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
             "cdist", out.array, (x1, lambda g: np.zeros_like(a)), (x2, lambda g: np.zeros_like(b))
         )
     return out
+
+
+def pdist(input: Any, p: float = 2.0) -> Tensor:
+    """The p-norms of the differences of all pairs of rows of x (N, M): (N·(N - 1)/2,), those of the
+    first row in front."""
+    a = floating_operand("pdist", input)
+    if a.ndim != 2:
+        raise RuntimeError(f"pdist: expected rows (N, M), got shape {a.shape}")
+    first, second = np.triu_indices(len(a), 1)
+    return p_norm(sub(getitem(input, first), getitem(input, second)), p, 1)
 
 
 def dist(input: Any, other: Any, p: float = 2) -> Tensor:
