@@ -122,18 +122,13 @@ INSTEAD = {
     "spmm": "there are no sparse tensors: use mm",
     "sparse": "there are no sparse tensors: use dense ones",
     "xpu": "the CPU is the only device there is",
-    "set_default_device": "the CPU is the only device there is: leave it out",
-    "set_default_tensor_type": "the default is FloatTensor: leave it out, or pass dtype=",
-    "set_float32_matmul_precision": "products are in full float32: leave it out",
-    "use_deterministic_algorithms": "all results are reproducible: leave it out",
-    "are_deterministic_algorithms_enabled": "all results are reproducible: leave it out",
     "channels_last": "tensors lie in row-major order: leave memory_format out",
     "contiguous_format": "tensors lie in row-major order: leave memory_format out",
     "export": "there is no export: save model.state_dict() with minigrad.save",
     "profiler": "use minigrad.profile()",
-    "vmap": "ops take axes of batches: write the function for one more axis",
-    # minigrad.nn and its functions
-    "upsample": "use F.interpolate",
+    # minigrad.linalg
+    "eig": "there are no complex tensors: use eigh for symmetric matrices",
+    "eigvals": "there are no complex tensors: use eigvalsh for symmetric matrices",
     # minigrad.optim
     "SparseAdam": "there are no sparse tensors: use optim.Adam",
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 
-from minigrad.checks import integer, number
+from minigrad.checks import integer, number, users_level
 from minigrad.device import check_device
 from minigrad.dtypes import float32, int64
 from minigrad.incoming import as_array, fitting, is_array, taken
@@ -148,6 +149,24 @@ def arange(
     return _new("arange", array, device, requires_grad)
 
 
+def range(
+    start: float = 0, end: float | None = None, step: float = 1, *, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """start, start + step, … up to end, which is included, in float32 if no dtype is given; the
+    name is deprecated, as in PyTorch: use arange."""
+    text = "range is deprecated, as it includes its end: use arange"
+    warnings.warn(text, UserWarning, stacklevel=users_level())
+    first, last = (0, start) if end is None else (start, end)
+    given = {"start": first, "end": last, "step": step}
+    first, last, by = (number("range", k, v) for k, v in given.items())
+    if by == 0 or not math.isfinite((last - first) / by) or (last - first) * by < 0:
+        raise RuntimeError(f"range: steps of {by} do not lead from {first} to {last}")
+    array = first + by * np.arange(math.floor((last - first) / by) + 1)
+    kind = np.dtype(float32 if dtype is None else dtype)
+    return _new("range", as_array(array, kind, "range"), device, requires_grad)
+
+
 def linspace(
     start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
@@ -172,6 +191,18 @@ def logspace(
         array = np.power(root, np.linspace(first, last, integer("logspace", "steps", steps, 0)))
     kind = float32 if dtype is None else dtype
     return _new("logspace", as_array(array, kind, "logspace"), device, requires_grad)
+
+
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
+    """A vector on the memory of bytes, a bytearray or the like: `count` elements, or all, from the
+    byte `offset` on. That of bytes cannot be written to."""
+    try:
+        array = np.frombuffer(buffer, dtype, count, offset)
+    except (TypeError, ValueError, BufferError) as error:
+        raise ValueError(f"frombuffer: {error}") from None
+    return wrap(array).requires_grad_(requires_grad)
 
 
 def scalar_tensor(
@@ -229,6 +260,11 @@ def full_like(
     shape, kind = _like(input, dtype)
     array = np.full(shape, _filling("full_like", fill_value, kind))
     return _new("full_like", array, device, requires_grad)
+
+
+def new(x: Tensor, *data: Any) -> Tensor:
+    """`Tensor(*data)` in the dtype of x: of sizes, or of a list's numbers."""
+    return Tensor(*data, dtype=x.dtype)
 
 
 def new_tensor(

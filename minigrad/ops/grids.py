@@ -72,9 +72,9 @@ def grid_sample(
         for k, n in enumerate(sizes)
     ]
     # Channels last, so that a place is a row; image by image, row-major.
-    rows = np.ascontiguousarray(np.moveaxis(a, 1, -1)).reshape(-1, channels)
-    each = math.prod(places.shape[1:-1])
-    first = np.repeat(np.arange(batch) * math.prod(sizes), each)
+    each, count = math.prod(places.shape[1:-1]), math.prod(sizes)
+    rows = np.ascontiguousarray(np.moveaxis(a, 1, -1)).reshape(batch * count, channels)
+    first = np.repeat(np.arange(batch) * count, each)
     kind = np.result_type(a, places)
     out = np.zeros((batch * each, channels), kind)
     for corner in itertools.product(*taps):
@@ -84,7 +84,7 @@ def grid_sample(
     grid_shape = places.shape
 
     def vjp(g: Any) -> Any:
-        g = np.ascontiguousarray(np.moveaxis(g, 1, -1)).reshape(-1, channels)
+        g = np.ascontiguousarray(np.moveaxis(g, 1, -1)).reshape(batch * each, channels)
         kind = np.result_type(g, out)
         dx = np.zeros(rows.shape, kind) if needs[0] else None
         slopes = [np.zeros(len(g), kind) for _ in sizes] if needs[1] else []

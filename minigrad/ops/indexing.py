@@ -314,6 +314,11 @@ def nonzero(input: Any, as_tuple: bool = False) -> Any:
     return wrap(np.stack(found, axis=1)[:, : as_array(input).ndim])
 
 
+def argwhere(input: Any) -> Tensor:
+    """`nonzero`, as a matrix."""
+    return nonzero(input)
+
+
 @numpy_names
 def unique(
     input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,

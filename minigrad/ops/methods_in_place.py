@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minigrad.ops import inplace as _inplace
+from minigrad.ops import shape_in_place as _shape_in_place
 from minigrad.ops.operators import Operators
 
 
@@ -132,6 +133,19 @@ class InPlace(Operators):
     arccosh_ = _inplace.arccosh_
     arctanh_ = _inplace.arctanh_
     arctan2_ = _inplace.arctan2_
+    squeeze_ = _shape_in_place.squeeze_
+    unsqueeze_ = _shape_in_place.unsqueeze_
+    t_ = _shape_in_place.t_
+    transpose_ = _shape_in_place.transpose_
+    swapaxes_ = _shape_in_place.swapaxes_
+    swapdims_ = _shape_in_place.swapdims_
+    resize_ = _shape_in_place.resize_
+    resize_as_ = _shape_in_place.resize_as_
+    fill_diagonal_ = _shape_in_place.fill_diagonal_
+    bitwise_left_shift_ = _inplace.bitwise_left_shift_
+    bitwise_right_shift_ = _inplace.bitwise_right_shift_
+    nextafter_ = _inplace.nextafter_
+    ldexp_ = _inplace.ldexp_
     fill_ = _inplace.fill_
     zero_ = _inplace.zero_
     copy_ = _inplace.copy_

@@ -24,6 +24,7 @@ from minigrad.ops.reductions import norm as p_norm
 from minigrad.ops.reductions import sum as total
 from minigrad.ops.shape import (
     broadcast_tensors,
+    clone,
     diagonal,
     movedim,
     permute,
@@ -210,6 +211,25 @@ def pdist(input: Any, p: float = 2.0) -> Tensor:
         raise RuntimeError(f"pdist: expected rows (N, M), got shape {a.shape}")
     first, second = np.triu_indices(len(a), 1)
     return p_norm(sub(getitem(input, first), getitem(input, second)), p, 1)
+
+
+def chain_matmul(*matrices: Any) -> Tensor:
+    """`linalg.multi_dot` of its arguments, by its name before PyTorch 1.8."""
+    return clone(matrices[0]) if len(matrices) == 1 else multi_dot(matrices)
+
+
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
+    """The powers of each element of a vector as a row: x^(N - 1) … x, 1, or in the other order."""
+    # dL/dx = Σ_k g_k·k·x^(k - 1)
+    a = operand("vander", x)
+    if a.ndim != 1:
+        raise RuntimeError(f"vander: expected a vector, got shape {a.shape}")
+    n = len(a) if N is None else integer("vander", "N", N, 0)
+    k = np.arange(n) if increasing else np.arange(n)[::-1]
+    return record_each(
+        "vander", a[:, None] ** k,
+        (x, lambda g: (g * k * a[:, None] ** np.maximum(k - 1, 0)).sum(axis=1)),
+    )  # fmt: skip
 
 
 def dist(input: Any, other: Any, p: float = 2) -> Tensor:

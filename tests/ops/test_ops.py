@@ -86,6 +86,7 @@ def test_gradcheck(sample: Sample, kernels: str) -> None:
 def test_the_table_covers_the_functional_face() -> None:
     missing = {name for name in F.__all__ if not any(c.name == f"F.{name}" for c in CASES)}
     missing = {name for name in missing if not named_elsewhere(name, getattr(F, name))}
+    missing = {name for name in missing if not name.endswith("_")}  # see test_names_in_place
     assert missing == {"one_hot"}  # integers to integers, see test_torch
 
 
@@ -98,6 +99,7 @@ CHAPTERS = {
     "cumulative": "test_more_functions", "rounding": "test_more_functions",
     "windows": "test_windows", "order": "test_windows", "special": "test_special",
     "solving": "test_linalg", "class_margins": "test_more_functions",
+    "alpha_dropout": "test_random",
 }  # fmt: skip
 
 
