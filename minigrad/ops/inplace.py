@@ -32,7 +32,7 @@ from minigrad.ops import (
     trigonometry,
 )
 from minigrad.ops.random import Generator, probabilities, stream
-from minigrad.recording import carry, needs_grad, overwrite
+from minigrad.recording import Pair, carry, needs_grad, overwrite
 from minigrad.tensor import Tensor, node_of, wrap
 
 P = ParamSpec("P")
@@ -47,9 +47,9 @@ def _assign(name: str, x: T, result: Tensor) -> T:
     if CATEGORY[result.dtype.kind] > CATEGORY[x.dtype.kind]:
         raise RuntimeError(f"{name}: a {result.dtype} result does not fit a {x.dtype} tensor")
     values = result.array
-    return overwrite(
-        name, x, lambda out: np.copyto(out, values, casting="unsafe"), (result, lambda g: g)
-    )
+    # What has no gradient, a comparison, leaves none to the old values either.
+    pair: Pair = (result, lambda g: g) if needs_grad(result) else (x, np.zeros_like)
+    return overwrite(name, x, lambda out: np.copyto(out, values, casting="unsafe"), pair)
 
 
 def in_place(op: Callable[Concatenate[Any, P], Tensor]) -> Callable[Concatenate[T, P], T]:
@@ -171,7 +171,6 @@ erfc_ = in_place(special.erfc)
 mvlgamma_ = in_place(special.mvlgamma)
 addmv_ = in_place(products.addmv)
 addr_ = in_place(products.addr)
-addbmm_ = in_place(products.addbmm)
 baddbmm_ = in_place(products.baddbmm)
 elu_ = in_place(activations.elu)
 selu_ = in_place(activations.selu)

@@ -111,7 +111,6 @@ class InPlace(Operators):
     mvlgamma_ = _inplace.mvlgamma_
     addmv_ = _inplace.addmv_
     addr_ = _inplace.addr_
-    addbmm_ = _inplace.addbmm_
     baddbmm_ = _inplace.baddbmm_
     absolute_ = _inplace.absolute_
     negative_ = _inplace.negative_

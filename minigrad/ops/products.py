@@ -210,7 +210,10 @@ def pdist(input: Any, p: float = 2.0) -> Tensor:
     if a.ndim != 2:
         raise RuntimeError(f"pdist: expected rows (N, M), got shape {a.shape}")
     first, second = np.triu_indices(len(a), 1)
-    return p_norm(sub(getitem(input, first), getitem(input, second)), p, 1)
+    out = p_norm(sub(getitem(input, first), getitem(input, second)), p, 1)
+    if p == 0:  # counts, whose gradient is zero
+        return record_each("pdist", out.array, (input, lambda g: np.zeros_like(a)))
+    return out
 
 
 def chain_matmul(*matrices: Any) -> Tensor:
