@@ -203,14 +203,16 @@ from minigrad.nn.functional import (
     max_pool2d, max_pool3d, pairwise_distance, pdist, pixel_shuffle, pixel_unshuffle, prelu,
     rms_norm, rrelu, selu, threshold,
 )  # fmt: skip
+from minigrad.ops.functions_in_place import (
+    alpha_dropout_, celu_, dropout_, feature_alpha_dropout_, rrelu_, selu_, threshold_,
+)  # fmt: skip
 from minigrad.ops.inplace import (
-    abs_, acos_, acosh_, addmv_, alpha_dropout_, arccos_, arccosh_, arcsin_, arcsinh_, arctan_,
-    arctanh_, asin_, asinh_, atan_, atanh_, ceil_, celu_, clamp_, clamp_max_, clamp_min_, clip_,
-    cos_, cosh_, deg2rad_, dropout_, erf_, erfc_, exp2_, exp_, expm1_, feature_alpha_dropout_,
-    fill_, fix_, floor_, frac_, gcd_, i0_, index_put_, lcm_, ldexp_, log1p_, log2_, log10_, log_,
-    logit_, nan_to_num_, neg_, negative_, rad2deg_, reciprocal_, relu_, round_, rrelu_, rsqrt_,
-    selu_, sigmoid_, sin_, sinc_, sinh_, sqrt_, square_, tan_, tanh_, threshold_, trunc_, xlogy_,
-    zero_,
+    abs_, acos_, acosh_, addmv_, arccos_, arccosh_, arcsin_, arcsinh_, arctan_, arctanh_, asin_,
+    asinh_, atan_, atanh_, ceil_, clamp_, clamp_max_, clamp_min_, clip_, cos_, cosh_, deg2rad_,
+    erf_, erfc_, exp2_, exp_, expm1_, fill_, fix_, floor_, frac_, gcd_, i0_, index_put_, lcm_,
+    ldexp_, log1p_, log2_, log10_, log_, logit_, nan_to_num_, neg_, negative_, rad2deg_,
+    reciprocal_, relu_, round_, rsqrt_, sigmoid_, sin_, sinc_, sinh_, sqrt_, square_, tan_, tanh_,
+    trunc_, xlogy_, zero_,
 )  # fmt: skip
 # isort: on
 

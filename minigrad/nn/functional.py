@@ -34,18 +34,18 @@ from minigrad.ops.ctc import ctc_loss
 from minigrad.ops.distances import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from minigrad.ops.embeddings import embedding, embedding_bag
 from minigrad.ops.folding import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
-from minigrad.ops.grids import affine_grid, grid_sample
-from minigrad.ops.indexing import one_hot
-from minigrad.ops.inplace import (
+from minigrad.ops.functions_in_place import (
     celu_,
     elu_,
     hardtanh_,
     leaky_relu_,
-    relu_,
     rrelu_,
     selu_,
     threshold_,
 )
+from minigrad.ops.grids import affine_grid, grid_sample
+from minigrad.ops.indexing import one_hot
+from minigrad.ops.inplace import relu_
 from minigrad.ops.joining import pad
 from minigrad.ops.linear import cosine_similarity, linear, normalize
 from minigrad.ops.losses import (

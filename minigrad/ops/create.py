@@ -150,15 +150,14 @@ def arange(
 
 
 def range(
-    start: float = 0, end: float | None = None, step: float = 1, *, dtype: Any = None,
-    device: Any = None, requires_grad: bool = False,
+    start: float, end: float, step: float = 1, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """start, start + step, … up to end, which is included, in float32 if no dtype is given; the
     name is deprecated, as in PyTorch: use arange."""
     text = "range is deprecated, as it includes its end: use arange"
     warnings.warn(text, UserWarning, stacklevel=users_level())
-    first, last = (0, start) if end is None else (start, end)
-    given = {"start": first, "end": last, "step": step}
+    given = {"start": start, "end": end, "step": step}
     first, last, by = (number("range", k, v) for k, v in given.items())
     if by == 0 or not math.isfinite((last - first) / by) or (last - first) * by < 0:
         raise RuntimeError(f"range: steps of {by} do not lead from {first} to {last}")

@@ -45,7 +45,7 @@ def ctc_loss(
     require(name, log_probs=log_probs)
     a = floating_operand(name, log_probs)
     if a.ndim == 2:
-        one = [np.reshape(as_array(v), (1,)) for v in (input_lengths, target_lengths)]
+        one = [as_array(v).reshape(-1) for v in (input_lengths, target_lengths)]
         labels = as_array(targets).reshape(1, -1)
         batched = reshape(log_probs, (a.shape[0], 1, a.shape[1]))
         loss = ctc_loss(batched, labels, *one, blank, reduction, zero_infinity)

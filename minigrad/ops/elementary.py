@@ -17,6 +17,7 @@ from minigrad.tensor import Tensor, wrap
 
 def ldexp(input: Any, other: Any) -> Tensor:
     """x·2^y."""
+    refuse_numbers("ldexp", input, other, hint="both must be tensors")
     return mul(input, pow(2.0, other))
 
 

@@ -11,7 +11,7 @@ from minigrad.checks import integer, number, one_of
 from minigrad.incoming import as_array
 from minigrad.modes import no_grad
 from minigrad.ops.indexing import check_index
-from minigrad.recording import need_grad, operand, overwrite, record, record_each
+from minigrad.recording import needs_grad, operand, overwrite, record, record_each
 from minigrad.tensor import Tensor
 
 
@@ -105,7 +105,7 @@ def embedding_bag(
         each = rows if factors is None else rows * factors
         out = np.zeros((bags, width), each.dtype)
         kernels.backend_for(out).add_at_(out, bag, each)
-    needs, shape = need_grad(weight, per_sample_weights), i.shape
+    needs, shape = (needs_grad(weight), needs_grad(per_sample_weights)), i.shape
 
     def vjp(g: Any) -> Any:
         dw = dp = None

@@ -13,7 +13,7 @@ from minigrad import kernels
 from minigrad.checks import integers, one_of, users_level
 from minigrad.ops.linear import matmul
 from minigrad.ops.shape import reshape, transpose
-from minigrad.recording import floating_operand, need_grad, record, require
+from minigrad.recording import floating_operand, needs_grad, record, require
 from minigrad.tensor import Tensor, wrap
 
 MODES, BORDERS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
@@ -80,7 +80,7 @@ def grid_sample(
     for corner in itertools.product(*taps):
         index, inside = _rows(corner, sizes, first)
         out += rows[index] * np.where(inside, _product(corner), 0)[:, None]
-    needs = need_grad(input, grid)
+    needs = needs_grad(input), needs_grad(grid)
     grid_shape = places.shape
 
     def vjp(g: Any) -> Any:

@@ -14,7 +14,6 @@ from minigrad.dtypes import CATEGORY
 from minigrad.incoming import as_array, fitting
 from minigrad.ops import (
     activations,
-    alpha_dropout,
     arithmetic,
     arranging,
     compare,
@@ -22,9 +21,7 @@ from minigrad.ops import (
     elementary,
     indexing,
     linear,
-    margins,
     products,
-    random,
     rounding,
     scattering,
     shape,
@@ -172,16 +169,6 @@ mvlgamma_ = in_place(special.mvlgamma)
 addmv_ = in_place(products.addmv)
 addr_ = in_place(products.addr)
 baddbmm_ = in_place(products.baddbmm)
-elu_ = in_place(activations.elu)
-selu_ = in_place(activations.selu)
-celu_ = in_place(activations.celu)
-leaky_relu_ = in_place(activations.leaky_relu)
-hardtanh_ = in_place(activations.hardtanh)
-rrelu_ = in_place(margins.rrelu)
-threshold_ = in_place(margins.threshold)
-dropout_ = in_place(random.dropout)
-alpha_dropout_ = in_place(alpha_dropout.alpha_dropout)
-feature_alpha_dropout_ = in_place(alpha_dropout.feature_alpha_dropout)
 # Other names for the same.
 absolute_, negative_, clip_, fix_ = abs_, neg_, clamp_, trunc_
 subtract_, multiply_, divide_, true_divide_ = sub_, mul_, div_, div_

@@ -20,12 +20,13 @@ torch = pytest.importorskip("torch")
 # here, where the function must have one.
 SECOND = lambda m, y: (y,)  # noqa: E731
 BETWEEN = lambda m, y: (-0.5, 0.5)  # noqa: E731
+OF_TWO = """
+    add_ sub_ mul_ div_ remainder_ pow_ atan2_ hypot_ fmod_ copysign_ xlogy_ eq_ ne_ lt_ le_ gt_
+    ge_ logical_and_ logical_or_ logical_xor_ nextafter_ ldexp_ arctan2_ subtract_ multiply_
+    divide_ true_divide_ greater_ greater_equal_ less_ less_equal_ not_equal_ copy_
+"""
 ARGUMENTS: dict[str, Any] = {
-    **dict.fromkeys(
-        "add_ sub_ mul_ div_ remainder_ pow_ atan2_ hypot_ fmod_ copysign_ "
-        "xlogy_ eq_ ne_ lt_ le_ gt_ ge_ logical_and_ logical_or_ logical_xor_ nextafter_ ldexp_ "
-        "arctan2_ subtract_ multiply_ divide_ true_divide_ greater_ greater_equal_ less_ less_equal_ "
-        "not_equal_ copy_".split(), SECOND),
+    **dict.fromkeys(OF_TWO.split(), SECOND),
     **dict.fromkeys(["clamp_", "clip_", "threshold_"], BETWEEN),
     **dict.fromkeys(["addcmul_", "addcdiv_"], lambda m, y: (y, y + 1)),
     "lerp_": lambda m, y: (y, 0.3), "clamp_min_": lambda m, y: (0.1,),
@@ -48,6 +49,14 @@ APART = (
 )  # fmt: skip
 
 
+def theirs_of(owner: Any, name: str) -> Any:
+    """PyTorch's function; made of two, where PyTorch has no gradient of it."""
+    if name.endswith(("sinh_", "cosh_", "tanh_")) and name.startswith("a"):
+        f = getattr(torch, name[:-1])
+        return lambda x: x.copy_(f(x.clone()))
+    return getattr(owner, name)
+
+
 def names() -> Iterator[tuple[str, Any, Any]]:
     for place, ours, theirs, known in (
         ("method", Tensor, torch.Tensor, vars(InPlace)),
@@ -56,11 +65,7 @@ def names() -> Iterator[tuple[str, Any, Any]]:
     ):
         for name in known:
             if name.endswith("_") and name[0] != "_" and not any(a in name for a in APART):
-                change = getattr(theirs, name)
-                if name.endswith(("sinh_", "cosh_", "tanh_")) and name.startswith("a"):
-                    # of which PyTorch has no gradient
-                    change = lambda x, f=getattr(torch, name[:-1]): x.copy_(f(x.clone()))  # noqa: E731
-                yield f"{place}-{name}", getattr(ours, name), change
+                yield f"{place}-{name}", getattr(ours, name), theirs_of(theirs, name)
 
 
 @pytest.mark.parametrize(("name", "ours", "theirs"), [pytest.param(*n, id=n[0]) for n in names()])
