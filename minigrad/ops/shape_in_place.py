@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack, overload
 
 import numpy as np
 
 from minigrad import modes
 from minigrad.incoming import fitting
+from minigrad.names import Axis, numpy_names, numpy_overloads
 from minigrad.ops import shape
 from minigrad.recording import check_recordable, overwrite
 from minigrad.tensor import Tensor, node_of, wrap
@@ -35,11 +36,17 @@ def _become(name: str, x: T, op: Any, *args: Any, **kwargs: Any) -> T:
     return x
 
 
-def squeeze_(x: T, dim: Any = None) -> T:
+@numpy_names
+def squeeze_(x: T, dim: Any = None, **names: Unpack[Axis]) -> T:
     """`squeeze` in place."""
     return _become("squeeze_", x, shape.squeeze, dim)
 
 
+@overload
+def unsqueeze_(x: T, dim: int) -> T: ...
+@overload
+def unsqueeze_(x: T, *, axis: int) -> T: ...
+@numpy_overloads
 def unsqueeze_(x: T, dim: int) -> T:
     """`unsqueeze` in place."""
     return _become("unsqueeze_", x, shape.unsqueeze, dim)

@@ -43,6 +43,7 @@ DOCUMENTED = {
 
 OPTIMISERS = (
     "SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "LBFGS",
+    "Rprop", "ASGD", "Adafactor",
 )  # fmt: skip
 
 
