@@ -45,11 +45,9 @@ def ctc_loss(
     require(name, log_probs=log_probs)
     a = floating_operand(name, log_probs)
     if a.ndim == 2:
-        one = [as_array(v).reshape(-1) for v in (input_lengths, target_lengths)]
-        labels = as_array(targets).reshape(1, -1)
         batched = reshape(log_probs, (a.shape[0], 1, a.shape[1]))
-        loss = ctc_loss(batched, labels, *one, blank, reduction, zero_infinity)
-        return reshape(loss, ())
+        t, i, s = (as_array(v).reshape(-1) for v in (targets, input_lengths, target_lengths))
+        return reshape(ctc_loss(batched, t, i, s, blank, reduction, zero_infinity), ())
     if a.ndim != 3:
         raise RuntimeError(f"{name}: expected log_probs (T, N, C) or (T, C), got shape {a.shape}")
     times, batch, classes = a.shape

@@ -96,7 +96,7 @@ def embedding_bag(
     elif mode == "mean":
         factors = (1 / np.bincount(bag, minlength=bags)[bag, None]).astype(w.real.dtype)
     first = _first_of_largest(rows, bag, bags) if mode == "max" else None
-    width, table = w.shape[1], w.shape
+    width, table, there = w.shape[1], w.shape, np.zeros(0, bool)
     if first is not None:
         there, columns = first < len(rows), np.arange(width)
         out = np.zeros((bags, width), rows.dtype)

@@ -228,10 +228,12 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
     if a.ndim != 1:
         raise RuntimeError(f"vander: expected a vector, got shape {a.shape}")
     n = len(a) if N is None else integer("vander", "N", N, 0)
-    k = np.arange(n) if increasing else np.arange(n)[::-1]
+    powers = np.ones((len(a), n), a.dtype)
+    powers[:, 1:] = a[:, None]
+    powers, way = np.multiply.accumulate(powers, axis=1), 1 if increasing else -1
     return record_each(
-        "vander", a[:, None] ** k,
-        (x, lambda g: (g * k * a[:, None] ** np.maximum(k - 1, 0)).sum(axis=1)),
+        "vander", powers[:, ::way],
+        (x, lambda g: (g[:, ::way][:, 1:] * np.arange(1, n) * powers[:, :-1]).sum(axis=1)),
     )  # fmt: skip
 
 

@@ -123,4 +123,4 @@ def _kept(ndim: int) -> tuple[str, ...]:
 
 def _size(a: Array) -> float:
     """The root of the mean square."""
-    return float(np.linalg.norm(a)) / a.size**0.5
+    return float(np.linalg.norm(a) / np.sqrt(a.size))

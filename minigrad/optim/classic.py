@@ -96,7 +96,7 @@ class ASGD(Adaptive):
         weight_decay: the factor of the L2 penalty's gradient, added to g.
         foreach: PyTorch's way to compute the same; it changes nothing here.
         maximize: climb instead.
-        ways: differentiable, capturable: refused.
+        differentiable, capturable: refused.
 
     Source: Polyak and Juditsky, Acceleration of stochastic approximation by averaging, 1992.
     """
@@ -115,9 +115,12 @@ class ASGD(Adaptive):
         weight_decay: float = 0,
         foreach: bool | None = None,
         maximize: bool = False,
-        **ways: Unpack[Ways],
+        differentiable: bool = False,
+        capturable: bool = False,
     ) -> None:
-        ways["foreach"] = foreach
+        ways: Ways = {
+            "foreach": foreach, "differentiable": differentiable, "capturable": capturable
+        }  # fmt: skip
         defaults = {
             "lr": lr,
             "lambd": lambd,
