@@ -46,8 +46,9 @@ def ctc_loss(
     a = floating_operand(name, log_probs)
     if a.ndim == 2:
         batched = reshape(log_probs, (a.shape[0], 1, a.shape[1]))
-        t, i, s = (as_array(v).reshape(-1) for v in (targets, input_lengths, target_lengths))
-        return reshape(ctc_loss(batched, t, i, s, blank, reduction, zero_infinity), ())
+        one = (as_array(v).reshape(-1) for v in (targets, input_lengths, target_lengths))
+        labels, end, size = one
+        return reshape(ctc_loss(batched, labels, end, size, blank, reduction, zero_infinity), ())
     if a.ndim != 3:
         raise RuntimeError(f"{name}: expected log_probs (T, N, C) or (T, C), got shape {a.shape}")
     times, batch, classes = a.shape
