@@ -128,7 +128,6 @@ INSTEAD = {
     "sparse": "there are no sparse tensors: use dense ones",
     "xpu": "the CPU is the only device there is",
     "channels_last": "tensors lie in row-major order: leave memory_format out",
-    "contiguous_format": "tensors lie in row-major order: leave memory_format out",
     "export": "there is no export: save model.state_dict() with minigrad.save",
     "profiler": "use minigrad.profile()",
     # minigrad.linalg

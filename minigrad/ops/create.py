@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks import integer, number, users_level
-from minigrad.device import check_device
+from minigrad.device import check_device, check_memory_format
 from minigrad.dtypes import float32, int64
 from minigrad.incoming import as_array, fitting, is_array, taken
 from minigrad.ops.convert import to
@@ -231,31 +231,38 @@ def _like(x: Any, dtype: Any) -> tuple[tuple[int, ...], Any]:
 
 
 def zeros_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:  # fmt: skip
     """Zeros in the shape and dtype of x."""
+    check_memory_format("zeros_like", memory_format)
     return _new("zeros_like", np.zeros(*_like(input, dtype)), device, requires_grad)
 
 
 def ones_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:  # fmt: skip
     """Ones in the shape and dtype of x."""
+    check_memory_format("ones_like", memory_format)
     return _new("ones_like", np.ones(*_like(input, dtype)), device, requires_grad)
 
 
 def empty_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:  # fmt: skip
     """`empty` in the shape and dtype of x."""
+    check_memory_format("empty_like", memory_format)
     return _new("empty_like", np.empty(*_like(input, dtype)), device, requires_grad)
 
 
 def full_like(
     input: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False,
+    requires_grad: bool = False, memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """One number everywhere, in the shape and dtype of x."""
+    check_memory_format("full_like", memory_format)
     shape, kind = _like(input, dtype)
     array = np.full(shape, _filling("full_like", fill_value, kind))
     return _new("full_like", array, device, requires_grad)

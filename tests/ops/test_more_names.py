@@ -90,8 +90,18 @@ def test_integers_and_memory() -> None:
         assert m.frombuffer(bytearray(b"\1\0\2\0"), dtype=m.int16, offset=2).tolist() == [2]
         with pytest.warns(UserWarning, match="deprecated"):
             assert m.range(1, 2.2, 0.5).tolist() == [1, 1.5, 2]
+        assert (m.arange(3) << 1).tolist() == [0, 2, 4] and (m.arange(4) >> 1).tolist()[3] == 1
+        answers = [getattr(z, f"is_{what}") for what in ("sparse", "quantized", "mps")]
+        assert answers == [False] * 3 and z.itemsize == 4
+        for form in (None, m.preserve_format, m.contiguous_format):
+            assert m.zeros_like(z, memory_format=form).tolist() == [0, 0]
+            assert m.full_like(z, 2, memory_format=form).tolist() == [2, 2]
+            assert z.clone(memory_format=form).tolist() == m.ones_like(z).mul(z).tolist()
+        assert z.contiguous(memory_format=m.contiguous_format) is z
     x = minigrad.ones(2)
     assert x.pin_memory() is x
+    with pytest.raises(RuntimeError, match=r"zeros_like: tensors lie in row-major.*'nhwc'"):
+        minigrad.zeros_like(minigrad.ones(2), memory_format="nhwc")
     with pytest.raises(ValueError, match="frombuffer: "):
         minigrad.frombuffer(b"\1", dtype=minigrad.int16)
     with pytest.raises(RuntimeError, match="is_nonzero: "):
