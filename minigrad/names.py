@@ -121,6 +121,7 @@ INSTEAD = {
     "ao": "there are no quantized tensors: use float32",
     "complex64": "there are no complex tensors: use one for the real part, one for the imaginary",
     "view_as_complex": "there are no complex tensors: keep the real and the imaginary part",
+    "polar": "there are no complex tensors: use cos and sin for the two parts",
     "fft": "there are no complex tensors: use numpy.fft",
     "stft": "there are no complex tensors: use numpy.fft on frames of unfold, times hann_window",
     "sparse_coo_tensor": "there are no sparse tensors: use dense ones",
