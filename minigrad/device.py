@@ -33,6 +33,29 @@ def check_device(name: str, value: Any) -> None:
         raise RuntimeError(f"{name}: device must be 'cpu', the only one there is, got {value!r}")
 
 
+class memory_format:
+    """An order of elements in memory, of which there is one, that of rows."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"minigrad.{self._name}"
+
+
+preserve_format, contiguous_format = (
+    memory_format("preserve_format"), memory_format("contiguous_format")
+)  # fmt: skip
+
+
+def check_memory_format(name: str, value: Any) -> None:
+    """Raise unless `value` is None or one of these two."""
+    if value is not None and not isinstance(value, memory_format):
+        raise RuntimeError(
+            f"{name}: tensors lie in row-major order, there is no memory_format={value!r}"
+        )
+
+
 def only_cpu(name: str) -> RuntimeError:
     """What a request for another device is answered with."""
     return RuntimeError(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from minigrad import modes
 from minigrad.autograd import STEP
+from minigrad.checks import one_of
 from minigrad.derivatives import (
     leaves_of,
     moved,
@@ -19,9 +20,10 @@ from minigrad.derivatives import (
     refuse_second_probe,
     walk_to,
 )
+from minigrad.ops.joining import stack, unbind
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.tape import Leaf
-from minigrad.tensor import node_of, wrap
+from minigrad.tensor import Tensor, node_of, wrap
 
 __all__ = ["hessian", "jacfwd", "jacrev", "jvp", "vmap"]
 
@@ -138,9 +140,73 @@ def hessian(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Cal
     return jacfwd(jacrev(func, argnums), argnums)
 
 
-def vmap(func: Callable[..., Any], *args: Any, **kwargs: Any) -> NoReturn:
-    """Refused: operations take batches as they are."""
-    raise NotImplementedError(
-        "vmap is not supported: write the function for a batch (matmul and einsum take an axis in "
-        "front), or stack([func(x) for x in batch])"
-    )
+def vmap(
+    func: Callable[..., Any], in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *,
+    chunk_size: int | None = None,
+) -> Callable[..., Any]:  # fmt: skip
+    """`func` of single examples as a function of a batch of them. It is a loop: `func` is called
+    once for each, and the results are stacked; what takes a batch as it is is faster.
+
+    Args:
+        func: from tensors, or tuples and dicts of them, to tensors likewise.
+        in_dims: the axis of the batch in each argument, None for one that all share; or one for
+            all. For a tuple or dict it is that of everything in it.
+        out_dims: the axis of the batch in the results, or one for each.
+        randomness: "error" or "different": what is random draws numbers of its own for each
+            example; "same" is refused.
+        chunk_size: accepted; it changes nothing.
+    """
+    one_of("vmap", "randomness", randomness, ("error", "different"))
+
+    @functools.wraps(func)
+    def mapped(*args: Any, **kwargs: Any) -> Any:
+        dims = in_dims if isinstance(in_dims, tuple | list) else (in_dims,) * len(args)
+        if len(dims) != len(args):
+            raise ValueError(f"vmap: in_dims={in_dims!r} for {len(args)} arguments")
+        parts = [_examples(a, d) for a, d in zip(args, dims, strict=True)]
+        parts += [_examples(a, 0) for a in kwargs.values()]
+        counts = {len(p) for p in parts if p is not None}
+        if len(counts) != 1:
+            raise ValueError(f"vmap: expected batches of one size, got {sorted(counts)}")
+        given = [*args, *kwargs.values()]
+        results = []
+        for i in range(counts.pop()):
+            each = [g if p is None else p[i] for g, p in zip(given, parts, strict=True)]
+            named = dict(zip(kwargs, each[len(args) :], strict=True))
+            results.append(func(*each[: len(args)], **named))
+        if not results:
+            raise ValueError("vmap: a batch without examples has no result to take the shape of")
+        return _together(results, out_dims)
+
+    return mapped
+
+
+def _examples(value: Any, dim: Any) -> Any:
+    """What each call gets of an argument; None if all of it."""
+    if dim is None:
+        return None
+    if isinstance(value, dict):
+        each = [_examples(v, dim) for v in value.values()]
+        return [dict(zip(value, row, strict=True)) for row in zip(*each, strict=True)]
+    if isinstance(value, tuple | list):
+        each = [_examples(v, d) for v, d in zip(value, _spread(dim, value), strict=True)]
+        rows = zip(*each, strict=True)
+        return [type(value)(row) for row in rows]
+    if not isinstance(value, Tensor) or not value.ndim:
+        raise ValueError(f"vmap: expected a tensor with an axis of examples, got {value!r}")
+    return unbind(value, dim)
+
+
+def _together(results: list[Any], dim: Any) -> Any:
+    first = results[0]
+    if isinstance(first, dict):
+        return {k: _together([r[k] for r in results], dim) for k in first}
+    if isinstance(first, tuple | list):
+        columns = zip(*results, strict=True)
+        dims = _spread(dim, first)
+        return type(first)([_together(list(c), d) for c, d in zip(columns, dims, strict=True)])
+    return stack(results, dim)
+
+
+def _spread(dim: Any, several: Any) -> Any:
+    return dim if isinstance(dim, tuple | list) else (dim,) * len(several)

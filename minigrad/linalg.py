@@ -15,18 +15,20 @@ from minigrad.ops.linalg import (
 from minigrad.ops.linalg import det as _det
 from minigrad.ops.linalg import matrix_power as _matrix_power
 from minigrad.ops.linalg import slogdet as _slogdet
-from minigrad.ops.linear import matmul
+from minigrad.ops.linear import matmul, vecdot
 from minigrad.ops.products import linalg_cross as cross
 from minigrad.ops.products import matrix_norm, multi_dot, norm, vector_norm
+from minigrad.ops.ranks import cond, matrix_rank
 from minigrad.ops.shape import diagonal as _diagonal
 from minigrad.ops.solving import lstsq, lu_factor, lu_solve, solve_triangular
 from minigrad.ops.solving import matrix_exp as _matrix_exp
 from minigrad.tensor import Tensor as _Tensor
 
 __all__ = [
-    "cholesky", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "lstsq",
-    "lu_factor", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power", "multi_dot",
-    "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals", "vector_norm",
+    "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "lstsq", "lu_factor",
+    "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot",
+    "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals", "vecdot",
+    "vector_norm",
 ]  # fmt: skip
 
 

@@ -272,7 +272,7 @@ def overwrite(name: str, x: T, write: Callable[[Any], None], *pairs: Pair) -> T:
     """
     node, base = node_of(x), x.base
     if modes.grad_enabled.get():
-        _check_recordable(name, x)
+        check_recordable(name, x)
     if not x.array.flags.writeable or overlaps(x.array):
         raise RuntimeError(
             f"{name}: the memory of this tensor (shape {x.shape}) is read-only or repeated by "
@@ -309,7 +309,7 @@ def carry(x: Tensor, values: Array) -> None:
         x.base.array, x.array = Window(base, x.array).converted(base, values.dtype)
 
 
-def _check_recordable(name: str, x: Tensor) -> None:
+def check_recordable(name: str, x: Tensor) -> None:
     """Refuse to change, while gradients are recorded, what no history can be written for."""
     whole = x if x.base is None else x.base
     if x.node is not None and x.node.vjp is None:

@@ -1,8 +1,8 @@
 """CASES, the table: every operation, the shapes it is tried on, and what it should give.
 
 This file holds arithmetic, activations and reductions; cases_nn.py adds shapes, products, layers
-and losses to the same table, cases_more.py attention, folding and resizing, cases_windows.py views,
-order statistics and special functions.
+and losses to the same table, cases_more.py attention, folding and resizing, cases_sampled.py images
+read by grids, CTC and bags of rows, cases_windows.py views, order statistics, special functions.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 
 import cases_more  # noqa: F401  (likewise)
 import cases_nn  # noqa: F401  (adds its part of the table)
+import cases_sampled  # noqa: F401  (likewise)
 import cases_windows  # noqa: F401  (likewise)
 import naive
 import numpy as np

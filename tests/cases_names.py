@@ -28,7 +28,8 @@ index = mg.tensor([[0, 1, 0], [1, 0, 1]])
 ARGUMENTS = {
     "cat": ("[x, y]", ""), "stack": ("[x, y]", ""), "concat": ("[x, y]", ""),
     "concatenate": ("[x, y]", ""),
-    "split": ("x", "split_size_or_sections=2"), "chunk": ("x", "chunks=2"),
+    "split": ("x", "split_size_or_sections=2"), "split_with_sizes": ("x", "split_sizes=[1, 2]"),
+    "chunk": ("x", "chunks=2"),
     "repeat_interleave": ("x", "repeats=2"), "topk": ("x", "k=1"),
     "gather": ("x", "index=index"), "index_select": ("x", "index=index[0]"),
     "scatter": ("x", "index=index, src=y"), "scatter_add": ("x", "index=index, src=y"),

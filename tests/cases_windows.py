@@ -67,3 +67,31 @@ case("mode", [(6,)], lambda x: (x.min(), x.argmin()))
 case("aminmax", [(3, 4), (5,), ()], lambda x: (x.min(), x.max()))
 case("aminmax", [(3, 4)], lambda x: (x.min(1), x.max(1)), dim=1)
 case("dsplit", [(2, 1, 3)], lambda x: (x[..., :2], x[..., 2:]), [2])
+
+# Names at the front that scripts type.
+def vander(m, x, n, increasing):  # type: ignore[no-untyped-def]
+    """PyTorch's refuses its own backward: there it is made of powers."""
+    if m.__name__ == "minigrad":
+        return m.vander(x, n, increasing)
+    powers = m.stack([x**k for k in range(n)], 1)
+    return powers if increasing else powers.flip(1)
+
+
+case("inner", [((3, 4), (4,)), ((2, 3, 4), (5, 4)), ((4,), (4,)), ((0, 4), (2, 4))], np.inner)
+case("inner", [((), (3,)), ((2, 2), ())], np.multiply)
+case("ldexp", [((3, 4), (4,)), ((), ())], lambda x, y: x * 2.0**y)
+case("msort", [(3, 4), (2, 3, 2)], lambda x: np.sort(x, 0))
+for n, increasing in ((3, False), (5, True), (2, False), (1, True)):
+    case("vander", [(3,), (5,)], lambda x, n=n, i=increasing: np.vander(x, n, i),
+         call=lambda m, x, n=n, i=increasing: vander(m, x, n, i))  # fmt: skip
+case("chain_matmul", [((2, 3), (3, 4), (4, 2))], lambda x, y, z: x @ y @ z)
+case("row_stack", [((2, 3), (3,))], lambda x, y: np.vstack((x, y)),
+     call=lambda m, x, y: m.row_stack((x, y)))  # fmt: skip
+case("split_with_sizes", [(4, 2)], lambda x: tuple(np.split(x, (1,))), [1, 3])
+case("qr", [(3, 3), (4, 2), (2, 3, 3)], lambda x: tuple(np.linalg.qr(x)))
+case(".fill_diagonal_", [(3, 3), (4, 2)],
+     lambda x: written(x, np.diag_indices(min(x.shape)), 3.0),
+     call=lambda m, x: (x * 1).fill_diagonal_(3.0))  # fmt: skip
+for name, f in (("vecdot", lambda x, y: (x * y).sum(-1)), ("cond", lambda x: np.linalg.cond(x))):
+    case(name, [(3, 3), (2, 4, 2)] if name == "cond" else [((2, 3), (3,)), ((3,), (3,))], f,
+         call=lambda m, *x, name=name: getattr(m.linalg, name)(*x))  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 from minigrad.checks import floating, integer, number, one_of
 from minigrad.nn import functional as F
 from minigrad.nn.module import Module, Parameter
+from minigrad.recording import require
 from minigrad.tensor import Tensor, wrap
 
 
@@ -275,6 +276,19 @@ class Softmax(Module):
     def extra_repr(self) -> str:
         """The axis."""
         return f"dim={self.dim}"
+
+
+class Softmax2d(Module):
+    """eˣ of (N, C, H, W) or (C, H, W) normalised to sum 1 over the channels, at each place."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """See `functional.softmax`."""
+        require("Softmax2d", input=input)
+        if input.ndim not in (3, 4):
+            raise ValueError(
+                f"Softmax2d: expected (N, C, H, W) or (C, H, W), got shape {input.shape}"
+            )
+        return F.softmax(input, -3)
 
 
 class LogSoftmax(Softmax):

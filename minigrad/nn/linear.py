@@ -1,16 +1,15 @@
-"""Layers that multiply by a matrix or look up its rows, and dropout."""
+"""Layers that multiply by a matrix, and dropout."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from minigrad.checks import floating, integer, probability
 from minigrad.nn import functional as F
 from minigrad.nn import init
-from minigrad.nn.errors import described
 from minigrad.nn.module import Module, Parameter
 from minigrad.tensor import Tensor, wrap
 
@@ -123,85 +122,6 @@ class Bilinear(Module):
         )
 
 
-class Embedding(Module):
-    """Rows of a table: integers (…) in [0, num_embeddings) give vectors (…, embedding_dim).
-
-    Args:
-        num_embeddings: the number of rows.
-        embedding_dim: the length of a row.
-        padding_idx: a row that starts at zero and is not trained.
-        dtype: of the table; float32 by default.
-
-    `weight` (num_embeddings, embedding_dim) starts standard normal.
-
-    >>> nn.Embedding(10, 4)(mg.tensor([1, 5, 1])).shape
-    (3, 4)
-    """
-
-    def __init__(
-        self,
-        num_embeddings: int,
-        embedding_dim: int,
-        padding_idx: int | None = None,
-        *,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        self.num_embeddings = integer("Embedding", "num_embeddings", num_embeddings)
-        self.embedding_dim = integer("Embedding", "embedding_dim", embedding_dim)
-        if padding_idx is not None:
-            rows = self.num_embeddings
-            padding_idx = integer("Embedding", "padding_idx", padding_idx, None)
-            if not -rows <= padding_idx < rows:
-                raise ValueError(
-                    f"Embedding: padding_idx must name one of the {rows} rows, got {padding_idx}"
-                )
-            padding_idx %= rows
-        self.padding_idx = padding_idx
-        kind = floating("Embedding", dtype, device)
-        table = np.empty((self.num_embeddings, self.embedding_dim), kind)
-        self.weight = Parameter(wrap(table))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the table anew."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            init.zeros_(wrap(self.weight.array[self.padding_idx]))
-
-    @classmethod
-    def from_pretrained(
-        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
-    ) -> Self:
-        """A layer with this table (num_embeddings, embedding_dim), whose memory is shared.
-
-        Args:
-            embeddings: the table.
-            freeze: leave it out of training.
-            padding_idx: a row that is not trained; it starts as it is.
-        """
-        if not isinstance(embeddings, Tensor) or embeddings.ndim != 2:
-            shape = getattr(embeddings, "shape", None)
-            raise ValueError(
-                "Embedding: embeddings must be a tensor (num_embeddings, embedding_dim), got "
-                + (described(embeddings) if shape is None else f"shape {tuple(shape)}")
-            )
-        rows, length = embeddings.shape
-        layer = cls(rows, length, padding_idx, dtype=embeddings.dtype)
-        layer.weight = Parameter(embeddings, requires_grad=not freeze)
-        return layer
-
-    def forward(self, input: Tensor) -> Tensor:
-        """The rows that x names."""
-        return F.embedding(input, self.weight, self.padding_idx)
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        text = f"{self.num_embeddings}, {self.embedding_dim}"
-        return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"
-
-
 class Dropout(Module):
     """In training, zero each element with probability p and scale the rest by 1/(1 - p).
 
@@ -252,3 +172,24 @@ class Dropout3d(Dropout):
     def forward(self, input: Tensor) -> Tensor:
         """x with some channels dropped; x itself in eval mode."""
         return F.dropout3d(input, self.p, self.training)
+
+
+class AlphaDropout(Dropout):
+    """Dropout for self-normalising networks, those of SELU: in training, each element becomes
+    SELU's lowest value with probability p, and all are scaled and shifted so that the mean and the
+    variance of a standard normal input stay.
+
+    Source: Klambauer et al., Self-normalizing neural networks, 2017.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """x with some elements dropped; x itself in eval mode."""
+        return F.alpha_dropout(input, self.p, self.training)
+
+
+class FeatureAlphaDropout(Dropout):
+    """`AlphaDropout` of whole channels of (N, C, …)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """x with some channels dropped; x itself in eval mode."""
+        return F.feature_alpha_dropout(input, self.p, self.training)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minigrad.checks import number, one_of, probability
 from minigrad.nn import functional as F
 from minigrad.nn.module import Module
@@ -220,3 +222,31 @@ class KLDivLoss(Loss):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """See `functional.kl_div`."""
         return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
+
+
+class CTCLoss(Loss):
+    """-log p(target | x) for log-probabilities x (T, N, C) or (T, C) at T times, summed over all
+    ways to say the target's labels in their order; see `functional.ctc_loss`.
+
+    Args:
+        blank: the label that says nothing.
+        reduction: "mean" over the samples of loss/length of its target, "sum" or "none".
+        zero_infinity: a target too long for its input counts nothing, instead of infinity.
+
+    Source: Graves et al., Connectionist temporal classification, 2006.
+    """
+
+    def __init__(
+        self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self.blank, self.zero_infinity = blank, zero_infinity
+
+    def forward(
+        self, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any
+    ) -> Tensor:
+        """See `functional.ctc_loss`."""
+        return F.ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction,
+            self.zero_infinity,
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Padding layers: `functional.pad` in its four modes, of the last axis or the last two."""
+"""Padding layers: `functional.pad` in its four modes, of the last axis, the last two or three."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from minigrad.tensor import Tensor
 
 
 class _Pad(Module):
-    """Amounts (left, right) for one axis, (left, right, top, bottom) for two, or one for all."""
+    """Amounts (left, right) for one axis, (left, right, top, bottom) for two, and
+    (…, front, back) for three; or one for all."""
 
     axes: ClassVar[int]
     mode: ClassVar[str] = "constant"
@@ -54,6 +55,12 @@ class ConstantPad2d(ConstantPad1d):
     axes = 2
 
 
+class ConstantPad3d(ConstantPad1d):
+    """Pad the last three axes of (N, C, D, H, W) or (C, D, H, W) with a number."""
+
+    axes = 3
+
+
 class ZeroPad1d(_Pad):
     """Pad the last axis with zeros."""
 
@@ -64,6 +71,12 @@ class ZeroPad2d(_Pad):
     """Pad the last two axes with zeros."""
 
     axes = 2
+
+
+class ZeroPad3d(_Pad):
+    """Pad the last three axes with zeros."""
+
+    axes = 3
 
 
 class ReflectionPad1d(_Pad):
@@ -78,6 +91,12 @@ class ReflectionPad2d(_Pad):
     axes, mode = 2, "reflect"
 
 
+class ReflectionPad3d(_Pad):
+    """Pad the last three axes with their reflection in the border."""
+
+    axes, mode = 3, "reflect"
+
+
 class ReplicationPad1d(_Pad):
     """Pad the last axis with copies of its border."""
 
@@ -90,6 +109,12 @@ class ReplicationPad2d(_Pad):
     axes, mode = 2, "replicate"
 
 
+class ReplicationPad3d(_Pad):
+    """Pad the last three axes with copies of their border."""
+
+    axes, mode = 3, "replicate"
+
+
 class CircularPad1d(_Pad):
     """Pad the last axis with what lies at its other end."""
 
@@ -100,3 +125,9 @@ class CircularPad2d(_Pad):
     """Pad the last two axes with what lies at their other ends."""
 
     axes, mode = 2, "circular"
+
+
+class CircularPad3d(_Pad):
+    """Pad the last three axes with what lies at their other ends."""
+
+    axes, mode = 3, "circular"

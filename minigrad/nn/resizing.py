@@ -58,6 +58,43 @@ class Upsample(Module):
         return f"{given}={getattr(self, given)!r}, mode={self.mode!r}"
 
 
+class UpsamplingNearest2d(Upsample):
+    """`Upsample` of (N, C, H, W) to the nearest elements."""
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor)
+
+
+class UpsamplingBilinear2d(Upsample):
+    """Bilinear `Upsample` of (N, C, H, W) whose outermost elements keep their places."""
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, "bilinear", True)
+
+
+class ChannelShuffle(Module):
+    """x (N, C, …) with the channels of its groups dealt out: the first of each group, the second of
+    each, and so on.
+
+    Args:
+        groups: how many groups the channels are in.
+
+    Source: Zhang et al., ShuffleNet, 2018.
+    """
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = integer("ChannelShuffle", "groups", groups)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """x with its channels in another order."""
+        return F.channel_shuffle(input, self.groups)
+
+    def extra_repr(self) -> str:
+        """The argument."""
+        return f"groups={self.groups}"
+
+
 class PixelShuffle(Module):
     """x (…, C·r², H, W) as (…, C, H·r, W·r): each pixel's r² channels become a block of pixels.
 

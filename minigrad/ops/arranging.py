@@ -384,3 +384,6 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Tensor:
         return dx, g[where]
 
     return record("index_copy", out, (input, source), vjp)
+
+
+row_stack = vstack

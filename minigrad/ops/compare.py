@@ -163,6 +163,42 @@ def isfinite(input: Any) -> Tensor:
     return wrap(np.isfinite(as_array(input)))
 
 
+def nextafter(input: Any, other: Any) -> Tensor:
+    """The floating number next to x in the direction of y, elementwise."""
+    refuse_numbers("nextafter", input, other, hint="both must be tensors")
+    a, b = operands("nextafter", input, other)
+    if a.dtype.kind not in "fc":
+        raise TypeError(f"nextafter: expected floating tensors, got dtype {a.dtype}: use .float()")
+    return wrap(np.nextafter(a.real, b.real))
+
+
+def bitwise_left_shift(input: Any, other: Any) -> Tensor:
+    """x·2^y of integers, elementwise."""
+    return _shifted("bitwise_left_shift", np.left_shift, input, other)
+
+
+def bitwise_right_shift(input: Any, other: Any) -> Tensor:
+    """x/2^y of integers, rounded down, elementwise."""
+    return _shifted("bitwise_right_shift", np.right_shift, input, other)
+
+
+def _shifted(name: str, shift: Any, x: Any, y: Any) -> Tensor:
+    if not isinstance(y, Tensor):
+        refuse_numbers(name, x, hint="one of the two must be a tensor")
+    a, b = (np.asarray(v) for v in operands(name, x, y))
+    if a.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integer tensors, got dtype {a.dtype}")
+    return wrap(shift(a, b))
+
+
+def is_nonzero(input: Any) -> builtins.bool:
+    """Whether the only element is not 0."""
+    a = as_array(input)
+    if a.size != 1:
+        raise RuntimeError(f"is_nonzero: expected one element, got shape {a.shape}")
+    return bool(a.reshape(()))
+
+
 def isclose(
     input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
@@ -193,3 +229,6 @@ def allclose(
 def equal(input: Any, other: Any) -> builtins.bool:
     """Whether two tensors have the same shape and elements."""
     return bool(np.array_equal(as_array(input), as_array(other)))
+
+
+less, less_equal, greater, greater_equal, not_equal = lt, le, gt, ge, ne

@@ -111,6 +111,11 @@ def cpu(x: Tensor, memory_format: Any = None) -> Tensor:
     return x
 
 
+def pin_memory(x: Tensor, device: Any = None) -> Tensor:
+    """The tensor itself: there is no device that pinned memory would be copied to."""
+    return x
+
+
 def share_memory_(x: Tensor) -> Tensor:
     """Refused: memory is shared between threads, not between processes."""
     raise only_threads("share_memory_")

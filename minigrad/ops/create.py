@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 
-from minigrad.checks import integer, number
-from minigrad.device import check_device
+from minigrad.checks import integer, number, users_level
+from minigrad.device import check_device, check_memory_format
 from minigrad.dtypes import float32, int64
 from minigrad.incoming import as_array, fitting, is_array, taken
 from minigrad.ops.convert import to
@@ -148,6 +149,23 @@ def arange(
     return _new("arange", array, device, requires_grad)
 
 
+def range(
+    start: float, end: float, step: float = 1, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """start, start + step, … up to end, which is included, in float32 if no dtype is given; the
+    name is deprecated, as in PyTorch: use arange."""
+    text = "range is deprecated, as it includes its end: use arange"
+    warnings.warn(text, UserWarning, stacklevel=users_level())
+    given = {"start": start, "end": end, "step": step}
+    first, last, by = (number("range", k, v) for k, v in given.items())
+    if by == 0 or not math.isfinite((last - first) / by) or (last - first) * by < 0:
+        raise RuntimeError(f"range: steps of {by} do not lead from {first} to {last}")
+    array = first + by * np.arange(math.floor((last - first) / by) + 1)
+    kind = np.dtype(float32 if dtype is None else dtype)
+    return _new("range", as_array(array, kind, "range"), device, requires_grad)
+
+
 def linspace(
     start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
@@ -172,6 +190,18 @@ def logspace(
         array = np.power(root, np.linspace(first, last, integer("logspace", "steps", steps, 0)))
     kind = float32 if dtype is None else dtype
     return _new("logspace", as_array(array, kind, "logspace"), device, requires_grad)
+
+
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
+    """A vector on the memory of bytes, a bytearray or the like: `count` elements, or all, from the
+    byte `offset` on. That of bytes cannot be written to."""
+    try:
+        array = np.frombuffer(buffer, dtype, count, offset)
+    except (TypeError, ValueError, BufferError) as error:
+        raise ValueError(f"frombuffer: {error}") from None
+    return wrap(array).requires_grad_(requires_grad)
 
 
 def scalar_tensor(
@@ -201,34 +231,46 @@ def _like(x: Any, dtype: Any) -> tuple[tuple[int, ...], Any]:
 
 
 def zeros_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:  # fmt: skip
     """Zeros in the shape and dtype of x."""
+    check_memory_format("zeros_like", memory_format)
     return _new("zeros_like", np.zeros(*_like(input, dtype)), device, requires_grad)
 
 
 def ones_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:  # fmt: skip
     """Ones in the shape and dtype of x."""
+    check_memory_format("ones_like", memory_format)
     return _new("ones_like", np.ones(*_like(input, dtype)), device, requires_grad)
 
 
 def empty_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:  # fmt: skip
     """`empty` in the shape and dtype of x."""
+    check_memory_format("empty_like", memory_format)
     return _new("empty_like", np.empty(*_like(input, dtype)), device, requires_grad)
 
 
 def full_like(
     input: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False,
+    requires_grad: bool = False, memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """One number everywhere, in the shape and dtype of x."""
+    check_memory_format("full_like", memory_format)
     shape, kind = _like(input, dtype)
     array = np.full(shape, _filling("full_like", fill_value, kind))
     return _new("full_like", array, device, requires_grad)
+
+
+def new(x: Tensor, *data: Any) -> Tensor:
+    """`Tensor(*data)` in the dtype of x: of sizes, or of a list's numbers."""
+    return Tensor(*data, dtype=x.dtype)
 
 
 def new_tensor(

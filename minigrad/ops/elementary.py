@@ -8,11 +8,17 @@ import numpy as np
 
 from minigrad.dtypes import float16
 from minigrad.incoming import check_numbers
-from minigrad.ops.arithmetic import quiet
+from minigrad.ops.arithmetic import mul, quiet
 from minigrad.ops.convert import in_float32
 from minigrad.ops.large import base_to, one_pass, power
 from minigrad.recording import operand, operands, record_each, refuse_numbers
 from minigrad.tensor import Tensor, wrap
+
+
+def ldexp(input: Any, other: Any) -> Tensor:
+    """x·2^y."""
+    refuse_numbers("ldexp", input, other, hint="both must be tensors")
+    return mul(input, pow(2.0, other))
 
 
 def pow(input: Any, exponent: Any) -> Tensor:

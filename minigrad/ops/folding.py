@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad.checks import integer, integers
 from minigrad.kernels.reference.conv import output_size, pad, window
-from minigrad.ops.shape import permute, reshape, squeeze, unsqueeze
+from minigrad.ops.shape import permute, reshape, squeeze, transpose, unsqueeze
 from minigrad.recording import floating_operand, record_each, require
 from minigrad.tensor import Tensor
 
@@ -143,6 +143,20 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     blocks = reshape(input, *stack, channels, height // r, r, width // r, r)
     moved = permute(blocks, *range(n + 1), n + 2, n + 4, n + 1, n + 3)
     return reshape(moved, *stack, channels * r**2, height // r, width // r)
+
+
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """x (N, C, …) with the channels of its groups dealt out: the first of each group, the second of
+    each, and so on (Zhang et al., ShuffleNet, 2018)."""
+    require("channel_shuffle", input=input)
+    count, shape = integer("channel_shuffle", "groups", groups, None), input.shape
+    if len(shape) < 3 or count < 1 or shape[1] % count:
+        raise RuntimeError(
+            f"channel_shuffle: expected (N, C, …) of at least 3 axes and groups that divide C, got "
+            f"shape {shape} and groups={groups!r}"
+        )
+    dealt = transpose(reshape(input, shape[0], count, shape[1] // count, *shape[2:]), 1, 2)
+    return reshape(dealt, shape)
 
 
 def _factor(name: str, x: Any, argument: str, factor: Any) -> int:

@@ -325,6 +325,11 @@ def nonzero(input: Any, as_tuple: bool = False) -> Any:
     return wrap(np.stack(found, axis=1)[:, : as_array(input).ndim])
 
 
+def argwhere(input: Any) -> Tensor:
+    """`nonzero`, as a matrix."""
+    return nonzero(input)
+
+
 @numpy_names
 def unique(
     input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
@@ -356,30 +361,3 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     out = np.zeros((i.size, num_classes), int64)
     out[np.arange(i.size), i.reshape(-1)] = 1
     return wrap(out.reshape(*i.shape, num_classes))
-
-
-def embedding(input: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
-    """The rows of `weight` that the integers in x name; row `padding_idx` receives no gradient."""
-    # dL/dweight = g added up by row
-    i, w = as_array(input), operand("embedding", weight)
-    if i.dtype.kind not in "iu":
-        raise RuntimeError(f"embedding: expected an integer tensor, got dtype {i.dtype}")
-    if w.ndim != 2:
-        raise RuntimeError(f"embedding: weight must have 2 axes, got shape {w.shape}")
-    rows, width = w.shape
-    if padding_idx is not None:
-        padding_idx = integer("embedding", "padding_idx", padding_idx, None)
-        if not -rows <= padding_idx < rows:
-            raise ValueError(f"embedding: padding_idx {padding_idx} is outside {rows} rows")
-        padding_idx %= rows
-    check_index("embedding", i, rows)
-    backend, flat = kernels.backend_for(w), i.reshape(-1)
-
-    def vjp(g: Any) -> Any:
-        dw = np.zeros((rows, width), g.dtype)
-        backend.add_at_(dw, flat, g.reshape(-1, width))
-        if padding_idx is not None:
-            dw[padding_idx] = 0
-        return (dw,)
-
-    return record("embedding", w[i], (weight,), vjp)

@@ -21,6 +21,7 @@ from minigrad.ops import (
     elementary,
     indexing,
     linear,
+    products,
     rounding,
     scattering,
     shape,
@@ -28,7 +29,7 @@ from minigrad.ops import (
     trigonometry,
 )
 from minigrad.ops.random import Generator, probabilities, stream
-from minigrad.recording import carry, needs_grad, overwrite
+from minigrad.recording import Pair, carry, needs_grad, overwrite
 from minigrad.tensor import Tensor, node_of, wrap
 
 P = ParamSpec("P")
@@ -43,9 +44,9 @@ def _assign(name: str, x: T, result: Tensor) -> T:
     if CATEGORY[result.dtype.kind] > CATEGORY[x.dtype.kind]:
         raise RuntimeError(f"{name}: a {result.dtype} result does not fit a {x.dtype} tensor")
     values = result.array
-    return overwrite(
-        name, x, lambda out: np.copyto(out, values, casting="unsafe"), (result, lambda g: g)
-    )
+    # What has no gradient, a comparison, leaves none to the old values either.
+    pair: Pair = (result, lambda g: g) if needs_grad(result) else (x, np.zeros_like)
+    return overwrite(name, x, lambda out: np.copyto(out, values, casting="unsafe"), pair)
 
 
 def in_place(op: Callable[Concatenate[Any, P], Tensor]) -> Callable[Concatenate[T, P], T]:
@@ -122,6 +123,58 @@ bitwise_and_ = in_place(compare.bitwise_and)
 bitwise_or_ = in_place(compare.bitwise_or)
 bitwise_xor_ = in_place(compare.bitwise_xor)
 bitwise_not_ = in_place(compare.bitwise_not)
+bitwise_left_shift_ = in_place(compare.bitwise_left_shift)
+bitwise_right_shift_ = in_place(compare.bitwise_right_shift)
+nextafter_ = in_place(compare.nextafter)
+ldexp_ = in_place(elementary.ldexp)
+tan_ = in_place(trigonometry.tan)
+sinh_ = in_place(trigonometry.sinh)
+cosh_ = in_place(trigonometry.cosh)
+asin_ = in_place(trigonometry.asin)
+acos_ = in_place(trigonometry.acos)
+atan_ = in_place(trigonometry.atan)
+asinh_ = in_place(trigonometry.asinh)
+acosh_ = in_place(trigonometry.acosh)
+atanh_ = in_place(trigonometry.atanh)
+atan2_ = in_place(trigonometry.atan2)
+hypot_ = in_place(trigonometry.hypot)
+deg2rad_ = in_place(trigonometry.deg2rad)
+rad2deg_ = in_place(trigonometry.rad2deg)
+frac_ = in_place(trigonometry.frac)
+fmod_ = in_place(trigonometry.fmod)
+copysign_ = in_place(trigonometry.copysign)
+heaviside_ = in_place(trigonometry.heaviside)
+exp2_ = in_place(trigonometry.exp2)
+logit_ = in_place(trigonometry.logit)
+xlogy_ = in_place(trigonometry.xlogy)
+float_power_ = in_place(trigonometry.float_power)
+nan_to_num_ = in_place(trigonometry.nan_to_num)
+clamp_min_ = in_place(trigonometry.clamp_min)
+clamp_max_ = in_place(trigonometry.clamp_max)
+sinc_ = in_place(trigonometry.sinc)
+eq_ = in_place(compare.eq)
+ne_ = in_place(compare.ne)
+lt_ = in_place(compare.lt)
+le_ = in_place(compare.le)
+gt_ = in_place(compare.gt)
+ge_ = in_place(compare.ge)
+logical_and_ = in_place(compare.logical_and)
+logical_or_ = in_place(compare.logical_or)
+logical_xor_ = in_place(compare.logical_xor)
+logical_not_ = in_place(compare.logical_not)
+gcd_ = in_place(compare.gcd)
+lcm_ = in_place(compare.lcm)
+erfc_ = in_place(special.erfc)
+mvlgamma_ = in_place(special.mvlgamma)
+addmv_ = in_place(products.addmv)
+addr_ = in_place(products.addr)
+baddbmm_ = in_place(products.baddbmm)
+# Other names for the same.
+absolute_, negative_, clip_, fix_ = abs_, neg_, clamp_, trunc_
+subtract_, multiply_, divide_, true_divide_ = sub_, mul_, div_, div_
+greater_, greater_equal_, less_, less_equal_, not_equal_ = gt_, ge_, lt_, le_, ne_
+arcsin_, arccos_, arctan_, arcsinh_, arccosh_ = asin_, acos_, atan_, asinh_, acosh_
+arctanh_, arctan2_ = atanh_, atan2_
 
 
 def fill_(x: T, value: Any) -> T:

@@ -153,6 +153,14 @@ def split(
 
 
 @numpy_names
+def split_with_sizes(
+    input: Any, split_sizes: Any, dim: int = 0, **names: Unpack[Axis]
+) -> tuple[Tensor, ...]:
+    """`split` into pieces of the listed sizes."""
+    return split(input, list(split_sizes), dim)
+
+
+@numpy_names
 def chunk(input: Any, chunks: int, dim: int = 0, **names: Unpack[Axis]) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size (the last may be smaller)."""
     a, chunks = operand("chunk", input), integer("chunk", "chunks", chunks, None)

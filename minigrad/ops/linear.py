@@ -16,9 +16,9 @@ from minigrad.names import Axis, numpy_names
 from minigrad.ops.arithmetic import add, clamp, div, mul
 from minigrad.ops.reductions import norm
 from minigrad.ops.reductions import sum as total
-from minigrad.ops.shape import broadcast_tensors, reshape
+from minigrad.ops.shape import broadcast_tensors, reshape, transpose
 from minigrad.ops.windows import conj
-from minigrad.recording import fit, needs_grad, record, require
+from minigrad.recording import check_broadcast, fit, needs_grad, record, require
 from minigrad.tensor import Tensor
 
 LAYER = ("input", "weight", "bias")
@@ -169,6 +169,26 @@ def _inner(name: str, x: Any, y: Any, second: str) -> Tensor:
     if a.shape != b.shape:
         raise RuntimeError(f"{name}: vectors of {a.shape[0]} and {b.shape[0]} elements")
     return matmul(x, y)
+
+
+def inner(input: Any, other: Any) -> Tensor:
+    """The sums of products over the last axis of both: x (…, k) and y (*, k) give (…, *). A 0-d
+    tensor is a factor."""
+    a, b = matrices("inner", input, other, names=("input", "other"))
+    if not a.ndim or not b.ndim:
+        return mul(input, other)
+    if a.shape[-1] != b.shape[-1]:
+        raise RuntimeError(f"inner: the last sizes of {a.shape} and {b.shape} are not equal")
+    x, y = (reshape(v, prod(v.shape[:-1]), v.shape[-1]) for v in (input, other))
+    return reshape(matmul(x, transpose(y, 0, 1)), (*a.shape[:-1], *b.shape[:-1]))
+
+
+@numpy_names
+def vecdot(x: Any, y: Any, *, dim: int = -1, **names: Unpack[Axis]) -> Tensor:
+    """The inner products of vectors that lie along `dim`; the other axes broadcast."""
+    a, b = matrices("vecdot", x, y, names=("x", "y"))
+    check_broadcast("vecdot", (a, b))
+    return total(mul(x, y), dim)
 
 
 def outer(input: Any, vec2: Any) -> Tensor:

@@ -10,35 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 # Under other names, since in a class the name of a method hides a module: shape, random, any.
-from minigrad.ops import activations as _activations
-from minigrad.ops import arithmetic as _arithmetic
-from minigrad.ops import arranging as _arranging
-from minigrad.ops import compare as _compare
-from minigrad.ops import convert as _convert
-from minigrad.ops import create as _create
-from minigrad.ops import cumulative as _cumulative
-from minigrad.ops import elementary as _elementary
-from minigrad.ops import histograms as _histograms
-from minigrad.ops import indexing as _indexing
-from minigrad.ops import joining as _joining
-from minigrad.ops import linalg as _linalg
-from minigrad.ops import linear as _linear
-from minigrad.ops import margins as _margins
-from minigrad.ops import order as _order
-from minigrad.ops import products as _products
-from minigrad.ops import properties as _properties
-from minigrad.ops import quantiles as _quantiles
-from minigrad.ops import random as _random
-from minigrad.ops import reductions as _reductions
-from minigrad.ops import rounding as _rounding
-from minigrad.ops import scattering as _scattering
-from minigrad.ops import search as _search
-from minigrad.ops import shape as _shape
-from minigrad.ops import solving as _solving
-from minigrad.ops import special as _special
-from minigrad.ops import trigonometry as _trigonometry
-from minigrad.ops import types as _types
-from minigrad.ops import windows as _windows
+# isort: off
+from minigrad.ops import (
+    activations as _activations, arithmetic as _arithmetic, arranging as _arranging,
+    compare as _compare, convert as _convert, create as _create, cumulative as _cumulative,
+    elementary as _elementary, histograms as _histograms, indexing as _indexing,
+    joining as _joining, linalg as _linalg, linear as _linear, margins as _margins, order as _order,
+    products as _products, properties as _properties, quantiles as _quantiles, random as _random,
+    reductions as _reductions, rounding as _rounding, scattering as _scattering, search as _search,
+    shape as _shape, solving as _solving, special as _special, trigonometry as _trigonometry,
+    types as _types, windows as _windows,
+)  # fmt: skip
+
+# isort: on
 from minigrad.ops.methods_in_place import InPlace
 from minigrad.tensor import Tensor
 
@@ -60,6 +44,8 @@ class Methods(InPlace):
     element_size = _properties.element_size
     is_contiguous = _properties.is_contiguous
     is_complex = _properties.is_complex
+    is_signed = _properties.is_signed
+    storage_offset = _properties.storage_offset
     stride = _properties.stride
     is_floating_point = _properties.is_floating_point
     data_ptr = _properties.data_ptr
@@ -74,6 +60,7 @@ class Methods(InPlace):
     neg = _arithmetic.neg
     positive = _arithmetic.positive
     pow = _elementary.pow
+    ldexp = _elementary.ldexp
     square = _elementary.square
     exp = _elementary.exp
     expm1 = _elementary.expm1
@@ -158,6 +145,10 @@ class Methods(InPlace):
     bitwise_or = _compare.bitwise_or
     bitwise_xor = _compare.bitwise_xor
     bitwise_not = _compare.bitwise_not
+    bitwise_left_shift = _compare.bitwise_left_shift
+    bitwise_right_shift = _compare.bitwise_right_shift
+    nextafter = _compare.nextafter
+    is_nonzero = _compare.is_nonzero
     gcd = _compare.gcd
     lcm = _compare.lcm
     isposinf = _compare.isposinf
@@ -176,6 +167,7 @@ class Methods(InPlace):
     tanh = _activations.tanh
     erf = _activations.erf
     softmax = _activations.softmax
+    prelu = _activations.prelu
     log_softmax = _activations.log_softmax
 
     # ops/reductions.py
@@ -244,6 +236,7 @@ class Methods(InPlace):
 
     # ops/joining.py
     split = _joining.split
+    split_with_sizes = _joining.split_with_sizes
     chunk = _joining.chunk
     unbind = _joining.unbind
     flip = _joining.flip
@@ -281,6 +274,7 @@ class Methods(InPlace):
     cpu = _convert.cpu
     cuda = _convert.cuda
     share_memory_ = _convert.share_memory_
+    pin_memory = _convert.pin_memory
 
     # ops/types.py
     type = _types.type
@@ -293,6 +287,7 @@ class Methods(InPlace):
     dot = _linear.dot
     vdot = _linear.vdot
     outer = _linear.outer
+    inner = _linear.inner
     ger = _linear.outer
     addmm = _linear.addmm
 
@@ -305,6 +300,7 @@ class Methods(InPlace):
     matrix_power = _linalg.matrix_power
     pinverse = _linalg.pinverse
     svd = _solving.svd
+    qr = _solving.qr
     matrix_exp = _solving.matrix_exp
     triangular_solve = _solving.triangular_solve
     cholesky_solve = _solving.cholesky_solve
@@ -335,9 +331,11 @@ class Methods(InPlace):
     masked_fill = _indexing.masked_fill
     masked_select = _indexing.masked_select
     nonzero = _indexing.nonzero
+    argwhere = _indexing.argwhere
     unique = _indexing.unique
 
     # ops/create.py
+    new = _create.new
     new_tensor = _create.new_tensor
     new_zeros = _create.new_zeros
     new_ones = _create.new_ones
@@ -363,6 +361,7 @@ class Methods(InPlace):
     kthvalue = _order.kthvalue
     mode = _order.mode
     nanmedian = _order.nanmedian
+    msort = _order.msort
     aminmax = _order.aminmax
     unique_consecutive = _order.unique_consecutive
 
@@ -383,7 +382,10 @@ class Methods(InPlace):
     absolute = _arithmetic.abs
     clip = _arithmetic.clamp
     greater = _compare.gt
+    greater_equal = _compare.ge
     less = _compare.lt
+    less_equal = _compare.le
+    not_equal = _compare.ne
 
     def where(self: Any, condition: Any, other: Any) -> Tensor:
         """x where the condition holds, else y."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minigrad.ops import inplace as _inplace
+from minigrad.ops import shape_in_place as _shape_in_place
 from minigrad.ops.operators import Operators
 
 
@@ -69,6 +70,81 @@ class InPlace(Operators):
     bitwise_or_ = _inplace.bitwise_or_
     bitwise_xor_ = _inplace.bitwise_xor_
     bitwise_not_ = _inplace.bitwise_not_
+    tan_ = _inplace.tan_
+    sinh_ = _inplace.sinh_
+    cosh_ = _inplace.cosh_
+    asin_ = _inplace.asin_
+    acos_ = _inplace.acos_
+    atan_ = _inplace.atan_
+    asinh_ = _inplace.asinh_
+    acosh_ = _inplace.acosh_
+    atanh_ = _inplace.atanh_
+    atan2_ = _inplace.atan2_
+    hypot_ = _inplace.hypot_
+    deg2rad_ = _inplace.deg2rad_
+    rad2deg_ = _inplace.rad2deg_
+    frac_ = _inplace.frac_
+    fmod_ = _inplace.fmod_
+    copysign_ = _inplace.copysign_
+    heaviside_ = _inplace.heaviside_
+    exp2_ = _inplace.exp2_
+    logit_ = _inplace.logit_
+    xlogy_ = _inplace.xlogy_
+    float_power_ = _inplace.float_power_
+    nan_to_num_ = _inplace.nan_to_num_
+    clamp_min_ = _inplace.clamp_min_
+    clamp_max_ = _inplace.clamp_max_
+    sinc_ = _inplace.sinc_
+    eq_ = _inplace.eq_
+    ne_ = _inplace.ne_
+    lt_ = _inplace.lt_
+    le_ = _inplace.le_
+    gt_ = _inplace.gt_
+    ge_ = _inplace.ge_
+    logical_and_ = _inplace.logical_and_
+    logical_or_ = _inplace.logical_or_
+    logical_xor_ = _inplace.logical_xor_
+    logical_not_ = _inplace.logical_not_
+    gcd_ = _inplace.gcd_
+    lcm_ = _inplace.lcm_
+    erfc_ = _inplace.erfc_
+    mvlgamma_ = _inplace.mvlgamma_
+    addmv_ = _inplace.addmv_
+    addr_ = _inplace.addr_
+    baddbmm_ = _inplace.baddbmm_
+    absolute_ = _inplace.absolute_
+    negative_ = _inplace.negative_
+    subtract_ = _inplace.subtract_
+    multiply_ = _inplace.multiply_
+    divide_ = _inplace.divide_
+    true_divide_ = _inplace.true_divide_
+    clip_ = _inplace.clip_
+    greater_ = _inplace.greater_
+    greater_equal_ = _inplace.greater_equal_
+    less_ = _inplace.less_
+    less_equal_ = _inplace.less_equal_
+    not_equal_ = _inplace.not_equal_
+    fix_ = _inplace.fix_
+    arcsin_ = _inplace.arcsin_
+    arccos_ = _inplace.arccos_
+    arctan_ = _inplace.arctan_
+    arcsinh_ = _inplace.arcsinh_
+    arccosh_ = _inplace.arccosh_
+    arctanh_ = _inplace.arctanh_
+    arctan2_ = _inplace.arctan2_
+    squeeze_ = _shape_in_place.squeeze_
+    unsqueeze_ = _shape_in_place.unsqueeze_
+    t_ = _shape_in_place.t_
+    transpose_ = _shape_in_place.transpose_
+    swapaxes_ = _shape_in_place.swapaxes_
+    swapdims_ = _shape_in_place.swapdims_
+    resize_ = _shape_in_place.resize_
+    resize_as_ = _shape_in_place.resize_as_
+    fill_diagonal_ = _shape_in_place.fill_diagonal_
+    bitwise_left_shift_ = _inplace.bitwise_left_shift_
+    bitwise_right_shift_ = _inplace.bitwise_right_shift_
+    nextafter_ = _inplace.nextafter_
+    ldexp_ = _inplace.ldexp_
     fill_ = _inplace.fill_
     zero_ = _inplace.zero_
     copy_ = _inplace.copy_

@@ -68,6 +68,9 @@ class Operators:
     __imod__ = operator(inplace.remainder_, "%=", "__rmod__")
     __ipow__ = operator(inplace.pow_, "**=", "__rpow__")
 
+    __lshift__ = operator(compare.bitwise_left_shift, "<<", "__rlshift__")
+    __rshift__ = operator(compare.bitwise_right_shift, ">>", "__rrshift__")
+
     __iand__ = operator(inplace.bitwise_and_, "&=", "__rand__")
     __ior__ = operator(inplace.bitwise_or_, "|=", "__ror__")
     __ixor__ = operator(inplace.bitwise_xor_, "^=", "__rxor__")
@@ -124,6 +127,26 @@ class Operators:
     def is_cuda(self) -> bool:
         """False."""
         return False
+
+    @property
+    def is_sparse(self) -> bool:
+        """False."""
+        return False
+
+    @property
+    def is_quantized(self) -> bool:
+        """False."""
+        return False
+
+    @property
+    def is_mps(self) -> bool:
+        """False."""
+        return False
+
+    @property
+    def itemsize(self: Any) -> int:
+        """Bytes of one element."""
+        return int(self.array.itemsize)
 
     @property
     def is_cpu(self) -> bool:

@@ -11,10 +11,15 @@ from minigrad.dtypes import int64
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.indexing import gather
 from minigrad.ops.reductions import amax, amin
-from minigrad.ops.search import ValuesIndices, argsort, kth
+from minigrad.ops.search import ValuesIndices, argsort, kth, sort
 from minigrad.ops.shape import reshape, squeeze
 from minigrad.recording import operand
 from minigrad.tensor import Tensor, wrap
+
+
+def msort(input: Any) -> Tensor:
+    """x with its elements in ascending order along axis 0."""
+    return sort(input, 0)[0]
 
 
 class MinMax(NamedTuple):

@@ -17,6 +17,7 @@ from minigrad.ops import linalg
 from minigrad.ops.arithmetic import abs as absolute
 from minigrad.ops.arithmetic import add, div, mul, sub
 from minigrad.ops.convert import to
+from minigrad.ops.indexing import getitem
 from minigrad.ops.joining import roll
 from minigrad.ops.large import FROM, last
 from minigrad.ops.linear import bmm, einsum, matmul, matrices, mv, outer
@@ -25,6 +26,7 @@ from minigrad.ops.reductions import norm as p_norm
 from minigrad.ops.reductions import sum as total
 from minigrad.ops.shape import (
     broadcast_tensors,
+    clone,
     diagonal,
     movedim,
     permute,
@@ -230,6 +232,40 @@ def _large_cdist(x1: Any, x2: Any, a: Any, b: Any, p: int) -> Tensor | None:
         return loops.backward(p, last(weights(g), 1), y, turned_x).reshape(*batch, R, M)
 
     return record_each("cdist", d.reshape(*batch, P, R), (x1, dx1), (x2, dx2))
+
+
+def pdist(input: Any, p: float = 2.0) -> Tensor:
+    """The p-norms of the differences of all pairs of rows of x (N, M): (N·(N - 1)/2,), those of the
+    first row in front."""
+    a = floating_operand("pdist", input)
+    if a.ndim != 2:
+        raise RuntimeError(f"pdist: expected rows (N, M), got shape {a.shape}")
+    first, second = np.triu_indices(len(a), 1)
+    out = p_norm(sub(getitem(input, first), getitem(input, second)), p, 1)
+    if p == 0:  # counts, whose gradient is zero
+        return record_each("pdist", out.array, (input, lambda g: np.zeros_like(a)))
+    return out
+
+
+def chain_matmul(*matrices: Any) -> Tensor:
+    """`linalg.multi_dot` of its arguments, by its name before PyTorch 1.8."""
+    return clone(matrices[0]) if len(matrices) == 1 else multi_dot(matrices)
+
+
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
+    """The powers of each element of a vector as a row: x^(N - 1) … x, 1, or in the other order."""
+    # dL/dx = Σ_k g_k·k·x^(k - 1)
+    a = operand("vander", x)
+    if a.ndim != 1:
+        raise RuntimeError(f"vander: expected a vector, got shape {a.shape}")
+    n = len(a) if N is None else integer("vander", "N", N, 0)
+    powers = np.ones((len(a), n), a.dtype)
+    powers[:, 1:] = a[:, None]
+    powers, way = np.multiply.accumulate(powers, axis=1), 1 if increasing else -1
+    return record_each(
+        "vander", powers[:, ::way],
+        (x, lambda g: (g[:, ::way][:, 1:] * np.arange(1, n) * powers[:, :-1]).sum(axis=1)),
+    )  # fmt: skip
 
 
 def dist(input: Any, other: Any, p: float = 2) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.checks import axis_of
 from minigrad.names import numpy_overloads
 from minigrad.tape import Array
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, origin
 
 
 def _array(name: str, input: Any) -> Array:
@@ -70,6 +70,17 @@ def is_contiguous(input: Tensor) -> bool:
 def is_complex(input: Tensor) -> bool:
     """Whether the dtype is a complex one."""
     return bool(_array("is_complex", input).dtype.kind == "c")
+
+
+def is_signed(input: Tensor) -> bool:
+    """Whether the dtype has numbers below 0."""
+    return _array("is_signed", input).dtype.kind in "ifc"
+
+
+def storage_offset(input: Tensor) -> int:
+    """How many elements of the tensor that this is a view of stand in front of it in memory."""
+    a, whole = _array("storage_offset", input), origin(input).array
+    return (a.ctypes.data - whole.ctypes.data) // a.itemsize
 
 
 @overload

@@ -291,6 +291,14 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
     return wrap(np.asarray(uniform < chance).astype(a.dtype))
 
 
+def poisson(input: Any, generator: Generator | None = None) -> Tensor:
+    """How often something happens that happens on average as often as each element says."""
+    a = as_array(input, name="poisson")
+    if a.dtype.kind != "f" or (a.size and not a.min() >= 0):
+        raise RuntimeError(f"poisson: expected rates of at least 0, floating, got dtype {a.dtype}")
+    return wrap(np.asarray(stream("poisson", generator).poisson(a)).astype(a.dtype))
+
+
 def multinomial(
     input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:

@@ -4,12 +4,13 @@ other."""
 from __future__ import annotations
 
 import math
+import warnings
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from minigrad.checks import integers, number, one_of
+from minigrad.checks import integers, number, one_of, users_level
 from minigrad.ops.adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d
 from minigrad.ops.large import resampled
 from minigrad.ops.volumes import adaptive_avg_pool3d
@@ -83,6 +84,32 @@ def interpolate(
         return g
 
     return record_each(name, y, (input, vjp))
+
+
+def upsample(
+    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """`interpolate`'s name before PyTorch 0.4."""
+    _old("upsample")
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` to the nearest elements, by its name before PyTorch 0.4."""
+    _old("upsample_nearest")
+    return interpolate(input, size, scale_factor)
+
+
+def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """Bilinear `interpolate` with align_corners, by its name before PyTorch 0.4."""
+    _old("upsample_bilinear")
+    return interpolate(input, size, scale_factor, "bilinear", True)
+
+
+def _old(name: str) -> None:
+    text = f"{name} is deprecated, use interpolate instead"
+    warnings.warn(text, UserWarning, stacklevel=users_level())
 
 
 def _target(

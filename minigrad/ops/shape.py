@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from minigrad.changes import owner
 from minigrad.checks import axis_of, integer, integers
+from minigrad.device import check_memory_format
 from minigrad.dtypes import native
 from minigrad.incoming import as_array
 from minigrad.kernels import row_major, triangle
@@ -233,13 +234,16 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(broadcast_to(x, shape) for x in tensors)
 
 
-def contiguous(input: Tensor) -> Tensor:
+def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor itself if it lies in row-major order, else such a copy."""
+    check_memory_format("contiguous", memory_format)
     return input if input.array.flags.c_contiguous else clone(input)
 
 
-def clone(input: Any) -> Tensor:
+def clone(input: Any, *, memory_format: Any = None) -> Tensor:
     """A copy."""
+    if memory_format is not None:
+        check_memory_format("clone", memory_format)
     return record_each("clone", row_major(operand("clone", input)), (input, lambda g: g))
 
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from minigrad.checks import number, one_of
 from minigrad.incoming import as_array
+from minigrad.ops import linalg
 from minigrad.ops.create import zeros
 from minigrad.ops.indexing import take_along_dim
-from minigrad.ops.linalg import matrix_operand, pinv, svdvals
+from minigrad.ops.linalg import QR, matrix_operand, pinv, svdvals
 from minigrad.ops.linalg import svd as _svd
 from minigrad.ops.linear import matmul, matrices
 from minigrad.ops.reductions import sum as total
@@ -62,6 +63,11 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True) -> USV:
         return USV(u, s, transpose(vh, -2, -1))
     (m, n), rest = matrix_operand("svd", input, square=False).shape[-2:], s.shape[:-1]
     return USV(zeros(*rest, m, m, dtype=s.dtype), s, zeros(*rest, n, n, dtype=s.dtype))
+
+
+def qr(input: Any, some: bool = True) -> QR:
+    """`linalg.qr` by its older name and argument: reduced, or complete."""
+    return linalg.qr(input, "reduced" if some else "complete")
 
 
 def matrix_exp(input: Any) -> Tensor:

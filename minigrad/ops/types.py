@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 from minigrad.dtypes import (
+    CATEGORY,
     bool_,
     float16,
     float32,
@@ -18,6 +19,7 @@ from minigrad.dtypes import (
     int32,
     int64,
     native,
+    result_dtype,
     uint8,
 )
 from minigrad.ops.convert import to
@@ -164,6 +166,31 @@ def set_default_dtype(d: Any) -> None:
             f"set_default_dtype: the default is float32 and cannot be changed, got {kind}: pass "
             f"dtype= to what makes tensors, or convert with .to(minigrad.{kind})"
         )
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """Takes FloatTensor, which the default always is.
+
+    Raises:
+        RuntimeError: another type.
+    """
+    set_default_dtype(t)
+
+
+def result_type(tensor1: Any, tensor2: Any) -> np.dtype[Any]:
+    """The dtype of an operation on these two, tensors or numbers.
+
+    >>> mg.result_type(mg.tensor([1, 2]), 1.5)
+    dtype('float32')
+    """
+    return result_dtype(tensor1, tensor2)
+
+
+def can_cast(from_: Any, to: Any) -> bool:
+    """Whether numbers of one dtype may be written to tensors of another: fractions not to integers,
+    and only bools to bools."""
+    a, b = native(from_), native(to)
+    return CATEGORY[a.kind] <= CATEGORY[b.kind]
 
 
 class _VariableType(builtins.type):

@@ -25,6 +25,7 @@ class Adaptive(Optimizer):
     state_dtypes: ClassVar[dict[str, Any]] = {"step": float32}
     kept: ClassVar[dict[str, bool]] = {}
     not_negative: ClassVar[tuple[str, ...]] = ("lr", "eps", "weight_decay")
+    own_decay: ClassVar[bool] = False  # `move` applies it
 
     def check(self, group: Group) -> None:
         """Raise if a hyperparameter of `group` is out of range."""
@@ -46,7 +47,8 @@ class Adaptive(Optimizer):
 
     def update(self, group: Group, entries: list[Entry]) -> None:
         """Change the parameters of one group, in place."""
-        lr, decay = float(group["lr"]), float(group["weight_decay"])
+        lr = float(group["lr"])
+        decay = 0.0 if self.own_decay else float(group.get("weight_decay", 0))
         for p, data, grad in entries:
             known = self.state[p]
             if not known:

@@ -196,13 +196,18 @@ class Optimizer:
             entries.append((p, data, grad))
         return entries
 
+    def entry_shape(self, key: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what is remembered under that name about a parameter of this shape."""
+        return () if key in self.state_dtypes else shape
+
     def _fits(self, p: Tensor, shape: tuple[int, ...]) -> bool:
-        """Whether what is remembered about p has p's shape."""
+        """Whether what is remembered about p has the shape that belongs to p's."""
         for key, value in self.state.get(p, {}).items():
             if (
                 type(value) is Tensor
                 and value.array.shape != shape
                 and key not in self.state_dtypes
+                and value.array.shape != self.entry_shape(key, shape)
             ):
                 return False
         return True
@@ -329,7 +334,7 @@ class Optimizer:
                 f"{type(value).__name__} ({error})"
             ) from None
         count = key in self.state_dtypes
-        shape = () if count else p.shape
+        shape = self.entry_shape(key, p.shape)
         if data.shape != shape:
             raise ValueError(f"{where}: {key!r} has shape {data.shape}, expected {shape}")
         if count and not (np.isfinite(data) and data >= 0):

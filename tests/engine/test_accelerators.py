@@ -143,7 +143,7 @@ def test_answers_of_memory() -> None:
 def test_the_names_are_pytorchs() -> None:
     torch = pytest.importorskip("torch")
     owners = [torch, torch.nn, torch.nn.functional, torch.optim, torch.optim.lr_scheduler,
-              torch.amp]  # fmt: skip
+              torch.amp, torch.linalg]  # fmt: skip
     assert len(INSTEAD) > 20
     assert [n for n in INSTEAD if not any(hasattr(owner, n) for owner in owners)] == []
 

@@ -280,8 +280,36 @@ class TestGrad:
             func.grad(lambda x: x.sum(), 2)(x)
         with pytest.raises(RuntimeError, match="pair"):
             func.grad(lambda x: x.sum(), has_aux=True)(x)
-        with pytest.raises(NotImplementedError, match="vmap is not supported"):
-            func.vmap(lambda x: x)
+
+    def test_vmap(self) -> None:
+        """Derivatives of single examples, as scripts take them, beside PyTorch's."""
+        torch = pytest.importorskip("torch")
+        rng = np.random.default_rng(0)
+        a, b = rng.standard_normal((4, 3)), rng.standard_normal((3, 4))
+        found = []
+        for m in (minigrad, torch):
+            x, y = m.tensor(a, requires_grad=True), m.tensor(b)
+            dots = m.func.vmap(lambda u, v: (u * v).sum(), in_dims=(0, 1))(x, y)
+            dots.sum().backward()
+            each = m.func.vmap(m.func.grad(lambda w, u: (w * u * u).sum()), in_dims=(None, 0))(
+                y[:, 0], x.detach()
+            )
+            parts = m.vmap(lambda d, k: (d["u"] * 2, d["u"] + k), out_dims=(1, 0))(
+                {"u": x.detach()}, m.arange(4.0)
+            )
+            found.append([dots.detach(), x.grad, each, *parts])
+        for ours, theirs in zip(*found, strict=True):
+            assert ours.shape == tuple(theirs.shape)
+            np.testing.assert_allclose(ours.numpy(), theirs.numpy(), 1e-12)
+        for wrong in (
+            lambda: func.vmap(lambda u: u, in_dims=(0, 0))(minigrad.ones(2)),
+            lambda: func.vmap(lambda u, v: u + v)(minigrad.ones(2), minigrad.ones(3)),
+            lambda: func.vmap(lambda u: u)(minigrad.ones(())),
+            lambda: func.vmap(lambda u: u)(minigrad.ones(0)),
+            lambda: func.vmap(lambda u: u, randomness="same"),
+        ):
+            with pytest.raises(ValueError, match="vmap: "):
+                wrong()
 
     def test_create_graph_says_what_to_write(self) -> None:
         x = tensor(3).requires_grad_()

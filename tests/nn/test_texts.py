@@ -60,7 +60,12 @@ def _cases() -> dict[str, list[Case]]:
         case(f"Dropout{n}d", 0.3, True)
     for name, *several in (
         ("Linear", (2, 3), (2, 3, False)), ("Bilinear", (2, 3, 4), (2, 3, 4, False)),
-        ("Embedding", (5, 3), (5, 3, -1)), ("Flatten", (), (0, -2)),
+        ("Embedding", (5, 3), (5, 3, -1), (5, 3, 1, 2.0, 3.0, True)),
+        ("EmbeddingBag", (5, 3), (5, 3, 1.0, 1.5, True, "sum"), (5, 3, None, 2, False, "max")),
+        ("ChannelShuffle", (2,)), ("UpsamplingNearest2d", (4,), (None, 2)),
+        ("UpsamplingBilinear2d", ([4, 5],), (None, (2.0, 3))), ("CTCLoss", (), (1, "sum", True)),
+        ("AlphaDropout", (), (0.2, True)), ("FeatureAlphaDropout", (), (0.2, True)),
+        ("Flatten", (), (0, -2)),
         ("Unflatten", (1, (2, 3)), (1, [2, 3])), ("Unfold", (2,), ([2, 2], [1, 1], [0, 1], [1, 2])),
         ("Fold", (4, 2), ([4, 5], [2, 2], [1, 1], [0, 1], [1, 2])),
         ("GroupNorm", (2, 4), (2, 4, 1e-3, False)), ("LayerNorm", (3,), ([2, 3], 1e-3, False)),
@@ -106,7 +111,7 @@ LAYERS = [
 ]  # fmt: skip
 # What only PyTorch's own forward reads, or what there is none of here.
 OWN = {
-    "max_norm", "norm_type", "scale_grad_by_freq", "sparse", "process_group", "name", "value",
+    "process_group", "name", "value",
     "enable_nested_tensor", "use_nested_tensor", "mask_check", "activation_relu_or_gelu",
 }  # fmt: skip
 

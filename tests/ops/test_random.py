@@ -65,6 +65,27 @@ def test_dropout_scales_what_it_keeps(p: float) -> None:
     np.testing.assert_allclose(x.grad.array, 3 * y.array, rtol=1e-15)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("p", [0.2, 0.8])
+@pytest.mark.parametrize("name", ["alpha_dropout", "feature_alpha_dropout"])
+def test_alpha_dropout_keeps_mean_and_variance(name: str, p: float) -> None:
+    x = minigrad.randn(400, 100, 3, dtype=np.float64).requires_grad_()
+    y = getattr(F, name)(x, p, training=True)
+    lowest = -1.0507009873554805 * 1.6732632423543772  # of SELU
+    a = 1 / np.sqrt((1 - p) * (1 + p * lowest**2))
+    dropped = np.isclose(y.array, a * lowest * (1 - p), 1e-12)
+    np.testing.assert_allclose(
+        y.array[~dropped], a * (x.array[~dropped] - p * lowest), rtol=1e-12, atol=1e-12
+    )
+    n = y.numel() / (3 if name.startswith("feature") else 1)
+    assert abs(dropped.mean() - p) < 5 * np.sqrt(p * (1 - p) / n)
+    assert abs(y.array.mean()) < 6 / np.sqrt(n) and abs(y.array.var() - 1) < 12 / np.sqrt(n)
+    if name.startswith("feature"):
+        assert (dropped == dropped[:, :, :1]).all()
+    y.backward(np.full(y.shape, 3.0))
+    np.testing.assert_allclose(x.grad.array, 3 * a * ~dropped, rtol=1e-12)  # type: ignore[union-attr]
+    assert getattr(F, name)(x, p) is x and not getattr(F, name)(x, 1.0, True).array.any()
+
+
 @pytest.mark.parametrize(
     ("name", "shape"),
     [("dropout1d", (50, 8, 5)), ("dropout2d", (50, 8, 3, 4)), ("dropout3d", (50, 8, 2, 3, 2))],

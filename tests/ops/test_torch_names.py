@@ -20,8 +20,8 @@ SIGNATURES = {
 }
 NOT_HERE = {
     "out", "memory_format", "layout", "pin_memory", "generator", "size_average", "reduce",
-    "out_dtype", "sparse_grad", "max_norm", "norm_type", "scale_grad_by_freq", "sparse",
-    "inplace", "min_value", "max_value", "foreach", "fused", "capturable", "differentiable",
+    "out_dtype", "sparse_grad", "inplace", "min_value", "max_value", "foreach", "fused",
+    "capturable", "differentiable", "cudnn_enabled",
 }  # fmt: skip
 # Where that table differs from the documentation.
 DOCUMENTED = {
@@ -35,12 +35,15 @@ DOCUMENTED = {
     "norm": "input p dim keepdim", "dropout": "input p training", "xlogy": "input other",
     "diag_embed": "input offset dim1 dim2", "nanmedian": "input dim keepdim",
     "unflatten": "input dim sizes", "isin": "elements test_elements assume_unique invert",
-    "cholesky_solve": "input input2 upper", "isreal": "input",
+    "cholesky_solve": "input input2 upper", "isreal": "input", "msort": "input",
+    "adaptive_max_pool1d": "input output_size", "alpha_dropout": "input p training",
+    "feature_alpha_dropout": "input p training", "split_with_sizes": "input split_sizes dim",
 }  # fmt: skip
 
 
 OPTIMISERS = (
     "SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "LBFGS",
+    "Rprop", "ASGD", "Adafactor",
 )  # fmt: skip
 
 

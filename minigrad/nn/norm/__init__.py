@@ -8,7 +8,7 @@ takes the statistics of a trained network anew, `fold.py` folds them into the la
 
 from minigrad.modes import frozen_stats
 from minigrad.nn.norm.batch import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from minigrad.nn.norm.instance import InstanceNorm1d, InstanceNorm2d
+from minigrad.nn.norm.instance import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from minigrad.nn.norm.per_sample import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from minigrad.nn.norm.synchronised import SyncBatchNorm
 from minigrad.nn.norm.variants import (
@@ -33,6 +33,7 @@ __all__ = [
     "GroupNorm",
     "InstanceNorm1d",
     "InstanceNorm2d",
+    "InstanceNorm3d",
     "LayerNorm",
     "LocalResponseNorm",
     "LpBatchNorm1d",

@@ -15,7 +15,8 @@ from minigrad.tensor import Tensor
 class _InstanceNorm(NormBase):
     """Normalise each channel of each sample by its own mean and variance.
 
-    InstanceNorm1d takes (N, C, L) or (C, L), InstanceNorm2d (N, C, H, W) or (C, H, W).
+    InstanceNorm1d takes (N, C, L) or (C, L), InstanceNorm2d (N, C, H, W) or (C, H, W), and
+    InstanceNorm3d (N, C, D, H, W) or (C, D, H, W).
 
     Args:
         num_features: the number of channels C.
@@ -75,3 +76,7 @@ class InstanceNorm1d(_InstanceNorm):
 
 class InstanceNorm2d(_InstanceNorm):
     ranks: ClassVar[dict[int, str]] = {3: "(C, H, W)", 4: "(N, C, H, W)"}
+
+
+class InstanceNorm3d(_InstanceNorm):
+    ranks: ClassVar[dict[int, str]] = {4: "(C, D, H, W)", 5: "(N, C, D, H, W)"}
