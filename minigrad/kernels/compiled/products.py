@@ -16,7 +16,6 @@ numpy has another BLAS.
 
 from __future__ import annotations
 
-import ctypes
 import os
 from functools import lru_cache, reduce
 from itertools import pairwise
@@ -123,16 +122,18 @@ def _set_threads(typingctx, function, n):
     return types.void(types.int64, types.int64), codegen
 
 
-# The process's: a lock, how many calls are on their way, BLAS's threads before the first of them.
-_state = np.zeros(3, np.int64)
+# The process's: a lock, how many calls are on their way, BLAS's threads before the first of them,
+# and whether calls have to wait, because the process is about to fork.
+_state = np.zeros(4, np.int64)
 
 
 @cold
 def _hold(job):
     """BLAS uses one thread until `_release`."""
-    while _exchange(job[STATE], 1):
-        pass
     state = at(job[STATE], 0)
+    while _exchange(job[STATE], 1) or state[3]:
+        if state[3]:
+            _exchange(job[STATE], 0)
     if state[1] == 0:
         state[2] = _threads(job[GET])
         _set_threads(job[SET], 1)
@@ -152,16 +153,36 @@ def _release(job):
     _exchange(job[STATE], 0)
 
 
-def _after_fork() -> None:
-    """The calls of other threads are not on their way in the child."""
-    library = blas() if _state[1] else None
-    if library is not None:
-        ctypes.CFUNCTYPE(None, ctypes.c_int)(library.set_threads)(int(_state[2]))
-    _state[:] = 0
+@exact_kernel
+def _wait_for_calls(place):
+    """Let no call begin, and those that are on their way end."""
+    state = at(place, 0)
+    state[3] = 1
+    while True:
+        while _exchange(place, 1):
+            pass
+        calls = state[1]
+        _exchange(place, 0)
+        if calls == 0:
+            return
+
+
+def _before_fork() -> None:
+    """Who has BLAS start or end threads holds a lock, which nobody in the child would give back."""
+    if _plans:
+        _wait_for_calls(_state.ctypes.data)
+
+
+def _go_on() -> None:
+    _state[3] = 0
+
+
+def _begin() -> None:
+    _state[:] = 0  # one that waits may have the lock, and is not there in the child
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_go_on, after_in_child=_begin)
 
 # ---------------------------------------------------------------------------- the loops
 
