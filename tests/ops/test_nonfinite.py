@@ -34,6 +34,7 @@ TIES = {"sort", "argsort", "topk"}
 # inf - inf in one of the two orders of adding, and inf in the other: only which are finite is equal
 ORDER = {
     "einsum bi,bj,ij->b": "which two are multiplied first",
+    "ldexp": "as addcmul",
     "addcmul": "whether a gradient is summed before it is multiplied",
     "binary_cross_entropy_with_logits": "infinite targets and pos_weight",
     "instance_norm": "PyTorch computes x·scale + shift, with an infinite gamma inf - inf",
@@ -70,6 +71,12 @@ EXEMPT = {
     "unique": "rows with a NaN: PyTorch does not find equal ones that its sort leaves apart",
     "logit": "the gradient at NaN is 0 where eps is given, as that of clamp",
     "cholesky": "as linalg",
+    "cond": "as linalg",
+    "pinverse": "as linalg",
+    "ctc_loss": "where nothing has a probability, PyTorch's gradient is NaN in some places, and 0",
+    "embedding_bag": "the largest of a bag: PyTorch takes a NaN only where it stands in front",
+    "grid_sample": "grids and images that are not finite come out otherwise where they are padded",
+    "pdist": "with p = 1 the gradient at a NaN is 0, as that of norm; with p = 0 as cdist",
     "logdet": "as linalg",
     "scaled_dot_product_attention": "PyTorch has two implementations, which differ in this",
 }
