@@ -464,9 +464,9 @@ def note_change(array):
 
 
 def walk_7(root, g):
-    grads, owned, waiting, found = {root: g}, set(), [root], {}
+    grads, owned, waiting, found = {root: g}, set(), [(-root.time, root)], {}
     while waiting:
-        node = heappop(waiting)
+        _, node = heappop(waiting)
         g = grads.pop(node)
         if node.vjp is None:
             found[node] = g
@@ -484,7 +484,7 @@ def walk_7(root, g):
                 raise RuntimeError(f"a vjp returned shape {part.shape} for {expected}")
             if parent not in grads:
                 grads[parent] = part
-                heappush(waiting, parent)
+                heappush(waiting, (-parent.time, parent))
             elif parent in owned:
                 grads[parent] += part
             else:

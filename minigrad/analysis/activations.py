@@ -23,7 +23,7 @@ ELEMENTWISE = tuple(
     for kind in vars(activation).values()
     if isinstance(kind, type)
     and issubclass(kind, Module)
-    and kind not in (Module, activation.Softmax, activation.LogSoftmax)
+    and kind not in (Module, activation.Softmax, activation.LogSoftmax, activation.Softmax2d)
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.dtypes import float16
-from minigrad.incoming import check_numbers
+from minigrad.incoming import as_array, check_numbers
 from minigrad.ops.arithmetic import mul, quiet
 from minigrad.ops.convert import in_float32
 from minigrad.ops.large import base_to, one_pass, power
@@ -18,7 +18,8 @@ from minigrad.tensor import Tensor, wrap
 def ldexp(input: Any, other: Any) -> Tensor:
     """x·2^y."""
     refuse_numbers("ldexp", input, other, hint="both must be tensors")
-    return mul(input, pow(2.0, other))
+    exponent = other if isinstance(other, Tensor) else wrap(as_array(other, name="ldexp"))
+    return mul(input, pow(2.0, exponent))
 
 
 def pow(input: Any, exponent: Any) -> Tensor:

@@ -157,6 +157,7 @@ def split_with_sizes(
     input: Any, split_sizes: Any, dim: int = 0, **names: Unpack[Axis]
 ) -> tuple[Tensor, ...]:
     """`split` into pieces of the listed sizes."""
+    require("split_with_sizes", input=input)
     return split(input, list(split_sizes), dim)
 
 

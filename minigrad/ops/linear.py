@@ -174,6 +174,7 @@ def _inner(name: str, x: Any, y: Any, second: str) -> Tensor:
 def inner(input: Any, other: Any) -> Tensor:
     """The sums of products over the last axis of both: x (…, k) and y (*, k) give (…, *). A 0-d
     tensor is a factor."""
+    require("inner", input=input, other=other)
     a, b = matrices("inner", input, other, names=("input", "other"))
     if not a.ndim or not b.ndim:
         return mul(input, other)

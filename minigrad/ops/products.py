@@ -134,13 +134,13 @@ def multi_dot(tensors: Sequence[Any]) -> Tensor:
                 (best[i, k][0] + best[k + 1, j][0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k)
                 for k in range(i, j)
             )
+    return _chain(items, best, 0, n - 1)
 
-    def product(i: int, j: int) -> Tensor:
-        k = best[i, j][1]
-        left = items[i] if k == i else product(i, k)
-        return matmul(left, items[j] if k + 1 == j else product(k + 1, j))
 
-    return product(0, n - 1)
+def _chain(items: list[Any], best: dict[Any, tuple[int, int]], i: int, j: int) -> Any:
+    """The product of items i to j, in the best order."""
+    k = best[i, j][1]
+    return items[i] if i == j else matmul(_chain(items, best, i, k), _chain(items, best, k + 1, j))
 
 
 def trace(input: Any) -> Tensor:
@@ -249,6 +249,7 @@ def pdist(input: Any, p: float = 2.0) -> Tensor:
 
 def chain_matmul(*matrices: Any) -> Tensor:
     """`linalg.multi_dot` of its arguments, by its name before PyTorch 1.8."""
+    require("chain_matmul", **{f"matrix_{i}": x for i, x in enumerate(matrices)})
     return clone(matrices[0]) if len(matrices) == 1 else multi_dot(matrices)
 
 

@@ -87,7 +87,6 @@ F.dropout(x, prob=0.5)  # error
 mg.manual_seed("0")  # error
 
 # Operators and assignments.
-x << 1  # error
 x.shape = (3, 2)  # error
 x.data = np.zeros(3)  # error
 x.grad = 0  # error
