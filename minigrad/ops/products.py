@@ -137,7 +137,7 @@ def multi_dot(tensors: Sequence[Any]) -> Tensor:
     return _chain(items, best, 0, n - 1)
 
 
-def _chain(items: list[Any], best: dict[Any, tuple[int, int]], i: int, j: int) -> Any:
+def _chain(items: list[Any], best: dict[Any, tuple[int, int]], i: int, j: int) -> Tensor:
     """The product of items i to j, in the best order."""
     k = best[i, j][1]
     return items[i] if i == j else matmul(_chain(items, best, i, k), _chain(items, best, k + 1, j))

@@ -120,4 +120,4 @@ def test_cells_of_the_percent_format(tmp_path: Path) -> None:
 def test_the_notebook_runs(name: str) -> None:
     pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
-    assert "execute_result" in build.execute(TOUR / f"{name}.py")
+    assert "output_type" in build.execute(TOUR / f"{name}.py")
