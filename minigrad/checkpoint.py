@@ -123,9 +123,9 @@ class Checkpoint:
         path = self.folder / f"step-{step:08d}.mg"
         serialization.save({"step": step, "parts": self.state_dict()}, path)
         # Files of later steps are another process's, or an earlier run's: they are left alone.
-        earlier = [number for number in sorted(self._files()) if number <= step]
-        for number in earlier[: -self.keep]:
-            self._files()[number].unlink(missing_ok=True)
+        files = self._files()  # asked once: another writer removes some, too
+        for number in sorted(n for n in files if n <= step)[: -self.keep]:
+            files[number].unlink(missing_ok=True)
         return path
 
     def load_latest(self) -> int | None:

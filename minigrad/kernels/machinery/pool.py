@@ -6,10 +6,13 @@ sleeps may get a processor only after milliseconds, in which the loop could have
 
 The pool is a block of integers (the fields below), which all sides change atomically:
 
-    starting   FUNCTION, FIRST, SECOND, TASKS, SEATS, DONE = 0; LEFT = tasks; EPOCH += 1; wake
+    starting   FUNCTION, FIRST, SECOND, BACK, SEATS, DONE = 0; LEFT = tasks; EPOCH += 1; wake
     a helper   sees another EPOCH, takes one of the SEATS, and then task after task
     a task     LEFT -= 1; if it was positive: function(task, first, second)
     ending     all that were taken by helpers are DONE
+
+Who started takes the tasks from the front, helpers from the back: so most of an array's parts are
+computed by the same processor in one loop as in the next, and lie in its cache.
 
 A ticket is taken from LEFT before anything else is read: who has one knows that the loop which the
 fields tell of goes on, as its starter waits for it, so a helper that comes late to one loop takes
@@ -36,6 +39,7 @@ from llvmlite import ir
 from numba import extending, njit, types
 from numba.core import cgutils
 
+from minigrad.kernels.machinery.arrays import address_of
 from minigrad.kernels.machinery.cache import cfunc
 
 intrinsic: Any = extending.intrinsic
@@ -44,7 +48,7 @@ inlined: Any = njit(**_options)
 
 # Fields, in bytes: what is written while a loop goes on lies in cache lines of its own.
 LEFT, DONE, EPOCH, SEATS, ASLEEP = 0, 64, 128, 192, 256
-FUNCTION, FIRST, SECOND, TASKS, STOP = 320, 328, 336, 344, 352
+FUNCTION, FIRST, SECOND, STOP, BACK = 320, 328, 336, 344, 472
 LOCK, UNLOCK, WAIT, WAKE, YIELD, MUTEX, CONDITION = range(384, 440, 8)  # addresses
 WANTED = 440  # how many helpers the next loop may have
 SHARE = 448  # where `share` lies, lest it be compiled into every kernel
@@ -143,16 +147,14 @@ def start(typingctx, pool, tasks, function, first, second):
 
 
 @inlined
-def take(pool):
+def take(pool, from_front):
     """Do tasks as long as there are some; how many it were."""
     n = 0
-    while True:
-        left = add(pool + LEFT, -1)
-        if left <= 0:
-            return n
-        task = get(pool + TASKS) - left
+    while add(pool + LEFT, -1) > 0:
+        task = n if from_front else add(pool + BACK, -1) - 1
         call(get(pool + FUNCTION), task, get(pool + FIRST), get(pool + SECOND))
         n += 1
+    return n
 
 
 def help_loop(pool):
@@ -175,7 +177,7 @@ def help_loop(pool):
         if get(pool + STOP):
             return
         if add(pool + SEATS, -1) > 0:
-            n = take(pool)
+            n = take(pool, False)
             if n:
                 add(pool + DONE, n)
 
@@ -185,7 +187,7 @@ def share(pool, tasks, function, first, second):
     put(pool + FUNCTION, function)
     put(pool + FIRST, first)
     put(pool + SECOND, second)
-    put(pool + TASKS, tasks)
+    put(pool + BACK, tasks)
     put(pool + SEATS, get(pool + WANTED))
     put(pool + DONE, 0)
     put(pool + LEFT, tasks)
@@ -194,7 +196,7 @@ def share(pool, tasks, function, first, second):
         call(get(pool + LOCK), get(pool + MUTEX), 0, 0)
         call(get(pool + WAKE), get(pool + CONDITION), 0, 0)
         call(get(pool + UNLOCK), get(pool + MUTEX), 0, 0)
-    mine = take(pool)
+    mine = take(pool, True)
     turns = 0
     while mine + get(pool + DONE) < tasks:
         turns += 1
@@ -296,7 +298,7 @@ def pool_of(threads: int) -> int:
     if _state is None:
         _state = _made()
         atexit.register(_stop)
-    address = int(_state.ctypes.data)
+    address = address_of(_state)
     while len(_helpers) < threads - 1:
         loop: Any = ctypes.CFUNCTYPE(None, ctypes.c_int64)(_address(help_loop, 1))
         thread = threading.Thread(
