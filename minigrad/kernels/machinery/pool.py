@@ -214,7 +214,7 @@ def in_parallel(typingctx, pool, tasks, part, args):
     def codegen(context, builder, sig, values):
         called = part.get_call_type(typingctx, (*numbers, *args), {})
         compiled = part.dispatcher.get_compile_result(called)
-        context.active_code_library.add_linking_library(compiled.library)
+        context.add_linking_libs(context.get_function(part, called).libs)
         tasks, given = values[1], values[3]
 
         def upwards(a: Any, b: Any) -> Any:
