@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-from minigrad.distributions.constraints import positive, real
-from minigrad.distributions.distribution import Distribution
+from minigrad.distributions.location_scale import LocationScale
 from minigrad.ops.create import as_tensor, full_like
 from minigrad.ops.elementary import log, log1p
 from minigrad.ops.random import generator
@@ -15,7 +14,7 @@ from minigrad.ops.trigonometry import atan, tan
 from minigrad.tensor import Tensor
 
 
-class Cauchy(Distribution):
+class Cauchy(LocationScale):
     """Cauchy's distribution, of density proportional to 1/(1 + ((x - loc)/scale)²).
 
     Args:
@@ -23,25 +22,10 @@ class Cauchy(Distribution):
         scale: half of the width at half of the height, above 0; broadcast with `loc`.
     """
 
-    has_rsample = True
-    _names = ("loc", "scale")
-    arg_constraints: ClassVar = {"loc": real, "scale": positive}
-    support = real
-    loc: Tensor
-    scale: Tensor
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self._hold(validate_args, loc=loc, scale=scale)
-
     @property
     def mean(self) -> Tensor:
         """NaN: there is none."""
         return full_like(self.loc, math.nan)
-
-    @property
-    def mode(self) -> Tensor:
-        """loc."""
-        return self.loc
 
     @property
     def variance(self) -> Tensor:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from minigrad.distributions.constraints import positive, real
-from minigrad.distributions.distribution import Distribution
+from minigrad.distributions.location_scale import LocationScale
 from minigrad.ops.create import as_tensor
 from minigrad.ops.elementary import exp, log
 from minigrad.tensor import Tensor
 
 
-class Gumbel(Distribution):
+class Gumbel(LocationScale):
     """Gumbel's distribution, of the largest of many numbers: cdf e^(-e^(-(x - loc)/scale)).
 
     Args:
@@ -23,25 +22,10 @@ class Gumbel(Distribution):
         scale: above 0; broadcast with `loc`.
     """
 
-    has_rsample = True
-    _names = ("loc", "scale")
-    arg_constraints: ClassVar = {"loc": real, "scale": positive}
-    support = real
-    loc: Tensor
-    scale: Tensor
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self._hold(validate_args, loc=loc, scale=scale)
-
     @property
     def mean(self) -> Tensor:
         """loc + γ·scale, γ Euler's constant."""
         return self.loc + self.scale * np.euler_gamma
-
-    @property
-    def mode(self) -> Tensor:
-        """loc."""
-        return self.loc
 
     @property
     def stddev(self) -> Tensor:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-from minigrad.distributions.constraints import positive, real
-from minigrad.distributions.distribution import Distribution
+from minigrad.distributions.location_scale import LocationScale
 from minigrad.ops.arithmetic import abs as absolute
 from minigrad.ops.create import as_tensor
 from minigrad.ops.elementary import expm1, log, log1p
@@ -15,7 +14,7 @@ from minigrad.ops.rounding import sign
 from minigrad.tensor import Tensor
 
 
-class Laplace(Distribution):
+class Laplace(LocationScale):
     """Laplace's distribution, of density e^(-|x - loc|/scale)/(2·scale).
 
     Args:
@@ -23,23 +22,8 @@ class Laplace(Distribution):
         scale: above 0; broadcast with `loc`.
     """
 
-    has_rsample = True
-    _names = ("loc", "scale")
-    arg_constraints: ClassVar = {"loc": real, "scale": positive}
-    support = real
-    loc: Tensor
-    scale: Tensor
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self._hold(validate_args, loc=loc, scale=scale)
-
     @property
     def mean(self) -> Tensor:
-        """loc."""
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
         """loc."""
         return self.loc
 

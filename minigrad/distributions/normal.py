@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-from minigrad.distributions.constraints import positive, real
-from minigrad.distributions.distribution import Distribution
+from minigrad.distributions.location_scale import LocationScale
 from minigrad.ops.activations import erf
 from minigrad.ops.create import as_tensor
 from minigrad.ops.elementary import log
@@ -16,7 +15,7 @@ from minigrad.ops.special import erfinv
 from minigrad.tensor import Tensor
 
 
-class Normal(Distribution):
+class Normal(LocationScale):
     """The normal distribution.
 
     Args:
@@ -27,23 +26,8 @@ class Normal(Distribution):
         ValueError: scale is not above 0, or a parameter is NaN.
     """
 
-    has_rsample = True
-    _names = ("loc", "scale")
-    arg_constraints: ClassVar = {"loc": real, "scale": positive}
-    support = real
-    loc: Tensor
-    scale: Tensor
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self._hold(validate_args, loc=loc, scale=scale)
-
     @property
     def mean(self) -> Tensor:
-        """loc."""
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
         """loc."""
         return self.loc
 
