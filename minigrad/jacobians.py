@@ -156,6 +156,8 @@ def vmap(
             example; "same" is refused.
         chunk_size: accepted; it changes nothing.
     """
+    if not callable(func):
+        raise TypeError(f"vmap: func must be a function, got {type(func).__name__}")
     one_of("vmap", "randomness", randomness, ("error", "different"))
 
     @functools.wraps(func)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from minigrad.checks import integer
+from minigrad.checks import integer, number
 from minigrad.distributions import constraints
 from minigrad.distributions.distribution import Shape, sum_last
 from minigrad.ops.activations import sigmoid, softplus, tanh
@@ -283,6 +283,9 @@ class AffineTransform(Transform):
 
     def __init__(self, loc: Any, scale: Any, event_dim: int = 0, cache_size: int = 0) -> None:
         super().__init__(cache_size)
+        for name, value in (("loc", loc), ("scale", scale)):
+            if not isinstance(value, Tensor):
+                number("AffineTransform", name, value)
         self.loc, self.scale = loc, scale
         self._event_dim = integer("AffineTransform", "event_dim", event_dim, 0)
         self.domain = self.codomain = constraints.independent(constraints.real, self._event_dim)

@@ -29,7 +29,7 @@ from minigrad.ops import (
     trigonometry,
 )
 from minigrad.ops.random import Generator, probabilities, stream
-from minigrad.recording import Pair, carry, needs_grad, overwrite
+from minigrad.recording import Pair, carry, needs_grad, overwrite, require
 from minigrad.tensor import Tensor, node_of, wrap
 
 P = ParamSpec("P")
@@ -190,6 +190,7 @@ def fill_(x: T, value: Any) -> T:
 
 def zero_(x: T) -> T:
     """Every element becomes 0."""
+    require("zero_", input=x)
     return overwrite("zero_", x, lambda out: out.fill(0), (x, np.zeros_like))
 
 

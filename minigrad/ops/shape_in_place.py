@@ -11,7 +11,7 @@ from minigrad import modes
 from minigrad.incoming import fitting
 from minigrad.names import Axis, numpy_names, numpy_overloads
 from minigrad.ops import shape
-from minigrad.recording import check_recordable, overwrite
+from minigrad.recording import check_recordable, overwrite, require
 from minigrad.tensor import Tensor, node_of, wrap
 
 T = TypeVar("T", bound=Tensor)
@@ -81,6 +81,7 @@ def resize_(x: T, *sizes: Any) -> T:
 
 def resize_as_(x: T, the_template: Tensor) -> T:
     """`resize_` to another tensor's shape."""
+    require("resize_as_", the_template=the_template)
     return resize_(x, *the_template.shape)
 
 

@@ -327,6 +327,9 @@ def nan_to_num(
     """Numbers for NaN (zero), inf and -inf (the dtype's largest and smallest)."""
     # dL/da = g where a is finite, else 0
     a = operand("nan_to_num", input)
+    for name, value in (("nan", nan), ("posinf", posinf), ("neginf", neginf)):
+        if value is not None:
+            number("nan_to_num", name, value)
     if a.dtype.kind not in "fc":
         return wrap(a.copy())
     kind = np.finfo(a.real.dtype)
