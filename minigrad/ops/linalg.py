@@ -62,7 +62,7 @@ def matrix_operand(name: str, x: Any, square: bool = True) -> Array:
     return a
 
 
-def _computed(name: str, f: Callable[..., Any], *arrays: Array) -> Any:
+def computed(name: str, f: Callable[..., Any], *arrays: Array) -> Any:
     """What numpy computes, its error in the words of ours."""
     try:
         with np.errstate(all="ignore"):
@@ -89,7 +89,7 @@ def _times(a: Any, b: Any) -> Any:
 def inv(A: Any) -> Tensor:
     """The inverse of square matrices (…, n, n)."""
     # Y = A⁻¹        dL/dA = -Yᵀ·g·Yᵀ
-    y = _computed("inv", np.linalg.inv, matrix_operand("inv", A))
+    y = computed("inv", np.linalg.inv, matrix_operand("inv", A))
     return record_each("inv", y, (A, lambda g: -_t(y) @ g @ _t(y)))
 
 
@@ -101,8 +101,8 @@ def det(input: Any) -> Tensor:
 
     def dA(g: Any) -> Any:
         if a.dtype.kind == "c" or not (y == 0).any():
-            return (g * y)[..., None, None] * _t(_computed("det", np.linalg.inv, a))
-        u, s, vh = decompositions.svd(a)
+            return (g * y)[..., None, None] * _t(computed("det", np.linalg.inv, a))
+        u, s, vh = computed("det", decompositions.svd, a)
         n = s.shape[-1]
         others = np.where(np.eye(n, dtype=bool), 1, s[..., None, :]).prod(-1)
         sign = np.linalg.det(u) * np.linalg.det(vh)
@@ -125,7 +125,7 @@ def slogdet(input: Any) -> SignLogdet:
         unrecorded("slogdet", sign),
         record_each(
             "slogdet", log,
-            (input, lambda g: g[..., None, None] * _t(_computed("slogdet", np.linalg.inv, a))),
+            (input, lambda g: g[..., None, None] * _t(computed("slogdet", np.linalg.inv, a))),
         ),
     )  # fmt: skip
 
@@ -139,7 +139,7 @@ def logdet(input: Any) -> Tensor:
     return record_each(
         "logdet",
         y,
-        (input, lambda g: g[..., None, None] * _t(_computed("logdet", np.linalg.inv, a))),
+        (input, lambda g: g[..., None, None] * _t(computed("logdet", np.linalg.inv, a))),
     )
 
 
@@ -156,7 +156,7 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Tensor:
     columns = b[..., None] if vectors else b
     if columns.ndim < 2 or columns.shape[-2] != a.shape[-1]:
         raise RuntimeError(f"solve: A of shape {a.shape} and B of shape {b.shape} do not fit")
-    x = _computed("solve", np.linalg.solve, a, columns)
+    x = computed("solve", np.linalg.solve, a, columns)
     need_a, need_b = needs_grad(A), needs_grad(B)
     a_shape, b_shape, columns_shape, a_dtype, b_dtype = (
         a.shape, b.shape, columns.shape, a.dtype, b.dtype
@@ -181,7 +181,7 @@ def cholesky(A: Any, *, upper: bool = False) -> Tensor:
     `upper`, Lᵀ."""
     # A + E:  dL = L·Φ(L⁻¹·E·L⁻ᵀ)        dL/dA = (X + Xᵀ)/2,  X = L⁻ᵀ·Φ(Lᵀ·g)·L⁻¹
     a = matrix_operand("cholesky", A)
-    y = _computed("cholesky", np.linalg.cholesky, a.real)
+    y = computed("cholesky", np.linalg.cholesky, a.real)
     if a.dtype.kind == "c":
         inner = np.linalg.solve(y, _t(np.linalg.solve(y, a.imag)))
         y = y + 1j * (y @ _lower_half((inner + _t(inner)) / 2))
@@ -257,7 +257,7 @@ def eigh(A: Any, UPLO: str = "L") -> Eigh:
     # dL/dA = Q·diag(g_λ)·Qᵀ        and        Q·(F∘(Qᵀ·g_Q))·Qᵀ
     a = matrix_operand("eigh", A)
     one_of("eigh", "UPLO", UPLO, ("L", "U"))
-    w, q = _computed("eigh", lambda x: decompositions.eigh(x, "L" if UPLO == "L" else "U"), a.real)
+    w, q = computed("eigh", lambda x: decompositions.eigh(x, "L" if UPLO == "L" else "U"), a.real)
     if a.dtype.kind == "c":
         half = np.tril(a.imag) if UPLO == "L" else np.triu(a.imag)
         inner = _t(q) @ (half + _t(half) - half * np.eye(half.shape[-1])) @ q
@@ -294,7 +294,7 @@ def svd(A: Any, full_matrices: bool = True) -> SVD:
     a = matrix_operand("svd", A, square=False)
     if a.dtype.kind == "c":
         raise TypeError("svd: second derivatives are not supported: use eigh of A.mT @ A")
-    u, s, vh = _computed("svd", lambda x: decompositions.svd(x, full_matrices), a)
+    u, s, vh = computed("svd", lambda x: decompositions.svd(x, full_matrices), a)
     k = s.shape[-1]
     uk, vk = u[..., :k], _t(vh)[..., :k]
     square = u.shape[-1] == k and vh.shape[-2] == k
@@ -349,9 +349,10 @@ def pinv(
         rtol = 0.0 if atol else max(a.shape[-2:]) * float(np.finfo(a.real.dtype).eps)
     limit: Any = number("pinv", "rtol", rtol)
     if atol:
-        largest = decompositions.svd(a.real, compute_uv=False).max(-1, initial=0)
+        s = computed("pinv", lambda x: decompositions.svd(x, compute_uv=False), a.real)
+        largest = s.max(-1, initial=0)
         limit = np.maximum(limit, number("pinv", "atol", atol) / np.where(largest, largest, 1))
-    p = _computed("pinv", lambda x: decompositions.pinv(x, limit), a.real)
+    p = computed("pinv", lambda x: decompositions.pinv(x, limit), a.real)
     if a.dtype.kind == "c":
         b, e = a.real, a.imag
         left, right = np.eye(b.shape[-2]) - b @ p, np.eye(b.shape[-1]) - p @ b

@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.incoming import as_array
 from minigrad.ops import decompositions
 from minigrad.ops.arithmetic import div, mul
-from minigrad.ops.linalg import inv, matrix_operand, svdvals
+from minigrad.ops.linalg import computed, inv, matrix_operand, svdvals
 from minigrad.ops.products import matrix_norm
 from minigrad.ops.shape import select
 from minigrad.recording import unrecorded
@@ -33,7 +33,7 @@ def matrix_rank(
     atol = tol if atol is None else atol
     if rtol is None:
         rtol = 0.0 if atol is not None else max(a.shape[-2:]) * float(np.finfo(a.dtype).eps)
-    s = decompositions.svd(a, compute_uv=False)
+    s = computed("matrix_rank", lambda x: decompositions.svd(x, compute_uv=False), a)
     bounds = as_array(rtol) * s.max(-1, initial=0), as_array(0.0 if atol is None else atol)
     large = s > np.maximum(*bounds)[..., None]
     return unrecorded("matrix_rank", large.sum(-1, dtype=np.int64))

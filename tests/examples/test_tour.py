@@ -120,4 +120,7 @@ def test_cells_of_the_percent_format(tmp_path: Path) -> None:
 def test_the_notebook_runs(name: str) -> None:
     pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
-    assert "output_type" in build.execute(TOUR / f"{name}.py")
+    made = json.loads(build.execute(TOUR / f"{name}.py"))
+    outputs = [o["output_type"] for c in made["cells"] for o in c.get("outputs", [])]
+    assert outputs.count("stream") + outputs.count("execute_result") > 3
+    assert "display_data" in outputs and "error" not in outputs
