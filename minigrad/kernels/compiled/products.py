@@ -2,12 +2,8 @@
 
 A BLAS that works on threads of its own is a second pool beside ours: each waits, spinning, while
 the other works. So the threads are ours, every task is a block of the result, and BLAS is held at
-one thread meanwhile. The blocks depend on the shapes alone, so the bits do not depend on the
-number of threads.
-
-That setting belongs to the whole process. Whoever comes first notes what it was, whoever leaves
-last puts it back, in compiled code, where no exception and no signal comes between. Nothing of it
-is left when a product is done.
+one thread meanwhile (blas_calls.py). The blocks depend on the shapes alone, so the bits do not
+depend on the number of threads.
 
 Small products, which OpenBLAS computes on one thread anyway, are np.matmul's, and so are all where
 numpy has another BLAS.
@@ -16,25 +12,29 @@ numpy has another BLAS.
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache, reduce
 from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import types
 from numba.np.numpy_support import carray
 
 from minigrad.kernels import reference
+from minigrad.kernels.machinery import blas_calls
 from minigrad.kernels.machinery.arrays import Array, address_of
 from minigrad.kernels.machinery.blas import blas
-from minigrad.kernels.machinery.jobs import address, call
-from minigrad.kernels.machinery.launch import cold, exact, exact_kernel, intrinsic, run, threaded
+from minigrad.kernels.machinery.blas_calls import (
+    AS_IT_LIES,
+    ROW_MAJOR,
+    TRANSPOSED,
+    gemm,
+    gemv,
+)
+from minigrad.kernels.machinery.jobs import address
+from minigrad.kernels.machinery.launch import exact, exact_kernel, run, threaded
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import at, on
-from minigrad.kernels.machinery.pool import start
 
 FROM = 1 + (1 << 18)  # multiply-adds; OpenBLAS uses threads of its own from here on
 FROM_VECTOR = 9216  # of a matrix and a vector, likewise
@@ -45,144 +45,13 @@ COLUMN = 2  # what packing a number of b costs, a number of a costing 1
 PLANS = 1024  # at most, that are kept
 WORK = 8  # multiply-adds that take as long as an element of other kernels, which launch.run counts
 
-# What a task is told: where BLAS's functions are and what they share, where the arrays begin, how
-# they lie, and how the result is cut into blocks.
-FIELDS = ["state", "get_threads", "set_threads", "gemm", "gemv", "bits", "a", "b", "bias"]
+# What a task is told: of BLAS, where the arrays begin, how they lie, and how the result is cut into
+# blocks.
+FIELDS = [*blas_calls.FIELDS, "a", "b", "bias"]
 FIELDS += ["a_at", "b_at", "a_kind", "b_kind", "a_row", "b_row", "bias_row", "bias_column"]
 FIELDS += ["stack", "terms", "each", "m", "n", "k", "rows", "columns"]
 JOB = np.dtype([(name, np.int64) for name in FIELDS])
-STATE, GET, SET, A, B, BIAS = 0, 1, 2, 6, 7, 8  # places among them
-AS_IT_LIES, TRANSPOSED, ROW_MAJOR = 111, 112, 101  # as CBLAS calls them
-
-# ---------------------------------------------------------------------------- calling BLAS
-
-_I32, _I64 = ir.IntType(32), ir.IntType(64)
-
-
-def _cblas(kinds: str, bits: int) -> Any:
-    """A function of CBLAS by its address. Its arguments are: e, an enumeration; i, an integer, of
-    so many bits; s, a number of the arrays' dtype, given as an integer; p, a pointer."""
-
-    @intrinsic
-    def function(typingctx, address, args):
-        def codegen(context, builder, signature, values):
-            element = next(t.dtype for t in signature.args[1] if isinstance(t, types.CPointer))
-            scalar = context.get_value_type(element)
-            of_kind = {"e": _I32, "i": ir.IntType(bits), "s": scalar, "p": scalar.as_pointer()}
-            passed = []
-            for i, kind in enumerate(kinds):
-                value, wanted = builder.extract_value(values[1], i), of_kind[kind]
-                if kind == "s":
-                    value = builder.sitofp(value, scalar)
-                elif value.type != wanted:
-                    value = builder.trunc(value, wanted)
-                passed.append(value)
-            c_type = ir.FunctionType(ir.VoidType(), [of_kind[kind] for kind in kinds])
-            builder.call(builder.inttoptr(values[0], c_type.as_pointer()), passed)
-            return context.get_dummy_value()
-
-        return types.void(address, args), codegen
-
-    return function
-
-
-GEMM, GEMV = "eeeiiispipispi", "eeiispipispi"
-_gemm32, _gemm64 = _cblas(GEMM, 32), _cblas(GEMM, 64)
-_gemv32, _gemv64 = _cblas(GEMV, 32), _cblas(GEMV, 64)
-
-
-@intrinsic
-def _exchange(typingctx, address, value):
-    """Write a value and return what was there, in one step, whatever other threads do."""
-
-    def codegen(context, builder, signature, args):
-        place = builder.inttoptr(args[0], _I64.as_pointer())
-        return builder.atomic_rmw("xchg", place, args[1], "seq_cst")
-
-    return types.int64(types.int64, types.int64), codegen
-
-
-@intrinsic
-def _threads(typingctx, function):
-    def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(_I32, [])
-        return builder.sext(builder.call(builder.inttoptr(args[0], kind.as_pointer()), []), _I64)
-
-    return types.int64(types.int64), codegen
-
-
-@intrinsic
-def _set_threads(typingctx, function, n):
-    def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(ir.VoidType(), [_I32])
-        number = builder.trunc(args[1], _I32)
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), [number])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), codegen
-
-
-# The process's: a lock, how many calls are on their way, BLAS's threads before the first of them,
-# and whether calls have to wait, because the process is about to fork.
-_state = np.zeros(4, np.int64)
-
-
-@cold
-def _hold(job):
-    """BLAS uses one thread until `_release`."""
-    state = at(job[STATE], 0)
-    while _exchange(job[STATE], 1) or state[3]:
-        if state[3]:
-            _exchange(job[STATE], 0)
-    if state[1] == 0:
-        state[2] = _threads(job[GET])
-        _set_threads(job[SET], 1)
-    state[1] += 1
-    _exchange(job[STATE], 0)
-
-
-@cold
-def _release(job):
-    """The last call puts back what was; unless somebody else has set it meanwhile."""
-    while _exchange(job[STATE], 1):
-        pass
-    state = at(job[STATE], 0)
-    state[1] -= 1
-    if state[1] == 0 and _threads(job[GET]) == 1:
-        _set_threads(job[SET], state[2])
-    _exchange(job[STATE], 0)
-
-
-@exact_kernel
-def _wait_for_calls(place):
-    """Let no call begin, and those that are on their way end."""
-    state = at(place, 0)
-    state[3] = 1
-    while True:
-        while _exchange(place, 1):
-            pass
-        calls = state[1]
-        _exchange(place, 0)
-        if calls == 0:
-            return
-
-
-def _before_fork() -> None:
-    """Who has BLAS start or end threads holds a lock, which nobody in the child would give back."""
-    if _plans:
-        _wait_for_calls(_state.ctypes.data)
-
-
-def _go_on() -> None:
-    _state[3] = 0
-
-
-def _begin() -> None:
-    _state[:] = 0  # one that waits may have the lock, and is not there in the child
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_go_on, after_in_child=_begin)
+A, B, BIAS = (FIELDS.index(name) for name in ("a", "b", "bias"))
 
 # ---------------------------------------------------------------------------- the loops
 
@@ -201,10 +70,7 @@ def _vector(job, m, n, x, y, beta, c):
     if (job.n == 1) == (kind == TRANSPOSED):
         rows, columns = columns, rows
     args = (ROW_MAJOR, kind, rows, columns, 1, matrix, row, vector, step, beta, c, 1)
-    if job.bits == 64:
-        _gemv64(job.gemv, args)
-    else:
-        _gemv32(job.gemv, args)
+    gemv(job, args)
 
 
 def multiply(t, jobs, out):
@@ -237,29 +103,21 @@ def multiply(t, jobs, out):
             else:
                 args = (ROW_MAJOR, job.a_kind, job.b_kind, m, n, job.k, 1, x, job.a_row, y,
                         job.b_row, beta, c, job.n)  # fmt: skip
-                if job.bits == 64:
-                    _gemm64(job.gemm, args)
-                else:
-                    _gemm32(job.gemm, args)
+                gemm(job, args)
 
 
 @exact_kernel
 def _serial(lo, hi, function, plan, a, b, bias, result):
     job = plan.copy()
     job[A], job[B], job[BIAS] = a, b, bias
-    _hold(job)
-    for t in range(lo, hi):
-        call(function, t, job.ctypes.data, result)
-    _release(job)
+    blas_calls.serial(lo, hi, function, job, result)
 
 
 @threaded
 def _parallel(pool, tasks, function, plan, a, b, bias, result):
     job = plan.copy()
     job[A], job[B], job[BIAS] = a, b, bias
-    _hold(job)
-    start(pool, tasks, function, job.ctypes.data, result)
-    _release(job)
+    blas_calls.parallel(pool, tasks, function, job, result)
 
 
 # ---------------------------------------------------------------------------- what they are told
@@ -357,9 +215,7 @@ def _planned(a: Array, b: Array, bias: Array | None, summed: bool) -> Plan | Non
     items, terms = (1, prod(stack)) if summed else (prod(stack), 1)
     height, width, each, tasks = _blocks(m, n, k * terms, items)
     job = (
-        _state.ctypes.data, library.get_threads, library.set_threads,
-        library.sgemm if size == 4 else library.dgemm,
-        library.sgemv if size == 4 else library.dgemv, library.bits, 0, 0, 0,
+        *blas_calls.begin(library, size), 0, 0, 0,
         *(x.ctypes.data for x in starts), a_lies[0], b_lies[0], a_lies[1], b_lies[1], *steps,
         items, terms, each, m, n, k, height, width,
     )  # fmt: skip
