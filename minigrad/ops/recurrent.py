@@ -60,7 +60,6 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels
-from minigrad.kernels.machinery.arrays import sigmoid
 from minigrad.ops.arithmetic import quiet
 from minigrad.ops.linear import matrices
 from minigrad.recording import need_grad, record
@@ -93,34 +92,16 @@ def rnn(
     h0_shape = h0.shape
     states = np.empty((len(a) + 1, *h0_shape), np.result_type(z, h0, u))
     states[0] = h0
-    ut = np.ascontiguousarray(u.T)  # in row-major order the product is faster
-    rows = _rows(sizes, order, a)
-    for t, n in enumerate(rows):  # (RNN 1) and (RNN 2)
-        y = np.matmul(states[t, :n], ut, out=states[t + 1, :n])
-        y += z[t, :n]
-        if nonlinearity == "tanh":
-            np.tanh(y, out=y)
-        else:
-            y[np.real(y) <= 0] = 0
-        _keep(states, t, n)
+    relu, rows = nonlinearity == "relu", _rows(sizes, order, a)
+    backend = kernels.backend_for(states)
+    backend.rnn(z.astype(states.dtype, copy=False), _transposed(u), states, relu, rows)
     needs = need_grad(x, h, *weights)
     inputs = _needed(needs, a, w)
 
     def vjp(g: Any) -> Any:
         g, dtype = g[order], np.result_type(g, states)
-        dz = np.zeros(g.shape, dtype)
-        dh = np.zeros(h0_shape, dtype)
-        for t in reversed(range(len(g))):
-            n = rows[t]
-            dh += g[t]  # (RNN 3); dh is what came from behind
-            y, d = states[t + 1, :n], dz[t, :n]
-            if nonlinearity == "tanh":  # (RNN 4)
-                np.multiply(y, y, out=d)
-                np.subtract(1, d, out=d)
-                d *= dh[:n]
-            else:
-                d[...] = np.where(np.real(y) <= 0, 0, dh[:n])
-            np.matmul(d, u, out=dh[:n])
+        dz, dh = np.empty(g.shape, dtype), np.zeros(h0_shape, dtype)
+        backend.rnn_backward(u, states, relu, g, dz, dh, rows)
         return _parts(needs, order, dh, dz, dz, inputs, states[:-1])
 
     return record("rnn", states[1:][order], (x, h, *weights), vjp)
@@ -147,16 +128,9 @@ def lstm(
     cells = np.empty((steps + 1, *h0.shape), dtype)
     tanhs = np.empty((steps, *h0.shape), dtype)  # of c_t
     states[0], cells[0] = h0, c0
-    product = np.empty((len(h0), len(u)), dtype)
-    ut = np.ascontiguousarray(u.T)  # in row-major order the product is faster
-    backend = kernels.backend_for(z, u)
-    step = backend.lstm_gates(z, product, states, cells, tanhs)
     rows = _rows(sizes, order, a)
-    for t, n in enumerate(rows):
-        np.matmul(states[t, :n], ut, out=product[:n])
-        step(t, n)  # (RNN 1) to (LSTM 3)
-        _keep(states, t, n)
-        _keep(cells, t, n)
+    backend = kernels.backend_for(z)
+    backend.lstm(z, _transposed(u), states, cells, tanhs, rows)
     states[-1] = cells[-1]
     out = np.concatenate((states[steps:0:-1], states[-1:])) if reverse else states[1:]
     needs = need_grad(x, h, *weights, c)
@@ -167,13 +141,7 @@ def lstm(
         dc = g[-1].astype(dtype, order="C")
         g = g[:-1][order]
         dz, dh = np.empty(z.shape, dtype), np.zeros_like(dc)
-        step = backend.lstm_gates_backward(z, cells, tanhs, dz, dh, dc)
-        for t in reversed(range(len(g))):
-            n = rows[t]
-            dh += g[t]  # (RNN 3)
-            step(t, n)  # (LSTM 4) to (LSTM 6); dc is what came from behind
-            dz[t, n:] = 0
-            np.matmul(dz[t, :n], u, out=dh[:n])
+        backend.lstm_backward(z, u, cells, tanhs, g, dz, dh, dc, rows)
         parts = _parts(needs[:-1], order, dh, dz, dz, inputs, states[:-2])
         return *parts, dc if needs[-1] else None
 
@@ -191,60 +159,27 @@ def gru(
     a, h0, w, u, *biases = matrices("gru", x, h, *weights, names=NAMES)
     order = slice(None, None, -1 if reverse else 1)
     a, steps, size = a[order], len(a), h0.shape[1]
-    both, last = slice(2 * size), slice(2 * size, None)  # r and u; n, and q
-    r, update = slice(size), slice(size, 2 * size)
     z = _of_inputs(a, w, biases[:1])  # (T, N, 3·H)
     dtype = np.result_type(z, h0, u)
     z = z.astype(dtype, copy=False)
     states = np.empty((steps + 1, *h0.shape), dtype)
     states[0] = h0
-    products = np.empty((steps, *h0.shape), dtype)  # q
-    whole_product, ut = np.empty_like(z[0]), np.ascontiguousarray(u.T)
+    q = np.zeros((steps, *h0.shape), dtype)
+    if biases:  # of b', r and u have theirs in z, and n's stands apart
+        z[..., : 2 * size] += biases[1][: 2 * size]
+        q += biases[1][2 * size :]
     rows = _rows(sizes, order, a)
-    for t, k in enumerate(rows):
-        product = np.matmul(states[t, :k], ut, out=whole_product[:k])
-        if biases:
-            product += biases[1]
-        gates, n, q = z[t, :k, both], z[t, :k, last], products[t, :k]
-        gates += product[:, both]
-        gates[...] = sigmoid(gates)  # (GRU 1)
-        q[...] = product[:, last]  # (GRU 2)
-        n += gates[:, r] * q
-        np.tanh(n, out=n)
-        y = np.subtract(states[t, :k], n, out=states[t + 1, :k])  # (GRU 3)
-        y *= gates[:, update]
-        y += n
-        _keep(states, t, k)
+    backend = kernels.backend_for(z)
+    backend.gru(z, _transposed(u), states, q, rows)
     needs = need_grad(x, h, *weights)
     inputs = _needed(needs, a, w)
 
     def vjp(g: Any) -> Any:
         g, dtype = g[order], np.result_type(g, z)
-        whole_dh, whole_part = np.zeros(g.shape[1:], dtype), np.empty(g.shape[1:], dtype)
-        dn = np.zeros(g.shape, dtype)
-        dp = np.empty(z.shape, dtype)  # dz_r, dz_u and dq
-        dp[..., both] = z[..., both] * (1 - z[..., both])  # the slopes of σ
-        for t in reversed(range(len(g))):
-            k = rows[t]
-            whole_dh += g[t]
-            dh, part, dn_t, d = whole_dh[:k], whole_part[:k], dn[t, :k], dp[t, :k]
-            n, u_t = z[t, :k, last], z[t, :k, update]
-            np.subtract(states[t, :k], n, out=part)  # (GRU 4), and of (GRU 6) what concerns u
-            part *= dh
-            d[:, update] *= part
-            np.multiply(n, n, out=dn_t)
-            np.subtract(1, dn_t, out=dn_t)
-            dn_t *= dh
-            np.subtract(1, u_t, out=part)
-            dn_t *= part
-            np.multiply(dn_t, z[t, :k, r], out=d[:, last])  # (GRU 5), (GRU 6)
-            np.multiply(dn_t, products[t, :k], out=part)
-            d[:, r] *= part
-            dp[t, k:] = 0
-            dh *= u_t  # (GRU 7)
-            dh += np.matmul(d, u, out=part)
-        dz = np.concatenate((dp[..., both], dn), -1)
-        return _parts(needs, order, whole_dh, dz, dp, inputs, states[:-1])
+        dz, dp = np.empty(z.shape, dtype), np.empty(z.shape, dtype)
+        dh = np.zeros(g.shape[1:], dtype)
+        backend.gru_backward(z, u, states, q, g, dz, dp, dh, rows)
+        return _parts(needs, order, dh, dz, dp, inputs, states[:-1])
 
     return record("gru", states[1:][order], (x, h, *weights), vjp)
 
@@ -254,10 +189,9 @@ def _rows(sizes: Sizes, order: slice, a: Any) -> list[int]:
     return [a.shape[1]] * len(a) if sizes is None else list(sizes)[order]
 
 
-def _keep(states: Any, t: int, n: int) -> None:
-    """Rows that step t does not concern keep their state."""
-    if n < states.shape[1]:
-        states[t + 1, n:] = states[t, n:]
+def _transposed(u: Any) -> Any:
+    """Uᵀ in row-major order, in which the products with it are faster."""
+    return np.ascontiguousarray(u.T)
 
 
 def _of_inputs(a: Any, w: Any, biases: list[Any]) -> Any:

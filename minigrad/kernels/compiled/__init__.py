@@ -25,8 +25,12 @@ from minigrad.kernels.compiled.pool import avg_pool2d_backward as avg_pool2d_bac
 from minigrad.kernels.compiled.pool import max_pool2d as max_pool2d
 from minigrad.kernels.compiled.pool import max_pool2d_backward as max_pool2d_backward
 from minigrad.kernels.compiled.products import product as product
-from minigrad.kernels.compiled.recurrent import lstm_gates as lstm_gates
-from minigrad.kernels.compiled.recurrent import lstm_gates_backward as lstm_gates_backward
+from minigrad.kernels.compiled.recurrent import gru as gru
+from minigrad.kernels.compiled.recurrent import gru_backward as gru_backward
+from minigrad.kernels.compiled.recurrent import lstm as lstm
+from minigrad.kernels.compiled.recurrent import lstm_backward as lstm_backward
+from minigrad.kernels.compiled.recurrent import rnn as rnn
+from minigrad.kernels.compiled.recurrent import rnn_backward as rnn_backward
 from minigrad.kernels.compiled.relu import relu as relu
 from minigrad.kernels.compiled.relu import relu_backward as relu_backward
 from minigrad.kernels.compiled.steps import adam_step_ as adam_step_

@@ -1,7 +1,10 @@
-"""Compiled gates of recurrent layers: each step one pass over its rows, in float32.
+"""Compiled steps of recurrent layers, in float32: one call goes over a whole sequence.
 
-numpy takes a dozen passes a step over arrays that are small, so that starting each of them is most
-of their time. In float64 numpy's run.
+The rows of a batch do not meet before their gradients are added up. So a task is some rows, which
+it takes through all steps, product and gates in turn, and nobody waits for another between steps.
+The rows of a task depend on the shapes alone, so the bits do not depend on the number of threads.
+
+In float64, and where numpy's BLAS cannot be called by address, numpy's steps run.
 """
 # mypy: allow-untyped-defs, allow-untyped-calls
 
@@ -14,114 +17,350 @@ from numba.np.numpy_support import carray
 
 from minigrad.kernels import reference
 from minigrad.kernels.compiled.functions import f4, sigmoid, tanh
+from minigrad.kernels.compiled.products import product
+from minigrad.kernels.machinery import blas_calls
 from minigrad.kernels.machinery.arrays import Array, address_of
-from minigrad.kernels.machinery.jobs import address, parallel, serial
+from minigrad.kernels.machinery.blas import blas
+from minigrad.kernels.machinery.blas_calls import AS_IT_LIES, ROW_MAJOR, gemm
+from minigrad.kernels.machinery.jobs import address
 from minigrad.kernels.machinery.launch import exact, run
-from minigrad.kernels.machinery.pointers import part
-from minigrad.kernels.reference.recurrent import Step
+from minigrad.kernels.machinery.pointers import at, on, part
+from minigrad.kernels.reference.recurrent import Rows
 
-CHUNK = 1 << 12  # elements of one task
-WORK = 4  # how much longer than copying an element one takes
+SHARED = 32  # rows, from which on a batch has more than one task
+MOST = 8  # tasks
+WORK = 4  # what a gate costs, a product's multiply-add costing an eighth of an element
+ONE = f4(1)
 
-# The step and how many rows it concerns; sizes, where the arrays lie.
-FIELDS = ["t", "n", "rows", "size", "each", "z", "product", "states", "cells", "tanhs"]
-FIELDS += ["dz", "dh", "dc"]
+# Sizes; where the arrays lie, by the names of the reference; rows is how many each step concerns.
+ARRAYS = ["z", "u", "states", "cells", "tanhs", "q", "g", "dz", "dp", "dh", "dc", "rows"]
+FIELDS = [*blas_calls.FIELDS, "steps", "batch", "size", "each", "relu", *ARRAYS]
 JOB = np.dtype([(name, np.int64) for name in FIELDS])
 FLOAT32 = np.dtype(np.float32)
 
 
 @exact
+def _multiply(job, n, columns, k, a, b, b_row, beta, c, c_row):
+    """c (n, columns) = a (n, k)·b (k, columns) + beta·c, the rows of b and c so far apart."""
+    if n > 0:
+        lies = (ROW_MAJOR, AS_IT_LIES, AS_IT_LIES)
+        gemm(job, (*lies, n, columns, k, 1, a, k, b, b_row, beta, c, c_row))
+
+
+@exact
+def _of_task(job, task):
+    """The first of a task's rows, and how many they are."""
+    first = task * job.each
+    return first, min(job.each, job.batch - first)
+
+
+@exact
+def _concerned(job, t, first, count):
+    """How many of them step t concerns."""
+    return min(max(at(job.rows, 0)[t] - first, 0), count)
+
+
+@exact
+def _keep(address, like, here, there, done, whole):
+    """The rest of the rows keep their state: from `here` to `there`, behind those that are done."""
+    states = at(address, like)
+    for k in range(done, whole):
+        states[there + k] = states[here + k]
+
+
+@exact
+def _add(address, like, other, there, n):
+    """The n numbers at an address grow by those at `there` of another array."""
+    a, b = part(address, like, 0, n), part(other, like, there, n)
+    for k in range(n):
+        a[k] += b[k]
+
+
+@exact
+def _clear(address, like, start, n):
+    a = part(address, like, start, n)
+    for k in range(n):
+        a[k] = f4(0)
+
+
+def rnn_rows(task, jobs, like):
+    """A task's rows, by (RNN 1) and (RNN 2)."""
+    job = carray(jobs, 1)[0]
+    (first, count), m, apart = _of_task(job, task), job.size, job.batch * job.size
+    u = at(job.u, like)
+    for t in range(job.steps):
+        n, here = _concerned(job, t, first, count), t * apart + first * m
+        before, z = on(at(job.states, like), here), on(at(job.z, like), here)
+        _multiply(job, n, m, m, before, u, m, 1, z, m)
+        sums, y = part(job.z, like, here, n * m), part(job.states, like, here + apart, n * m)
+        if job.relu:
+            for k in range(n * m):
+                y[k] = f4(0) if sums[k] <= 0 else sums[k]
+        else:
+            for k in range(n * m):
+                y[k] = tanh(sums[k])
+        _keep(job.states, like, here, here + apart, n * m, count * m)
+
+
+def rnn_rows_backward(task, jobs, like):
+    """A task's rows, by (RNN 3) and (RNN 4)."""
+    job = carray(jobs, 1)[0]
+    (first, count), m, apart = _of_task(job, task), job.size, job.batch * job.size
+    u, begin = at(job.u, like), first * m
+    for back in range(job.steps):
+        t = job.steps - 1 - back
+        n, here = _concerned(job, t, first, count), t * apart + begin
+        _add(job.dh + 4 * begin, like, job.g, here, count * m)
+        y, d = part(job.states, like, here + apart, n * m), part(job.dz, like, here, n * m)
+        dh = part(job.dh, like, begin, n * m)
+        if job.relu:
+            for k in range(n * m):
+                d[k] = f4(0) if y[k] <= 0 else dh[k]
+        else:
+            for k in range(n * m):
+                d[k] = dh[k] * (ONE - y[k] * y[k])
+        _clear(job.dz, like, here + n * m, (count - n) * m)
+        dz, result = on(at(job.dz, like), here), on(at(job.dh, like), begin)
+        _multiply(job, n, m, m, dz, u, m, 0, result, m)
+
+
+@exact
 def _blocks(address, like, row, m):
     """Row `row` of (…, 4·H) as its four blocks; indices that begin at 0 are not looked at twice."""
-    at = 4 * m * row
-    i, f = part(address, like, at, m), part(address, like, at + m, m)
-    return i, f, part(address, like, at + 2 * m, m), part(address, like, at + 3 * m, m)
+    start = 4 * m * row
+    i, f = part(address, like, start, m), part(address, like, start + m, m)
+    return i, f, part(address, like, start + 2 * m, m), part(address, like, start + 3 * m, m)
+
+
+@exact
+def _lstm_gates(job, like, row, m):
+    """One row of a step, by (LSTM 1) to (LSTM 3)."""
+    i, f, a, o = _blocks(job.z, like, row, m)
+    here, after = row * m, (row + job.batch) * m
+    before, cell = part(job.cells, like, here, m), part(job.cells, like, after, m)
+    tanh_c, state = part(job.tanhs, like, here, m), part(job.states, like, after, m)
+    for k in range(m):
+        i[k] = sigmoid(i[k])
+    for k in range(m):
+        f[k] = sigmoid(f[k])
+    for k in range(m):
+        a[k] = tanh(a[k])
+    for k in range(m):
+        o[k] = sigmoid(o[k])
+    for k in range(m):
+        cell[k] = f[k] * before[k] + i[k] * a[k]
+    for k in range(m):
+        tanh_c[k] = tanh(cell[k])
+    for k in range(m):
+        state[k] = o[k] * tanh_c[k]
 
 
 def lstm_rows(task, jobs, like):
-    """Rows of a step forward, by (LSTM 1) to (LSTM 3)."""
+    """A task's rows, by (RNN 1) and (LSTM 1) to (LSTM 3)."""
     job = carray(jobs, 1)[0]
-    m = job.size
-    for row in range(task * job.each, min(task * job.each + job.each, job.n)):
-        at = job.t * job.rows + row
-        i, f, a, o = _blocks(job.z, like, at, m)
-        p_i, p_f, p_a, p_o = _blocks(job.product, like, row, m)
-        before, after = part(job.cells, like, at * m, m), (at + job.rows) * m
-        cell, tanh_c = part(job.cells, like, after, m), part(job.tanhs, like, at * m, m)
-        state = part(job.states, like, after, m)
-        for k in range(m):
-            i[k] = sigmoid(i[k] + p_i[k])
-        for k in range(m):
-            f[k] = sigmoid(f[k] + p_f[k])
-        for k in range(m):
-            a[k] = tanh(a[k] + p_a[k])
-        for k in range(m):
-            o[k] = sigmoid(o[k] + p_o[k])
-        for k in range(m):
-            cell[k] = f[k] * before[k] + i[k] * a[k]
-        for k in range(m):
-            tanh_c[k] = tanh(cell[k])
-        for k in range(m):
-            state[k] = o[k] * tanh_c[k]
+    (first, count), m, apart = _of_task(job, task), job.size, job.batch * job.size
+    u = at(job.u, like)
+    for t in range(job.steps):
+        n, row = _concerned(job, t, first, count), t * job.batch + first
+        before, z = on(at(job.states, like), row * m), on(at(job.z, like), 4 * row * m)
+        _multiply(job, n, 4 * m, m, before, u, 4 * m, 1, z, 4 * m)
+        for r in range(row, row + n):
+            _lstm_gates(job, like, r, m)
+        _keep(job.states, like, row * m, row * m + apart, n * m, count * m)
+        _keep(job.cells, like, row * m, row * m + apart, n * m, count * m)
+
+
+@exact
+def _lstm_gates_backward(job, like, row, at_row, m):
+    """One row of a step, `row` over all steps and `at_row` in the batch, by (LSTM 4) to (LSTM 6);
+    dc becomes what goes on."""
+    i, f, a, o = _blocks(job.z, like, row, m)
+    z_i, z_f, z_a, z_o = _blocks(job.dz, like, row, m)
+    before, tanh_c = part(job.cells, like, row * m, m), part(job.tanhs, like, row * m, m)
+    dh, dc = part(job.dh, like, at_row * m, m), part(job.dc, like, at_row * m, m)
+    for k in range(m):
+        dc[k] += dh[k] * o[k] * (ONE - tanh_c[k] * tanh_c[k])
+    for k in range(m):
+        z_o[k] = dh[k] * tanh_c[k] * (o[k] * (ONE - o[k]))
+    for k in range(m):
+        z_i[k] = dc[k] * a[k] * (i[k] * (ONE - i[k]))
+    for k in range(m):
+        z_f[k] = dc[k] * before[k] * (f[k] * (ONE - f[k]))
+    for k in range(m):
+        z_a[k] = dc[k] * i[k] * (ONE - a[k] * a[k])
+    for k in range(m):
+        dc[k] *= f[k]
 
 
 def lstm_rows_backward(task, jobs, like):
-    """Rows of a step backward, by (LSTM 4) to (LSTM 6)."""
+    """A task's rows, by (RNN 3) and (LSTM 4) to (LSTM 6)."""
     job = carray(jobs, 1)[0]
-    m, one = job.size, f4(1)
-    for row in range(task * job.each, min(task * job.each + job.each, job.n)):
-        at = job.t * job.rows + row
-        i, f, a, o = _blocks(job.z, like, at, m)
-        z_i, z_f, z_a, z_o = _blocks(job.dz, like, at, m)
-        before, tanh_c = part(job.cells, like, at * m, m), part(job.tanhs, like, at * m, m)
-        dh, dc = part(job.dh, like, row * m, m), part(job.dc, like, row * m, m)
-        for k in range(m):
-            dc[k] += dh[k] * o[k] * (one - tanh_c[k] * tanh_c[k])
-        for k in range(m):
-            z_o[k] = dh[k] * tanh_c[k] * (o[k] * (one - o[k]))
-        for k in range(m):
-            z_i[k] = dc[k] * a[k] * (i[k] * (one - i[k]))
-        for k in range(m):
-            z_f[k] = dc[k] * before[k] * (f[k] * (one - f[k]))
-        for k in range(m):
-            z_a[k] = dc[k] * i[k] * (one - a[k] * a[k])
-        for k in range(m):
-            dc[k] *= f[k]
+    (first, count), m = _of_task(job, task), job.size
+    u, begin = at(job.u, like), first * m
+    for back in range(job.steps):
+        t = job.steps - 1 - back
+        n, row = _concerned(job, t, first, count), t * job.batch + first
+        _add(job.dh + 4 * begin, like, job.g, row * m, count * m)
+        for r in range(n):
+            _lstm_gates_backward(job, like, row + r, first + r, m)
+        _clear(job.dz, like, 4 * (row + n) * m, 4 * (count - n) * m)
+        dz, result = on(at(job.dz, like), 4 * row * m), on(at(job.dh, like), begin)
+        _multiply(job, n, m, 4 * m, dz, u, m, 0, result, m)
 
 
-def _steps(function: Any, shape: tuple[int, ...], arrays: list[Array | None]) -> Step:
-    """step(t, n), for which the job is written once. It has addresses alone: whoever takes steps
-    holds the arrays."""
-    _, rows, size = shape
-    each = max(1, CHUNK // max(1, 4 * size))
-    places = [0 if a is None else address_of(a) for a in arrays]
-    job = np.array((0, 0, rows, size, each, *places), np.int64)
+@exact
+def _gru_gates(job, like, row, m):
+    """One row of a step, by (GRU 1) to (GRU 3)."""
+    r, update = part(job.z, like, 3 * row * m, m), part(job.z, like, (3 * row + 1) * m, m)
+    n, q = part(job.z, like, (3 * row + 2) * m, m), part(job.q, like, row * m, m)
+    before = part(job.states, like, row * m, m)
+    state = part(job.states, like, (row + job.batch) * m, m)
+    for k in range(m):
+        r[k] = sigmoid(r[k])
+    for k in range(m):
+        update[k] = sigmoid(update[k])
+    for k in range(m):
+        n[k] = tanh(n[k] + r[k] * q[k])
+    for k in range(m):
+        state[k] = n[k] + update[k] * (before[k] - n[k])
+
+
+def gru_rows(task, jobs, like):
+    """A task's rows, by (GRU 1) to (GRU 3): two products, as that of n has a place of its own."""
+    job = carray(jobs, 1)[0]
+    (first, count), m, apart = _of_task(job, task), job.size, job.batch * job.size
+    u = at(job.u, like)
+    for t in range(job.steps):
+        n, row = _concerned(job, t, first, count), t * job.batch + first
+        before, z = on(at(job.states, like), row * m), on(at(job.z, like), 3 * row * m)
+        _multiply(job, n, 2 * m, m, before, u, 3 * m, 1, z, 3 * m)
+        _multiply(job, n, m, m, before, on(u, 2 * m), 3 * m, 1, on(at(job.q, like), row * m), m)
+        for r in range(row, row + n):
+            _gru_gates(job, like, r, m)
+        _keep(job.states, like, row * m, row * m + apart, n * m, count * m)
+
+
+@exact
+def _gru_gates_backward(job, like, row, at_row, m):
+    """One row of a step, by (GRU 4) to (GRU 6); dh becomes h_t's share of (GRU 7)."""
+    start = 3 * row * m
+    r, update = part(job.z, like, start, m), part(job.z, like, start + m, m)
+    n, q = part(job.z, like, start + 2 * m, m), part(job.q, like, row * m, m)
+    z_r, z_u = part(job.dz, like, start, m), part(job.dz, like, start + m, m)
+    z_n, p_q = part(job.dz, like, start + 2 * m, m), part(job.dp, like, start + 2 * m, m)
+    p_r, p_u = part(job.dp, like, start, m), part(job.dp, like, start + m, m)
+    before, dh = part(job.states, like, row * m, m), part(job.dh, like, at_row * m, m)
+    for k in range(m):
+        z_u[k] = dh[k] * (before[k] - n[k]) * (update[k] * (ONE - update[k]))
+    for k in range(m):
+        z_n[k] = dh[k] * (ONE - update[k]) * (ONE - n[k] * n[k])
+    for k in range(m):
+        z_r[k] = z_n[k] * q[k] * (r[k] * (ONE - r[k]))
+    for k in range(m):
+        p_q[k] = z_n[k] * r[k]
+    for k in range(m):
+        p_r[k] = z_r[k]
+    for k in range(m):
+        p_u[k] = z_u[k]
+    for k in range(m):
+        dh[k] *= update[k]
+
+
+def gru_rows_backward(task, jobs, like):
+    """A task's rows, by (GRU 4) to (GRU 7)."""
+    job = carray(jobs, 1)[0]
+    (first, count), m = _of_task(job, task), job.size
+    u, begin = at(job.u, like), first * m
+    for back in range(job.steps):
+        t = job.steps - 1 - back
+        n, row = _concerned(job, t, first, count), t * job.batch + first
+        _add(job.dh + 4 * begin, like, job.g, row * m, count * m)
+        for r in range(n):
+            _gru_gates_backward(job, like, row + r, first + r, m)
+        for gradient in (job.dz, job.dp):
+            _clear(gradient, like, 3 * (row + n) * m, 3 * (count - n) * m)
+        dp, result = on(at(job.dp, like), 3 * row * m), on(at(job.dh, like), begin)
+        _multiply(job, n, m, 3 * m, dp, u, m, 1, result, m)
+
+
+def _compiled(
+    function: Any, shape: tuple[int, ...], gates: int, rows: Rows, relu: bool = False,
+    **arrays: Array,
+) -> bool:  # fmt: skip
+    """Whether all is in float32 and row-major, and then the steps, taken: of a sequence
+    (T, N, H) with so many products."""
+    library, (steps, batch, size) = blas(), shape
+    if library is None or 0 in shape or any(
+        a.dtype.char != "f" or not a.flags.c_contiguous for a in arrays.values()
+    ):
+        return False
+    tasks = 1 if batch < SHARED else max(2, min(MOST, batch // SHARED))
+    each = -(-batch // tasks)
+    arrays["rows"] = np.array(rows, np.int64)
+    places = (address_of(arrays[name]) if name in arrays else 0 for name in ARRAYS)
+    job = np.array(
+        (*blas_calls.begin(library, 4), steps, batch, size, each, relu, *places), np.int64
+    )
+    work = steps * batch * gates * size * (WORK + size // 8)
     code = address(function, JOB, FLOAT32)
-    first = next(place for place in places if place)
-
-    def step(t: int, n: int) -> None:
-        job[0], job[1] = t, n
-        run(serial, parallel, -(-n // each), WORK * 4 * n * size, code, job, first)
-
-    return step
+    run(
+        blas_calls.serial, blas_calls.parallel, -(-batch // each), work, code, job,
+        address_of(arrays["u"]),
+    )  # fmt: skip
+    return True
 
 
-def _all_float32(*arrays: Array) -> bool:
-    return all(a.dtype.char == "f" for a in arrays)
+def _product(a: Array, b: Array) -> Any:
+    """In float64. Where second derivatives are being taken, arrays are complex."""
+    return product(a, b) if a.dtype == b.dtype and a.dtype.kind == "f" else np.matmul(a, b)
 
 
-def lstm_gates(z: Array, product: Array, states: Array, cells: Array, tanhs: Array) -> Step:
+def rnn(z: Array, ut: Array, states: Array, relu: bool, rows: Rows) -> None:
     """As the reference."""
-    if not _all_float32(z, product, states, cells, tanhs):
-        return reference.lstm_gates(z, product, states, cells, tanhs)
-    return _steps(lstm_rows, tanhs.shape, [z, product, states, cells, tanhs, None, None, None])
+    if not _compiled(rnn_rows, z.shape, 1, rows, relu, z=z, u=ut, states=states):
+        reference.rnn(z, ut, states, relu, rows, _product)
 
 
-def lstm_gates_backward(
-    z: Array, cells: Array, tanhs: Array, dz: Array, whole_dh: Array, whole_dc: Array
-) -> Step:
+def rnn_backward(
+    u: Array, states: Array, relu: bool, g: Array, dz: Array, dh: Array, rows: Rows
+) -> None:
     """As the reference."""
-    if not _all_float32(z, cells, tanhs, dz, whole_dh, whole_dc):
-        return reference.lstm_gates_backward(z, cells, tanhs, dz, whole_dh, whole_dc)
-    arrays = [z, None, None, cells, tanhs, dz, whole_dh, whole_dc]
-    return _steps(lstm_rows_backward, tanhs.shape, arrays)
+    u, g = np.ascontiguousarray(u), np.ascontiguousarray(g)
+    arrays = {"u": u, "states": states, "g": g, "dz": dz, "dh": dh}
+    if not _compiled(rnn_rows_backward, g.shape, 1, rows, relu, **arrays):
+        reference.rnn_backward(u, states, relu, g, dz, dh, rows, _product)
+
+
+def lstm(z: Array, ut: Array, states: Array, cells: Array, tanhs: Array, rows: Rows) -> None:
+    """As the reference."""
+    arrays = {"z": z, "u": ut, "states": states, "cells": cells, "tanhs": tanhs}
+    if not _compiled(lstm_rows, tanhs.shape, 4, rows, **arrays):
+        reference.lstm(z, ut, states, cells, tanhs, rows, _product)
+
+
+def lstm_backward(
+    z: Array, u: Array, cells: Array, tanhs: Array, g: Array, dz: Array, dh: Array, dc: Array,
+    rows: Rows,
+) -> None:  # fmt: skip
+    """As the reference."""
+    u, g = np.ascontiguousarray(u), np.ascontiguousarray(g)
+    arrays = {"z": z, "u": u, "cells": cells, "tanhs": tanhs, "g": g, "dz": dz, "dh": dh, "dc": dc}
+    if not _compiled(lstm_rows_backward, tanhs.shape, 4, rows, **arrays):
+        reference.lstm_backward(z, u, cells, tanhs, g, dz, dh, dc, rows, _product)
+
+
+def gru(z: Array, ut: Array, states: Array, q: Array, rows: Rows) -> None:
+    """As the reference."""
+    if not _compiled(gru_rows, q.shape, 3, rows, z=z, u=ut, states=states, q=q):
+        reference.gru(z, ut, states, q, rows, _product)
+
+
+def gru_backward(
+    z: Array, u: Array, states: Array, q: Array, g: Array, dz: Array, dp: Array, dh: Array,
+    rows: Rows,
+) -> None:  # fmt: skip
+    """As the reference."""
+    u, g = np.ascontiguousarray(u), np.ascontiguousarray(g)
+    arrays = {"z": z, "u": u, "states": states, "q": q, "g": g, "dz": dz, "dp": dp, "dh": dh}
+    if not _compiled(gru_rows_backward, q.shape, 3, rows, **arrays):
+        reference.gru_backward(z, u, states, q, g, dz, dp, dh, rows, _product)

@@ -32,8 +32,12 @@ from minigrad.kernels.reference.pool import avg_pool2d_backward as avg_pool2d_ba
 from minigrad.kernels.reference.pool import max_pool2d as max_pool2d
 from minigrad.kernels.reference.pool import max_pool2d_backward as max_pool2d_backward
 from minigrad.kernels.reference.products import product as product
-from minigrad.kernels.reference.recurrent import lstm_gates as lstm_gates
-from minigrad.kernels.reference.recurrent import lstm_gates_backward as lstm_gates_backward
+from minigrad.kernels.reference.recurrent import gru as gru
+from minigrad.kernels.reference.recurrent import gru_backward as gru_backward
+from minigrad.kernels.reference.recurrent import lstm as lstm
+from minigrad.kernels.reference.recurrent import lstm_backward as lstm_backward
+from minigrad.kernels.reference.recurrent import rnn as rnn
+from minigrad.kernels.reference.recurrent import rnn_backward as rnn_backward
 from minigrad.kernels.reference.relu import relu as relu
 from minigrad.kernels.reference.relu import relu_backward as relu_backward
 from minigrad.kernels.reference.steps import adam_step_ as adam_step_
