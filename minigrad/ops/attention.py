@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import kernels
 from minigrad.checks import number, probability
 from minigrad.incoming import as_array
 from minigrad.ops.arithmetic import quiet
@@ -59,7 +60,8 @@ def scaled_dot_product_attention(
     _check_shapes(name, q, k, v)
     factor = 1 / math.sqrt(q.shape[-1] or 1) if scale is None else number(name, "scale", scale)
     scaled = q.real.dtype.type(factor)
-    z = (q * scaled) @ k.swapaxes(-1, -2)  # (ATT 1)
+    product = kernels.backend_for(q, k, v).product
+    z = product(q * scaled, k.swapaxes(-1, -2))  # (ATT 1)
     mask = _mask(name, attn_mask, is_causal, q, z.shape)
     if mask is not None:
         z = z + mask if mask.dtype.kind == "c" else np.add(z, mask, out=z)
@@ -70,7 +72,7 @@ def scaled_dot_product_attention(
         if p < 1:
             keep[...] = np.asarray(generator().random(weights.shape) >= p) / (1 - p)
     used = weights if keep is None else weights * keep  # (ATT 3)
-    y = used @ v  # (ATT 4)
+    y = product(used, v)  # (ATT 4)
     need_q, need_k, need_v, need_mask = map(needs_grad, (query, key, value, attn_mask))
     shapes = [(x.shape, x.dtype) for x in (q, k, v)]
     like = (mask.shape, mask.dtype) if mask is not None else ((), q.dtype)
@@ -79,17 +81,18 @@ def scaled_dot_product_attention(
 
     def vjp(g: Any) -> Any:
         dq = dk = dm = None
-        dv = fit(used.swapaxes(-1, -2) @ g, *shapes[2]) if need_v else None  # (ATT 5)
+        product = kernels.backend_for(g, weights).product
+        dv = fit(product(used.swapaxes(-1, -2), g), *shapes[2]) if need_v else None  # (ATT 5)
         if kept_v is not None:
-            dp = g @ kept_v.swapaxes(-1, -2)
+            dp = product(g, kept_v.swapaxes(-1, -2))
             if keep is not None:
                 dp *= keep
-            dz = weights * (dp - (dp * weights).sum(-1, keepdims=True))  # (ATT 6)
+            dz = _softmax_gradient(dp, weights)  # (ATT 6)
             dm = fit(dz, *like) if need_mask else None
             if kept_k is not None:  # (ATT 7)
-                dq = fit(dz @ kept_k, *shapes[0]) * scaled
+                dq = fit(product(dz, kept_k), *shapes[0]) * scaled
             if kept_q is not None:
-                dk = fit(dz.swapaxes(-1, -2) @ kept_q, *shapes[1]) * scaled
+                dk = fit(product(dz.swapaxes(-1, -2), kept_q), *shapes[1]) * scaled
         return dq, dk, dv, dm
 
     return record(name, y, (query, key, value, attn_mask), vjp)
@@ -105,6 +108,13 @@ def _softmax(z: Any) -> Any:
     if np.isnan(y[..., 0]).any():
         y[np.isneginf(z.real).all(-1)] = 0
     return y
+
+
+def _softmax_gradient(dp: Any, p: Any) -> Any:
+    loops = rows(dp) if p.dtype == dp.dtype else None
+    if loops is not None:
+        return loops.softmax_backward(dp, p)
+    return p * (dp - (dp * p).sum(-1, keepdims=True))
 
 
 def _shared(name: str, query: Tensor, what: str, x: Tensor) -> Tensor:

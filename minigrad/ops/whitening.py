@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import kernels
 from minigrad.recording import record
 from minigrad.tape import Array
 from minigrad.tensor import Tensor
@@ -50,7 +51,8 @@ def covariance(x: Array) -> tuple[Array, Array, Array]:
     shifted = x - first
     shift = shifted.mean(axis=2, keepdims=True)
     c = shifted - shift
-    return c, (first + shift)[:, :, 0], c @ c.swapaxes(1, 2) / x.shape[2]
+    cov = kernels.backend_for(c).product(c, c.swapaxes(1, 2))
+    return c, (first + shift)[:, :, 0], cov / x.shape[2]
 
 
 def inverse_root(cov: Array, eps: float) -> tuple[Array, Array, Array]:
@@ -73,12 +75,13 @@ def whiten(x: Tensor, groups: int, eps: float) -> tuple[Tensor, Array, Array]:
         else:
             w, roots, d = inverse_root(cov, eps)
             sigma_gradient = _by_eigenvectors(roots, d)
-        y = _ungrouped(w @ c, shape).astype(dtype)
+        y = _ungrouped(kernels.backend_for(w, c).product(w, c), shape).astype(dtype)
 
     def vjp(g: Any) -> Any:
         wide = grouped(g, groups)
-        dsigma = sigma_gradient(wide @ c.swapaxes(1, 2))  # (DBN 4), (DBN 6)
-        dc = w @ wide + (dsigma + dsigma.swapaxes(1, 2)) @ c / c.shape[2]
+        product = kernels.backend_for(wide, c, w).product
+        dsigma = sigma_gradient(product(wide, c.swapaxes(1, 2)))  # (DBN 4), (DBN 6)
+        dc = product(w, wide) + product(dsigma + dsigma.swapaxes(1, 2), c) / c.shape[2]
         return (_ungrouped(dc - dc.mean(axis=2, keepdims=True), shape).astype(g.dtype),)
 
     return record("whiten", y, (x,), vjp), mean.reshape(-1), cov

@@ -284,8 +284,8 @@ def gru_rows_backward(task, jobs, like):
 
 
 def _compiled(
-    function: Any, shape: tuple[int, ...], gates: int, rows: Rows, relu: bool = False,
-    **arrays: Array,
+    function: Any, shape: tuple[int, ...], gates: int, rows: Rows, arrays: dict[str, Array],
+    relu: bool = False,
 ) -> bool:  # fmt: skip
     """Whether all is in float32 and row-major, and then the steps, taken: of a sequence
     (T, N, H) with so many products."""
@@ -317,7 +317,7 @@ def _product(a: Array, b: Array) -> Any:
 
 def rnn(z: Array, ut: Array, states: Array, relu: bool, rows: Rows) -> None:
     """As the reference."""
-    if not _compiled(rnn_rows, z.shape, 1, rows, relu, z=z, u=ut, states=states):
+    if not _compiled(rnn_rows, z.shape, 1, rows, {"z": z, "u": ut, "states": states}, relu):
         reference.rnn(z, ut, states, relu, rows, _product)
 
 
@@ -327,14 +327,14 @@ def rnn_backward(
     """As the reference."""
     u, g = np.ascontiguousarray(u), np.ascontiguousarray(g)
     arrays = {"u": u, "states": states, "g": g, "dz": dz, "dh": dh}
-    if not _compiled(rnn_rows_backward, g.shape, 1, rows, relu, **arrays):
+    if not _compiled(rnn_rows_backward, g.shape, 1, rows, arrays, relu):
         reference.rnn_backward(u, states, relu, g, dz, dh, rows, _product)
 
 
 def lstm(z: Array, ut: Array, states: Array, cells: Array, tanhs: Array, rows: Rows) -> None:
     """As the reference."""
     arrays = {"z": z, "u": ut, "states": states, "cells": cells, "tanhs": tanhs}
-    if not _compiled(lstm_rows, tanhs.shape, 4, rows, **arrays):
+    if not _compiled(lstm_rows, tanhs.shape, 4, rows, arrays):
         reference.lstm(z, ut, states, cells, tanhs, rows, _product)
 
 
@@ -345,13 +345,13 @@ def lstm_backward(
     """As the reference."""
     u, g = np.ascontiguousarray(u), np.ascontiguousarray(g)
     arrays = {"z": z, "u": u, "cells": cells, "tanhs": tanhs, "g": g, "dz": dz, "dh": dh, "dc": dc}
-    if not _compiled(lstm_rows_backward, tanhs.shape, 4, rows, **arrays):
+    if not _compiled(lstm_rows_backward, tanhs.shape, 4, rows, arrays):
         reference.lstm_backward(z, u, cells, tanhs, g, dz, dh, dc, rows, _product)
 
 
 def gru(z: Array, ut: Array, states: Array, q: Array, rows: Rows) -> None:
     """As the reference."""
-    if not _compiled(gru_rows, q.shape, 3, rows, z=z, u=ut, states=states, q=q):
+    if not _compiled(gru_rows, q.shape, 3, rows, {"z": z, "u": ut, "states": states, "q": q}):
         reference.gru(z, ut, states, q, rows, _product)
 
 
@@ -362,5 +362,5 @@ def gru_backward(
     """As the reference."""
     u, g = np.ascontiguousarray(u), np.ascontiguousarray(g)
     arrays = {"z": z, "u": u, "states": states, "q": q, "g": g, "dz": dz, "dp": dp, "dh": dh}
-    if not _compiled(gru_rows_backward, q.shape, 3, rows, **arrays):
+    if not _compiled(gru_rows_backward, q.shape, 3, rows, arrays):
         reference.gru_backward(z, u, states, q, g, dz, dp, dh, rows, _product)
