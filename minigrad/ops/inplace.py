@@ -49,8 +49,25 @@ def _assign(name: str, x: T, result: Tensor) -> T:
     return overwrite(name, x, lambda out: np.copyto(out, values, casting="unsafe"), pair)
 
 
-def in_place(op: Callable[Concatenate[Any, P], Tensor]) -> Callable[Concatenate[T, P], T]:
-    """The op that writes the result of `op` into its first operand, and returns that."""
+def _alike(other: Any, x: Any) -> Any:
+    """The array or the number that needs no conversion to be written into x with it; else None."""
+    if not isinstance(x, Tensor) or x.array.dtype.kind != "f" or x.array.dtype == np.float16:
+        return None
+    if type(other) is float:
+        return x.array.dtype.type(other)
+    if isinstance(other, Tensor) and other.array.dtype == x.array.dtype:
+        return other.array if other.array.shape in (x.array.shape, ()) else None
+    return None
+
+
+def in_place(
+    op: Callable[Concatenate[Any, P], Tensor], ufunc: np.ufunc | None = None
+) -> Callable[Concatenate[T, P], T]:
+    """The op that writes the result of `op` into its first operand, and returns that.
+
+    `ufunc` is numpy's function for two arrays of one dtype, or an array and a number. Where nothing
+    is recorded, it writes its results there at once.
+    """
     name = op.__name__ + "_"
 
     @functools.wraps(op)
@@ -58,6 +75,11 @@ def in_place(op: Callable[Concatenate[Any, P], Tensor]) -> Callable[Concatenate[
         old: Tensor = x
         if modes.grad_enabled.get() and any(needs_grad(v) for v in (x, *args, *kwargs.values())):
             old = wrap(x.array.copy(), node_of(x))  # what a vjp saves must outlive the change
+        elif ufunc is not None and len(args) == 1 and not kwargs:
+            with np.errstate(all="ignore"):
+                other: Any = _alike(args[0], x)
+                if other is not None:
+                    return overwrite(name, x, lambda out: ufunc(out, other, out=out))
         return _assign(name, x, op(old, *args, **kwargs))
 
     method.__name__ = method.__qualname__ = name
@@ -65,10 +87,10 @@ def in_place(op: Callable[Concatenate[Any, P], Tensor]) -> Callable[Concatenate[
     return method
 
 
-add_ = in_place(arithmetic.add)
-sub_ = in_place(arithmetic.sub)
-mul_ = in_place(arithmetic.mul)
-div_ = in_place(arithmetic.div)
+add_ = in_place(arithmetic.add, np.add)
+sub_ = in_place(arithmetic.sub, np.subtract)
+mul_ = in_place(arithmetic.mul, np.multiply)
+div_ = in_place(arithmetic.div, np.divide)
 floor_divide_ = in_place(arithmetic.floor_divide)
 remainder_ = in_place(arithmetic.remainder)
 neg_ = in_place(arithmetic.neg)
