@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import threading
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,14 +23,25 @@ from minigrad.kernels.machinery.arrays import Array
 FROM = 1 << 18
 ALIGNMENT = 64  # a cache line
 
+
+class _Block(NamedTuple):
+    size: int  # in bytes, and what may be lost by aligning it
+    start: int  # the address of its first whole cache line
+    memory: Array
+
+
 _limit = 1 << 28
-_waiting: list[Array] = []  # longest waiting first
-_lock = threading.RLock()  # reentrant: collecting garbage may end a lease inside any line
+_waiting: list[_Block] = []  # longest waiting first
+_bytes = 0  # in them
+_lock = threading.Lock()  # of these two
+# Collecting garbage may end a lease inside any line, of this file too. So what comes back is laid
+# here, and whoever has the lock takes it from there.
+_returned: list[_Block] = []
 
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.RLock()  # another thread of the parent may have held it
+    _lock = threading.Lock()  # another thread of the parent may have held it
 
 
 if hasattr(os, "register_at_fork"):
@@ -42,43 +53,60 @@ class _Lease:
 
     exclusive = True  # no other object leads to this memory: changes.unshared may count references
 
-    def __init__(self, block: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(self, block: _Block, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._block = block
-        address = block.ctypes.data
         self.__array_interface__ = {
             "version": 3,
             "shape": shape,
             "typestr": dtype.str,
-            "data": (address + -address % ALIGNMENT, False),
+            "data": (block.start, False),
         }
 
     def __del__(self) -> None:
-        with _lock:
-            _waiting.append(self._block)
-            _trim()
+        _returned.append(self._block)
+        if _lock.acquire(blocking=False):
+            try:
+                _collect()
+            finally:
+                _lock.release()
 
 
-def _trim() -> None:
-    while _waiting and waiting() > _limit:
-        del _waiting[0]
+def _collect() -> None:
+    """Let what came back wait, as much of it as may."""
+    global _bytes
+    while _returned:
+        block = _returned.pop()
+        _waiting.append(block)
+        _bytes += block.size
+    while _bytes > _limit:
+        _bytes -= _waiting.pop(0).size
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """np.empty(shape, dtype), from a waiting block if it is large."""
+    global _bytes
     size = prod(shape) * dtype.itemsize
     if size < FROM or not _limit:
         return np.empty(shape, dtype)
     size += ALIGNMENT
     with _lock:
+        _collect()
         # The newest block is the one most likely to be in the cache.
-        found = next((i for i in reversed(range(len(_waiting))) if _waiting[i].size == size), None)
-        block = np.empty(size, np.uint8) if found is None else _waiting.pop(found)
+        for i in range(len(_waiting) - 1, -1, -1):
+            if _waiting[i].size == size:
+                block = _waiting.pop(i)
+                _bytes -= size
+                break
+        else:
+            memory = np.empty(size, np.uint8)
+            address = memory.ctypes.data
+            block = _Block(size, address + -address % ALIGNMENT, memory)
     return np.asarray(_Lease(block, shape, dtype))
 
 
 def waiting() -> int:
     """How many bytes wait to be used again."""
-    return sum(block.size for block in _waiting)
+    return _bytes
 
 
 def limit() -> int:
@@ -93,4 +121,4 @@ def set_limit(size: int) -> None:
         raise ValueError(f"set_limit: size must be at least 0, got {size}")
     with _lock:
         _limit = size
-        _trim()
+        _collect()
