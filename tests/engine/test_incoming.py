@@ -508,3 +508,18 @@ def test_float16_in_place() -> None:
     x *= 0.1
     x.div_(1e-3)
     assert x.dtype == "float16" and x.tolist() == pytest.approx([100.0, 200.0], rel=1e-3)
+
+
+def test_masked_elements_are_no_numbers() -> None:
+    masked = np.ma.masked_equal([1.0, 2.0, 2.0], 2.0)
+    for read in (mg.tensor, mg.as_tensor, mg.from_numpy, mg.Tensor, lambda a: mg.tensor([a, a])):
+        with pytest.raises(ValueError, match=r"2 elements are masked.*\.filled\(value\)"):
+            read(masked)
+    assert mg.tensor(masked.filled(0.0)).tolist() == [1.0, 0.0, 0.0]
+    assert mg.tensor(np.ma.array([1.0, 2.0])).tolist() == [1.0, 2.0]  # nothing is masked
+
+
+def test_from_dlpack_says_what_it_cannot_take() -> None:
+    for array in (np.ones(2, ">f4"), np.array(["a"])):
+        with pytest.raises(BufferError, match=r"^from_dlpack: numpy\.ndarray gives no array: DLP"):
+            mg.from_dlpack(array)
