@@ -520,6 +520,6 @@ def test_masked_elements_are_no_numbers() -> None:
 
 
 def test_from_dlpack_says_what_it_cannot_take() -> None:
-    for array in (np.ones(2, ">f4"), np.array(["a"])):
+    for odd in (np.ones(2, ">f4"), np.array(["a"])):
         with pytest.raises(BufferError, match=r"^from_dlpack: numpy\.ndarray gives no array: DLP"):
-            mg.from_dlpack(array)
+            mg.from_dlpack(odd)
