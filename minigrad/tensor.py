@@ -268,7 +268,7 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
                 f"{self.shape} and dtype {self.dtype}"
             )
         array, node = value.array, node_of(self) or self._own_leaf()
-        if self.node is None:
+        if self.node is None:  # it requires no grad: what is given stays, and nothing is added
             node.keep_grad = False
         node.grad = array if array.flags.writeable else array.copy()  # added to in place later
 
