@@ -523,3 +523,20 @@ def test_from_dlpack_says_what_it_cannot_take() -> None:
     for odd in (np.ones(2, ">f4"), np.array(["a"])):
         with pytest.raises(BufferError, match=r"^from_dlpack: numpy\.ndarray gives no array: DLP"):
             mg.from_dlpack(odd)
+
+
+def test_matplotlib_takes_tensors() -> None:
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    axes, x = figure.subplots(), mg.randn(4, 2)
+    first, second = axes.plot(x)  # a line for each column
+    np.testing.assert_array_equal(second.get_ydata(), x.array[:, 1])
+    axes.plot(x[:, 0], x[:, 1])
+    axes.scatter(x[:, 0], x[:, 1])
+    axes.hist(x.flatten())
+    axes.imshow(x)
+    figure.canvas.draw()
+    for shape in ((4,), (4, 2)):
+        with pytest.raises(RuntimeError, match=r"detach\(\)"):
+            axes.plot(mg.ones(*shape, requires_grad=True))
+    with pytest.raises(TypeError, match=r"^float\(\) needs one element, got shape \(2,\)"):
+        float(x[0])

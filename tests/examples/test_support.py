@@ -247,9 +247,8 @@ def test_a_pipe_gets_whole_lines_and_true_counts(tmp_path):
 
 
 def test_an_interrupt_of_a_training_ends_in_one_line():
-    with pytest.raises(SystemExit, match=r"^\ninterrupted after 2 of 5 epochs: nothing is kept"):
-        with support.progress(range(5), "training", "epoch") as bar:
-            for epoch in bar:
-                if epoch == 2:
-                    bar.update(0)
-                    raise KeyboardInterrupt
+    end = pytest.raises(SystemExit, match=r"^\ninterrupted after 2 of 5 epochs: nothing is kept")
+    with end, support.progress(range(5), "training", "epoch") as bar:
+        for epoch in bar:
+            if epoch == 2:
+                raise KeyboardInterrupt
