@@ -170,7 +170,7 @@ def progress(items: Any, name: str, unit: str = "step", **options: Any) -> Any:
     terminal nor a notebook. In a `with` statement Ctrl-C ends the program with one line."""
     alive = sys.stderr.isatty() or IN_NOTEBOOK
     pause = 0.1 if alive else 5.0
-    own = {"ncols": 80, "mininterval": pause, "maxinterval": pause, "smoothing": 0}
+    own: dict[str, Any] = {"ncols": 80, "mininterval": pause, "maxinterval": pause, "smoothing": 0}
     if not alive:
         own |= {"file": _Lines(sys.stderr), "delay": pause}
     return _Bar(items, desc=name, unit=unit, **own | options)
