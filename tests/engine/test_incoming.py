@@ -528,7 +528,7 @@ def test_from_dlpack_says_what_it_cannot_take() -> None:
 def test_matplotlib_takes_tensors() -> None:
     figure = pytest.importorskip("matplotlib.figure").Figure()
     axes, x = figure.subplots(), mg.randn(4, 2)
-    first, second = axes.plot(x)  # a line for each column
+    _, second = axes.plot(x)  # a line for each column
     np.testing.assert_array_equal(second.get_ydata(), x.array[:, 1])
     axes.plot(x[:, 0], x[:, 1])
     axes.scatter(x[:, 0], x[:, 1])
