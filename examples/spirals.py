@@ -56,22 +56,22 @@ def train(model: nn.Module, x_train, y_train, epochs: int, seed: int) -> list[fl
     criterion = nn.BCEWithLogitsLoss()
     optimizer = optim.SGD(model.parameters(), lr=PEAK_RATE, momentum=0.9, nesterov=True)
     losses = []
-    bar = progress(range(epochs), "training", "epoch")
-    for epoch in bar:
-        optimizer.param_groups[0]["lr"] = cosine(PEAK_RATE, epoch / epochs)
-        loss_sum = correct = seen = 0
-        for x, y in loader:
-            logits = model(x)
-            loss = criterion(logits, y)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    with progress(range(epochs), "training", "epoch") as bar:
+        for epoch in bar:
+            optimizer.param_groups[0]["lr"] = cosine(PEAK_RATE, epoch / epochs)
+            loss_sum = correct = seen = 0
+            for x, y in loader:
+                logits = model(x)
+                loss = criterion(logits, y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
 
-            loss_sum += loss.item() * len(x)
-            correct += ((logits > 0) == (y > 0)).sum().item()
-            seen += len(x)
-        losses.append(loss_sum / seen)
-        bar.set_postfix_str(f"accuracy {100 * correct / seen:.1f} %", False)
+                loss_sum += loss.item() * len(x)
+                correct += ((logits > 0) == (y > 0)).sum().item()
+                seen += len(x)
+            losses.append(loss_sum / seen)
+            bar.set_postfix_str(f"accuracy {100 * correct / seen:.1f} %", False)
     return losses
 
 

@@ -84,6 +84,8 @@ def unshared(holder: dict[Any, Any], key: Any) -> bool:
         return True
     if holder[key].nbytes < 1 << 16:
         return False  # a small view is better copied: it may keep a large array alive
+    # The view's base must be held by the view alone, and the memory's owner by that base. Memory
+    # that the kernels use again belongs to an object of theirs, which says so (`exclusive`).
     alone = getattr(owner(holder[key]).base, "exclusive", owner(holder[key]).base is None)
     return alone and sys.getrefcount(holder[key].base) == 2
 

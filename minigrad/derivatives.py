@@ -256,10 +256,9 @@ def _grad(
     if not recording or not any(parents):
         return rebuild([wrap(part) for part in parts]), value, rest
     if len(xs) == 1:
-        node = Node(name, parents, parts[0].shape, parts[0].dtype, second)
-        return rebuild([wrap(parts[0], node)]), value, rest
+        return rebuild([_result(name, parts[0], parents, second, xs)]), value, rest
     flat = np.concatenate([part.reshape(-1) for part in parts])
-    joint = wrap(flat, Node(name, parents, flat.shape, flat.dtype, second))
+    joint = _result(name, flat, parents, second, xs)
     grads, at = [], 0
     for part in parts:
         grads.append(to(reshape(narrow(joint, 0, at, part.size), part.shape), part.dtype))
@@ -267,9 +266,22 @@ def _grad(
     return rebuild(grads), value, rest
 
 
+def _result(
+    name: str, out: Array, parents: tuple[Node | None, ...], second: _Second, xs: Sequence[Tensor]
+) -> Tensor:
+    """The gradient as a tensor on the tape; those who watch the tape see it like any other."""
+    node = Node(name, parents, out.shape, out.dtype, second)
+    if modes.watchers:
+        modes.made(node, out, xs)
+    return wrap(out, node)
+
+
 def _entrance(x: Tensor) -> Node:
     """The node of x inside the function; the value's own gradient passes to x through it."""
-    return Node("input", (node_of(x),), x.shape, x.dtype, lambda g: g)
+    node = Node("input", (node_of(x),), x.shape, x.dtype, lambda g: g)
+    if modes.watchers:
+        modes.made(node, x.array, (x,))
+    return node
 
 
 def _outside(out: Node, start: int, entrances: list[Node]) -> list[Node]:

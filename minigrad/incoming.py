@@ -42,7 +42,7 @@ def as_array(data: Any, dtype: Any = None, name: str = "tensor") -> Array:
 
     Raises:
         TypeError: these are no numbers.
-        ValueError: a nested list that is not rectangular.
+        ValueError: a nested list that is not rectangular; elements are masked.
         RuntimeError: an integer dtype does not hold a value; the other library gives no array.
     """
     if isinstance(data, Holder):
@@ -133,9 +133,19 @@ def taken(name: str, data: Any) -> Array:
     except Exception as error:  # each library has its own, for memory on devices, gradients, …
         kind = f"{type(data).__module__}.{type(data).__name__}"
         raise RuntimeError(f"{asked(name)}: {kind} gives no array: {error}") from error
+    if type(data) is not np.ndarray and isinstance(data, np.ndarray) and np.any(_mask(data)):
+        raise ValueError(
+            f"{asked(name)}: {np.sum(_mask(data))} elements are masked, and a tensor has no mask: "
+            "say what they are, with .filled(value)"
+        )
     if array.dtype.kind not in CATEGORY:
         raise _no_numbers(name, f"{type(data).__name__} of dtype {array.dtype}")
     return array if array.dtype.isnative else array.astype(native(array.dtype))
+
+
+def _mask(data: Any) -> Any:
+    """That of numpy.ma's arrays; of others False."""
+    return getattr(data, "mask", False)
 
 
 def _buffer(data: Any) -> Array:

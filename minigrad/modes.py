@@ -286,8 +286,8 @@ class Observer:
     replaces = True  # of two nested observers of this kind, only the inner one sees
     lines = True  # wants to know the user's line, which takes a microsecond or two
 
-    def start(self) -> None:
-        """A layer begins to run, or a walk backwards."""
+    def start(self, layers: tuple[Any, ...] = ()) -> None:
+        """A layer begins to run, the last of `layers`, inside the others; or a walk backwards."""
 
     def made(self, node: Any, out: Any, inputs: Sequence[Any]) -> None:
         """`node` has run forward; it has no parents if it was not recorded."""
@@ -315,9 +315,10 @@ def watched_by(observer: Observer) -> Iterator[None]:
 def inside(layer: Any) -> Iterator[None]:
     """Tell the observers, if there are any, that operations in the block belong to this layer."""
     observers, layers = watch.get()
+    layers = (*layers, layer)
     for observer in observers:
-        observer.start()
-    with setting(watch, (observers, (*layers, layer))):
+        observer.start(layers)
+    with setting(watch, (observers, layers)):
         yield
 
 

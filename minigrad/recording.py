@@ -52,7 +52,7 @@ def of_one_dtype(name: str, *values: Any, floating: bool = False) -> tuple[Any, 
         dtype = result_dtype(*values)
     except TypeError as error:
         raise TypeError(f"{asked(name)}: {error}") from None
-    if floating and CATEGORY[dtype.kind] < 2:
+    if floating and CATEGORY[dtype.kind] < CATEGORY["f"]:
         dtype = float32
     arrays = tuple([_cast(name, v, dtype) for v in values])
     if len(arrays) > 1:

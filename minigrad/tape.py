@@ -25,8 +25,8 @@ from minigrad.pieces import Pending, Piece, whole
 Array = changes.Array
 Vjp = Callable[[Any], Any]
 Inspect = Callable[["Node", Sequence[Any]], None]  # sees the gradients a node produced
-ARRAYS = (np.ndarray, np.generic)
-SEVERAL = (tuple, list, type(None))
+ARRAYS = (np.ndarray, np.generic)  # a sum over all axes is one of numpy's scalars
+SEVERAL = (tuple, list, type(None))  # what a vjp may return, if not the gradient of an only input
 
 
 class Node:
@@ -81,13 +81,14 @@ def walk(
     """Return {node: gradient} for the nodes below `outputs` that keep it or are `wanted`.
 
     Unless `retain_graph`, each node is consumed as it is passed: what its vjp held is freed then.
+    With `wanted`, only the nodes on a way to one of these are passed (`paths.between`).
     """
     pending = Pending()
     for node, cotangent in zip(outputs, cotangents, strict=True):
         pending.add(node, cotangent)
     found: dict[Node, Any] = {}
     path = None if wanted is None else paths.between(outputs, wanted, used_up)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # a gradient that is inf or NaN says so by itself
         while pending.nodes:
             node, grad = pending.take_newest()
             for hook in tuple(node.hooks.values()) if node.hooks else ():
@@ -169,6 +170,6 @@ def backward(
                 np.add(node.grad, found[node], out=node.grad)
                 changes.note_change(node.grad)
             else:
-                copy = None if changes.unshared(found, node) else True
+                copy = None if changes.unshared(found, node) else True  # None: only if it must
                 node.grad = np.array(found[node], order="C", copy=copy)
             found[node] = None

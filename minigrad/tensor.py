@@ -98,9 +98,7 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
 
     def __bool__(self) -> bool:
         if self.array.size != 1:
-            raise RuntimeError(
-                f"bool() of a tensor of shape {self.shape} is ambiguous: use any() or all()"
-            )
+            raise RuntimeError(f"bool() of shape {self.shape} is ambiguous: use any() or all()")
         return bool(self.array.reshape(()))
 
     def item(self) -> Any:
@@ -110,7 +108,9 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
         return self.array.item()
 
     def __float__(self) -> float:
-        return float(self.item())
+        if self.array.size != 1:  # TypeError is what Python wants: matplotlib asks a matrix's rows
+            raise TypeError(f"float() needs one element, got shape {self.shape}")
+        return float(self.array.item())
 
     def __int__(self) -> int:
         return int(self.item())
@@ -268,7 +268,7 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
                 f"{self.shape} and dtype {self.dtype}"
             )
         array, node = value.array, node_of(self) or self._own_leaf()
-        if self.node is None:
+        if self.node is None:  # it requires no grad: what is given stays, and nothing is added
             node.keep_grad = False
         node.grad = array if array.flags.writeable else array.copy()  # added to in place later
 

@@ -58,3 +58,17 @@ def test_both_languages_have_the_same_code() -> None:
     assert ours and [re.sub(r"#.*", "", t) for _, t in ours] == [
         re.sub(r"#.*", "", t) for _, t in theirs
     ]
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_the_first_screen_leads_to_every_section_and_tells_the_measured_speed(name: str) -> None:
+    top, *sections = re.split(r"^## (.*)$", (ROOT / name).read_text("utf-8"), flags=re.M)
+    headings = sections[::2][:-1]  # but the licence
+    assert len(headings) == 10
+    for heading in headings:
+        assert f"[{heading}](#{heading.lower().replace(' ', '-')})" in top
+    assert "git clone" in top
+    tables = (ROOT / "README.md").read_text("utf-8")
+    networks = tables[tables.index("**Whole networks") :]
+    mean = re.search(r"^\| geometric mean \| ([\d.]+) ", networks, re.M)
+    assert mean and re.search(rf"(?<![\d.]){re.escape(mean[1])}(?![\d.])", top)

@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
+from tqdm.std import tqdm as plain_tqdm
 
 import minigrad as mg
 from minigrad.config import compiling
 from minigrad.kernels import kernels_in_use
 
 from .records import place, plain
+
+IN_NOTEBOOK = tqdm.status_printer is not plain_tqdm.status_printer
 
 
 def run_all(
@@ -121,10 +124,12 @@ class _Bar(tqdm):  # type: ignore[misc]
         super().__init__(*args, **options)
 
     def __iter__(self) -> Iterator[Any]:
-        for i, item in enumerate(super().__iter__()):
-            if i == 1:
-                self._started()
-            yield item
+        try:
+            for item in self.iterable:  # tqdm's own loop would not know of the clock
+                yield item
+                self.update()
+        finally:
+            self.close()
 
     def update(self, n: float | None = 1) -> bool | None:
         self._started()
@@ -134,19 +139,41 @@ class _Bar(tqdm):  # type: ignore[misc]
         if self._counting:
             self._counting = False
             self._first.close()
-            self.start_t = self.last_print_t = time.time()
+            self.start_t = time.time()
 
     def close(self) -> None:
         self._first.close()
         super().close()
 
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        super().__exit__(kind, error, traceback)
+        if kind is KeyboardInterrupt:
+            done = f"{self.n} of {self.total} {self.unit}s"
+            raise SystemExit(f"\ninterrupted after {done}: nothing is kept of them") from None
+
+
+class _Lines:
+    """A stream that is no terminal: what would be written over the same line, as lines."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.encoding = stream.encoding
+        self.flush = stream.flush
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            self._stream.write(f"{text.strip()}\n")
+
 
 def progress(items: Any, name: str, unit: str = "step", **options: Any) -> Any:
-    """A progress bar over items, of 80 columns; a line every five seconds where there is no
-    terminal."""
-    pause = 0.1 if sys.stderr.isatty() else 5.0
-    options = {"ncols": 80, "mininterval": pause, "maxinterval": pause, "smoothing": 0, **options}
-    return _Bar(items, desc=name, unit=unit, **options)
+    """A progress bar over items, of 80 columns; a line every five seconds where there is neither a
+    terminal nor a notebook. In a `with` statement Ctrl-C ends the program with one line."""
+    alive = sys.stderr.isatty() or IN_NOTEBOOK
+    pause = 0.1 if alive else 5.0
+    own: dict[str, Any] = {"ncols": 80, "mininterval": pause, "maxinterval": pause, "smoothing": 0}
+    if not alive:
+        own |= {"file": _Lines(sys.stderr), "delay": pause}
+    return _Bar(items, desc=name, unit=unit, **own | options)
 
 
 def _read_results(file: Path) -> dict[str, Any]:

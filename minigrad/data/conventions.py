@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import sys
 from typing import Any, Self
 
 import numpy as np
 
+from minigrad.checks import one_of
 from minigrad.tape import Array
+
+FRAMES = ("default", "pandas", "polars")
 
 
 class Transformer:
@@ -44,6 +49,33 @@ class Transformer:
         for name, value in params.items():
             setattr(self, name, value)
         return self
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """What `transform` returns: "pandas" or "polars" frames, whose columns have the features'
+        names, or with "default" what it was given. None changes nothing.
+
+        Raises:
+            ValueError: another name.
+        """
+        if transform is not None:
+            one_of(f"{type(self).__name__}.set_output", "transform", transform, FRAMES)
+            self._sklearn_output_config = {"transform": transform}  # scikit-learn's clone copies it
+        return self
+
+    def _framed(self, result: Any, x: Any) -> Any:
+        """The result of transform(x), as a frame where one was asked for, here or of all by
+        scikit-learn's set_config(transform_output=)."""
+        everywhere = sys.modules.get("sklearn")
+        kind = getattr(self, "_sklearn_output_config", {}).get("transform")
+        if kind is None and everywhere is not None:
+            kind = everywhere.get_config()["transform_output"]
+        if kind not in FRAMES[1:]:
+            return result
+        library, names = importlib.import_module(kind), list(self.get_feature_names_out())
+        if kind == "polars":
+            return library.DataFrame(np.asarray(result), schema=names, orient="row")
+        index = x.index if isinstance(x, library.DataFrame) else None
+        return library.DataFrame(np.asarray(result), index=index, columns=names)
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
         """The names of the features that `transform` returns, as an array of strings.

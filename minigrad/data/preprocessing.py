@@ -3,7 +3,8 @@
 Every class has scikit-learn's `fit`, `transform`, `fit_transform` and `inverse_transform`, takes
 arrays and tensors (N, …) with one sample a row, and returns the same kind in the same dtype
 (integers as float32). Statistics are per feature, over the samples, in float64. They go into
-scikit-learn's Pipeline and GridSearchCV; data frames are taken, and give arrays.
+scikit-learn's Pipeline and GridSearchCV; data frames are taken, and give arrays, or frames after
+`set_output`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class _Preprocessing(Transformer):
 
     def transform(self, x: Any) -> Any:
         """Apply what `fit` learnt to x (N, …)."""
-        return self._apply("transform", x, self._forward)
+        return self._framed(self._apply("transform", x, self._forward), x)
 
     def inverse_transform(self, x: Any) -> Any:
         """Undo `transform`."""

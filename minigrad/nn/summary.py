@@ -27,6 +27,7 @@ class Row:
         self.shapes: list[tuple[int, ...]] = []
         self.bytes = 0
         """Of its outputs, at every call."""
+        self.runs = type(module).forward is not Module.forward  # a ModuleList has none
         self.inner = bool(module._module_names)
         """Whether it consists of other modules."""
 
@@ -42,7 +43,8 @@ class Row:
         """Its line in the table."""
         depth = self.path.count(".") + 1 if self.path else 0
         name = f"{'  ' * depth}{self.path.rpartition('.')[2]} {self.kind}" if depth else self.kind
-        shapes = ", ".join(map(str, self.shapes)) or ("" if self.calls else "not called")
+        unused = "not called" if self.runs and not self.calls else ""
+        shapes = ", ".join(map(str, self.shapes)) or unused
         times = f" x {self.calls}" if self.calls > 1 else ""
         memory = "" if self.inner or not self.calls else size(self.bytes)
         return name, shapes + times, f"{self.parameters:,}" if self.parameters else "", memory

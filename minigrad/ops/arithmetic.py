@@ -1,7 +1,13 @@
 """Elementwise arithmetic. `g` is the gradient of the loss with respect to an op's output.
 
 Every choice (a comparison, a sign) is made on the real part, so that a complex number can carry a
-derivative through (see autograd.py). Division by zero and the like give inf and nan in silence.
+derivative through (see autograd.py). Division by zero gives inf and nan in silence.
+
+Three things stand beside the formulas and change no result; skip them when you read the first time.
+`plus`, `minus`, `times` and `over` are +, -, * and /, and `summed` is the un-broadcasting of
+`recording.fit`: for large arrays (TURNED_FROM and more elements) they go the faster way
+(ops/large.py). `one_pass` and `of_two` hand large arrays to compiled code. `in_float32` rounds the
+result of float16 and a number once, not twice.
 """
 
 from __future__ import annotations
@@ -47,7 +53,7 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     a, b = operands("add", input, other)
     if a.dtype is float16 and (out := in_float32(add, input, other)) is not None:
         return out
-    if a.size < TURNED_FROM > b.size:
+    if a.size < TURNED_FROM > b.size:  # both are small
         return record_each("add", a + b, (input, lambda g: g), (other, lambda g: g))
     of_a, of_b = a.shape, b.shape
     return record_each(

@@ -64,7 +64,12 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
     """A tensor that shares the memory of another library's tensor, which has `__dlpack__`."""
     if not hasattr(ext_tensor, "__dlpack__"):
         raise TypeError(f"from_dlpack: {type(ext_tensor).__name__} has no __dlpack__")
-    return wrap(as_array(np.from_dlpack(ext_tensor), name="from_dlpack"))
+    try:
+        array = np.from_dlpack(ext_tensor)
+    except (BufferError, RuntimeError) as error:  # a dtype that numpy lacks, a gradient, …
+        kind = f"{type(ext_tensor).__module__}.{type(ext_tensor).__name__}"
+        raise type(error)(f"from_dlpack: {kind} gives no array: {error}") from error
+    return wrap(as_array(array, name="from_dlpack"))
 
 
 def shape_of(name: str, sizes: tuple[Any, ...], size: Any = ()) -> tuple[int, ...]:

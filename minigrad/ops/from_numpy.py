@@ -7,32 +7,31 @@ numpy asks the two functions below for every ufunc (numpy's NEP 13) and for ever
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from minigrad.incoming import as_array
 from minigrad.ops import (
     activations,
     arithmetic,
     compare,
-    create,
-    cumulative,
     elementary,
-    indexing,
-    joining,
     linear,
-    reductions,
     rounding,
-    search,
-    shape,
+    trigonometry,
+    windows,
 )
+from minigrad.ops.numpy_functions import FUNCTIONS
 from minigrad.tensor import Tensor, wrap
 
 # Ops by numpy's ufuncs: those of the same name, and the others.
 UFUNCS: dict[Any, Callable[..., Any]] = {
     getattr(np, name): op
-    for chapter in (activations, arithmetic, compare, elementary, rounding)
+    for chapter in (activations, arithmetic, compare, elementary, rounding, trigonometry)
     for name, op in vars(chapter).items()
     if isinstance(getattr(np, name, None), np.ufunc)
 }
@@ -40,12 +39,20 @@ UFUNCS |= {
     np.subtract: arithmetic.sub, np.multiply: arithmetic.mul, np.divide: arithmetic.div,
     np.negative: arithmetic.neg, np.rint: rounding.round, np.matmul: linear.matmul,
     np.equal: compare.eq, np.not_equal: compare.ne, np.less: compare.lt, np.greater: compare.gt,
-    np.less_equal: compare.le, np.greater_equal: compare.ge,
+    np.less_equal: compare.le, np.greater_equal: compare.ge, np.fabs: arithmetic.abs,
+    np.radians: trigonometry.deg2rad, np.degrees: trigonometry.rad2deg,
+    np.conjugate: windows.conj, np.vecdot: linear.vecdot,
 }  # fmt: skip
 # An op that compares takes a number on its right only.
 EXCHANGED: dict[Any, Any] = {
     np.equal: np.equal, np.not_equal: np.not_equal, np.less: np.greater, np.greater: np.less,
     np.less_equal: np.greater_equal, np.greater_equal: np.less_equal,
+}  # fmt: skip
+ARRAYS = (Tensor, np.ndarray)
+# These ops take numbers; of all others of two inputs PyTorch asks that both are tensors.
+SIGNS = {
+    np.add, np.subtract, np.multiply, np.divide, np.floor_divide, np.remainder, np.power, np.matmul,
+    np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.left_shift, np.right_shift, *EXCHANGED,
 }  # fmt: skip
 
 
@@ -60,10 +67,12 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: 
     if op is not None and method == "__call__" and not options:
         if ufunc in EXCHANGED and isinstance(inputs[0], float | int | np.generic):
             return UFUNCS[EXCHANGED[ufunc]](inputs[1], inputs[0])
+        if ufunc not in SIGNS:  # np.maximum(x, 0)
+            inputs = tuple([x if isinstance(x, ARRAYS) else wrap(as_array(x)) for x in inputs])
         return op(*inputs)
     name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
     out = options.get("out", ())
-    name += " with out=" if out else ""
+    name += f" with {'=, '.join(options)}=" if options else ""
     if any(isinstance(x, Tensor) for x in out):
         raise TypeError(f"{name}: expected an array there: change a tensor by its own methods")
     found = getattr(ufunc, method)(*_arrays(name, inputs), **_arrays(name, options))
@@ -76,102 +85,6 @@ def _tensor(array: Any) -> Tensor:
     return wrap(np.asarray(array))
 
 
-def _spread(op: Any) -> Callable[..., Any]:
-    """numpy's var or std, whose correction is 0 unless it is given."""
-
-    def by_ddof(
-        a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0,
-        keepdims: bool = False, *, correction: float | None = None,
-    ) -> Any:  # fmt: skip
-        _no_options(op.__name__, dtype=dtype, out=out)
-        return op(a, axis, correction=ddof if correction is None else correction, keepdim=keepdims)
-
-    return by_ddof
-
-
-def _no_options(name: str, **options: Any) -> None:
-    for option, value in options.items():
-        if value is not None:
-            raise TypeError(f"{name}: {option}= is not taken with a tensor")
-
-
-def _flat(op: Any) -> Callable[..., Any]:
-    """numpy's cumsum or cumprod, of all elements in a row unless an axis is given."""
-    return lambda a, axis=None: op(shape.reshape(a, -1), 0) if axis is None else op(a, axis)
-
-
-def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    return arithmetic.clamp(a, min if a_min is None else a_min, max if a_max is None else a_max)
-
-
-def _transpose(a: Any, axes: Any = None) -> Any:
-    return shape.permute(a, tuple(range(a.ndim))[::-1] if axes is None else axes)
-
-
-def _flip(m: Any, axis: Any = None) -> Any:
-    return joining.flip(m, tuple(range(m.ndim)) if axis is None else axis)
-
-
-def _squeeze(a: Any, axis: Any = None) -> Any:
-    return shape.squeeze(a) if axis is None else shape.squeeze(a, axis)
-
-
-def _where(condition: Any, *values: Any) -> Any:
-    if not values:
-        return np.where(np.asarray(condition.array))
-    return arithmetic.where(condition, *values)
-
-
-# Ops by numpy's other functions. The ops take numpy's axis= and keepdims=.
-FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    np.sum: lambda a, axis=None, **names: reductions.sum(a, axis, **names),
-    np.mean: lambda a, axis=None, **names: reductions.mean(a, axis, **names),
-    np.prod: lambda a, axis=None, **names: reductions.prod(a, axis, **names),
-    np.max: lambda a, axis=None, **names: reductions.amax(a, axis, **names),
-    np.min: lambda a, axis=None, **names: reductions.amin(a, axis, **names),
-    np.amax: lambda a, axis=None, **names: reductions.amax(a, axis, **names),
-    np.amin: lambda a, axis=None, **names: reductions.amin(a, axis, **names),
-    np.any: lambda a, axis=None, **names: reductions.any(a, axis, **names),
-    np.all: lambda a, axis=None, **names: reductions.all(a, axis, **names),
-    np.var: _spread(reductions.var),
-    np.std: _spread(reductions.std),
-    np.count_nonzero: lambda a, axis=None: reductions.count_nonzero(a, axis),
-    np.cumsum: _flat(cumulative.cumsum),
-    np.cumprod: _flat(cumulative.cumprod),
-    np.argmax: lambda a, axis=None, **names: search.argmax(a, axis, **names),
-    np.argmin: lambda a, axis=None, **names: search.argmin(a, axis, **names),
-    np.sort: lambda a, axis=-1: search.sort(a, axis)[0],
-    np.argsort: lambda a, axis=-1: search.argsort(a, axis),
-    np.clip: _clip,
-    np.round: lambda a, decimals=0: rounding.round(a, decimals=decimals),
-    np.where: _where,
-    np.isclose: compare.isclose,
-    np.reshape: lambda a, shape_: shape.reshape(a, shape_),
-    np.ravel: lambda a: shape.reshape(a, -1),
-    np.transpose: _transpose,
-    np.swapaxes: lambda a, axis1, axis2: shape.swapaxes(a, axis1, axis2),
-    np.moveaxis: lambda a, source, destination: shape.movedim(a, source, destination),
-    np.squeeze: _squeeze,
-    np.expand_dims: lambda a, axis: shape.unsqueeze(a, axis),
-    np.broadcast_to: lambda array, shape_: shape.broadcast_to(array, shape_),
-    np.copy: lambda a: shape.clone(a),
-    np.diag: lambda v, k=0: shape.diag(v, k),
-    np.tril: lambda m, k=0: shape.tril(m, k),
-    np.triu: lambda m, k=0: shape.triu(m, k),
-    np.concatenate: lambda arrays, axis=0: joining.cat(arrays, axis),
-    np.stack: lambda arrays, axis=0: joining.stack(arrays, axis),
-    np.flip: _flip,
-    np.roll: lambda a, shift, axis=None: joining.roll(a, shift, axis),
-    np.tile: lambda A, reps: joining.tile(A, reps if isinstance(reps, tuple | list) else (reps,)),
-    np.repeat: lambda a, repeats, axis=None: joining.repeat_interleave(a, repeats, axis),
-    np.take_along_axis: lambda arr, indices, axis: indexing.take_along_dim(arr, indices, axis),
-    np.outer: lambda a, b: linear.outer(shape.reshape(a, -1), shape.reshape(b, -1)),
-    np.einsum: linear.einsum,
-    np.zeros_like: lambda a, dtype=None: create.zeros_like(a, dtype=dtype),
-    np.ones_like: lambda a, dtype=None: create.ones_like(a, dtype=dtype),
-    np.empty_like: lambda prototype, dtype=None: create.empty_like(prototype, dtype=dtype),
-    np.full_like: lambda a, fill, dtype=None: create.full_like(a, fill, dtype=dtype),
-}
 # What asks about arrays and makes none: no gradient is lost by it.
 QUESTIONS = {
     np.shape, np.ndim, np.size, np.allclose, np.array_equal, np.array_equiv, np.result_type,
@@ -181,17 +94,32 @@ QUESTIONS = {
 
 
 def array_function(self: Tensor, function: Any, types: Any, args: Any, options: Any) -> Any:
-    """The op that numpy's function is; where there is none, what numpy makes of the arrays.
+    """The op that numpy's function is; where there is none, or none with these arguments, what
+    numpy makes of the arrays.
 
     Raises:
         RuntimeError: numpy would compute it, and an argument requires grad.
     """
+    name = None if function in QUESTIONS else function.__name__
     if (op := FUNCTIONS.get(function)) is not None:
         if options.get("out", 0) is None:
             options = {key: value for key, value in options.items() if key != "out"}
-        return op(*args, **options)
-    name = None if function in QUESTIONS else function.__name__
+        if _takes(op, args, options):
+            return op(*args, **options)
+        name = f"{name} with these arguments"
     return function(*_arrays(name, args), **_arrays(name, options))
+
+
+def _takes(op: Any, args: Any, options: Any) -> bool:
+    """Whether the op has these arguments; numpy's functions have more."""
+    try:
+        _signature(op).bind(*args, **options)
+    except TypeError:
+        return False
+    return True
+
+
+_signature = functools.cache(inspect.signature)
 
 
 def _arrays(name: str | None, value: Any) -> Any:

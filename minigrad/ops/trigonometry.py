@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad.checks import number
 from minigrad.ops.arithmetic import add, clamp, div, mul, quiet, sub
+from minigrad.ops.convert import to
 from minigrad.ops.elementary import exp, pow
 from minigrad.ops.large import in_one_pass, of_two, one_pass, over, times
 from minigrad.ops.rounding import trunc
@@ -260,6 +261,9 @@ def logaddexp(input: Any, other: Any) -> Tensor:
 def logaddexp2(input: Any, other: Any) -> Tensor:
     """log₂(2^x + 2^y), safe from overflow."""
     refuse_numbers("logaddexp2", input, other, hint="both must be tensors")
+    dtype = operands("logaddexp2", input, other, floating=True)[0].dtype
+    if dtype.kind == "f":  # before one of them is rounded in a lower one
+        input, other = to(input, dtype), to(other, dtype)
     return mul(logaddexp(mul(input, math.log(2)), mul(other, math.log(2))), 1 / math.log(2))
 
 

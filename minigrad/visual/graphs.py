@@ -148,6 +148,9 @@ class _Builder:
         kept = kept_of(node)
         if kept is not None:
             inputs = [v for x in kept.inputs if (v := self._input(x)) is not None]
+            # A gradient (func.grad) goes on to parameters that its function found by itself.
+            seen = {x.node for x in kept.inputs}
+            inputs += [self._leaf(p, None) for p in kept.parents if p is not None and p not in seen]
         else:
             inputs = [self._leaf(parent, None) for parent in node.parents if parent is not None]
         vertex = self._add(node, "op", self.names.nodes.get(node, node.name), node, node)

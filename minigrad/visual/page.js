@@ -634,9 +634,10 @@ function notice() {
   }
   if (data.problem) {
     if (parts.length) parts.push(" · ");
-    const index = data.problem.vertex;
-    parts.push(`There is ${data.problem.what} in this graph, first in `,
-      el("button", { type: "button", onclick: () => go(stepOf(index)) }, full(vertices[index])));
+    const { step, vertex, what } = data.problem;
+    const phase = step > seedStep ? "the backward of " : step === seedStep ? "the gradient of " : "";
+    parts.push(`There is ${what} in this graph, first in ${phase}`,
+      el("button", { type: "button", onclick: () => go(step) }, full(vertices[vertex])));
   }
   by("notice").hidden = !parts.length;
   by("notice").classList.toggle("warning", Boolean(data.problem));

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minigrad import tape
 from minigrad.files import replacing
 from minigrad.nn.module import Module
@@ -65,7 +63,7 @@ def explore(
     data = story(found, cotangent)
     value = float(loss.array.reshape(-1)[0]) if loss.array.size == 1 else None
     data |= {"remembered": remembered, "loss": None if value is None else f"{value:.6g}"}
-    data["problem"] = _problem(found)
+    data["problem"] = _problem(data)
     path = Path(os.path.abspath(path))
     with replacing(os.fspath(path), "explore") as file:
         file.write(_page(found, data).encode())
@@ -89,13 +87,24 @@ def _gradients(found: Graph, root: tape.Node, cotangent: Array) -> Array:
     return last.gradient
 
 
-def _problem(found: Graph) -> dict[str, Any] | None:
-    """The first operation that made a NaN or an infinity from finite inputs."""
-    for v in found.vertices:
-        if v.value is not None and not np.isfinite(v.value).all():
-            what = "a NaN" if np.isnan(v.value).any() else "an infinity"
-            return {"vertex": v.number, "what": what}
+def _problem(data: dict[str, Any]) -> dict[str, Any] | None:
+    """The step that the first NaN comes in with or is made in, forward or backward; if there is
+    none, the first infinity, which may be meant (a mask)."""
+    for count, what in (("nan", "a NaN"), ("inf", "an infinity")):
+        for at, step in enumerate(data["steps"]):
+            for number, array in _comes(step, data["vertices"]):
+                if array is not None and data["arrays"][array].get(count):
+                    return {"step": at, "vertex": number, "what": what}
     return None
+
+
+def _comes(step: dict[str, Any], vertices: list[dict[str, Any]]) -> list[tuple[int, int | None]]:
+    """The arrays that are new in a step, with the vertices that they belong to or come from."""
+    if step["phase"] == "begin":
+        return [(i, v["value"]) for i, v in enumerate(vertices) if v["kind"] != "op"]
+    if step["phase"] == "forward":
+        return [(step["vertex"], vertices[step["vertex"]]["value"])]
+    return [(step.get("vertex", g["vertex"]), g["array"]) for g in step.get("gives", ())]
 
 
 def _page(found: Graph, data: dict[str, Any]) -> str:

@@ -77,6 +77,8 @@ def _encoded(array: Array) -> tuple[str, str]:
         kind, dtype = "Float32", "<f4"
     elif array.dtype.kind == "b":
         kind, dtype = "Uint8", "u1"
-    elif array.dtype.kind in "iu" and (not array.size or abs(array).max() < 1 << 31):
+    elif array.dtype.kind in "iu" and (
+        not array.size or (array.min() >= -(1 << 31) and array.max() < 1 << 31)
+    ):
         kind, dtype = "Int32", "<i4"
     return kind, base64.b64encode(np.ascontiguousarray(array).astype(dtype).tobytes()).decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -18,10 +19,11 @@ OUTSIDE = "outside of layers"
 
 
 class Cost:
-    """What the calls of one operation, or of the operations of one layer, cost together."""
+    """What the calls of one operation, or of one layer, cost together."""
 
     def __init__(self) -> None:
         self.calls = 0
+        """How often it ran; of what runs outside of layers, 0."""
         self.forward = 0.0
         """Seconds."""
         self.backward = 0.0
@@ -41,9 +43,9 @@ class profile(modes.Observer):
     Forward time runs from the end of the operation before, or from the start of the layer, until
     the operation is recorded: what your own code does in between counts, too. Backward time is that
     of the walk, with its sums; it counts for the layer that the operation ran in. "Kept" is the
-    memory of what an operation holds for its backward, a call. A layer's row has what it does
-    itself, without the layers in it. Kernels compile at their first call: `minigrad.warmup()`
-    before. Operations of other threads are not seen.
+    memory of what is held for backward. Times and memory are of all calls together. A layer's row
+    has what it does itself, without the layers in it. Kernels compile at their first call:
+    `minigrad.warmup()` before. Operations of other threads are not seen.
 
     `ops` and `layers` have the numbers as `Cost` by name; `str()` gives the table.
 
@@ -65,6 +67,7 @@ class profile(modes.Observer):
         self.seconds = 0.0
         self._show = show
         self._names: dict[Any, Names] = {}  # of each outermost layer
+        self._runs = Counter[str]()  # how often a layer began to run
         self._own = 0.0  # seconds spent in here
         self._blocks: list[tuple[AbstractContextManager[None], float]] = []
 
@@ -89,15 +92,20 @@ class profile(modes.Observer):
 
     # What an observer sees.
 
-    def start(self) -> None:
-        self._clock = time.perf_counter()
+    def start(self, layers: tuple[Any, ...] = ()) -> None:
+        now = time.perf_counter()
+        if layers:
+            self._runs[self._title(layers)] += 1
+        self._restart(now)
 
     def made(self, node: Any, out: Any, inputs: Sequence[Any]) -> None:
         now = time.perf_counter()
         kept = vjps.kept_bytes(vjps.held(node.vjp).values())
         kernels = vjps.kernels_of(node.vjp) if node.vjp is not None else ""
-        for cost in self._costs(node):
-            cost.calls += 1
+        op, layer = self._costs(node)
+        op.calls += 1
+        layer.calls = self._runs[self._title(node.origin.layers)]
+        for cost in (op, layer):
             cost.forward += now - self._clock
             cost.kept += kept
             cost.kernels |= {kernels} - {""}
@@ -152,16 +160,16 @@ def _table(what: str, costs: dict[str, Cost]) -> str:
     total = sum(cost.forward + cost.backward for cost in costs.values()) or 1.0
     rows = [
         (
-            name, str(c.calls), seconds(c.forward), seconds(c.backward),
+            name, "" if name == OUTSIDE else str(c.calls), seconds(c.forward), seconds(c.backward),
             f"{100 * (c.forward + c.backward) / total:.0f} %",
-            size(c.kept / c.calls) if c.calls else "", ", ".join(sorted(c.kernels)),
+            size(c.kept), ", ".join(sorted(c.kernels)),
         )
         for name, c in dearest
     ]  # fmt: skip
     every = costs.values()
     rows.append((
-        "total", str(sum(c.calls for c in every)), seconds(sum(c.forward for c in every)),
-        seconds(sum(c.backward for c in every)), "", "", "",
+        "total", "", seconds(sum(c.forward for c in every)),
+        seconds(sum(c.backward for c in every)), "", size(sum(c.kept for c in every)), "",
     ))  # fmt: skip
     head = (what, "calls", "forward", "backward", "share", "kept", "kernels")
     return aligned(head, rows, "lrrrrrl")

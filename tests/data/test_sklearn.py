@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -122,3 +123,31 @@ def test_names_of_features():
         data.MinMax().get_feature_names_out()
     with pytest.raises(ValueError, match=r"expected samples \(D,\)"):
         data.MinMax().fit(X.reshape(60, 2, 3)).get_feature_names_out()
+
+
+class FakePandas:
+    """As much of the library as a frame needs."""
+
+    class DataFrame(Frame):
+        def __init__(self, values, index=None, columns=None):
+            super().__init__(values, columns)
+            self.index = index
+
+
+def test_frames_come_out_where_they_are_asked_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", FakePandas)
+    frame = FakePandas.DataFrame(X, index=range(120), columns=["age", "fare", "class"])
+    made = data.Standardize().set_output(transform="pandas")
+    found = base.clone(made).fit_transform(frame)
+    assert found.columns == ["age", "fare", "class"] and found.index is frame.index
+    np.testing.assert_array_equal(found.values, data.Standardize().fit_transform(X))
+    assert data.Whiten().set_output(transform="pandas").fit_transform(X).columns[0] == "whiten0"
+    assert type(made.set_output().fit(X).inverse_transform(X)) is np.ndarray
+    assert type(made.set_output(transform="default").transform(frame)) is np.ndarray
+    steps = pipeline.make_pipeline(data.Standardize(), data.MinMax())
+    assert type(steps.set_output(transform="pandas").fit_transform(X)) is FakePandas.DataFrame
+    with base.config_context(transform_output="pandas"):
+        assert type(data.MinMax().fit_transform(X)) is FakePandas.DataFrame
+        assert type(made.transform(X)) is np.ndarray  # its own choice counts
+    with pytest.raises(ValueError, match="set_output: transform must be 'default', 'pandas'"):
+        made.set_output(transform="arrow")

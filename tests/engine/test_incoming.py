@@ -508,3 +508,35 @@ def test_float16_in_place() -> None:
     x *= 0.1
     x.div_(1e-3)
     assert x.dtype == "float16" and x.tolist() == pytest.approx([100.0, 200.0], rel=1e-3)
+
+
+def test_masked_elements_are_no_numbers() -> None:
+    masked = np.ma.masked_equal([1.0, 2.0, 2.0], 2.0)
+    for read in (mg.tensor, mg.as_tensor, mg.from_numpy, mg.Tensor, lambda a: mg.tensor([a, a])):
+        with pytest.raises(ValueError, match=r"2 elements are masked.*\.filled\(value\)"):
+            read(masked)
+    assert mg.tensor(masked.filled(0.0)).tolist() == [1.0, 0.0, 0.0]
+    assert mg.tensor(np.ma.array([1.0, 2.0])).tolist() == [1.0, 2.0]  # nothing is masked
+
+
+def test_from_dlpack_says_what_it_cannot_take() -> None:
+    for odd in (np.ones(2, ">f4"), np.array(["a"])):
+        with pytest.raises(BufferError, match=r"^from_dlpack: numpy\.ndarray gives no array: DLP"):
+            mg.from_dlpack(odd)
+
+
+def test_matplotlib_takes_tensors() -> None:
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    axes, x = figure.subplots(), mg.randn(4, 2)
+    _, second = axes.plot(x)  # a line for each column
+    np.testing.assert_array_equal(second.get_ydata(), x.array[:, 1])
+    axes.plot(x[:, 0], x[:, 1])
+    axes.scatter(x[:, 0], x[:, 1])
+    axes.hist(x.flatten())
+    axes.imshow(x)
+    figure.canvas.draw()
+    for shape in ((4,), (4, 2)):
+        with pytest.raises(RuntimeError, match=r"detach\(\)"):
+            axes.plot(mg.ones(*shape, requires_grad=True))
+    with pytest.raises(TypeError, match=r"^float\(\) needs one element, got shape \(2,\)"):
+        float(x[0])

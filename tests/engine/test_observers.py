@@ -21,7 +21,7 @@ class Diary(modes.Observer):
     def __init__(self) -> None:
         self.entries: list[Any] = []
 
-    def start(self) -> None:
+    def start(self, layers: tuple[Any, ...] = ()) -> None:
         self.entries.append("start")
 
     def made(self, node: Any, out: Any, inputs: Sequence[Any]) -> None:

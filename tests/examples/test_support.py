@@ -219,3 +219,36 @@ def test_missing_data_end_with_advice(tmp_path):
     assert "titanic.csv does not exist" in done.stderr
     assert "--data" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+COUNTING = """
+import sys, time
+sys.path.insert(0, {examples!r})
+from support import runs
+seen = []
+class Seen(runs._Lines):
+    def write(self, text):
+        seen.append(text.strip())
+        super().write(text)
+runs._Lines = Seen
+pause = dict.fromkeys(("delay", "mininterval", "maxinterval"), 0.05)
+for i in runs.progress(range(400), "counting", **pause):
+    time.sleep(0.3 if i == 0 else 0.001)
+print(max(int(text.split("|")[2].split("/")[0]) for text in seen if text))
+"""
+
+
+def test_a_pipe_gets_whole_lines_and_true_counts(tmp_path):
+    script = COUNTING.format(examples=str(ROOT / "examples"))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "400\n", done.stderr
+    assert "\r" not in done.stderr and len(done.stderr.splitlines()) > 3
+    assert max(map(len, done.stderr.splitlines())) <= 80
+
+
+def test_an_interrupt_of_a_training_ends_in_one_line():
+    end = pytest.raises(SystemExit, match=r"^\ninterrupted after 2 of 5 epochs: nothing is kept")
+    with end, support.progress(range(5), "training", "epoch") as bar:
+        for epoch in bar:
+            if epoch == 2:
+                raise KeyboardInterrupt

@@ -141,3 +141,17 @@ def test_refusals() -> None:
             summary(network(), bad)
     with pytest.raises(RuntimeError, match="expected an input of"):
         summary(network(), (4, 1))
+
+
+def test_a_list_of_modules_is_never_called_itself() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used = nn.ModuleList([nn.Linear(2, 2)])
+            self.spare = nn.Linear(2, 2)
+
+        def forward(self, x: Any) -> Any:
+            return self.used[0](x)
+
+    shapes = {row.path: row.shown[1] for row in summary(Net(), (3, 2)).rows}
+    assert shapes == {"": "(3, 2)", "used": "", "used.0": "(3, 2)", "spare": "not called"}

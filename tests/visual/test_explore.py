@@ -185,7 +185,7 @@ def test_nan_infinity_and_empty_arrays(tmp_path: Path) -> None:
         loss = y.sum()
     story = told(mg.explore(loss, tmp_path / "page.html", {"y": y}))
     assert story["loss"] == "nan"
-    assert story["problem"] == {"vertex": named(story, "y"), "what": "a NaN"}
+    assert story["problem"] == {"step": 1, "vertex": named(story, "y"), "what": "a NaN"}
     entry = story["arrays"][story["vertices"][named(story, "y")]["value"]]
     assert (entry["nan"], entry["inf"], entry["low"], entry["high"]) == (1, 1, 0.0, 0.0)
     with mg.remember():
@@ -195,6 +195,29 @@ def test_nan_infinity_and_empty_arrays(tmp_path: Path) -> None:
         loss = mg.tensor(1000.0, requires_grad=True).exp()
     story = told(mg.explore(loss, tmp_path / "page.html"))
     assert story["problem"]["what"] == "an infinity"
+
+
+def test_a_nan_counts_for_more_than_an_infinity_before_it(tmp_path: Path) -> None:
+    mask = mg.tensor([0.0, -np.inf])  # as of attention
+    x = mg.tensor([1.0, -1.0], requires_grad=True)
+    with mg.remember():
+        loss = (x.log() + mask).sum()
+    story = told(mg.explore(loss, tmp_path / "page.html", {"mask": mask}))
+    log = named(story, "log")
+    assert story["problem"]["what"] == "a NaN"
+    assert story["steps"][story["problem"]["step"]] == step(story, "forward", log)
+
+
+def test_a_nan_that_only_the_gradient_has_is_found(tmp_path: Path) -> None:
+    x = mg.tensor([0.0, 4.0], requires_grad=True)
+    with mg.remember():
+        loss = mg.where(x > 0, x.sqrt() * x.sqrt(), 0.0).sum()  # 0/0 where nobody looks
+    assert loss.item() == 4
+    story = told(mg.explore(loss, tmp_path / "page.html", {"x": x}))
+    found = story["problem"]
+    assert found["what"] == "a NaN"
+    assert story["steps"][found["step"]]["phase"] == "backward"
+    assert story["vertices"][found["vertex"]]["op"] == "sqrt"
 
 
 def test_what_is_refused_writes_nothing(tmp_path: Path) -> None:
@@ -305,3 +328,9 @@ def test_arrays_survive_exactly(value: Any) -> None:
 )  # fmt: skip
 def test_first_axes_are_cut_first(shape: Any, limit: int, shown: Any) -> None:
     assert cut(shape, limit) == shown
+
+
+def test_the_smallest_integer_is_told() -> None:
+    pool = Pool()
+    pool.add(np.array([-(1 << 63), 5]))
+    assert array({"arrays": pool.dump()}, 0).tolist() == [-(2.0**63), 5]

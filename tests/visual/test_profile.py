@@ -12,6 +12,7 @@ from networks import Block, readme
 import minigrad as mg
 from minigrad import modes, nn
 from minigrad.autograd import record
+from minigrad.tables import size
 from minigrad.visual import vjps
 from minigrad.visual.timing import OUTSIDE
 
@@ -26,7 +27,7 @@ def test_calls_layers_kernels_and_bytes(kernels: str, capsys: pytest.CaptureFixt
         "linear": 6, "batch_norm_relu": 3, "binary_cross_entropy_with_logits": 3,
     }  # fmt: skip
     assert {name: cost.calls for name, cost in p.layers.items()} == {
-        "0 · Linear": 3, "1 · BatchNorm1d": 3, "3 · Linear": 3, OUTSIDE: 3,
+        "0 · Linear": 3, "1 · BatchNorm1d": 3, "3 · Linear": 3, OUTSIDE: 0,
     }  # fmt: skip
     assert p.ops["batch_norm_relu"].kernels == {kernels} and p.ops["linear"].kernels == {"numpy"}
     again = forward()
@@ -103,8 +104,21 @@ def test_layers_in_layers_count_what_is_their_own() -> None:
     model = nn.Sequential(Block(2))
     with mg.profile(show=False) as p:
         model(mg.ones(1, 2, 4, 4))
-    assert p.layers["0 · Block"].calls == 3  # relu, add, relu
+    assert p.layers["0 · Block"].calls == 1  # of three operations: relu, add, relu
     assert p.layers["0.first · Conv2d"].calls == 1
+
+
+def test_a_layer_counts_its_runs_and_all_that_it_keeps() -> None:
+    model, x = nn.LSTM(3, 4, num_layers=2), mg.randn(5, 2, 3)
+    with mg.profile(show=False) as p:
+        for _ in range(3):
+            model(x)[0].sum()
+    assert set(p.layers) == {"LSTM", OUTSIDE} and p.layers["LSTM"].calls == 3
+    kept = sum(cost.kept for cost in p.ops.values())
+    assert p.layers["LSTM"].kept + p.layers[OUTSIDE].kept == kept > 0
+    rows = {line.partition("  ")[0]: line.split() for line in str(p).splitlines()}
+    assert rows["lstm"][1] == "6" and " ".join(rows["total"][-2:]) == size(kept)
+    assert rows["outside of layers"][4] in ("s", "ms", "µs")  # a time: it has no number of calls
 
 
 def test_it_ends_and_prints_after_an_error_and_can_go_on(

@@ -192,3 +192,15 @@ def test_a_malformed_vjp_is_still_named() -> None:
         y.sum().backward()
     with pytest.raises(RuntimeError, match="vjp of 'none' returned 0"):
         z.sum().backward()
+
+
+def test_the_gradient_that_a_function_returns_is_kept_too() -> None:
+    model, x = mg.nn.Linear(3, 1), mg.randn(4, 3, requires_grad=True)
+    with mg.remember():
+        slopes, value = mg.func.grad_and_value(lambda z: model(z).tanh().sum())(x)
+        loss = (slopes.norm(2, dim=1) - 1).square().mean() + value
+    loss.backward()
+    vertices = {v.name: v for v in mg.graph(loss, {"": model, "x": x}).vertices}
+    used = {v.name for v in vertices["grad_and_value"].inputs}
+    assert used == {"x", "weight", "bias"}
+    assert [v.name for v in vertices["input"].inputs] == ["x"]
