@@ -333,9 +333,9 @@ def old_lu(A: Any, pivot: bool = True, get_infos: bool = False) -> tuple[Tensor,
     return (*found, unrecorded("lu", np.zeros(found.pivots.shape[:-1], np.int32)))
 
 
-def old_lu_solve(input: Any, LU_data: Any, LU_pivots: Any) -> Tensor:
+def old_lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Tensor:
     """`linalg.lu_solve` by the older order of its arguments, the right-hand sides first."""
-    return lu_solve(LU_data, LU_pivots, input)
+    return lu_solve(LU_data, LU_pivots, b)
 
 
 def _rows(x: Any, order: Any) -> Tensor:

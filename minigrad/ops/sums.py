@@ -3,10 +3,10 @@ parts of a tensor whose norms have a bound."""
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any, Unpack, overload
 
 from minigrad.checks import axis_of, number
-from minigrad.names import Axis, numpy_names
+from minigrad.names import Axis, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import add, div, mul, sub, where
 from minigrad.ops.compare import gt
 from minigrad.ops.cumulative import cumsum
@@ -19,15 +19,15 @@ from minigrad.tensor import Tensor, wrap
 
 @numpy_names
 def trapezoid(
-    y: Any, x: Any = None, *, dx: float | None = None, dim: int = -1, **names: Unpack[Axis]
+    y: Any, x: Any = None, *, dim: int = -1, dx: float | None = None, **names: Unpack[Axis]
 ) -> Tensor:
     """The integral over `dim` by the trapezoidal rule, Σ (x_{i+1} - x_i)·(y_i + y_{i+1})/2.
 
     Args:
         y: the samples.
         x: where they are: a vector of as many numbers, or a tensor that broadcasts.
-        dx: the distance of neighbours, 1 if it is not given; not with x.
         dim: the axis; what has no neighbours there has no integral, 0.
+        dx: the distance of neighbours, 1 if it is not given; not with x.
     """
     axis, parts = _trapezoids("trapezoid", y, x, dx, dim)
     return total(parts, axis)
@@ -35,14 +35,20 @@ def trapezoid(
 
 @numpy_names
 def cumulative_trapezoid(
-    y: Any, x: Any = None, *, dx: float | None = None, dim: int = -1, **names: Unpack[Axis]
+    y: Any, x: Any = None, *, dim: int = -1, dx: float | None = None, **names: Unpack[Axis]
 ) -> Tensor:
     """The integrals up to each sample but the first; the arguments are those of `trapezoid`."""
     axis, parts = _trapezoids("cumulative_trapezoid", y, x, dx, dim)
     return cumsum(parts, axis)
 
 
-trapz = trapezoid
+@numpy_names
+def trapz(
+    y: Any, x: Any = None, *, dim: int = -1, dx: float | None = None, **names: Unpack[Axis]
+) -> Tensor:
+    """`trapezoid` by its older name."""
+    axis, parts = _trapezoids("trapz", y, x, dx, dim)
+    return total(parts, axis)
 
 
 def sum_to_size(input: Any, *size: Any) -> Tensor:
@@ -60,6 +66,11 @@ def sum_to_size(input: Any, *size: Any) -> Tensor:
     return reshape(total(input, axes), sizes)
 
 
+@overload
+def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Tensor: ...
+@overload
+def renorm(input: Any, p: float, *, axis: int, maxnorm: float) -> Tensor: ...
+@numpy_overloads
 def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Tensor:
     """The parts of x at each place of axis `dim`, whose p-norms shall be at most maxnorm: larger
     ones are scaled to it.
@@ -89,14 +100,13 @@ def _trapezoids(name: str, y: Any, x: Any, dx: float | None, dim: int) -> tuple[
     if dx is not None:
         raise TypeError(f"{name}: expected one of x and dx, got both")
     b = operand(name, x)
-    if b.ndim == 1:
-        x = reshape(x, (-1, *[1] * (-1 - axis)))
-    if b.dtype.kind == "b" or x.ndim < -axis or x.shape[axis] != a.shape[axis]:
+    shape = (b.size, *[1] * (-1 - axis)) if b.ndim == 1 else b.shape
+    if b.dtype.kind == "b" or len(shape) < -axis or shape[axis] != a.shape[axis]:
         raise RuntimeError(
             f"{name}: x is {b.dtype} of shape {b.shape}, expected a number for each of the "
             f"{a.shape[axis]} samples along axis {axis} of y, of shape {a.shape}"
         )
-    before, after = _neighbours(x, axis)
+    before, after = _neighbours(reshape(x, shape), axis)
     return axis, mul(heights, sub(after, before))
 
 
