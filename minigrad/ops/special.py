@@ -280,7 +280,7 @@ def _polygamma(n: int, x: Any) -> Any:
 
 def _zeta(s: int, x: Any) -> Any:
     """Hurwitz's Σ (x + k)^-s over k = 0, 1, …, for s = 2, 3, …; inf at 0, -1, -2, …"""
-    # the first m terms, where x < 0, are (-1)^s·(ζ(s, r) - ζ(s, r + m)), r = -x - (m - 1) from 0 to 1
+    # the first m terms, where x < 0, are (-1)^s·(ζ(s, r) - ζ(s, r + m)), r = 1 - m - x from 0 to 1
     m = np.where(np.isfinite(x), np.maximum(np.ceil(-x), 0), 0)
     below = (-1) ** s * (_positive_zeta(s, -(x + (m - 1))) - _positive_zeta(s, 1 - x))
     whole = np.where(x < 0, below, 0) + _positive_zeta(s, x + m)

@@ -82,8 +82,11 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Tensor:
     if a.ndim < 2:
         raise RuntimeError(f"renorm: expected at least two axes, got shape {a.shape}")
     axis = axis_of("renorm", dim, a.ndim)
-    size = norm(input, p, [i for i in range(a.ndim) if i != axis], keepdim=True)
-    return mul(input, where(gt(size, most), div(most, add(size, 1e-7)), 1))
+    others = [i for i in range(a.ndim) if i != axis]
+    large = gt(norm(input, p, others, keepdim=True), most)
+    kept = where(large, input, 0)  # a NaN elsewhere has no part in the gradient
+    scale = div(most, add(norm(kept, p, others, keepdim=True), 1e-7))
+    return where(large, mul(kept, scale), input)
 
 
 def _trapezoids(name: str, y: Any, x: Any, dx: float | None, dim: int) -> tuple[int, Tensor]:

@@ -282,6 +282,7 @@ def test_what_does_not_fit_is_refused(call: Any, said: str) -> None:
 
 def test_no_samples_have_no_integral() -> None:
     assert mg.trapezoid(mg.ones(2, 0)).tolist() == [0.0, 0.0]
+    assert mg.trapezoid(mg.tensor([[np.inf], [1.0]])).tolist() == [0.0, 0.0]  # NaN in PyTorch
     assert mg.trapezoid(mg.ones(2, 0), mg.ones(0)).tolist() == [0.0, 0.0]
     assert mg.cumulative_trapezoid(mg.ones(2, 0)).shape == (2, 0)
 
