@@ -31,6 +31,7 @@ from minigrad.checkpoint import Checkpoint
 from minigrad.config import show_config, warmup
 from minigrad.device import contiguous_format, device, memory_format, preserve_format
 from minigrad.dtypes import bool_ as bool
+from minigrad.incoming import Size
 from minigrad.jacobians import vmap
 from minigrad.jit import compile
 from minigrad.kernels import get_num_threads, set_num_threads, use_kernels
@@ -38,6 +39,7 @@ from minigrad.modes import enable_grad, inference_mode, is_grad_enabled, no_grad
 from minigrad.names import no_name, suggest_names
 from minigrad.ops.activations import erf, log_softmax, relu, sigmoid, softmax, tanh
 from minigrad.ops.cumulative import cummax, cummin, cumprod, cumsum, logcumsumexp
+from minigrad.ops.fronts import batch_norm, embedding, instance_norm, kl_div
 from minigrad.ops.histograms import histc, histogram
 from minigrad.ops.indexing import (
     argwhere,
@@ -103,8 +105,11 @@ from minigrad.ops.search import (
     sort,
     topk,
 )
-from minigrad.ops.solving import cholesky_solve, matrix_exp, qr, svd, triangular_solve
-from minigrad.ops.special import digamma, erfc, erfinv, i0, lgamma, mvlgamma
+from minigrad.ops.solving import cholesky_solve, lu_unpack, matrix_exp, qr, svd, triangular_solve
+from minigrad.ops.solving import old_lu as lu
+from minigrad.ops.solving import old_lu_solve as lu_solve
+from minigrad.ops.special import digamma, erfc, erfinv, i0, lgamma, mvlgamma, polygamma
+from minigrad.ops.sums import cumulative_trapezoid, renorm, trapezoid, trapz
 from minigrad.ops.tapers import (
     bartlett_window,
     blackman_window,
@@ -195,6 +200,7 @@ from minigrad.ops.trigonometry import (
     float_power, fmax, fmin, fmod, frac, heaviside, hypot, lerp, logaddexp, logaddexp2, logit,
     nan_to_num, rad2deg, signbit, sinc, sinh, tan, xlogy,
 )  # fmt: skip
+
 # What PyTorch has at the front as well as elsewhere, and in-place forms as functions.
 from minigrad.nn.functional import (
     adaptive_avg_pool1d, adaptive_max_pool1d, alpha_dropout, avg_pool1d, bilinear, celu,
@@ -223,7 +229,7 @@ subtract, multiply, divide, true_divide, negative, absolute, clip = (
     sub, mul, div, div, neg, abs, clamp,
 )  # fmt: skip
 float, double, half, long, int, short = float32, float64, float16, int64, int32, int16
-Size, dtype = tuple, numpy.dtype
+dtype = numpy.dtype
 inf, nan, pi, e, newaxis = math.inf, math.nan, math.pi, math.e, None
 __version__ = "0.2.0"
 
@@ -246,60 +252,62 @@ __all__ = [
     "arctanh_", "are_deterministic_algorithms_enabled", "argmax", "argmin", "argsort", "argwhere",
     "as_strided", "as_tensor", "asarray", "asin", "asin_", "asinh", "asinh_", "atan", "atan2",
     "atan_", "atanh", "atanh_", "atleast_1d", "atleast_2d", "atleast_3d", "autocast", "autograd",
-    "avg_pool1d", "backends", "baddbmm", "bartlett_window", "bernoulli", "bilinear", "bincount",
-    "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
-    "bitwise_xor", "blackman_window", "block_diag", "bmm", "bool", "broadcast_shapes",
-    "broadcast_tensors", "broadcast_to", "bucketize", "can_cast", "cartesian_prod", "cat", "cdist",
-    "ceil", "ceil_", "celu", "celu_", "chain_matmul", "channel_shuffle", "cholesky",
-    "cholesky_solve", "chunk", "clamp", "clamp_", "clamp_max", "clamp_max_", "clamp_min",
-    "clamp_min_", "clip", "clip_", "clone", "column_stack", "combinations", "compile", "complex128",
-    "concat", "concatenate", "conj", "contiguous_format", "conv1d", "conv2d", "conv3d",
-    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "copysign", "corrcoef", "cos",
-    "cos_", "cosh", "cosh_", "cosine_similarity", "count_nonzero", "cov", "cross", "cuda", "cummax",
-    "cummin", "cumprod", "cumsum", "data", "deg2rad", "deg2rad_", "det", "device", "diag",
-    "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "digamma", "dist",
-    "distributed", "distributions", "div", "divide", "dot", "double", "dropout", "dropout_",
-    "dsplit", "dstack", "dtype", "e", "einsum", "empty", "empty_like", "enable_grad", "eq", "equal",
-    "erf", "erf_", "erfc", "erfc_", "erfinv", "exp", "exp2", "exp2_", "exp_", "explore", "expm1",
-    "expm1_", "eye", "feature_alpha_dropout", "feature_alpha_dropout_", "fill_", "finfo", "fix",
-    "fix_", "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64",
-    "float_power", "floor", "floor_", "floor_divide", "fmax", "fmin", "fmod", "frac", "frac_",
-    "from_dlpack", "from_numpy", "frombuffer", "full", "full_like", "func", "gather", "gcd", "gcd_",
-    "ge", "ger", "get_default_device", "get_default_dtype", "get_float32_matmul_precision",
-    "get_num_threads", "get_rng_state", "gradient", "graph", "greater", "greater_equal",
-    "group_norm", "gt", "half", "hamming_window", "hann_window", "hardshrink", "heaviside", "histc",
-    "histogram", "hsplit", "hstack", "hypot", "i0", "i0_", "iinfo", "index_add", "index_copy",
-    "index_fill", "index_put", "index_put_", "index_select", "inf", "inference_mode",
-    "initial_seed", "inner", "int", "int8", "int16", "int32", "int64", "inverse", "is_complex",
-    "is_floating_point", "is_grad_enabled", "is_nonzero", "is_signed", "is_tensor", "isclose",
-    "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "jit", "kaiser_window",
-    "kron", "kthvalue", "layer_norm", "lcm", "lcm_", "ldexp", "ldexp_", "le", "lerp", "less",
-    "less_equal", "lgamma", "linalg", "linspace", "load", "log", "log1p", "log1p_", "log2", "log2_",
-    "log10", "log10_", "log_", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logdet",
+    "avg_pool1d", "backends", "baddbmm", "bartlett_window", "batch_norm", "bernoulli", "bilinear",
+    "bincount", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
+    "bitwise_right_shift", "bitwise_xor", "blackman_window", "block_diag", "bmm", "bool",
+    "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast",
+    "cartesian_prod", "cat", "cdist", "ceil", "ceil_", "celu", "celu_", "chain_matmul",
+    "channel_shuffle", "cholesky", "cholesky_solve", "chunk", "clamp", "clamp_", "clamp_max",
+    "clamp_max_", "clamp_min", "clamp_min_", "clip", "clip_", "clone", "column_stack",
+    "combinations", "compile", "complex128", "concat", "concatenate", "conj", "contiguous_format",
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+    "copysign", "corrcoef", "cos", "cos_", "cosh", "cosh_", "cosine_similarity", "count_nonzero",
+    "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "data",
+    "deg2rad", "deg2rad_", "det", "device", "diag", "diag_embed", "diagflat", "diagonal",
+    "diagonal_scatter", "diff", "digamma", "dist", "distributed", "distributions", "div", "divide",
+    "dot", "double", "dropout", "dropout_", "dsplit", "dstack", "dtype", "e", "einsum", "embedding",
+    "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erf_", "erfc", "erfc_", "erfinv",
+    "exp", "exp2", "exp2_", "exp_", "explore", "expm1", "expm1_", "eye", "feature_alpha_dropout",
+    "feature_alpha_dropout_", "fill_", "finfo", "fix", "fix_", "flatten", "flip", "fliplr",
+    "flipud", "float", "float16", "float32", "float64", "float_power", "floor", "floor_",
+    "floor_divide", "fmax", "fmin", "fmod", "frac", "frac_", "from_dlpack", "from_numpy",
+    "frombuffer", "full", "full_like", "func", "gather", "gcd", "gcd_", "ge", "ger",
+    "get_default_device", "get_default_dtype", "get_float32_matmul_precision", "get_num_threads",
+    "get_rng_state", "gradient", "graph", "greater", "greater_equal", "group_norm", "gt", "half",
+    "hamming_window", "hann_window", "hardshrink", "heaviside", "histc", "histogram", "hsplit",
+    "hstack", "hypot", "i0", "i0_", "iinfo", "index_add", "index_copy", "index_fill", "index_put",
+    "index_put_", "index_select", "inf", "inference_mode", "initial_seed", "inner", "instance_norm",
+    "int", "int8", "int16", "int32", "int64", "inverse", "is_complex", "is_floating_point",
+    "is_grad_enabled", "is_nonzero", "is_signed", "is_tensor", "isclose", "isfinite", "isin",
+    "isinf", "isnan", "isneginf", "isposinf", "isreal", "jit", "kaiser_window", "kl_div", "kron",
+    "kthvalue", "layer_norm", "lcm", "lcm_", "ldexp", "ldexp_", "le", "lerp", "less", "less_equal",
+    "lgamma", "linalg", "linspace", "load", "log", "log1p", "log1p_", "log2", "log2_", "log10",
+    "log10_", "log_", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logdet",
     "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logit_", "logspace",
-    "logsumexp", "long", "lt", "manual_seed", "masked_fill", "masked_scatter", "masked_select",
-    "matmul", "matrix_exp", "matrix_power", "max", "max_pool1d", "max_pool2d", "max_pool3d",
-    "maximum", "mean", "median", "memory_format", "meshgrid", "min", "minimum", "mm", "mode",
-    "moveaxis", "movedim", "mps", "msort", "mul", "multinomial", "multiply", "mv", "mvlgamma",
-    "nan", "nan_to_num", "nan_to_num_", "nanmean", "nanmedian", "nanquantile", "nansum", "narrow",
-    "ne", "neg", "neg_", "negative", "negative_", "newaxis", "nextafter", "nn", "no_grad",
-    "nonzero", "norm", "normal", "not_equal", "numel", "ones", "ones_like", "optim", "outer",
-    "pairwise_distance", "pdist", "permute", "pi", "pinverse", "pixel_shuffle", "pixel_unshuffle",
-    "poisson", "positive", "pow", "prelu", "preserve_format", "prod", "profile", "promote_types",
-    "put", "qr", "quantile", "rad2deg", "rad2deg_", "rand", "rand_like", "randint", "randint_like",
-    "randn", "randn_like", "random", "randperm", "range", "ravel", "real", "reciprocal",
-    "reciprocal_", "relu", "relu_", "remainder", "remember", "repeat_interleave", "reshape",
-    "result_type", "rms_norm", "roll", "rot90", "round", "round_", "row_stack", "rrelu", "rrelu_",
-    "rsqrt", "rsqrt_", "save", "scalar_tensor", "scatter", "scatter_add", "scatter_reduce",
-    "searchsorted", "seed", "select", "select_scatter", "selu", "selu_", "set_default_device",
-    "set_default_dtype", "set_default_tensor_type", "set_float32_matmul_precision",
-    "set_flush_denormal", "set_grad_enabled", "set_num_interop_threads", "set_num_threads",
-    "set_printoptions", "set_rng_state", "sgn", "short", "show_config", "sigmoid", "sigmoid_",
-    "sign", "signbit", "sin", "sin_", "sinc", "sinc_", "sinh", "sinh_", "slice_scatter", "slogdet",
-    "softmax", "sort", "special", "split", "split_with_sizes", "sqrt", "sqrt_", "square", "square_",
-    "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "svd", "swapaxes", "swapdims",
-    "t", "take", "take_along_dim", "tan", "tan_", "tanh", "tanh_", "tensor", "tensor_split",
-    "tensordot", "threshold", "threshold_", "tile", "topk", "trace", "transpose",
+    "logsumexp", "long", "lt", "lu", "lu_solve", "lu_unpack", "manual_seed", "masked_fill",
+    "masked_scatter", "masked_select", "matmul", "matrix_exp", "matrix_power", "max", "max_pool1d",
+    "max_pool2d", "max_pool3d", "maximum", "mean", "median", "memory_format", "meshgrid", "min",
+    "minimum", "mm", "mode", "moveaxis", "movedim", "mps", "msort", "mul", "multinomial",
+    "multiply", "mv", "mvlgamma", "nan", "nan_to_num", "nan_to_num_", "nanmean", "nanmedian",
+    "nanquantile", "nansum", "narrow", "ne", "neg", "neg_", "negative", "negative_", "newaxis",
+    "nextafter", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "numel", "ones",
+    "ones_like", "optim", "outer", "pairwise_distance", "pdist", "permute", "pi", "pinverse",
+    "pixel_shuffle", "pixel_unshuffle", "poisson", "polygamma", "positive", "pow", "prelu",
+    "preserve_format", "prod", "profile", "promote_types", "put", "qr", "quantile", "rad2deg",
+    "rad2deg_", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "random",
+    "randperm", "range", "ravel", "real", "reciprocal", "reciprocal_", "relu", "relu_", "remainder",
+    "remember", "renorm", "repeat_interleave", "reshape", "result_type", "rms_norm", "roll",
+    "rot90", "round", "round_", "row_stack", "rrelu", "rrelu_", "rsqrt", "rsqrt_", "save",
+    "scalar_tensor", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "seed", "select",
+    "select_scatter", "selu", "selu_", "set_default_device", "set_default_dtype",
+    "set_default_tensor_type", "set_float32_matmul_precision", "set_flush_denormal",
+    "set_grad_enabled", "set_num_interop_threads", "set_num_threads", "set_printoptions",
+    "set_rng_state", "sgn", "short", "show_config", "sigmoid", "sigmoid_", "sign", "signbit", "sin",
+    "sin_", "sinc", "sinc_", "sinh", "sinh_", "slice_scatter", "slogdet", "softmax", "sort",
+    "special", "split", "split_with_sizes", "sqrt", "sqrt_", "square", "square_", "squeeze",
+    "stack", "std", "std_mean", "sub", "subtract", "sum", "svd", "swapaxes", "swapdims", "t",
+    "take", "take_along_dim", "tan", "tan_", "tanh", "tanh_", "tensor", "tensor_split", "tensordot",
+    "threshold", "threshold_", "tile", "topk", "trace", "transpose", "trapezoid", "trapz",
     "triangular_solve", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc",
     "trunc_", "uint8", "unbind", "unflatten", "unique", "unique_consecutive", "unravel_index",
     "unsqueeze", "use_deterministic_algorithms", "use_kernels", "utils", "vander", "var",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import weakref
+from collections.abc import Callable
 from typing import Any, Self
 
 
@@ -27,3 +29,23 @@ class RemovableHandle:
 
     def __exit__(self, *_: object) -> None:
         self.remove()
+
+
+def register_post_accumulate_grad_hook(self: Any, hook: Callable[[Any], None]) -> RemovableHandle:
+    """Call `hook(tensor)` in backward, when the gradients of all leaves have been collected: an
+    optimiser's step may stand there."""
+    leaf = self.leaf
+    if leaf is None or self.node is not leaf:
+        raise RuntimeError(
+            "register_post_accumulate_grad_hook() is for leaves that require grad: others have no "
+            ".grad, use register_hook()"
+        )
+    if leaf.after is None:
+        leaf.after = {}
+    known = weakref.ref(self)  # the leaf is the tensor's own, and must not keep it
+
+    def call() -> None:
+        if (tensor := known()) is not None:
+            hook(tensor)
+
+    return RemovableHandle(leaf.after, hook, call)

@@ -7,6 +7,7 @@ Other byte orders are converted, since compiled kernels read none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks import asked, integers
+from minigrad.device import check_device
 from minigrad.dtypes import CATEGORY, PYTHON_DTYPE, float32, native, promote
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -29,6 +31,17 @@ class Holder:
 
 
 KNOWN = (Holder, np.ndarray, np.generic)
+
+
+class Size(tuple[int, ...]):
+    """The sizes of a tensor's axes. `Tensor(x.shape)` is a tensor of that shape, as `Tensor(2, 3)`
+    is, where any other tuple is a list of numbers."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return math.prod(self)
 
 
 def as_array(data: Any, dtype: Any = None, name: str = "tensor") -> Array:
@@ -59,13 +72,14 @@ def as_array(data: Any, dtype: Any = None, name: str = "tensor") -> Array:
     return _converted(name, array, own if dtype is None else native(dtype))
 
 
-def made(data: tuple[Any, ...], dtype: Any) -> Array:
+def made(data: tuple[Any, ...], dtype: Any, device: Any) -> Array:
     """The array of `Tensor(*data)`: a copy of the one list or array, or memory of these sizes."""
+    check_device("Tensor", device)
     kind = None if dtype is None else native(dtype)
     first = data[0] if len(data) == 1 else None
     if is_array(first) and not isinstance(first, np.integer):
         return np.array(as_array(first, kind, "Tensor"))
-    if isinstance(first, Sequence) and not isinstance(first, str):
+    if isinstance(first, Sequence) and not isinstance(first, str | Size):
         array = as_array(first, kind, "Tensor")
         plain = kind is None and array.dtype.kind != "c"
         return array.astype(float32, copy=False) if plain else array
@@ -74,7 +88,8 @@ def made(data: tuple[Any, ...], dtype: Any) -> Array:
             f"Tensor: expected sizes, a list or an array, got {first}: minigrad.tensor({first}) "
             "takes a number"
         )
-    return np.empty(integers("Tensor", "sizes", data or (0,), minimum=0), kind or float32)
+    sizes = first if isinstance(first, Size) else data or (0,)
+    return np.empty(integers("Tensor", "sizes", sizes, minimum=0), kind or float32)
 
 
 def fitting(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
@@ -169,12 +184,16 @@ def _leaves(name: str, items: Sequence[Any], kinds: set[np.dtype[Any]]) -> list[
         kinds.update(PYTHON_DTYPE[kind] for kind in types)
         return list(items)
     leaves: list[Any] = []
+    nested = isinstance(items[0], Sequence)
     for item in items:
         if type(item) in PYTHON_DTYPE:
             kinds.add(PYTHON_DTYPE[type(item)])
         elif not isinstance(item, list | tuple) and is_array(item):
+            # PyTorch takes a tensor of one element for a number, however many axes it has.
+            number = isinstance(item, Holder) and item.array.size == 1 and not nested
             item = taken(name, item)
             kinds.add(item.dtype)
+            item = item.reshape(()) if number else item
         elif isinstance(item, Sequence) and not isinstance(item, str):
             item = _leaves(name, item, kinds)
         else:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import modes
-from minigrad.autograd import STEP
-from minigrad.checks import one_of
+from minigrad.autograd import STEP, functional
+from minigrad.checks import one_of, refuse_create_graph
 from minigrad.derivatives import (
     leaves_of,
     moved,
@@ -22,6 +22,7 @@ from minigrad.derivatives import (
 )
 from minigrad.ops.joining import stack, unbind
 from minigrad.ops.random import get_rng_state, set_rng_state
+from minigrad.ops.shape import reshape
 from minigrad.tape import Leaf
 from minigrad.tensor import Tensor, node_of, wrap
 
@@ -212,3 +213,73 @@ def _together(results: list[Any], dim: Any) -> Any:
 
 def _spread(dim: Any, several: Any) -> Any:
     return dim if isinstance(dim, tuple | list) else (dim,) * len(several)
+
+
+# Under the older names and arguments, in minigrad.autograd.functional.
+
+
+def _jacobian(
+    func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False,
+    vectorize: bool = False, strategy: str = "reverse-mode",
+) -> Any:  # fmt: skip
+    """The Jacobian matrices of `func`, a tensor (…, ***) for an output (…) and an input (***).
+
+    Args:
+        func: from tensors to a tensor or several.
+        inputs: a tensor, or a tuple of them, for which a tuple is returned; for several outputs,
+            one for each.
+        create_graph: refused; for second derivatives see `func.grad`.
+        strict: refused; an input on which the outputs do not depend has zeros.
+        vectorize: accepted; it changes nothing.
+        strategy: "reverse-mode", a backward pass for each element of the outputs, or
+            "forward-mode", a forward pass for each element of the inputs.
+    """
+    places = _asked("jacobian", inputs, create_graph, strict)
+    one_of("jacobian", "strategy", strategy, ("reverse-mode", "forward-mode"))
+    matrix: Callable[..., Any] = jacrev if strategy == "reverse-mode" else jacfwd
+    given = inputs if isinstance(inputs, tuple) else (inputs,)
+    with modes.no_grad():
+        out = func(*given)
+    if isinstance(out, Tensor):
+        return matrix(func, places)(*given)
+    each = [matrix(lambda *args, i=i: func(*args)[i], places)(*given) for i in range(len(out))]
+    return tuple(each)
+
+
+def _hessian(
+    func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False,
+    vectorize: bool = False, outer_jacobian_strategy: str = "reverse-mode",
+) -> Any:  # fmt: skip
+    """The second derivatives of `func`, which returns one element: (***, ***) for an input (***),
+    and for a tuple of inputs a tuple of tuples. The other arguments are those of `jacobian`."""
+    places = _asked("hessian", inputs, create_graph, strict)
+    given = inputs if isinstance(inputs, tuple) else (inputs,)
+    return hessian(lambda *args: reshape(func(*args), ()), places)(*given)
+
+
+def _jvp(
+    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False,
+    strict: bool = False,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Return (func(*inputs), J·v); v is of the inputs' shapes, and may be left out for one element.
+    The other arguments are those of `jacobian`."""
+    _asked("jvp", inputs, create_graph, strict)
+    given = inputs if isinstance(inputs, tuple) else (inputs,)
+    if v is None:
+        if len(given) != 1 or given[0].numel() != 1:
+            raise RuntimeError("jvp: v can be left out for a single one-element input only")
+        v = wrap(np.ones(given[0].shape))
+    value, tangent = jvp(func, given, v if isinstance(v, tuple) else (v,))
+    return value, tangent
+
+
+def _asked(name: str, inputs: Any, create_graph: bool, strict: bool) -> int | tuple[int, ...]:
+    """Refuse what is not supported; the places of the inputs."""
+    refuse_create_graph(name, create_graph)
+    if strict:
+        raise NotImplementedError(f"{name}: strict is not supported: look for zeros in the result")
+    return tuple(range(len(inputs))) if isinstance(inputs, tuple) else 0
+
+
+functional.jacobian, functional.hessian, functional.jvp = _jacobian, _hessian, _jvp
+functional.vhp = functional.hvp  # vᵀ·H: H is symmetric

@@ -20,15 +20,15 @@ from minigrad.ops.products import linalg_cross as cross
 from minigrad.ops.products import matrix_norm, multi_dot, norm, vector_norm
 from minigrad.ops.ranks import cond, matrix_rank
 from minigrad.ops.shape import diagonal as _diagonal
-from minigrad.ops.solving import lstsq, lu_factor, lu_solve, solve_triangular
+from minigrad.ops.solving import lstsq, lu, lu_factor, lu_solve, solve_triangular
 from minigrad.ops.solving import matrix_exp as _matrix_exp
 from minigrad.tensor import Tensor as _Tensor
 
 __all__ = [
-    "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "lstsq", "lu_factor",
-    "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot",
-    "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals", "vecdot",
-    "vector_norm",
+    "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "lstsq", "lu",
+    "lu_factor", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank",
+    "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals",
+    "vecdot", "vector_norm",
 ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from minigrad.ops.special import (
     log_ndtr,
     ndtr,
     ndtri,
+    polygamma,
 )
 from minigrad.ops.special import lgamma as gammaln
 from minigrad.ops.special import mvlgamma as multigammaln
@@ -23,6 +24,6 @@ psi = digamma
 
 __all__ = [
     "digamma", "entr", "erf", "erfc", "erfinv", "exp2", "expit", "expm1", "gammaln", "i0", "log1p",
-    "log_ndtr", "log_softmax", "logit", "logsumexp", "multigammaln", "ndtr", "ndtri", "psi",
-    "round", "sinc", "softmax", "xlog1py", "xlogy",
+    "log_ndtr", "log_softmax", "logit", "logsumexp", "multigammaln", "ndtr", "ndtri", "polygamma",
+    "psi", "round", "sinc", "softmax", "xlog1py", "xlogy",
 ]  # fmt: skip

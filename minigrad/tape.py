@@ -62,12 +62,13 @@ class Node:
 class Leaf(Node):
     """A node that no operation made, where gradients are collected unless it is frozen."""
 
-    __slots__ = ("former",)
+    __slots__ = ("after", "former")
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         super().__init__("leaf", (), shape, dtype, None)
         self.keep_grad = True
         self.former = dtype
+        self.after: dict[int, Callable[[], None]] | None = None  # called when .grad is complete
 
     def become(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Take another shape and dtype. Graphs made before still hand in the former dtype."""
@@ -173,3 +174,7 @@ def backward(
                 copy = None if changes.unshared(found, node) else True  # None: only if it must
                 node.grad = np.array(found[node], order="C", copy=copy)
             found[node] = None
+    for node in found:
+        if isinstance(node, Leaf) and node.after:
+            for hook in tuple(node.after.values()):
+                hook()

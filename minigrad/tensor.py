@@ -15,8 +15,8 @@ from numpy import ndarray
 from minigrad import modes, tape
 from minigrad.checks import refuse_create_graph
 from minigrad.dtypes import PYTHON_DTYPE, float32
-from minigrad.hooks import RemovableHandle
-from minigrad.incoming import Holder, as_array, made
+from minigrad.hooks import RemovableHandle, register_post_accumulate_grad_hook
+from minigrad.incoming import Holder, Size, as_array, made
 from minigrad.names import NoAttribute
 from minigrad.printing import text_of
 from minigrad.tape import Array, Leaf, Node
@@ -58,8 +58,10 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
     base: Tensor | None  # what it is a view of; a base has no base
     seen: Node | None  # of a view: base.node as it was when `node` was made
 
-    def __init__(self, *data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
-        self.array = made(data, dtype)
+    def __init__(
+        self, *data: Any, requires_grad: bool = False, dtype: Any = None, device: Any = None
+    ) -> None:
+        self.array = made(data, dtype, device)
         self.node = self.leaf = self.base = None
         if requires_grad:
             self.requires_grad = True
@@ -67,9 +69,9 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
     # The arrays' own properties.
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Size:
         """The sizes of the axes."""
-        return cast("tuple[int, ...]", self.array.shape)
+        return Size(self.array.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -80,11 +82,6 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
     def ndim(self) -> int:
         """The number of axes."""
         return self.array.ndim
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all elements."""
-        return self.array.nbytes
 
     def __len__(self) -> int:
         if not self.array.ndim:
@@ -256,9 +253,8 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is None:
-            for node in (self.node, self.leaf):
-                if node is not None:
-                    node.grad = None
+            for node in filter(None, (self.node, self.leaf)):
+                node.grad = None
             return
         if not isinstance(value, Tensor):
             raise TypeError(f"grad must be a Tensor or None, got {type(value).__name__}")
@@ -310,6 +306,8 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
         if node.hooks is None:
             node.hooks = {}
         return RemovableHandle(node.hooks, hook, on_array)
+
+    register_post_accumulate_grad_hook = register_post_accumulate_grad_hook
 
     def detach(self) -> Tensor:
         """The same memory, cut off from the graph: changes of it are not recorded here."""

@@ -44,7 +44,7 @@ ARGUMENTS = {
     "index_copy": ("x", "index=index[0, :1], source=y[:, :1]"),
     "select_scatter": ("x", "src=y[:, 0], index=1"), "slice_scatter": ("x", "src=y"),
     "kthvalue": ("x", "k=2"), "norm": ("x", "p=1"), "squeeze": ("two[:, :1]", ""),
-    "size": ("x", ""),
+    "size": ("x", ""), "renorm": ("x", "p=2, maxnorm=1.0"),
 }  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from sampling import case
 
@@ -95,3 +97,76 @@ case(".fill_diagonal_", [(3, 3), (4, 2)],
 for name, f in (("vecdot", lambda x, y: (x * y).sum(-1)), ("cond", lambda x: np.linalg.cond(x))):
     case(name, [(3, 3), (2, 4, 2)] if name == "cond" else [((2, 3), (3,)), ((3,), (3,))], f,
          call=lambda m, *x, name=name: getattr(m.linalg, name)(*x))  # fmt: skip
+
+# Sums of a kind, and parts of bounded norm.
+def trapezoids(x, dx, axis):  # type: ignore[no-untyped-def]
+    x = np.moveaxis(x, axis, -1)
+    return np.moveaxis(dx * (x[..., 1:] + x[..., :-1]) / 2, -1, axis)
+
+
+case("trapezoid", [(3, 4), (4,), (0, 3)], lambda x: trapezoids(x, 1, -1).sum(-1))
+case("trapezoid", [(3, 4)], lambda x: trapezoids(x, 2.0, 0).sum(0), dx=2.0, dim=0)
+case("trapz", [((3, 4), (4,)), ((3, 4), (3, 4)), ((2, 3, 4), (3, 4)), ((2, 1), (1,))],
+     lambda y, x: (np.diff(x) * trapezoids(y, 1, -1)).sum(-1))  # fmt: skip
+case("cumulative_trapezoid", [(3, 4), (2, 1), (2, 0)],
+     lambda x: trapezoids(x, 1, -1).cumsum(-1))  # fmt: skip
+case("cumulative_trapezoid", [((3, 4), (3,)), ((3, 4), (3, 4))],
+     lambda y, x: (trapezoids(y, 1, 0) * np.diff(x.reshape(3, -1), axis=0)).cumsum(0),
+     dim=0)  # fmt: skip
+for size, axes in (((4,), (0, 1)), ((3, 1), (0, 2)), ((2, 1, 1), (1, 2)), ((), (0, 1, 2))):
+    case(".sum_to_size", [(2, 3, 4)],
+         lambda x, a=axes, s=size: x.sum(a).reshape(s), size)  # fmt: skip
+case(".sum_to_size", [(2, 0)], lambda x: np.zeros((1, 1)), 1, 1)
+
+
+def bounded(x, p, axis, most):  # type: ignore[no-untyped-def]
+    others = tuple(i for i in range(x.ndim) if i != axis)
+    size = (np.abs(x) ** p).sum(others, keepdims=True) ** (1 / p)
+    return np.where(size > most, x * most / (size + 1e-7), x)
+
+
+for p, axis, most in ((2.0, 0, 1.0), (1.5, 1, 2.5), (1.0, 0, 100.0)):
+    case("renorm", [(3, 4), (2, 3, 2), (0, 3)], lambda x, a=(p, axis, most): bounded(x, *a),
+         p, axis, most)  # fmt: skip
+
+
+def hurwitz(s, x):  # type: ignore[no-untyped-def]
+    """By its first 20000 terms, and half of the next and the integral of the rest."""
+    z = x + 20000
+    return sum((x + k) ** -s for k in range(20000)) + z ** (1 - s) / (s - 1) + z**-s / 2
+
+
+for n in (2, 5):  # PyTorch's first derivative of digamma is good to 1e-9 only
+    case("polygamma", [(2, 3), ()],
+         lambda x, n=n: (-1) ** (n + 1) * math.factorial(n) * hurwitz(n + 1.0, x),
+         call=lambda m, x, n=n: m.polygamma(n, x), domain="positive")  # fmt: skip
+case("special.polygamma", [(2, 3)], lambda x: -2 * hurwitz(3.0, x),
+     call=lambda m, x: m.special.polygamma(2, x), domain="positive")  # fmt: skip
+
+
+def power_pooled(x, p, kernel, step):  # type: ignore[no-untyped-def]
+    axes = tuple(range(-len(kernel), 0))
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axes)
+    every = (..., *[slice(None, None, s) for s in step], *[slice(None)] * len(kernel))
+    return (windows[every] ** p).sum(axes) ** (1 / p)
+
+
+case("F.lp_pool1d", [(2, 3, 5), (3, 4), (0, 2, 4)],
+     lambda x: power_pooled(x, 2, (2,), (2,)), 2, 2)  # fmt: skip
+case("F.lp_pool2d", [(2, 3, 4, 5), (2, 4, 4), (0, 2, 4, 4)],
+     lambda x: power_pooled(x, 1.5, (2, 3), (1, 1)), 1.5, (2, 3), 1,
+     domain="positive")  # fmt: skip
+case("F.lp_pool3d", [(1, 2, 4, 4, 2)], lambda x: power_pooled(x, 3, (2, 2, 2), (2, 2, 2)), 3, 2,
+     domain="positive")  # fmt: skip
+case("F.lp_pool2d", [(1, 2, 4, 4)], lambda x: np.abs(x).reshape(1, 2, 2, 2, 2, 2).max((3, 5)),
+     np.inf, 2)  # fmt: skip
+
+
+def permuted(m, x):  # type: ignore[no-untyped-def]
+    """P·L·U and L, of matrices whose pivots are known: the largest of a column stands first."""
+    P, L, U = m.linalg.lu(x)
+    again = m.lu_unpack(*m.linalg.lu_factor(x))
+    return P @ L @ U, again[1] * 2, U.sum(-1)
+
+
+case("linalg.lu", [(1, 1), (2, 1, 1)], lambda x: (x, 2 + 0 * x, x.sum(-1)), call=permuted)

@@ -40,7 +40,7 @@ ROOMS = {
     "tables": "",
     "settings": "checks device",
     "checks": "device dtypes",
-    "incoming": "checks dtypes",
+    "incoming": "checks device dtypes",
     "printing": "checks",
     "paths": "",
     "pieces": "",

@@ -17,7 +17,7 @@ from minigrad.nn import state
 from minigrad.nn.backward_hooks import Call
 from minigrad.nn.conversions import Conversions
 from minigrad.nn.errors import described, joined, name_own_init, note_path
-from minigrad.nn.parameter import Parameter
+from minigrad.nn.parameter import Buffer, Parameter
 from minigrad.nn.registries import Registries
 from minigrad.nn.state import IncompatibleKeys
 from minigrad.tensor import Tensor
@@ -117,6 +117,9 @@ class Module(Registries, Conversions):
             self._register(self._names("_parameter_names"), name, value)
         elif isinstance(value, Module):
             self._register(self._names("_module_names"), name, value)
+        elif isinstance(value, Buffer):  # a copy of one, by deepcopy or pickle, has no flag
+            kept = getattr(value, "persistent", True)
+            self._register(self._names("_buffer_names"), name, value, kept)
         elif value is None or self._may_become(name, value):
             object.__setattr__(self, name, value)
 

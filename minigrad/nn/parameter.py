@@ -1,4 +1,4 @@
-"""Parameters: the tensors that training changes."""
+"""Parameters, the tensors that training changes, and buffers, which it leaves alone."""
 
 from __future__ import annotations
 
@@ -28,6 +28,23 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
+
+
+class Buffer(Tensor):
+    """A tensor that becomes a module's buffer when it is assigned to one, as `register_buffer`
+    makes them.
+
+    Args:
+        data: a Tensor, whose memory is shared, or what `minigrad.tensor` takes, which is copied.
+        persistent: whether it is part of the state dict.
+    """
+
+    __slots__ = ("persistent",)
+
+    def __init__(self, data: Any, *, persistent: bool = True) -> None:
+        self.array = data.array if isinstance(data, Tensor) else np.array(as_array(data))
+        self.node = self.leaf = self.base = None
+        self.persistent = persistent
 
 
 class UninitializedParameter(Parameter):

@@ -26,6 +26,7 @@ from minigrad.ops import (
     scattering,
     shape,
     special,
+    sums,
     trigonometry,
 )
 from minigrad.ops.random import Generator, probabilities, stream
@@ -188,6 +189,7 @@ gcd_ = in_place(compare.gcd)
 lcm_ = in_place(compare.lcm)
 erfc_ = in_place(special.erfc)
 mvlgamma_ = in_place(special.mvlgamma)
+renorm_ = in_place(sums.renorm)
 addmv_ = in_place(products.addmv)
 addr_ = in_place(products.addr)
 baddbmm_ = in_place(products.baddbmm)

@@ -18,8 +18,8 @@ from minigrad.ops import (
     joining as _joining, linalg as _linalg, linear as _linear, margins as _margins, order as _order,
     products as _products, properties as _properties, quantiles as _quantiles, random as _random,
     reductions as _reductions, rounding as _rounding, scattering as _scattering, search as _search,
-    shape as _shape, solving as _solving, special as _special, trigonometry as _trigonometry,
-    types as _types, windows as _windows,
+    shape as _shape, solving as _solving, special as _special, sums as _sums,
+    trigonometry as _trigonometry, types as _types, windows as _windows,
 )  # fmt: skip
 
 # isort: on
@@ -304,6 +304,8 @@ class Methods(InPlace):
     matrix_exp = _solving.matrix_exp
     triangular_solve = _solving.triangular_solve
     cholesky_solve = _solving.cholesky_solve
+    lu = _solving.old_lu
+    lu_solve = _solving.old_lu_solve
 
     # ops/products.py
     trace = _products.trace
@@ -372,6 +374,10 @@ class Methods(InPlace):
     i0 = _special.i0
     lgamma = _special.lgamma
     mvlgamma = _special.mvlgamma
+
+    # ops/sums.py
+    renorm = _sums.renorm
+    sum_to_size = _sums.sum_to_size
 
     # Other names for the same.
     subtract = _arithmetic.sub

@@ -109,6 +109,7 @@ class InPlace(Operators):
     lcm_ = _inplace.lcm_
     erfc_ = _inplace.erfc_
     mvlgamma_ = _inplace.mvlgamma_
+    renorm_ = _inplace.renorm_
     addmv_ = _inplace.addmv_
     addr_ = _inplace.addr_
     baddbmm_ = _inplace.baddbmm_

@@ -144,6 +144,11 @@ class Operators:
         return False
 
     @property
+    def nbytes(self: Any) -> int:
+        """Bytes of all elements."""
+        return int(self.array.nbytes)
+
+    @property
     def itemsize(self: Any) -> int:
         """Bytes of one element."""
         return int(self.array.itemsize)

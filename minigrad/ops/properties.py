@@ -7,6 +7,7 @@ from typing import Any, overload
 import numpy as np
 
 from minigrad.checks import axis_of
+from minigrad.incoming import Size
 from minigrad.names import numpy_overloads
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, origin
@@ -25,7 +26,7 @@ def dim(input: Tensor) -> int:
 
 
 @overload
-def size(input: Tensor, dim: None = None) -> tuple[int, ...]: ...
+def size(input: Tensor, dim: None = None) -> Size: ...
 @overload
 def size(input: Tensor, dim: int) -> int: ...
 @overload
@@ -34,7 +35,7 @@ def size(input: Tensor, *, axis: int) -> int: ...
 def size(input: Tensor, dim: int | None = None) -> Any:
     """The shape, or the size of one axis."""
     shape = input.array.shape
-    return shape if dim is None else shape[axis_of("size", dim, len(shape))]
+    return Size(shape) if dim is None else shape[axis_of("size", dim, len(shape))]
 
 
 def numel(input: Tensor) -> int:

@@ -13,15 +13,16 @@ import numpy as np
 from minigrad.checks import number, one_of
 from minigrad.incoming import as_array
 from minigrad.ops import linalg
+from minigrad.ops.arithmetic import add
 from minigrad.ops.create import zeros
 from minigrad.ops.indexing import take_along_dim
 from minigrad.ops.linalg import QR, matrix_operand, pinv, svdvals
 from minigrad.ops.linalg import svd as _svd
 from minigrad.ops.linear import matmul, matrices
 from minigrad.ops.reductions import sum as total
-from minigrad.ops.shape import broadcast_to, clone, squeeze, transpose, unsqueeze
+from minigrad.ops.shape import broadcast_to, clone, squeeze, transpose, tril, triu, unsqueeze
 from minigrad.recording import record_each, unrecorded
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, wrap
 
 
 class USV(NamedTuple):
@@ -53,6 +54,14 @@ class LUFactor(NamedTuple):
 
     LU: Tensor
     pivots: Tensor
+
+
+class PLU(NamedTuple):
+    """A = P·L·U."""
+
+    P: Tensor
+    L: Tensor
+    U: Tensor
 
 
 def svd(input: Any, some: bool = True, compute_uv: bool = True) -> USV:
@@ -258,6 +267,27 @@ def lu_factor(A: Any, *, pivot: bool = True) -> LUFactor:
     return LUFactor(record_each("lu_factor", lu, (A, dA)), unrecorded("lu_factor", pivots))
 
 
+def lu(A: Any, *, pivot: bool = True) -> PLU:
+    """A = P·L·U of square matrices (…, n, n): a permutation, a triangle with ones on its diagonal,
+    and an upper triangle."""
+    return lu_unpack(*lu_factor(A, pivot=pivot))
+
+
+def lu_unpack(
+    LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True
+) -> PLU:
+    """P, L and U of what `lu_factor` gave; what is not to be unpacked is empty."""
+    a, p = matrix_operand("lu_unpack", LU_data), as_array(LU_pivots)
+    n, nothing = a.shape[-1], unrecorded("lu_unpack", np.empty(0, a.dtype))
+    P = L = U = nothing
+    if unpack_pivots:
+        rows = np.eye(n, dtype=a.dtype)[_order(p)]
+        P = unrecorded("lu_unpack", rows.swapaxes(-1, -2))
+    if unpack_data:
+        L, U = add(tril(LU_data, -1), wrap(np.eye(n, dtype=a.dtype))), triu(LU_data)
+    return PLU(P, L, U)
+
+
 def _order(pivots: Any) -> Any:
     """Which row of A each row of P·A is."""
     n = pivots.shape[-1]
@@ -292,6 +322,20 @@ def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool =
         return _rows(_triangular(name, turned, y, True, True, True), np.argsort(order, -1))
     y = _triangular(name, LU, _rows(B, order), False, True, True)
     return _triangular(name, LU, y, True, True, False)
+
+
+def old_lu(A: Any, pivot: bool = True, get_infos: bool = False) -> tuple[Tensor, ...]:
+    """`lu_factor` by its older name; `get_infos` adds zeros (…), int32, which say that no matrix is
+    singular."""
+    found = lu_factor(A, pivot=pivot)
+    if not get_infos:
+        return found
+    return (*found, unrecorded("lu", np.zeros(found.pivots.shape[:-1], np.int32)))
+
+
+def old_lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Tensor:
+    """`linalg.lu_solve` by the older order of its arguments, the right-hand sides first."""
+    return lu_solve(LU_data, LU_pivots, b)
 
 
 def _rows(x: Any, order: Any) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -240,17 +241,6 @@ def _trigamma(x: Any) -> Any:
     return np.where((x <= 0) & (x == np.round(x)), np.inf, y)
 
 
-def _tetragamma(x: Any) -> Any:
-    """The third derivative of log Γ."""
-
-    def positive(x: Any) -> Any:
-        z, steps = _shifted(x, lambda v: -2 / v**3)
-        series = sum(b * (1 + 2 * k) * z ** (-2 - 2 * k) for k, b in enumerate(BERNOULLI, 1))
-        return -1 / (z * z) - 1 / z**3 - series + steps
-
-    return _mirrored(x, positive, lambda f, s, c: f - 2 * math.pi**3 * c / s**3)
-
-
 @one_pass
 def lgamma(input: Any) -> Tensor:
     """log |Γ(x)|; inf at 0, -1, -2, …"""
@@ -260,7 +250,7 @@ def lgamma(input: Any) -> Tensor:
 @one_pass
 def digamma(input: Any) -> Tensor:
     """The derivative of lgamma; NaN at -1, -2, …"""
-    return _function("digamma", input, digamma_of, _trigamma, _tetragamma)
+    return _function("digamma", input, digamma_of, _trigamma, partial(_polygamma, 2))
 
 
 def mvlgamma(input: Any, p: int) -> Tensor:
@@ -272,6 +262,44 @@ def mvlgamma(input: Any, p: int) -> Tensor:
     for j in range(1, p):
         out = add(out, lgamma(minus(input, j / 2)))
     return add(out, p * (p - 1) / 4 * math.log(math.pi))
+
+
+def polygamma(n: int, input: Any) -> Tensor:
+    """The n-th derivative of digamma: (-1)^(n+1)·n!·ζ(n+1, x) from n = 1 on."""
+    n = integer("polygamma", "n", n, 0)
+    if n > 165:  # where factorials leave float64's range
+        raise ValueError(f"polygamma: n must be at most 165, got {n}")
+    if n == 0:
+        return digamma(input)
+    return _function("polygamma", input, *(partial(_polygamma, n + k) for k in range(3)))
+
+
+def _polygamma(n: int, x: Any) -> Any:
+    return (-1) ** (n + 1) * math.gamma(n + 1) * _zeta(n + 1, x)
+
+
+def _zeta(s: int, x: Any) -> Any:
+    """Hurwitz's Σ (x + k)^-s over k = 0, 1, …, for s = 2, 3, …; inf at 0, -1, -2, …"""
+    # the first m terms, where x < 0, are (-1)^s·(ζ(s, r) - ζ(s, r + m)), r = 1 - m - x from 0 to 1
+    m = np.where(np.isfinite(x), np.maximum(np.ceil(-x), 0), 0)
+    below = (-1) ** s * (_positive_zeta(s, -(x + (m - 1))) - _positive_zeta(s, 1 - x))
+    whole = np.where(x < 0, below, 0) + _positive_zeta(s, x + m)
+    return np.where((x <= 0) & (x == np.round(x)), np.inf, whole)
+
+
+def _positive_zeta(s: int, x: Any) -> Any:
+    """For x > 0 by Euler and Maclaurin from the first x + k on that is at least 20:
+
+    z^(1-s)/(s-1) + z^-s/2 + Σ_j B_2j/(2j)!·s·(s+1)…(s+2j-2)·z^(1-s-2j).
+    """
+    total, z = np.zeros(x.shape), x
+    for _ in range(20):
+        total, z = total + np.where(z < 20, z ** (-s), 0), z + (z < 20)
+    rest = z ** (1 - s) / (s - 1) + z ** (-s) / 2
+    for j, b in enumerate(BERNOULLI, 1):
+        factor = b * math.prod(range(s, s + 2 * j - 1)) / math.factorial(2 * j)
+        rest = rest + factor * z ** (1 - s - 2 * j)
+    return total + rest
 
 
 # The modified Bessel functions I_0 and I_1.

@@ -4,6 +4,7 @@ write them, `Tensor.type`, and the default dtype."""
 from __future__ import annotations
 
 import builtins
+import warnings
 from typing import Any, overload
 
 import numpy as np
@@ -36,8 +37,8 @@ class TensorType(builtins.type):
         """The dtype of its tensors."""
         return cls.kind
 
-    def __call__(cls, *data: Any) -> Tensor:
-        return Tensor(*data, dtype=cls.kind)
+    def __call__(cls, *data: Any, device: Any = None) -> Tensor:
+        return Tensor(*data, dtype=cls.kind, device=device)
 
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, Tensor) and instance.array.dtype == cls.kind
@@ -194,7 +195,13 @@ def can_cast(from_: Any, to: Any) -> bool:
 
 
 class _VariableType(builtins.type):
-    def __call__(cls, data: Any = None, requires_grad: bool = False) -> Tensor:
+    def __call__(
+        cls, data: Any = None, requires_grad: bool = False, volatile: bool = False
+    ) -> Tensor:
+        if volatile:
+            warnings.warn(
+                "Variable: volatile=True has no effect, as in PyTorch: use no_grad()", stacklevel=2
+            )
         if data is None:
             return Tensor()
         if not isinstance(data, Tensor):

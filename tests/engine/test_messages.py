@@ -117,7 +117,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "TransformerEncoder": (nn.TransformerEncoderLayer(4, 2, 4), 1),
     "TransformerEncoderLayer": (4, 2), "Unflatten": (1, (3, 1)), "Unfold": (2,), "Upsample": (2,),
     "Softmin": (1,), "Threshold": (0.1, 1.0), "ChannelShuffle": (1,), "ConstantPad3d": (1, 2.0),
-    "EmbeddingBag": (4, 2),
+    "EmbeddingBag": (4, 2), "LPPool1d": (2, 2), "LPPool2d": (2, 2), "LPPool3d": (2, 2),
 }  # fmt: skip
 # How many tensors forward takes, where it is not one.
 INPUTS = {"Bilinear": 2, "MultiheadAttention": 3, "Transformer": 2, "TransformerDecoder": 2,

@@ -36,6 +36,8 @@ def _cases() -> dict[str, list[Case]]:
             case(name, 3, 2, 1)
             case(name, twos, ones, ones)
             case(name, (2,) * n, stride=ones)
+        case(f"LPPool{n}d", 2, 3)
+        case(f"LPPool{n}d", 1.5, twos, 1, True)
         case(f"MaxPool{n}d", twos, dilation=twos, return_indices=True, ceil_mode=True)
         for name in (f"AdaptiveAvgPool{n}d", f"AdaptiveMaxPool{n}d"):
             case(name, 2)

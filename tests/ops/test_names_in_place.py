@@ -33,6 +33,7 @@ ARGUMENTS: dict[str, Any] = {
     "clamp_max_": lambda m, y: (0.1,), "cumsum_": lambda m, y: (1,), "cumprod_": lambda m, y: (1,),
     "addmm_": lambda m, y: (y, y[:1].T @ y[:1]), "addmv_": lambda m, y: (y, y[0]),
     "addr_": lambda m, y: (y[:, 0], y[0]), "mvlgamma_": lambda m, y: (1,),
+    "renorm_": lambda m, y: (2, 0, 1.0),
     "squeeze_": lambda m, y: (), "unsqueeze_": lambda m, y: (1,),
     "transpose_": lambda m, y: (0, 1), "swapaxes_": lambda m, y: (0, 1),
     "swapdims_": lambda m, y: (0, -1), "fill_diagonal_": lambda m, y: (7.0,),

@@ -38,6 +38,13 @@ DOCUMENTED = {
     "cholesky_solve": "input input2 upper", "isreal": "input", "msort": "input",
     "adaptive_max_pool1d": "input output_size", "alpha_dropout": "input p training",
     "feature_alpha_dropout": "input p training", "split_with_sizes": "input split_sizes dim",
+    "polygamma": "n input",
+}  # fmt: skip
+# PyTorch's tables give these the arguments that they have in nn.functional.
+AT_FRONT = {
+    "embedding": "weight indices padding_idx scale_grad_by_freq sparse",
+    "instance_norm":
+        "input weight bias running_mean running_var use_input_stats momentum eps cudnn_enabled",
 }  # fmt: skip
 
 
@@ -49,6 +56,8 @@ OPTIMISERS = (
 
 def expected_names(owner: Any, name: str) -> list[str]:
     function = getattr(owner, name)
+    if owner is torch and name in AT_FRONT:
+        return [p for p in AT_FRONT[name].split() if p not in NOT_HERE]
     if name in DOCUMENTED:
         return DOCUMENTED[name].split()
     try:

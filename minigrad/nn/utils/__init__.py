@@ -6,7 +6,7 @@ from minigrad.nn.norm import frozen_stats
 from minigrad.nn.norm.fold import fold_batchnorm
 from minigrad.nn.norm.recalibrate import explain_batchnorm, recalibrate
 from minigrad.nn.summary import summary
-from minigrad.nn.utils import fusion, parametrizations, parametrize, rnn, stateless
+from minigrad.nn.utils import fusion, init, parametrizations, parametrize, rnn, stateless
 from minigrad.nn.utils.clip_grad import clip_grad_norm_, clip_grad_value_
 from minigrad.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
 from minigrad.nn.utils.fusion import (
@@ -15,6 +15,7 @@ from minigrad.nn.utils.fusion import (
     fuse_linear_bn_eval,
     fuse_linear_bn_weights,
 )
+from minigrad.nn.utils.init import skip_init
 from minigrad.nn.utils.weight_hooks import (
     remove_spectral_norm,
     remove_weight_norm,
@@ -33,6 +34,7 @@ __all__ = [
     "fuse_linear_bn_eval",
     "fuse_linear_bn_weights",
     "fusion",
+    "init",
     "parameters_to_vector",
     "parametrizations",
     "parametrize",
@@ -40,6 +42,7 @@ __all__ = [
     "remove_spectral_norm",
     "remove_weight_norm",
     "rnn",
+    "skip_init",
     "spectral_norm",
     "stateless",
     "summary",

@@ -40,6 +40,7 @@ def clip_grad_norm_(
     max_norm: float,
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Scale all gradients by one factor so that their common norm is at most `max_norm`.
 
@@ -48,6 +49,7 @@ def clip_grad_norm_(
         max_norm: the bound.
         norm_type: p of the p-norm; may be inf.
         error_if_nonfinite: refuse a norm that is NaN or infinite, and change nothing.
+        foreach: a way of PyTorch's to compute the same; nothing depends on it here.
 
     Returns:
         The norm before, 0-d.
@@ -74,8 +76,11 @@ def clip_grad_norm_(
     return wrap(np.array(total, kind))
 
 
-def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: Any) -> None:
-    """Limit every element of every gradient to [-clip_value, clip_value]."""
+def clip_grad_value_(
+    parameters: Tensor | Iterable[Tensor], clip_value: Any, foreach: bool | None = None
+) -> None:
+    """Limit every element of every gradient to [-clip_value, clip_value]; nothing depends on
+    `foreach`."""
     clip_value = number("clip_grad_value_", "clip_value", clip_value, at_least=0)
     for gradient in _gradients("clip_grad_value_", parameters):
         np.clip(gradient, -clip_value, clip_value, out=gradient)
