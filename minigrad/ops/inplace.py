@@ -61,6 +61,10 @@ def _alike(other: Any, x: Any) -> Any:
     return None
 
 
+def _write(ufunc: np.ufunc, other: Any, out: Any) -> None:
+    ufunc(out, other, out=out)
+
+
 def in_place(
     op: Callable[Concatenate[Any, P], Tensor], ufunc: np.ufunc | None = None
 ) -> Callable[Concatenate[T, P], T]:
@@ -74,13 +78,14 @@ def in_place(
     @functools.wraps(op)
     def method(x: T, /, *args: P.args, **kwargs: P.kwargs) -> T:
         old: Tensor = x
-        if modes.grad_enabled.get() and any(needs_grad(v) for v in (x, *args, *kwargs.values())):
+        given: list[Any] = [*args, *kwargs.values()]
+        if modes.grad_enabled.get() and any(needs_grad(v) for v in (x, *given)):
             old = wrap(x.array.copy(), node_of(x))  # what a vjp saves must outlive the change
-        elif ufunc is not None and len(args) == 1 and not kwargs:
+        elif ufunc is not None and len(given) == len(args) == 1:
             with np.errstate(all="ignore"):
-                other: Any = _alike(args[0], x)
+                other = _alike(given[0], x)
                 if other is not None:
-                    return overwrite(name, x, lambda out: ufunc(out, other, out=out))
+                    return overwrite(name, x, functools.partial(_write, ufunc, other))
         return _assign(name, x, op(old, *args, **kwargs))
 
     method.__name__ = method.__qualname__ = name
