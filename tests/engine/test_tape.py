@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import SAMPLES, Sample
+from sweeps import each
 
 import minigrad
 from minigrad import Tensor, changes
@@ -123,7 +124,7 @@ def compiled(sample: Sample) -> None:
             y.backward(np.ones(y.shape), retain_graph=True)
 
 
-@pytest.mark.parametrize("sample", FIRST.values(), ids=str)
+@each("sample", FIRST.values(), by=lambda sample: sample.case.name)
 @pytest.mark.parametrize("run_backward", [False, True], ids=["dropped", "after backward"])
 def test_a_graph_is_freed_by_reference_counting(sample: Sample, run_backward: bool) -> None:
     compiled(sample)
