@@ -101,6 +101,37 @@ def test_the_threads_of_numba_are_left_alone() -> None:
     assert numba.get_num_threads() == before
 
 
+def test_a_process_ends_while_a_daemon_starts_loops() -> None:
+    """Each of its loops is whole: the end may come in the middle of one, many times here."""
+    code = """
+import threading, time
+import minigrad as mg
+from minigrad.kernels.machinery import pool
+
+mg.set_num_threads(3)
+x = mg.ones(1 << 19)
+over = threading.Event()
+
+def loops():
+    while not over.is_set():
+        mg.nn.functional.relu(x)
+
+mg.nn.functional.relu(x)
+daemon = threading.Thread(target=loops, daemon=True)
+daemon.start()
+for i in range(100):
+    time.sleep(0.001 * (1 + i % 4))
+    pool._stop()
+    pool._over, pool._state[pool.STOP // 8] = False, 0  # as if it had not come
+    pool._helpers.clear()
+over.set()
+daemon.join(20)
+print(daemon.is_alive())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
 def test_a_process_ends_while_helpers_are_awake() -> None:
     code = """
 import minigrad as mg, os
