@@ -363,7 +363,7 @@ def test_hooks_are_checked() -> None:
         y.sum().backward()
     x = leaf(3)
     x.register_hook(lambda g: g.sum())
-    with pytest.raises(RuntimeError, match="^a hook on 'leaf' returned shape"):
+    with pytest.raises(RuntimeError, match=r"^a hook on 'leaf' returned shape"):
         (x * 2).sum().backward()
 
 
@@ -388,7 +388,7 @@ def test_a_wrong_vjp_is_named(vjp: Any, message: str) -> None:
 
 
 def test_a_vjp_must_return_arrays() -> None:
-    with pytest.raises(TypeError, match="^vjp of 'custom' returned list, expected an array"):
+    with pytest.raises(TypeError, match=r"^vjp of 'custom' returned list, expected an array"):
         custom(leaf(2), lambda g: ([1.0, 2.0],)).sum().backward()
 
 
