@@ -305,7 +305,10 @@ def pool_of(threads: int) -> int:
         thread = threading.Thread(
             target=loop, args=(address,), name=f"minigrad helper {len(_helpers) + 1}", daemon=True
         )
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # a limit of the system's is reached, or the process ends
+            break
         _helpers.append(thread)
     if _state[WANTED // 8] != threads - 1:
         _state[WANTED // 8] = threads - 1
