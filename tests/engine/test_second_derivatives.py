@@ -125,6 +125,7 @@ def test_of_what_the_function_closes_over(sample: Sample) -> None:
     compare([x.grad, *(o.grad for o in others)], expected, str(sample))
 
 
+@pytest.mark.slow
 @each("sample", SMOOTH, by=lambda sample: sample.case.name)
 def test_of_what_leads_to_parameters_alone(sample: Sample) -> None:
     """f(x) = x·F(θ): ∂f/∂x = F(θ), whose gradient an ordinary backward has, too."""

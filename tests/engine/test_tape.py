@@ -84,6 +84,7 @@ def test_an_old_tensor_used_late() -> None:
     np.testing.assert_allclose(gradient(a), 6 * 1.5**5 * 2, rtol=1e-15)
 
 
+@pytest.mark.slow
 def test_a_million_ops_forward_and_backward() -> None:
     a = minigrad.tensor(0.0, requires_grad=True, dtype=np.float64)
     y = a

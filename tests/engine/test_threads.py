@@ -86,6 +86,7 @@ def train(seed: int) -> list[bytes]:
     return [v.numpy().tobytes() for v in net.state_dict().values()]
 
 
+@pytest.mark.slow
 def test_eight_threads_train_as_if_alone(kernels: str) -> None:
     alone = [train(seed) for seed in range(8)]
     found: dict[int, list[bytes]] = {}
@@ -102,6 +103,7 @@ def test_eight_threads_train_as_if_alone(kernels: str) -> None:
     assert [found[seed] for seed in range(8)] == alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [500, pytest.param(50_000, marks=pytest.mark.fuzz)])
 def test_memory_stays_flat_without_the_collector(kernels: str, steps: int) -> None:
     """Nothing waits for the collector: no cycle is made, and nothing is kept."""

@@ -115,6 +115,7 @@ def test_where_no_thread_can_be_started_loops_are_done_without(
     assert (loops(20, 50, 10) == 20).all() and len(pool._helpers) == get_num_threads() - 1
 
 
+@pytest.mark.slow
 def test_interrupted_loops_and_threads_that_change_in_number_leave_the_same_bits() -> None:
     """Ctrl-C comes after a loop, whole as it is, and the pool is free for the next."""
     code = """
@@ -156,6 +157,7 @@ print(came == 30, pool.one_loop.acquire(blocking=False))
     assert (done.returncode, done.stdout) == (0, "True True\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_a_process_ends_while_a_daemon_starts_loops() -> None:
     """Each of its loops is whole: the end may come in the middle of one, many times here."""
     code = """
@@ -187,6 +189,7 @@ print(daemon.is_alive())
     assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_a_process_ends_while_helpers_are_awake() -> None:
     code = """
 import minigrad as mg, os

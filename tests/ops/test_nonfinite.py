@@ -182,6 +182,7 @@ def check_sample(sample: Sample, kernels: str, dtype: str, seed: int) -> None:
         compare(both(minigrad), both(torch), name, seed, f"{sample} {kernels} {dtype} {seed}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_NAME)
 def test_cases(name: str) -> None:
     for i, sample in enumerate(BY_NAME[name]):
@@ -253,6 +254,7 @@ def samples_of(op: Any, most: int) -> Iterator[Any]:
             yield from samples[:: 1 + len(samples) // most]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.full_name)
 def test_operators(op: Any) -> None:
     for i, sample in enumerate(samples_of(op, 12)):

@@ -48,6 +48,7 @@ def at_the_end(text: str) -> tuple[Any, int, int]:
     return script, HEAD.count("\n") + 1, len(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "names"),
     [
@@ -68,6 +69,7 @@ def test_the_walk_finds_the_methods() -> None:
     assert len(OPS) > 150 and {"add_", "cumsum_"} < MADE < set(NAMED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPS)
 def test_a_method_is_the_op(name: str) -> None:
     script, line, column = at_the_end(f"x.{name}")

@@ -104,6 +104,7 @@ def test_a_part_that_is_not_wanted_is_none_and_grad_is_noted_too() -> None:
     np.testing.assert_array_equal(kept(y).parts[1], g.array)
 
 
+@pytest.mark.slow
 @each("sample", SAMPLES, by=lambda sample: sample.case.name)
 def test_gradients_have_the_same_bits_and_closures_are_all_seen(sample: Sample) -> None:
     """Of every operation: remembering changes no result, and `held` names what a vjp keeps."""
