@@ -9,6 +9,7 @@ import pytest
 
 import minigrad
 from minigrad import Tensor, nn
+from minigrad.autograd import gradcheck
 from minigrad.nn import functional as F
 from minigrad.nn.utils import fold_batchnorm
 
@@ -59,3 +60,28 @@ def test_a_fold_that_would_cancel_is_refused() -> None:
     model[0].running_mean.array[:] = 1e6
     with pytest.raises(RuntimeError, match="another output after folding"):
         fold_batchnorm(model)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True),
+        lambda x, w, b: F.batch_norm(x, b.detach(), b.detach().exp(), w, b),
+        lambda x, w, b: F.instance_norm(x, weight=w, bias=b),
+        lambda x, w, b: F.group_norm(x, 2, w, b),
+        lambda x, w, b: F.layer_norm(x, (4,), w, b),
+        lambda x, w, b: F.rms_norm(x, (4,), w) + b,
+    ],
+    ids=["batch", "evaluation", "instance", "group", "layer", "rms"],
+)  # fmt: skip
+def test_one_of_several_arguments_is_probed(norm: Any, kernels: str) -> None:
+    """By complex numbers: the others are real then, and the result is complex all the same."""
+    rng = np.random.default_rng(0)
+    given = [minigrad.from_numpy(rng.standard_normal(s)) for s in ((2, 4, 4), (4,), (4,))]
+    for i, argument in enumerate(given):
+        others = [*given[:i], None, *given[i + 1 :]]
+        found = gradcheck(
+            lambda v, others=others: norm(*(v if o is None else o for o in others)),
+            (argument.clone().requires_grad_(),),
+        )
+        assert found
