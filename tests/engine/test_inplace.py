@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad
-from minigrad import Tensor
+from minigrad import Tensor, changes
 
 
 def leaf(*shape: int, value: float = 2.0, dtype: Any = np.float64) -> Tensor:
@@ -114,3 +114,14 @@ def test_in_place_keywords_fills_and_kept_gradients() -> None:
     y.mul_(3)
     y.sum().backward()
     assert y.grad is not None and y.grad.tolist() == [1.0, 1.0]
+
+
+def test_who_owns_the_memory_of_an_array() -> None:
+    """Whatever stands between: views, a buffer, what as_strided makes."""
+    a = np.arange(6.0)
+    strided = np.lib.stride_tricks.as_strided(a, (2,), (8,))
+    read = np.frombuffer(memoryview(a))
+    for view in (a, a[1:][::2], a.reshape(2, 3).T, strided, strided[1:], read, read[2:]):
+        assert changes.owner(view) is a
+    foreign = np.frombuffer(b"01234567")
+    assert changes.owner(foreign) is foreign and changes.owner(foreign[:1]) is foreign
