@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import time
 import tracemalloc
 
 import pytest
 
 import minigrad as mg
-from minigrad import nn
+from minigrad import changes, nn
 from minigrad.nn import functional as F
 
 
@@ -66,6 +67,41 @@ def test_a_fork_while_another_thread_adds_gradients() -> None:
     finally:
         stop.set()
         thread.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_waits_for_a_thread_that_adds_and_both_sides_go_on() -> None:
+    held = threading.Event()
+
+    def hold() -> None:
+        with changes.adding:
+            held.set()
+            time.sleep(0.2)
+
+    def free() -> bool:
+        """Whether this thread can add, and a new one. (In a child it may have the name of one that
+        is not there.)"""
+        found: list[bool] = []
+
+        def take() -> None:
+            found.append(changes.adding.acquire(timeout=2))
+            if found[-1]:
+                changes.adding.release()
+
+        take()
+        together(take, 1)
+        return all(found)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if free() else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    thread.join()
+    assert free()
 
 
 def train(seed: int) -> list[bytes]:
