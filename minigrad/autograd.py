@@ -306,7 +306,7 @@ def hvp(
                 raise RuntimeError("hvp: the function must return a tensor with one element")
             found: dict[Node, Any] = {}
             if (node := node_of(out)) is not None:
-                found = tape.walk((node,), (np.ones(out.shape, out.dtype),))
+                found = tape.walk((node,), (np.ones(out.shape, out.dtype),), False)
     finally:
         set_rng_state(state)
     products = []

@@ -76,7 +76,7 @@ class Leaf(Node):
 
 
 def walk(
-    outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool = False,
+    outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool,
     wanted: Set[Node] | None = None, inspect: Inspect | None = None,
 ) -> dict[Node, Any]:  # fmt: skip
     """Return {node: gradient} for the nodes below `outputs` that keep it or are `wanted`.
@@ -110,7 +110,7 @@ def walk(
                 inspect(node, [whole(part) for part in parts])
             if not retain_graph:
                 node.vjp, node.parents = used_up, ()
-            del grad, parts  # the next vjp may use their memory
+            grad = parts = part = None  # the next vjp may use their memory
     return found
 
 
@@ -160,9 +160,8 @@ def checked(grad: Any, node: Node, who: str, name: str) -> Any:
 
 
 def backward(
-    outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool = False,
-    inspect: Inspect | None = None,
-) -> None:  # fmt: skip
+    outputs: Sequence[Node], cotangents: Sequence[Any], retain_graph: bool, inspect: Inspect | None
+) -> None:
     """Add to `grad` of every leaf below `outputs`; written only after the whole walk succeeded."""
     found = walk(outputs, cotangents, retain_graph, inspect=inspect)
     with changes.adding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -14,6 +15,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import minigrad
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: the collector passes over it from now on,
+    or every collection, which some tests ask for, would walk over all of PyTorch."""
+    gc.freeze()
 
 
 @pytest.fixture(params=["numpy", "numba"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
+from sweeps import each
 
 import minigrad
 from minigrad import modes
@@ -88,7 +89,11 @@ def module_name(file: Path) -> str:
 
 
 FILES = {module_name(file): file for file in sorted(PACKAGE.rglob("*.py"))}
-TREES = {name: ast.parse(file.read_text("utf-8")) for name, file in FILES.items()}
+
+
+@functools.cache
+def tree_of(name: str) -> ast.Module:
+    return ast.parse(FILES[name].read_text("utf-8"))
 
 
 def imports(tree: ast.AST, late: bool = False) -> Iterator[tuple[str, int]]:
@@ -119,18 +124,22 @@ def room_of(name: str, house: str = "minigrad") -> str:
     return name.removeprefix(house).lstrip(".").partition(".")[0] or "__init__"
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if n != "minigrad"])
+@each("name", [n for n in FILES if n != "minigrad"], by=room_of)
 def test_a_file_imports_what_its_room_may(name: str) -> None:
     room = room_of(name)
-    for other, line in imports(TREES[name]):
+    for other, line in imports(tree_of(name)):
         assert room_of(other) in {room, *ROOMS[room].split()}, f"{name}:{line} imports {other}"
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("minigrad.kernels")])
+@each(
+    "name",
+    [n for n in FILES if n.startswith("minigrad.kernels")],
+    by=lambda name: room_of(name, "minigrad.kernels"),
+)
 def test_kernels_in_their_rooms(name: str) -> None:
     house = "minigrad.kernels"
     room = room_of(name, house)
-    for other, line in imports(TREES[name]):
+    for other, line in imports(tree_of(name)):
         there = room_of(other, house)
         assert there in {room, *KERNEL_ROOMS[room].split()}, f"{name}:{line} imports {other}"
 
@@ -143,8 +152,8 @@ def test_every_room_has_its_place_and_arrows_go_one_way() -> None:
 
 def test_no_circle_of_files() -> None:
     graph: dict[str, set[str]] = {}
-    for name, tree in TREES.items():
-        graph[name] = {other for other, _ in imports(tree)}
+    for name in FILES:
+        graph[name] = {other for other, _ in imports(tree_of(name))}
         for other in list(graph[name]):  # importing a.b.c runs a/b/__init__.py, too
             package = other.rpartition(".")[0]
             while package.count(".") and not f"{name}.".startswith(f"{package}."):
@@ -155,7 +164,7 @@ def test_no_circle_of_files() -> None:
 
 def test_functions_import_nothing_of_ours() -> None:
     """It would hide a circle. They may import what takes long to load and few need."""
-    found = [f"{name}:{line}" for name, tree in TREES.items() for _, line in imports(tree, True)]
+    found = [f"{name}:{line}" for name in FILES for _, line in imports(tree_of(name), True)]
     assert not found
 
 
@@ -178,7 +187,7 @@ def lines(file: Path) -> list[str]:
     return file.read_text("utf-8").splitlines()
 
 
-@pytest.mark.parametrize("name", FILES)
+@each("name", FILES, by=room_of)
 def test_a_file_has_at_most_400_lines_of_100_columns(name: str) -> None:
     text = lines(FILES[name])
     assert len(text) <= 400
@@ -234,8 +243,8 @@ def test_modes_names_all_of_the_ambient_state() -> None:
     """Its docstring lists its own variables, and the other files that have a ContextVar or change
     a global variable."""
     found, context_vars = set(), 0
-    for name, tree in TREES.items():
-        for node in ast.walk(tree):
+    for name in FILES:
+        for node in ast.walk(tree_of(name)):
             own = ""
             if isinstance(node, ast.AnnAssign | ast.Assign) and "ContextVar(" in ast.unparse(node):
                 own, context_vars = ast.unparse(node).partition(":")[0], context_vars + 1

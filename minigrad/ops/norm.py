@@ -63,7 +63,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import kernels, modes
+from minigrad import kernels
 from minigrad.checks import integer, integers, number
 from minigrad.ops.running_stats import check_running_stats, update_running_stats
 from minigrad.recording import need_grad, record
@@ -142,15 +142,9 @@ def _features(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _arrays(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> tuple[Any, Any, Any]:
-    """Their arrays; while a function is probed, if one is complex all are."""
-    a: Any = x.array
+    """Their arrays. While a function is probed some may be complex, which numpy's kernels take."""
     gamma = None if weight is None else weight.array
-    beta = None if bias is None else bias.array
-    if modes.probing.get() and any(v is not None and v.dtype.kind == "c" for v in (a, gamma, beta)):
-        a, gamma, beta = (
-            None if v is None else v.astype(np.complex128, copy=False) for v in (a, gamma, beta)
-        )
-    return a, gamma, beta
+    return x.array, gamma, None if bias is None else bias.array
 
 
 def _deliver(needs: Any, dx: Any, dgamma: Any, dbeta: Any) -> tuple[Any, Any, Any]:

@@ -225,6 +225,7 @@ def test_nothing_to_measure(
     assert "numba is not installed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_quick_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

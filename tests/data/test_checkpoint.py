@@ -49,6 +49,7 @@ DEATHS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(tmp_path: Path, undisturbed: str) -> None:
     """One run, stopped at one place after the other: each process goes a few steps further."""
     for death in [("write", 40), ("fsync", 3), ("step", 4), ("replace", 4), ("unlink", 2)]:
@@ -283,6 +284,7 @@ def test_a_read_only_folder(open_folder: Path) -> None:
     open_folder.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_two_writers(tmp_path: Path, undisturbed: str) -> None:
     """The same run in two processes at once: both end as one does, and their files are whole."""
     command = [sys.executable, str(PROGRAM), str(tmp_path)]

@@ -217,6 +217,7 @@ def test_what_record_is_given() -> None:
         record("op", x * 2, (x,), vjp)
 
 
+@pytest.mark.slow
 def test_no_op_of_ours_keeps_a_tensor() -> None:
     for sample in {s.case.name: s for s in SAMPLES if s.case.differentiable}.values():
         out = sample.run(minigrad, [Tensor(a, requires_grad=True) for a in sample.arrays()])

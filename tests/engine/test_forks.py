@@ -28,6 +28,7 @@ def run(work: str, children: int, kernels: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("children", [2, pytest.param(6, marks=pytest.mark.fuzz)])
 @pytest.mark.parametrize("work", WORKS)
 def test_children_of_a_busy_process_run(work: str, children: int) -> None:
@@ -35,6 +36,7 @@ def test_children_of_a_busy_process_run(work: str, children: int) -> None:
     assert run(work, children, "numba") == " ".join(["0"] * children)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", ["draw", "step", "loader"])
 def test_children_of_a_busy_process_run_on_numpy(work: str) -> None:
     assert run(work, 2, "numpy") == "0 0"

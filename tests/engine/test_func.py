@@ -50,6 +50,7 @@ SIZES = {perceptron: (6, 5), convolutional: (4, 2, 6, 6)}
 class TestGradientPenalty:
     """WGAN-GP, as its scripts write it but for the line that takes the gradient."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("build", [perceptron, convolutional])
     @pytest.mark.parametrize("dtype", [np.float64, np.float32])
     def test_trains_the_discriminator_as_pytorch(

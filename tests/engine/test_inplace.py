@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 
 import minigrad
-from minigrad import Tensor
+from minigrad import Tensor, changes
 
 
 def leaf(*shape: int, value: float = 2.0, dtype: Any = np.float64) -> Tensor:
@@ -114,3 +115,53 @@ def test_in_place_keywords_fills_and_kept_gradients() -> None:
     y.mul_(3)
     y.sum().backward()
     assert y.grad is not None and y.grad.tolist() == [1.0, 1.0]
+
+
+def test_who_owns_the_memory_of_an_array() -> None:
+    """Whatever stands between: views, a buffer, what as_strided makes."""
+    a = np.arange(6.0)
+    strided = np.lib.stride_tricks.as_strided(a, (2,), (8,))
+    read = np.frombuffer(memoryview(a))
+    for view in (a, a[1:][::2], a.reshape(2, 3).T, strided, strided[1:], read, read[2:]):
+        assert changes.owner(view) is a
+    foreign = np.frombuffer(b"01234567")
+    assert changes.owner(foreign) is foreign and changes.owner(foreign[:1]) is foreign
+
+
+def test_a_change_is_noted_once_an_array_and_forgotten_with_it() -> None:
+    """Another array may come to have its id."""
+    a = np.ones(3)
+    before = len(changes._changed_at)
+    changes.note_change(a)
+    first = changes.last
+    changes.note_change(a[1:])
+    assert changes._changed_at[id(a)] == changes.last > first
+    assert len(changes._changed_at) == before + 1 and weakref.getweakrefcount(a) == 1
+    del a
+    assert len(changes._changed_at) == before
+
+
+def test_whether_an_array_may_be_kept_without_a_copy() -> None:
+    large, small = np.ones(1 << 14), np.ones(8)
+    held: dict[str, Any] = {
+        "own": np.ones(8),
+        "shared": large,
+        "transposed": np.ones((4, 2)).T,
+        "view of its own": np.ones((1 << 13, 2)).reshape(-1),
+        "small view": np.ones((4, 2)).reshape(-1),
+        "view of another's": large[:],
+        "small one of another's": small[:],
+        "read only": np.broadcast_to(np.ones(1), (1,)),
+        "of a buffer": np.frombuffer(bytearray(1 << 17)),
+    }
+    alone = {key for key in held if changes.unshared(held, key)}
+    assert alone == {"own", "view of its own"}
+
+
+def test_whether_others_hold_the_array_of_a_tensor() -> None:
+    x = minigrad.from_numpy(np.ones(3))
+    assert not changes.held_elsewhere(x)
+    other = x.array
+    assert changes.held_elsewhere(x) and changes.held_elsewhere(minigrad.from_numpy(other[1:]))
+    del other
+    assert not changes.held_elsewhere(x)

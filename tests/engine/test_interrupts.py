@@ -48,16 +48,19 @@ def run(work: str, tries: int, *more: str, kernels: str = "numba") -> list[int]:
     return [int(number) for number in found.stdout.split()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", WORKS)
 def test_interrupted_at_random_times(work: str) -> None:
     assert run(work, 100) == [100, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", ["sgd", "adam", "statistics"])
 def test_interrupted_at_random_times_on_numpy(work: str) -> None:
     assert run(work, 100, kernels="numpy") == [100, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", ["sgd", "module"])
 def test_without_protection_this_search_finds_halves(work: str) -> None:
     """Statistics are not among them: their block is three assignments, during which Python hands

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import SAMPLES, Sample
+from sweeps import each
 
 import minigrad
 from minigrad import func
@@ -92,7 +93,7 @@ def compare(ours: list[Any], expected: list[Any], what: str) -> None:
         np.testing.assert_allclose(a, want, rtol=1e-7, atol=1e-10 * max(scale, 1), err_msg=what)
 
 
-@pytest.mark.parametrize("sample", SMOOTH, ids=str)
+@each("sample", SMOOTH, by=lambda sample: sample.case.name)
 def test_by_all_inputs(sample: Sample) -> None:
     arrays = sample.arrays()
     expected = theirs(sample, arrays)
@@ -111,7 +112,7 @@ def test_by_all_inputs(sample: Sample) -> None:
 PAIRS = [s for s in SMOOTH if len(s.shapes) > 1 and s.layout == "rows"]
 
 
-@pytest.mark.parametrize("sample", PAIRS, ids=str)
+@each("sample", PAIRS, by=lambda sample: sample.case.name)
 def test_of_what_the_function_closes_over(sample: Sample) -> None:
     """By the first input alone; the others are parameters, real in the complex pass."""
     arrays = sample.arrays()
@@ -124,7 +125,8 @@ def test_of_what_the_function_closes_over(sample: Sample) -> None:
     compare([x.grad, *(o.grad for o in others)], expected, str(sample))
 
 
-@pytest.mark.parametrize("sample", SMOOTH, ids=str)
+@pytest.mark.slow
+@each("sample", SMOOTH, by=lambda sample: sample.case.name)
 def test_of_what_leads_to_parameters_alone(sample: Sample) -> None:
     """f(x) = x·F(θ): ∂f/∂x = F(θ), whose gradient an ordinary backward has, too."""
     thetas = [minigrad.from_numpy(a).requires_grad_() for a in sample.arrays()]

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import SAMPLES, Sample
+from sweeps import each
 
 import minigrad
 from minigrad import Tensor, changes
 from minigrad.autograd import grad, record
 from minigrad.kernels.machinery import memory
+from minigrad.pieces import Piece
 
 
 def leaf(*shape: int, value: float = 2.0, dtype: Any = np.float64) -> Tensor:
@@ -82,6 +84,7 @@ def test_an_old_tensor_used_late() -> None:
     np.testing.assert_allclose(gradient(a), 6 * 1.5**5 * 2, rtol=1e-15)
 
 
+@pytest.mark.slow
 def test_a_million_ops_forward_and_backward() -> None:
     a = minigrad.tensor(0.0, requires_grad=True, dtype=np.float64)
     y = a
@@ -123,7 +126,7 @@ def compiled(sample: Sample) -> None:
             y.backward(np.ones(y.shape), retain_graph=True)
 
 
-@pytest.mark.parametrize("sample", FIRST.values(), ids=str)
+@each("sample", FIRST.values(), by=lambda sample: sample.case.name)
 @pytest.mark.parametrize("run_backward", [False, True], ids=["dropped", "after backward"])
 def test_a_graph_is_freed_by_reference_counting(sample: Sample, run_backward: bool) -> None:
     compiled(sample)
@@ -359,6 +362,10 @@ def test_hooks_are_checked() -> None:
     y.register_hook(lambda g: 1)  # type: ignore[arg-type,return-value]
     with pytest.raises(TypeError, match="hook must return a Tensor or None, got int"):
         y.sum().backward()
+    x = leaf(3)
+    x.register_hook(lambda g: g.sum())
+    with pytest.raises(RuntimeError, match=r"^a hook on 'leaf' returned shape"):
+        (x * 2).sum().backward()
 
 
 # Strictness.
@@ -367,11 +374,11 @@ def test_hooks_are_checked() -> None:
 @pytest.mark.parametrize(
     ("vjp", "message"),
     [
-        (lambda g: (np.ones((3, 5)),), r"vjp of 'custom' returned shape \(3, 5\) for .* \(3, 4\)"),
-        (lambda g: (np.float64(1),), r"vjp of 'custom' returned shape \(\) for .* \(3, 4\)"),
-        (lambda g: (g.astype("f4"),), r"vjp of 'custom' returned dtype float32 for .* float64"),
-        (lambda g: (g, g), r"vjp of 'custom' returned 2 gradients for 1 inputs"),
-        (lambda g: (), r"vjp of 'custom' returned 0 gradients for 1 inputs"),
+        (lambda g: (np.ones((3, 5)),), r"^vjp of 'custom' returned shape \(3, 5\) for .* \(3, 4\)"),
+        (lambda g: (np.float64(1),), r"^vjp of 'custom' returned shape \(\) for .* \(3, 4\)"),
+        (lambda g: (g.astype("f4"),), r"^vjp of 'custom' returned dtype float32 for .* float64"),
+        (lambda g: (g, g), r"^vjp of 'custom' returned 2 gradients for 1 inputs"),
+        (lambda g: (), r"^vjp of 'custom' returned 0 gradients for 1 inputs"),
     ],
 )
 def test_a_wrong_vjp_is_named(vjp: Any, message: str) -> None:
@@ -382,8 +389,92 @@ def test_a_wrong_vjp_is_named(vjp: Any, message: str) -> None:
 
 
 def test_a_vjp_must_return_arrays() -> None:
-    with pytest.raises(TypeError, match="vjp of 'custom' returned list, expected an array"):
+    with pytest.raises(TypeError, match=r"^vjp of 'custom' returned list, expected an array"):
         custom(leaf(2), lambda g: ([1.0, 2.0],)).sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("piece", "message"),
+    [
+        (lambda g: Piece((5,), (slice(2),), g[:2]), "^vjp of 'custom' returned shape"),
+        (lambda g: Piece((3,), (slice(3),), g.astype("f4")), "^vjp of 'custom' returned dtype"),
+    ],
+)
+def test_a_wrong_piece_is_named(piece: Any, message: str) -> None:
+    a = leaf(3)
+    with pytest.raises(RuntimeError, match=message):
+        (custom(a, piece) + a).sum().backward()
+    assert a.grad is None
+
+
+def test_slices_of_one_tensor_share_their_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One pass over the tensor's gradient for all of them together."""
+    whole, made = Piece.whole, []
+
+    def counted(piece: Piece) -> Any:
+        made.append(piece.shape)
+        return whole(piece)
+
+    monkeypatch.setattr(Piece, "whole", counted)
+    x = leaf(100)
+    sum(x[i] * float(i) for i in range(100)).backward()  # type: ignore[union-attr]
+    np.testing.assert_array_equal(gradient(x), np.arange(100.0))
+    assert made == [(100,)]
+
+
+def test_a_gradient_for_an_input_that_wants_none_is_dropped() -> None:
+    a, b = leaf(2), leaf(2).detach()
+    record("pair", a.array + b.array, (a, b), lambda g: (g, g)).sum().backward()
+    np.testing.assert_array_equal(gradient(a), 1.0)
+
+
+def test_the_walk_lets_go_of_gradients_before_the_next_vjp() -> None:
+    refs: list[Any] = []
+
+    def joined(g: Any) -> Any:
+        parts = g * 2.0, g * 3.0
+        refs.extend(weakref.ref(p) for p in parts)
+        return parts
+
+    def below(g: Any) -> Any:
+        assert [r() for r in refs] == [None, None]
+        return (g * 1.0,)
+
+    a = leaf(3)
+    with collector_off():
+        b = custom(a, below)
+        record("joined", b.array * 2, (b, b), joined).sum().backward()
+    assert len(refs) == 2
+    np.testing.assert_array_equal(gradient(a), 5.0)
+
+
+def test_adding_to_a_gradient_is_a_change_of_it() -> None:
+    a, b = leaf(2), leaf(2)
+    a.sum().backward()
+    assert a.grad is not None
+    y = b * a.grad
+    a.sum().backward()
+    with pytest.raises(RuntimeError, match="backward of 'mul' needs a tensor that was changed"):
+        y.sum().backward()
+
+
+def test_a_leaf_takes_what_nobody_else_has_and_copies_the_rest() -> None:
+    made: list[Any] = []
+
+    def fresh(g: Any) -> Any:
+        part = np.full(1 << 14, 2.0)
+        made.append(part.__array_interface__["data"][0])
+        return (part,)
+
+    kept = np.full(1 << 14, 3.0)
+    a, b, c = leaf(1 << 14), leaf(1 << 14), leaf()
+    custom(a, fresh).sum().backward()
+    assert gradient(a).__array_interface__["data"][0] == made[0]
+    custom(b, lambda g: (kept,)).sum().backward()
+    np.testing.assert_array_equal(gradient(b), 3.0)
+    assert not np.shares_memory(gradient(b), kept)
+    custom(c, lambda g: (np.float64(5),)).backward()  # a numpy scalar
+    assert type(gradient(c)) is np.ndarray and gradient(c) == 5
 
 
 def test_none_from_a_vjp_is_no_gradient() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import time
 import tracemalloc
 
 import pytest
 
 import minigrad as mg
-from minigrad import nn
+from minigrad import changes, nn
 from minigrad.nn import functional as F
 
 
@@ -68,6 +69,41 @@ def test_a_fork_while_another_thread_adds_gradients() -> None:
         thread.join()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_waits_for_a_thread_that_adds_and_both_sides_go_on() -> None:
+    held = threading.Event()
+
+    def hold() -> None:
+        with changes.adding:
+            held.set()
+            time.sleep(0.2)
+
+    def free() -> bool:
+        """Whether this thread can add, and a new one. (In a child it may have the name of one that
+        is not there.)"""
+        found: list[bool] = []
+
+        def take() -> None:
+            found.append(changes.adding.acquire(timeout=2))
+            if found[-1]:
+                changes.adding.release()
+
+        take()
+        together(take, 1)
+        return all(found)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if free() else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    thread.join()
+    assert free()
+
+
 def train(seed: int) -> list[bytes]:
     """The bits of a small network's parameters and statistics after some steps."""
     generator = mg.Generator().manual_seed(seed)
@@ -86,6 +122,7 @@ def train(seed: int) -> list[bytes]:
     return [v.numpy().tobytes() for v in net.state_dict().values()]
 
 
+@pytest.mark.slow
 def test_eight_threads_train_as_if_alone(kernels: str) -> None:
     alone = [train(seed) for seed in range(8)]
     found: dict[int, list[bytes]] = {}
@@ -102,6 +139,7 @@ def test_eight_threads_train_as_if_alone(kernels: str) -> None:
     assert [found[seed] for seed in range(8)] == alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [500, pytest.param(50_000, marks=pytest.mark.fuzz)])
 def test_memory_stays_flat_without_the_collector(kernels: str, steps: int) -> None:
     """Nothing waits for the collector: no cycle is made, and nothing is kept."""

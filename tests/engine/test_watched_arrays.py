@@ -80,6 +80,7 @@ def test_of_the_case_table(kernels: str) -> None:
     assert seen > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", [c for c in ops.CASES if c.shape == (32_768,)], ids=lambda c: c.kind
 )

@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_two_pages_and_a_line_worth_reading(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-W", "error", ROOT / "examples/explore.py", "--out", tmp_path / "new"],

@@ -6,6 +6,7 @@ import pytest
 from quick import run_quick
 
 
+@pytest.mark.slow
 def test_four_ways_agree(tmp_path):
     pytest.importorskip("numba")
     record = run_quick("batch_norm_four_ways", tmp_path / "no data", tmp_path / "out")

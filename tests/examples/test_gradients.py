@@ -14,6 +14,7 @@ from quick import mnist_folder, run_quick
 __all__ = ["mnist_folder"]  # a fixture
 
 
+@pytest.mark.slow
 def test_vanishing_gradients(tmp_path):
     results = run_quick("vanishing_gradients", tmp_path, tmp_path / "out")["results"]
     ratio = {name: np.log10(v) for name, v in results["ratio of first to last"].items()}
@@ -67,6 +68,7 @@ def test_noisy_batch_norm(mnist_folder, tmp_path):
     assert min(cosines) >= -1 and max(cosines) < 1
 
 
+@pytest.mark.slow
 def test_inside_the_graph(tmp_path):
     results = run_quick("inside_the_graph", tmp_path, tmp_path / "out")["results"]
     assert results["bias outside the graph"] == pytest.approx([200.0] * 3, rel=1e-9)

@@ -14,6 +14,7 @@ from quick import NO_TITANIC, mnist_folder, real_data, run_quick
 __all__ = ["mnist_folder"]  # a fixture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["Titanic", pytest.param("stand-in", marks=pytest.mark.fuzz)])
 def test_conditioning(source, tmp_path):
     data = real_data("titanic.csv") if source == "Titanic" else tmp_path
@@ -38,6 +39,7 @@ def test_conditioning(source, tmp_path):
     assert min(results["times fewer samples"]) > 2
 
 
+@pytest.mark.slow
 def test_whitening(tmp_path):
     results = run_quick("whitening", tmp_path, tmp_path / "out")["results"]
     condition = results["condition"]

@@ -19,6 +19,7 @@ model_selection = pytest.importorskip("sklearn.model_selection")
 estimator = pytest.importorskip("sklearn_estimator")
 
 
+@pytest.mark.slow
 def test_the_example_runs(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", ROOT / "examples" / "sklearn_estimator.py", "--quick",

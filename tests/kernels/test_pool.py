@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -101,6 +102,94 @@ def test_the_threads_of_numba_are_left_alone() -> None:
     assert numba.get_num_threads() == before
 
 
+def test_where_no_thread_can_be_started_loops_are_done_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    set_num_threads(len(pool._helpers) + 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        assert (loops(20, 50, 10) == 20).all()
+    assert (loops(20, 50, 10) == 20).all() and len(pool._helpers) == get_num_threads() - 1
+
+
+@pytest.mark.slow
+def test_interrupted_loops_and_threads_that_change_in_number_leave_the_same_bits() -> None:
+    """Ctrl-C comes after a loop, whole as it is, and the pool is free for the next."""
+    code = """
+import random, signal, threading, time
+import minigrad as mg
+from minigrad.kernels.machinery import pool
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+x = mg.randn(64, 64, 32, 32)
+mg.set_num_threads(1)
+work = lambda: mg.nn.functional.batch_norm(x, None, None, training=True).array.tobytes()
+want, came, over, armed = work(), 0, threading.Event(), threading.Event()
+
+def meddle():
+    while not over.is_set():
+        mg.set_num_threads(random.choice((1, 2, 4, 8)))
+        time.sleep(0.02 * random.random())
+        if armed.is_set():
+            armed.clear()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+thread = threading.Thread(target=meddle)
+thread.start()
+while came < 30:
+    try:
+        armed.set()
+        while True:
+            assert work() == want
+    except KeyboardInterrupt:
+        came += 1
+    assert work() == want
+over.set()
+thread.join()
+print(came == 30, pool.one_loop.acquire(blocking=False))
+"""
+    if not hasattr(signal, "pthread_kill"):
+        pytest.skip("the system sends no signal to a thread")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "True True\n"), done.stderr
+
+
+@pytest.mark.slow
+def test_a_process_ends_while_a_daemon_starts_loops() -> None:
+    """Each of its loops is whole: the end may come in the middle of one, many times here."""
+    code = """
+import threading, time
+import minigrad as mg
+from minigrad.kernels.machinery import pool
+
+mg.set_num_threads(3)
+x = mg.ones(1 << 19)
+over = threading.Event()
+
+def loops():
+    while not over.is_set():
+        mg.nn.functional.relu(x)
+
+mg.nn.functional.relu(x)
+daemon = threading.Thread(target=loops, daemon=True)
+daemon.start()
+for i in range(100):
+    time.sleep(0.001 * (1 + i % 4))
+    pool._stop()
+    pool._over, pool._state[pool.STOP // 8] = False, 0  # as if it had not come
+    pool._helpers.clear()
+over.set()
+daemon.join(20)
+print(daemon.is_alive())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
+@pytest.mark.slow
 def test_a_process_ends_while_helpers_are_awake() -> None:
     code = """
 import minigrad as mg, os

@@ -3,6 +3,7 @@ in float64 at random shapes, with ties, zeros and what is not finite."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ pytest.importorskip("numba")
 pytest.importorskip("torch")
 
 import torch
+from sweeps import each
 
 import minigrad as mg
 from minigrad.ops import large
@@ -86,9 +88,11 @@ def compare(op: Op, x: np.ndarray, axis: int) -> None:
         assert error <= max(2e-6, 4 * own), (error, own)
 
 
-@pytest.mark.parametrize("name", ALONG)
-@pytest.mark.parametrize("kind", ["usual", "ties", "special"])
-@pytest.mark.parametrize("case", SHAPES, ids=str)
+@each(
+    "name kind case",
+    itertools.product(ALONG, ["usual", "ties", "special"], SHAPES),
+    by=lambda name, kind, case: name,
+)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_along_an_axis(name: str, kind: str, case: tuple[tuple[int, ...], int]) -> None:
     shape, axis = case

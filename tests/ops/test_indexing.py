@@ -240,6 +240,7 @@ def run(seeds: range) -> None:
     assert 0.7 * len(seeds) < taken < 0.98 * len(seeds)  # some are refused, most are not
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_random_indices_agree_with_pytorch(part: int) -> None:
     run(range(1500 * part, 1500 * (part + 1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import CASES, SAMPLES, Sample
+from sweeps import each
 
 import minigrad
 from minigrad import Tensor
@@ -18,10 +20,11 @@ from minigrad.ops.methods import Methods
 
 # The numba path differs only where an op asks for kernels; elsewhere it would run the same code.
 KERNEL_OPS = ("conv", "pool", "norm", "entropy", "embedding", "getitem", "index", "take", "pad")
+PATHS = ("numpy", "numba") if importlib.util.find_spec("numba") else ("numpy",)
 RUNS = [
-    pytest.param(sample, kernels, id=f"{sample}-{kernels}")
+    (sample, kernels)
     for sample in SAMPLES
-    for kernels in ("numpy", "numba")
+    for kernels in PATHS
     if kernels == "numpy" or any(part in sample.case.name for part in KERNEL_OPS)
 ]
 
@@ -36,8 +39,13 @@ def outputs(result: Any) -> list[Any]:
     return list(result) if isinstance(result, tuple | list) else [result]
 
 
-@pytest.mark.parametrize(("sample", "kernels"), RUNS, indirect=["kernels"])
+@each("sample kernels", RUNS, by=lambda sample, kernels: f"{sample.case.name}-{kernels}")
 def test_forward(sample: Sample, kernels: str) -> None:
+    with minigrad.use_kernels(kernels):
+        check_forward(sample)
+
+
+def check_forward(sample: Sample) -> None:
     expected = outputs(sample.expected(sample.arrays()))
     for dtype in (np.float64, np.float32):
         inputs = tensors(sample, dtype, requires_grad=True)
@@ -63,12 +71,16 @@ def test_forward(sample: Sample, kernels: str) -> None:
             np.testing.assert_array_equal(x.array, before)  # neither pass writes to its inputs
 
 
-@pytest.mark.parametrize(
-    ("sample", "kernels"),
-    [run for run in RUNS if run.values[0].case.differentiable],
-    indirect=["kernels"],
-)
+DIFFERENTIABLE = [run for run in RUNS if run[0].case.differentiable]
+
+
+@each("sample kernels", DIFFERENTIABLE, by=lambda sample, kernels: f"{sample.case.name}-{kernels}")
 def test_gradcheck(sample: Sample, kernels: str) -> None:
+    with minigrad.use_kernels(kernels):
+        check_gradients(sample)
+
+
+def check_gradients(sample: Sample) -> None:
     inputs = tensors(sample, requires_grad=True)
 
     def floating(*xs: Tensor) -> Any:

@@ -3,11 +3,13 @@ is a tensor of its own there shares no memory here."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from sweeps import each
 
 import minigrad as mg
 
@@ -127,8 +129,7 @@ def results(value: Any) -> list[Any]:
     return [value] if hasattr(value, "is_contiguous") else []
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", MORE)
+@each("name layout", itertools.product(MORE, LAYOUTS), by=lambda name, layout: name)
 def test_what_is_contiguous_in_pytorch_is_so_here(name: str, layout: str) -> None:
     rng = np.random.default_rng(0)
     arrays = [

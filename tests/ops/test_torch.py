@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import CASES, SAMPLES, Sample
+from sweeps import each
 
 import minigrad
 from minigrad import Tensor
@@ -67,7 +68,7 @@ def compare(ours: Any, theirs: Any, dtype: Any, terms: int, what: str) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol, err_msg=what)
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+@each("sample", SAMPLES, by=lambda sample: sample.case.name)
 def test_cases(sample: Sample) -> None:
     for dtype in (np.float64, np.float32):
         check(sample, dtype)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sweeps import each
 
 import minigrad
 from minigrad.nn import functional as F
@@ -80,9 +81,7 @@ def checked_names() -> Iterator[tuple[Any, Any, str]]:
         yield minigrad.optim, torch.optim, name
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "name"), [pytest.param(*c, id=c[2]) for c in checked_names()]
-)
+@each("ours theirs name", checked_names(), by=lambda ours, theirs, name: ours.__name__)
 def test_names_of_arguments(ours: Any, theirs: Any, name: str) -> None:
     """PyTorch's arguments have their names and order here; the first ones, where we have more."""
     try:

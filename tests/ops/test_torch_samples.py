@@ -29,7 +29,10 @@ with warnings.catch_warnings():
     modules = pytest.importorskip("torch.testing._internal.common_modules")
     optimizers = pytest.importorskip("torch.testing._internal.common_optimizers")
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # PyTorch has advice for many of its samples
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # PyTorch has advice for many of its samples
+    pytest.mark.slow,
+]
 REFUSALS = (ValueError, TypeError, IndexError, RuntimeError)
 
 # Names that draw random numbers of their own or leave memory as it is, and properties.

@@ -132,6 +132,7 @@ def test_refusals() -> None:
         mg.graph(y)
 
 
+@pytest.mark.slow
 def test_a_graph_of_100_000_nodes_is_data_and_text_but_no_picture() -> None:
     y = mg.tensor(0.0, requires_grad=True)
     for _ in range(100_000):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cases import SAMPLES, Sample
 from networks import readme
+from sweeps import each
 
 import minigrad as mg
 from minigrad import Tensor, closures, optim
@@ -103,7 +104,8 @@ def test_a_part_that_is_not_wanted_is_none_and_grad_is_noted_too() -> None:
     np.testing.assert_array_equal(kept(y).parts[1], g.array)
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+@pytest.mark.slow
+@each("sample", SAMPLES, by=lambda sample: sample.case.name)
 def test_gradients_have_the_same_bits_and_closures_are_all_seen(sample: Sample) -> None:
     """Of every operation: remembering changes no result, and `held` names what a vjp keeps."""
     first = _gradients(sample)

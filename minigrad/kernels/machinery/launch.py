@@ -12,7 +12,6 @@ for seconds, never hits for functions that another function makes.
 from __future__ import annotations
 
 import os
-import threading
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from numba import extending, njit
 from minigrad.kernels.machinery.arrays import Array
 from minigrad.kernels.machinery.cache import kept
 from minigrad.kernels.machinery.pool import in_parallel as in_parallel
-from minigrad.kernels.machinery.pool import pool_of
+from minigrad.kernels.machinery.pool import one_loop, pool_of
 from minigrad.kernels.machinery.threads import get_num_threads
 
 intrinsic: Any = extending.intrinsic
@@ -81,20 +80,19 @@ def uncounted(typingctx: Any, array: Any) -> Any:
 
 
 _MOST = int(os.environ.get("NUMBA_NUM_THREADS") or 1 << 10)
-_lock = threading.Lock()  # the pool serves one loop at a time
 
 
 def run(serial: Any, parallel: Any, tasks: int, elements: int, *args: Any) -> None:
     """Run tasks 0..tasks-1: in parallel if that pays and nobody else is doing so, else serially."""
     if elements >= PARALLEL_FROM and tasks > 1:
         threads = min(get_num_threads(), _MOST, tasks)
-        if threads > 1 and _lock.acquire(blocking=False):
+        if threads > 1 and one_loop.acquire(blocking=False):
             try:
                 if pool := pool_of(threads):
                     parallel(pool, tasks, *args)
                     return
             finally:
-                _lock.release()
+                one_loop.release()
     serial(0, tasks, *args)
 
 

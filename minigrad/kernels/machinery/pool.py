@@ -256,6 +256,7 @@ def in_parallel(typingctx, pool, tasks, part, args):
 _state: Any = None  # its integers, once it was needed
 _helpers: list[threading.Thread] = []
 _over = False  # the process ends, or is a fork, which has no other threads
+one_loop = threading.Lock()  # held by the one thread that uses the pool
 
 
 def _system() -> list[int]:
@@ -291,7 +292,7 @@ def _made() -> Any:
 
 def pool_of(threads: int) -> int:
     """The pool's address, with so many threads, the caller's among them, that may take part in the
-    next loop; 0 if there is none. To be called by one thread at a time."""
+    next loop; 0 if there is none. For who holds `one_loop`."""
     global _state
     if _over:
         return 0
@@ -304,7 +305,10 @@ def pool_of(threads: int) -> int:
         thread = threading.Thread(
             target=loop, args=(address,), name=f"minigrad helper {len(_helpers) + 1}", daemon=True
         )
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # a limit of the system's is reached, or the process ends
+            break
         _helpers.append(thread)
     if _state[WANTED // 8] != threads - 1:
         _state[WANTED // 8] = threads - 1
@@ -320,13 +324,17 @@ def _address(function: Any, arguments: int) -> int:
 
 
 def _stop() -> None:
-    """Let the helpers' threads end: what they run is about to be taken down."""
+    """Let the helpers' threads end: what they run is about to be taken down. A loop of a thread
+    that nobody waits for (a daemon) is done first, unless it takes long; its next one is serial."""
     global _over
     _over = True
+    if not one_loop.acquire(timeout=10):
+        return
     _state[STOP // 8] = 1
     ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)(int(_state[SHARE // 8]))(
         _state.ctypes.data, 0, 0, 0, 0
     )
+    one_loop.release()
     for thread in _helpers:
         thread.join(1)
 
