@@ -233,15 +233,16 @@ def main() -> None:
     def both(name: str) -> str:
         row = changes[name]
         return (
-            f"{name} plain {row['plain'].interval('+.2f')}, BN {row['BN'].interval('+.2f')}, "
-            f"BN minus plain {row['BN - plain'].interval('+.2f')}"
+            f"{name} plain {row['plain'].interval()}, BN {row['BN'].interval()}, "
+            f"BN minus plain {row['BN - plain'].interval()}"
         )
 
-    others = [name_of(c, CHANGES[c][-1]) for c in ("decay", "shuffling")]
+    others = [name_of("decay", CHANGES["decay"][-1])]
+    others += [name_of(*c) for c in grid if c[0] == "shuffling"]
     gain = summarise(base["BN"]["test"] - base["plain"]["test"])
     finding = (
-        f"Test error without changes: plain {error['plain']:.2f} %, BN {error['BN']:.2f} % "
-        f"(BN minus plain {gain.interval('+.2f')}). Change of it in points: "
+        f"Test error without changes: plain {error['plain']:.1f} %, BN {error['BN']:.1f} % "
+        f"(BN minus plain {gain.interval()}). Change of it in points: "
         + "; ".join(both(name) for name in [*best.values(), *others])
         + f". Clearly less needed with BN: {', '.join(less) or 'none'} of {', '.join(REMEDIES)} "
         f"(paired differences, 95 % intervals, {flags.repeats})."
