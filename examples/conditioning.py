@@ -150,7 +150,7 @@ def draw_paths(three) -> None:
         low, high = curvatures(z)
         best = np.linalg.lstsq(z, y)[0][:, 0]
         rates = {"2.1/λmax": 2.1 / high, "best constant": 2 / (low + high), "0.1/λmax": 0.1 / high}
-        for (name, rate), colour in zip(rates.items(), ("orange", "blue", "green"), strict=True):
+        for (name, rate), colour in zip(rates.items(), ("orange", "blue", "black"), strict=True):
             w = path(z, y, rate, 25)
             axes.plot(*w.T, ".-", color=COLOURS[colour], linewidth=1.2, label=f"lr {name}")
         side = 1.6 * np.abs(best).max() * np.linspace(-1, 1, 120)
@@ -166,11 +166,12 @@ def draw_paths(three) -> None:
 
 
 def draw_steps(axes, source: str, results: dict) -> None:
-    for (kind, result), colour in zip(results.items(), COLOURS.values(), strict=False):
+    looks = (("blue", "-"), ("orange", "--"), ("black", "-."), ("pink", ":"))
+    for (kind, result), (colour, line) in zip(results.items(), looks, strict=True):
         step, excess = np.array(result["curve"]).T
         kappa = np.mean(result["condition"])
         label = f"{kind}: κ = {kappa:,.{0 if kappa > 100 else 1}f}"
-        axes.loglog(step + 1, excess, color=colour, label=label)
+        axes.loglog(step + 1, excess, line, color=COLOURS[colour], label=label)
     axes.axhline(GOAL, color=COLOURS["grey"], linewidth=0.8)
     axes.set(ylim=(GOAL / 1e4, 3), xlabel="1 + step", ylabel="excess loss / that at the start")
     axes.set_title(f"{source.partition(' (')[0]}: steps follow κ")

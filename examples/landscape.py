@@ -29,7 +29,7 @@ BATCH = 128
 TRAINING = 8000
 WINDOW = 5  # probes that a point of the lower curves is the mean of
 FACTORS = (0.5, 1, 2, 4)  # of the learning rate: how far along the gradient is looked
-KINDS = {"plain": "orange", "batch norm": "blue", "residual": "green"}
+KINDS = {"plain": "orange", "batch norm": "blue", "residual": "black"}
 
 
 def build(kind: str) -> nn.Sequential:

@@ -40,7 +40,7 @@ from support import COLOURS, Summary, finish, load_mnist, parse_experiment, run_
 CELLS = {"RNN": 1, "LSTM": 4, "GRU": 3}  # blocks of weights
 NORMS = ["none", "LN", "BN"]  # that are trained
 LOOK = {
-    "none": {"color": COLOURS["grey"], "marker": "o"},
+    "none": {"color": COLOURS["black"], "marker": "o"},
     "LN": {"color": COLOURS["pink"], "marker": "s"},
     "BN per step": {"color": COLOURS["blue"], "marker": "^"},
     "BN pooled": {"color": COLOURS["yellow"], "marker": "v", "linestyle": "--"},

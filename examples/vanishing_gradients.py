@@ -31,7 +31,7 @@ INITIALISATIONS = {
     "N(0, 0.01²)": lambda weight: init.normal_(weight, 0, 0.01),
     "N(0, 0.5²)": lambda weight: init.normal_(weight, 0, 0.5),
 }
-KINDS = {"plain": "orange", "batch norm": "blue", "residual": "green"}
+KINDS = {"plain": "orange", "batch norm": "blue", "residual": "black"}
 
 
 def build(kind: str, activation: str, initialisation: str) -> nn.Sequential:
