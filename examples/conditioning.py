@@ -161,7 +161,7 @@ def draw_paths(three) -> None:
         axes.plot(*best, "*", color=COLOURS["black"], markersize=11)
         axes.set(xlim=first[[0, -1]], ylim=second[[0, -1]], xlabel="first weight")
         axes.set_ylabel("second weight")
-        axes.set_title(f"{'stretched' if kind == 'raw' else kind}: κ = {high / low:.1f}")
+        axes.set_title(f"{'centred' if kind == 'raw' else kind}: κ = {high / low:.1f}")
     three[0].legend(fontsize=10, loc="lower left", title="25 steps", title_fontsize=10)
 
 
