@@ -141,8 +141,7 @@ def draw(changes: dict[str, dict[str, Summary]], taken: list[str], title: str) -
             marker, colour = LOOK[net]
             dot(axes[0], row[net], i + shift, marker, colour, net if i == 0 else None)
         s = row["BN - plain"]
-        clear = "green" if s.low > 0 else "pink" if s.high < 0 else "grey"
-        dot(axes[1], s, i, "D", COLOURS[clear], None)
+        dot(axes[1], s, i, "D", COLOURS["grey" if s.low <= 0 <= s.high else "black"], None)
     for left in axes:
         left.grid(axis="y", visible=False)
         left.set_xscale("symlog", linthresh=1)
