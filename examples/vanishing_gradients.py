@@ -137,21 +137,17 @@ def main() -> None:
         f"{change(firsts, 'ReLU, N(0, 0.01²)')}; ReLU, N(0, 0.5²) "
         f"{change(firsts, 'ReLU, N(0, 0.5²)')} (mean ± s.d. over {flags.seeds} seeds)"
     )
-    reach = {
+    layers = {
         kind: np.exp([np.log([r[kind] for r in found]).mean(axis=0) for found in runs.values()])
         for kind in KINDS
     }
-    figure = draw(
-        runs,
+    between = {kind: f"{n.min():.1g} to {n.max():.1g}" for kind, n in layers.items()}
+    title = (
         "Gradient norms over all layers and initialisations: with batch norm "
-        "{:.1g} to {:.1g},\nplain {:.0e} to {:.0e}, with residual connections {:.1g} to {:.0e}".format(
-            *(
-                f(reach[kind])
-                for kind in ("batch norm", "plain", "residual")
-                for f in (np.min, np.max)
-            )
-        ),
+        f"{between['batch norm']},\nplain {between['plain']}, with residual connections "
+        f"{between['residual']}"
     )
+    figure = draw(runs, title)
     settings = {"depth": DEPTH, "width": WIDTH, "batch": BATCH, "classes": CLASSES}
     finish(
         flags,
