@@ -36,8 +36,9 @@ LOOK = {
     "GN": COLOURS["green"],
     "LN": COLOURS["pink"],
     "IN": COLOURS["yellow"],
-    "none": COLOURS["grey"],
+    "none": COLOURS["black"],
 }
+MARKS = {"BN": "o", "GN": "D", "LN": "^", "IN": "v", "none": "x"}
 
 
 def normalisation(kind: str, channels: int, maps: bool) -> nn.Module:
@@ -130,7 +131,7 @@ def draw_errors(axes, net: str, results: list[dict]) -> None:
     for kind in dict.fromkeys(r["kind"] for r in results if r["net"] == net):
         rows = [r for b in batches for r in results
                 if (r["net"], r["kind"], r["batch"]) == (net, kind, b)]  # fmt: skip
-        for key, style in (("error", "o-"), ("recalibrated", "s--")):
+        for key, style in (("error", f"{MARKS[kind]}-"), ("recalibrated", "s--")):
             if key not in rows[0]:
                 continue
             values = np.array([r[key] for r in rows])

@@ -150,7 +150,7 @@ def draw_paths(three) -> None:
         low, high = curvatures(z)
         best = np.linalg.lstsq(z, y)[0][:, 0]
         rates = {"2.1/λmax": 2.1 / high, "best constant": 2 / (low + high), "0.1/λmax": 0.1 / high}
-        for (name, rate), colour in zip(rates.items(), ("orange", "blue", "green"), strict=True):
+        for (name, rate), colour in zip(rates.items(), ("orange", "blue", "black"), strict=True):
             w = path(z, y, rate, 25)
             axes.plot(*w.T, ".-", color=COLOURS[colour], linewidth=1.2, label=f"lr {name}")
         side = 1.6 * np.abs(best).max() * np.linspace(-1, 1, 120)
@@ -161,16 +161,17 @@ def draw_paths(three) -> None:
         axes.plot(*best, "*", color=COLOURS["black"], markersize=11)
         axes.set(xlim=first[[0, -1]], ylim=second[[0, -1]], xlabel="first weight")
         axes.set_ylabel("second weight")
-        axes.set_title(f"{'stretched' if kind == 'raw' else kind}: κ = {high / low:.1f}")
+        axes.set_title(f"{'centred' if kind == 'raw' else kind}: κ = {high / low:.1f}")
     three[0].legend(fontsize=10, loc="lower left", title="25 steps", title_fontsize=10)
 
 
 def draw_steps(axes, source: str, results: dict) -> None:
-    for (kind, result), colour in zip(results.items(), COLOURS.values(), strict=False):
+    looks = (("blue", "-"), ("orange", "--"), ("black", "-."), ("pink", ":"))
+    for (kind, result), (colour, line) in zip(results.items(), looks, strict=True):
         step, excess = np.array(result["curve"]).T
         kappa = np.mean(result["condition"])
         label = f"{kind}: κ = {kappa:,.{0 if kappa > 100 else 1}f}"
-        axes.loglog(step + 1, excess, color=colour, label=label)
+        axes.loglog(step + 1, excess, line, color=COLOURS[colour], label=label)
     axes.axhline(GOAL, color=COLOURS["grey"], linewidth=0.8)
     axes.set(ylim=(GOAL / 1e4, 3), xlabel="1 + step", ylabel="excess loss / that at the start")
     axes.set_title(f"{source.partition(' (')[0]}: steps follow κ")

@@ -32,7 +32,7 @@ STARTS = {"He": "He's initialisation", "default": "default initialisation"}
 NETS = {"plain": False, "BN": True}
 LOOK = {"plain": COLOURS["orange"], "BN": COLOURS["blue"]}
 RATES = [0.003, 0.01, 0.03, 0.1, 0.3]
-SWEEP_SEEDS = [100]  # not those of the comparison
+SWEEP_SEEDS = [100, 101, 102]  # not those of the comparison
 
 
 def build_model(start: str, batch_norm: bool) -> nn.Sequential:
@@ -117,7 +117,7 @@ def known_factor(flags: argparse.Namespace) -> Summary | None:
 
 
 def main() -> None:
-    flags = parse_experiment(__doc__, seeds=5, quick_seeds=2)
+    flags = parse_experiment(__doc__, seeds=10, quick_seeds=2)
     mg.set_num_threads(1)
     data = cache(lambda: halved(flags))
     steps, target = (100, 80.0) if flags.quick else (1500, 95.0)
@@ -178,16 +178,16 @@ def main() -> None:
         )
         return (
             f"{STARTS[start]} {plain} against {bn}, {least[start]}"
-            f"{factors[start].interval('.2f')} times fewer; "
+            f"{factors[start].interval('.1f')} times fewer; "
             f"after {steps:,} steps plain {final[start, 'plain']:.1f} %, BN "
             f"{final[start, 'BN']:.1f} % right with running statistics, those of test batches "
-            f"instead {gap[start].interval('+.2f')} points"
+            f"instead {gap[start].interval()} points"
         )
 
     finding = (
         f"Steps to {target:g} %, each network at its best of {len(rates)} rates, plain against BN: "
         + "; ".join(in_words(start) for start in STARTS)
-        + (f"; the sigmoids of mnist_batch_norm: {other.interval('.2f')} times" if other else "")
+        + (f"; the sigmoids of mnist_batch_norm: {other.interval('.1f')} times" if other else "")
         + f" (95 % intervals, {flags.repeats})."
     )
     finish(

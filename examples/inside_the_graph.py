@@ -198,7 +198,7 @@ def main() -> None:
         f"Outside the graph b = {s['bias outside the graph']:.1f} after {STEPS} steps while the "
         f"loss moves by {max(per_seed['loss change outside']):.0e}; inside, |b| stays below "
         f"{max(map(abs, per_seed['bias inside the graph'])):.0e}. Of a sigmoid's output "
-        f"{s['sigmoid beyond linear (%), gamma=1']:.2f} % is not linear at gamma 1, "
+        f"{s['sigmoid beyond linear (%), gamma=1']:.1f} % is not linear at gamma 1, "
         f"{s['sigmoid beyond linear (%), gamma=4']:.1f} % at gamma 4. BN(aWx) = BN(Wx) to "
         f"{max(per_seed['scale error, eps=0']):.0e} with eps 0, but with eps 1e-5 the error at "
         f"a = 0.01 is {s['scale error at a=0.01, eps=1e-05']:.2f} (mean ± s.d. over {flags.seeds} "

@@ -29,7 +29,7 @@ BATCH = 128
 TRAINING = 8000
 WINDOW = 5  # probes that a point of the lower curves is the mean of
 FACTORS = (0.5, 1, 2, 4)  # of the learning rate: how far along the gradient is looked
-KINDS = {"plain": "orange", "batch norm": "blue", "residual": "green"}
+KINDS = {"plain": "orange", "batch norm": "blue", "residual": "black"}
 
 
 def build(kind: str) -> nn.Sequential:
@@ -147,7 +147,7 @@ def main() -> None:
     (images, labels), _ = load_mnist(flags)
     images = mg.from_numpy(images[:TRAINING])
     labels = mg.from_numpy(labels[:TRAINING])
-    steps, probe_every, sharpness_every = (200, 10, 100) if flags.quick else (1000, 10, 50)
+    steps, probe_every, sharpness_every = (120, 10, 60) if flags.quick else (1000, 10, 50)
 
     def train(kind: str, seed: int, steps: int) -> dict[str, list]:
         return landscape(kind, seed, steps, probe_every, sharpness_every, images, labels)

@@ -152,7 +152,7 @@ def compare(flags: argparse.Namespace) -> None:
     finding += f" ({flags.repeats})."
     finish(
         flags,
-        draw(results, finding),
+        draw(results, finding.replace("; ", ";\n")),
         finding,
         settings={**setting, "batch": BATCH, "width": WIDTH},
         results=results,

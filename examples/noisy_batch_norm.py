@@ -234,7 +234,7 @@ def main() -> None:
         f"Test error (%), {errors}. At lr {slow}, movement of a unit's percentiles a step, against "
         f"their width: {moves}; ICS {SHIFT}: {ics} (mean ± s.d. over {n} seeds)"
     )
-    noisy, plain = (of("test error (%)", k, fast, ".0f") for k in ("batch norm + noise", "plain"))
+    noisy, plain = (of("test error (%)", k, fast) for k in ("batch norm + noise", "plain"))
     lost = sum(results[f"plain, lr {fast}"]["diverged"])
     unsettled, steady = (of("movement", kind, slow, ".2f") for kind in SHIFTING[::-2])
     title = (

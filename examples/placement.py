@@ -203,12 +203,12 @@ def main() -> None:
     )
     finding = (
         f"Test error with batch norm after the activation minus before it, mean of {len(grid)} "
-        f"settings: {after.interval('+.2f')} points ("
-        + ", ".join(f"{name} {s.interval('+.2f')}" for name, s in kinds.items())
+        f"settings: {after.interval()} points ("
+        + ", ".join(f"{name} {s.interval()}" for name, s in kinds.items())
         + "; "
-        + ", ".join(f"rate {rate} {s.interval('+.2f')}" for rate, s in rates.items())
-        + f"), each at its best rate {best.interval('+.2f')}; on both sides minus before "
-        f"{both.interval('+.2f')}. After is clearly better in {each.count('lower')} settings, "
+        + ", ".join(f"rate {rate} {s.interval()}" for rate, s in rates.items())
+        + f"), each at its best rate {best.interval()}; on both sides minus before "
+        f"{both.interval()}. After is clearly better in {each.count('lower')} settings, "
         f"clearly worse in {each.count('higher')}; of {runs} networks each, diverged: "
         + ", ".join(f"{p} {n}" for p, n in lost.items())
         + f" (95 % intervals of paired differences, {flags.repeats})."

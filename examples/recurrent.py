@@ -40,7 +40,7 @@ from support import COLOURS, Summary, finish, load_mnist, parse_experiment, run_
 CELLS = {"RNN": 1, "LSTM": 4, "GRU": 3}  # blocks of weights
 NORMS = ["none", "LN", "BN"]  # that are trained
 LOOK = {
-    "none": {"color": COLOURS["grey"], "marker": "o"},
+    "none": {"color": COLOURS["black"], "marker": "o"},
     "LN": {"color": COLOURS["pink"], "marker": "s"},
     "BN per step": {"color": COLOURS["blue"], "marker": "^"},
     "BN pooled": {"color": COLOURS["yellow"], "marker": "v", "linestyle": "--"},
@@ -449,10 +449,10 @@ def main() -> None:
         for cell, norms in gradients.items()
     }
     less = {name: difference(bits, name, "none") for name in ("LN", "BN per step", "BN pooled")}
-    worst = [f"{s.mean:+.0f}" for s in sorted(pooling.values())]
+    worst = [f"{s.mean:+.1f}" for s in sorted(pooling.values())]
     title = (
         "Error, layer norm minus none: "
-        + ", ".join(f"{cell} {s.interval('+.0f')}" for cell, s in ln.items())
+        + ", ".join(f"{cell} {s.interval()}" for cell, s in ln.items())
         + f";\nan LSTM on a text: {less['LN'].interval('+.2f')} bits per character;\n"
         f"batch norm pooled over the steps: {' to '.join(dict.fromkeys((worst[0], worst[-1])))} "
         "points"

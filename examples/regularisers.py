@@ -199,6 +199,8 @@ def draw_lengths(axes, runs: dict) -> None:
         axes.semilogy(epochs, rates.mean(axis=0), color=COLOURS[colour], label=name)
         axes.fill_between(epochs, rates.min(0), rates.max(0), color=COLOURS[colour], alpha=0.2)
     axes.set(xlabel="epoch", ylabel="lr/‖w‖², ‖w‖² the mean over units")
+    for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        formatter("{x:g}")
     axes.set_title("(c) Under BN, weight decay makes longer steps")
     axes.legend()
 

@@ -324,17 +324,12 @@ def draw_painted(figure, content: np.ndarray, best: dict[tuple[str, str], list[d
 
 
 def draw_losses(axes, best: dict[tuple[str, str], list[dict]], key: str, label: str) -> None:
-    styles = list(dict.fromkeys(style for style, _ in best))
-    for i, style in enumerate(styles):
-        for shift, (norm, colour) in zip((-0.2, 0, 0.2), NORMS.items(), strict=True):
-            s = summarise(run[key] for run in best[style, norm])
-            reach = [[s.mean - s.low], [s.high - s.mean]] if s.n > 1 else None
-            axes.errorbar(
-                i + shift, s.mean, reach, fmt="o", color=COLOURS[colour], ms=6, capsize=4,
-                label=None if i else norm,
-            )  # fmt: skip
-    axes.set_xticks(range(len(styles)), styles)
-    axes.set(xlim=(-0.5, len(styles) - 0.5), ylim=(0, None))
+    for i, ((_, norm), runs) in enumerate(best.items()):
+        s = summarise(run[key] for run in runs)
+        reach = [[s.mean - s.low], [s.high - s.mean]] if s.n > 1 else None
+        axes.errorbar(i, s.mean, reach, fmt="o", color=COLOURS[NORMS[norm]], ms=6, capsize=4)
+    axes.set_xticks(range(len(best)), [norm for _, norm in best])
+    axes.set(xlim=(-0.5, len(best) - 0.5), ylim=(0, None))
     axes.set_title(label)
 
 
@@ -457,8 +452,6 @@ def main() -> None:
         strict=True,
     ):
         draw_losses(axes, best, key, label)
-        if key == "style":
-            axes.legend(fontsize=10)
     pictures, matrix = below.subfigures(1, 2, width_ratios=[1.7, 1])
     draw_switch(pictures, digits()[2][1:3], switches["IN"][0])
     axes = matrix.subplots()

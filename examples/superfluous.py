@@ -141,8 +141,7 @@ def draw(changes: dict[str, dict[str, Summary]], taken: list[str], title: str) -
             marker, colour = LOOK[net]
             dot(axes[0], row[net], i + shift, marker, colour, net if i == 0 else None)
         s = row["BN - plain"]
-        clear = "green" if s.low > 0 else "pink" if s.high < 0 else "grey"
-        dot(axes[1], s, i, "D", COLOURS[clear], None)
+        dot(axes[1], s, i, "D", COLOURS["grey" if s.low <= 0 <= s.high else "black"], None)
     for left in axes:
         left.grid(axis="y", visible=False)
         left.set_xscale("symlog", linthresh=1)
@@ -233,15 +232,16 @@ def main() -> None:
     def both(name: str) -> str:
         row = changes[name]
         return (
-            f"{name} plain {row['plain'].interval('+.2f')}, BN {row['BN'].interval('+.2f')}, "
-            f"BN minus plain {row['BN - plain'].interval('+.2f')}"
+            f"{name} plain {row['plain'].interval()}, BN {row['BN'].interval()}, "
+            f"BN minus plain {row['BN - plain'].interval()}"
         )
 
-    others = [name_of(c, CHANGES[c][-1]) for c in ("decay", "shuffling")]
+    others = [name_of("decay", CHANGES["decay"][-1])]
+    others += [name_of(*c) for c in grid if c[0] == "shuffling"]
     gain = summarise(base["BN"]["test"] - base["plain"]["test"])
     finding = (
-        f"Test error without changes: plain {error['plain']:.2f} %, BN {error['BN']:.2f} % "
-        f"(BN minus plain {gain.interval('+.2f')}). Change of it in points: "
+        f"Test error without changes: plain {error['plain']:.1f} %, BN {error['BN']:.1f} % "
+        f"(BN minus plain {gain.interval()}). Change of it in points: "
         + "; ".join(both(name) for name in [*best.values(), *others])
         + f". Clearly less needed with BN: {', '.join(less) or 'none'} of {', '.join(REMEDIES)} "
         f"(paired differences, 95 % intervals, {flags.repeats})."

@@ -171,7 +171,7 @@ MEANING = (
     "sample;\nsequential, pooled from layer to layer, the layers below normalising with theirs "
     "already. Dots: seeds"
 )
-LOOK = dict(zip(METHODS, (COLOURS[c] for c in ("grey", "yellow", "green", "blue")), strict=True))
+LOOK = dict(zip(METHODS, (COLOURS[c] for c in ("grey", "yellow", "black", "blue")), strict=True))
 
 
 def draw(strays: dict, sorted_: dict, results: dict[int, list[dict]], title: str) -> Figure:
@@ -191,11 +191,13 @@ def draw(strays: dict, sorted_: dict, results: dict[int, list[dict]], title: str
 
 
 def draw_momenta(axes, strays: dict) -> None:
-    for momentum, errors in strays.items():
-        (line,) = axes.plot(np.arange(1, len(errors) + 1), errors, label=f"momentum {momentum}")
+    colours = [COLOURS[c] for c in ("blue", "orange", "black", "pink")]
+    for (momentum, errors), colour in zip(strays.items(), colours, strict=True):
+        at = np.arange(1, len(errors) + 1)
+        axes.plot(at, errors, color=colour, label=f"momentum {momentum}")
         if momentum is not None:
             theory = SD / 2 * np.sqrt(momentum / (2 - momentum))
-            axes.axhline(theory, color=line.get_color(), ls="--", lw=1)
+            axes.axhline(theory, color=colour, ls="--", lw=1)
     axes.plot([], [], "k--", lw=1, label="sd·√(momentum/(2 - momentum))/√m")
     axes.set(xscale="log", yscale="log", xlabel="batches of 4")
     axes.set(ylabel="rms error of the running mean", title="(a) How far running averages stray")

@@ -60,7 +60,7 @@ def cost(seed: int, features: int) -> float:
     x = np.random.default_rng(seed).standard_normal((2000, features))
     times = []
     with threadpool_limits(1):  # waiting threads would make this a measurement of the machine
-        for _ in range(5):  # alternately, so that what else the machine does meets both
+        for _ in range(30):  # alternately, so that what else the machine does meets both
             marks = [time.perf_counter()]
             for preprocessing in (Standardize(), Whiten("zca")):
                 preprocessing.fit_transform(x)

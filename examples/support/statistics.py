@@ -22,8 +22,8 @@ class Summary(NamedTuple):
         spread = "" if self.n < 2 else f" ± {self.sd:{spec}}"
         return f"{self.mean:{spec}}{spread}"
 
-    def interval(self, spec: str = "+.1f") -> str:
-        """The mean with its interval: ``+2.0 [+0.9, +3.1]``."""
+    def interval(self, spec: str = "+z.1f") -> str:
+        """The mean with its interval: ``+2.0 [+0.9, +3.1]``, and no -0.0."""
         if self.n < 2:
             return f"{self.mean:{spec}}"
         return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"

@@ -57,6 +57,51 @@ def split(text: str) -> list[tuple[str, str, str, str]]:
     return re.findall(pattern, text, re.DOTALL)
 
 
+CLAIMS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in TEXT.partition("\n## All claims\n")[2].splitlines()
+    if line.startswith("| ")
+][1:]
+VERDICTS = ("shown", "in part", "not ", "the other way round")
+
+
+def numbers(text: str) -> list[str]:
+    """Every number as it is written, but for a plus and the commas of thousands."""
+    found = re.findall(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", text)
+    return [n.lstrip("+").replace(",", "") for n in found]
+
+
+def unfounded(where: str, findings: dict[str, str]) -> list[tuple[str, str]]:
+    """The numbers behind each link that are not in the finding of the script it leads to."""
+    _, *parts = re.split(r"\[(\w+)\]\(figures/\1\.png\)", where)
+    return [
+        (name, number)
+        for name, text in zip(parts[::2], parts[1::2], strict=True)
+        for number in numbers(text)
+        if number not in numbers(findings[name])
+    ]
+
+
+def test_the_table_of_claims_says_what_was_found():
+    findings = {name: text for _, name, text, _ in split(TEXT)}
+    assert len(CLAIMS) > 30
+    for claim, articles, verdict, where in CLAIMS:
+        assert set(articles.split(", ")) <= set("ABCDE"), claim
+        assert verdict.startswith(VERDICTS), claim
+        assert unfounded(where, findings) == [], claim
+    assert {a for row in CLAIMS for a in row[1].split(", ")} == set("ABCDE")
+    assert sum("](figures/" in row[3] for row in CLAIMS) >= len(CLAIMS) - 1  # one is "the same"
+
+
+def test_a_number_that_was_not_found_is_seen():
+    findings = {"a": "BN 1,068 ± 0.1 %, -0.8 [-1.4, -0.3]", "b": "+2.0 times"}
+    right = "[a](figures/a.png): 1,068 and -0.8 [-1.4, -0.3]; [b](figures/b.png), 2.0 times"
+    assert unfounded(right, findings) == []
+    assert unfounded(right.replace("2.0", "1.9"), findings) == [("b", "1.9")]
+    assert unfounded(right.replace("-0.8", "0.8"), findings) == [("a", "0.8")]
+    assert unfounded("[b](figures/b.png): 1,068", findings) == [("b", "1068")]
+
+
 def test_findings_are_renewed_and_nothing_else(tmp_path):
     record = {"finding": "a_b is *5* < 6", "flags": {"quick": True}}
     (tmp_path / "titanic.json").write_text(json.dumps(record), encoding="utf-8")

@@ -102,3 +102,15 @@ class TestScripts:
         assert run["shifted"][3] > run["shifted"][0] + 20
         assert run["repaired"][3] < run["shifted"][3] - 15
         assert run["repaired"][0] == run["methods"]["sequential"]
+
+    @pytest.mark.fuzz  # the longest of the examples
+    def test_mnist_parallel(self, mnist_folder, tmp_path):
+        pytest.importorskip("mpi4py")
+        record = run_quick("mnist_parallel", mnist_folder, tmp_path)
+        one, two = (record["results"]["ranks"][n]["accuracy"][0] for n in ("1", "2"))
+        # the same gradients but for the order of sums; one image in 400 is a quarter of a point
+        assert abs(one - two) < 1
+        # two images have hundreds of values a channel: that they are not alone changes little
+        small = record["results"]["small"]
+        assert max(small["BN"][0], small["SyncBN"][0]) < 60  # chance is 90 % wrong
+        assert abs(small["BN"][0] - small["SyncBN"][0]) < 15
