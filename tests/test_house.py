@@ -57,6 +57,7 @@ ROOMS = {
     "random": "ops",
     "special": "ops",
     "data": "checks distributed dtypes incoming ops tape tensor",
+    "testing": "checks dtypes incoming tensor",
     "utils": "data",
     "derivatives": "autograd changes checks kernels modes ops pieces tape tensor",
     "jacobians": "autograd checks derivatives modes ops tape tensor",
