@@ -58,7 +58,7 @@ ROOMS = {
     "special": "ops",
     "data": "checks distributed dtypes incoming ops tape tensor",
     "testing": "checks dtypes incoming tensor",
-    "utils": "data",
+    "utils": "checks data",
     "derivatives": "autograd changes checks kernels modes ops pieces tape tensor",
     "jacobians": "autograd checks derivatives modes ops tape tensor",
     "func": "checks derivatives jacobians nn tensor",
