@@ -76,7 +76,7 @@ def assert_close(
             number("assert_close", "atol", atol, at_least=0),
         )
     for place, a, b in list(_pairs("", actual, expected, allow_subclasses)):
-        if isinstance(a, np.ndarray):
+        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
             found = _arrays(a, b, tolerances, equal_nan, check_dtype, check_stride)
         else:
             found = _values(a, b, tolerances, equal_nan, check_dtype)
@@ -122,7 +122,8 @@ def _pairs(
     elif both(numbers.Number | np.bool_):
         yield place, *(x.item() if isinstance(x, np.generic) else x for x in (actual, expected))
     elif (both(Tensor) or both(np.ndarray)) and (subclasses or kinds[0] is kinds[1]):
-        yield place, as_array(actual), as_array(expected)
+        name = "assert_close"
+        yield place, as_array(actual, name=name), as_array(expected, name=name)
     else:
         raise TypeError(
             "assert_close: expected two tensors, two arrays, two numbers, or sequences or mappings "

@@ -70,6 +70,7 @@ PAIRS: list[tuple[Any, dict[str, Any]]] = [
     (lambda m: (True, np.bool_(True)), {}),
     (lambda m: (None, None), {}),
     (lambda m: (None, m.ones(1)), {}),
+    (lambda m: (np.ones(2), None), {}),
     (lambda m: (np.ones(2), np.zeros(2)), {}),
     (lambda m: ([m.ones(2), m.ones(2)], (m.ones(2), m.zeros(2))), {}),
     (lambda m: ({"a": [1, 2]}, {"a": [1, 3]}), {}),
