@@ -23,6 +23,7 @@ from minigrad import (
     optim,
     random,
     special,
+    testing,
     utils,
 )
 from minigrad.accelerators import accelerator, backends, cuda, mps
@@ -238,7 +239,7 @@ suggest_names(
     "minigrad.distributed", "minigrad.distributions", "minigrad.func", "minigrad.jit",
     "minigrad.linalg", "minigrad.nn", "minigrad.nn.functional", "minigrad.nn.init",
     "minigrad.nn.utils", "minigrad.optim", "minigrad.optim.lr_scheduler", "minigrad.random",
-    "minigrad.special", "minigrad.utils", "minigrad.utils.data",
+    "minigrad.special", "minigrad.testing", "minigrad.utils", "minigrad.utils.data",
 )  # fmt: skip
 
 __all__ = [
@@ -307,12 +308,12 @@ __all__ = [
     "special", "split", "split_with_sizes", "sqrt", "sqrt_", "square", "square_", "squeeze",
     "stack", "std", "std_mean", "sub", "subtract", "sum", "svd", "swapaxes", "swapdims", "t",
     "take", "take_along_dim", "tan", "tan_", "tanh", "tanh_", "tensor", "tensor_split", "tensordot",
-    "threshold", "threshold_", "tile", "topk", "trace", "transpose", "trapezoid", "trapz",
-    "triangular_solve", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc",
-    "trunc_", "uint8", "unbind", "unflatten", "unique", "unique_consecutive", "unravel_index",
-    "unsqueeze", "use_deterministic_algorithms", "use_kernels", "utils", "vander", "var",
-    "var_mean", "vdot", "vmap", "vsplit", "vstack", "warmup", "where", "xlogy", "xlogy_", "zero_",
-    "zeros", "zeros_like",
+    "testing", "threshold", "threshold_", "tile", "topk", "trace", "transpose", "trapezoid",
+    "trapz", "triangular_solve", "tril", "tril_indices", "triu", "triu_indices", "true_divide",
+    "trunc", "trunc_", "uint8", "unbind", "unflatten", "unique", "unique_consecutive",
+    "unravel_index", "unsqueeze", "use_deterministic_algorithms", "use_kernels", "utils", "vander",
+    "var", "var_mean", "vdot", "vmap", "vsplit", "vstack", "warmup", "where", "xlogy", "xlogy_",
+    "zero_", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

@@ -91,6 +91,11 @@ class cuda(metaclass=_Absent):
         return 0
 
     @staticmethod
+    def reset_peak_memory_stats(device: Any = None) -> None:
+        """Refused."""
+        raise only_cpu("cuda.reset_peak_memory_stats")
+
+    @staticmethod
     def synchronize(device: Any = None) -> None:
         """Refused."""
         raise only_cpu("cuda.synchronize")

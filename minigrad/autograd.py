@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import modes, tape
+from minigrad import function, modes, tape
 from minigrad.checks import refuse_create_graph
 from minigrad.function import Function
 from minigrad.modes import detect_anomaly, enable_grad, inference_mode, no_grad, set_grad_enabled
@@ -344,3 +344,4 @@ def vjp(
 
 functional: Any = SimpleNamespace(hvp=hvp, vjp=vjp)
 sys.modules[f"{__name__}.functional"] = functional  # PyTorch has it as a module
+sys.modules[f"{__name__}.function"] = function

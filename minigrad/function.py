@@ -3,8 +3,9 @@ made of, and shorter where the formula is numpy's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from minigrad.recording import needs_grad, record
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
+Backward = TypeVar("Backward", bound=Callable[..., Any])
 
-class Context:
+
+class FunctionCtx:
     """What forward leaves for backward: tensors by `save_for_backward`, the rest as attributes.
 
     `needs_input_grad` has for each argument of forward whether its gradient is wanted.
@@ -90,7 +93,7 @@ class Function:
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """What forward returns, recorded: a tensor, or a tuple with tensors."""
-        ctx = Context()
+        ctx = FunctionCtx()
         ctx.needs_input_grad = tuple(needs_grad(x) for x in args)
         # Complex probes carry derivatives, which no_grad would drop.
         with nullcontext() if modes.probing.get() else modes.no_grad():
@@ -109,8 +112,15 @@ class Function:
         return _recorded(cls, ctx, args, output)
 
 
+def once_differentiable(fn: Backward) -> Backward:
+    """A decorator, under @staticmethod, of a `backward` that is not made of ops all the way, and so
+    has no derivative itself: second derivatives through it are refused."""
+    fn._once = True  # type: ignore[attr-defined]
+    return fn
+
+
 def _recorded(
-    cls: type[Function], ctx: Context, args: tuple[Any, ...], outputs: tuple[Any, ...]
+    cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outputs: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     """The outputs, on the tape where gradients pass through them.
 
@@ -165,13 +175,19 @@ def _into(row: Array, start: int, end: int, k: int, reached: set[int]) -> Any:
     return vjp
 
 
-def _vjp(cls: type[Function], ctx: Context, args: tuple[Any, ...], split: Any) -> Any:
+def _vjp(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], split: Any) -> Any:
     """`cls.backward` from arrays to arrays, checked."""
     kept = tuple(x.array for x in ctx.saved_tensors if x is not None)
+    once = getattr(cls.backward, "_once", False)
     kinds = [(x.shape, x.dtype) if isinstance(x, Tensor) else None for x in args]
 
     def vjp(g: Array) -> Any:
         assert len(kept) <= len(ctx.saved_tensors)  # named here, so that changes of them are seen
+        if once and "c" in {g.dtype.kind, *(kind[1].kind for kind in kinds if kind)}:
+            raise RuntimeError(  # complex numbers carry derivatives, which it would lose
+                f"{cls.__name__}: trying to differentiate twice a function that was marked with "
+                "@once_differentiable: make its backward of minigrad's ops, and leave the mark out"
+            )
         with nullcontext() if modes.probing.get() else modes.no_grad():
             grads = cls.backward(ctx, *(None if part is None else wrap(part) for part in split(g)))
         grads = grads if isinstance(grads, tuple) else (grads,)

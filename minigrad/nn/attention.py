@@ -1,8 +1,11 @@
-"""Attention with several heads."""
+"""Attention with several heads, and PyTorch's choice among its kernels, which changes nothing."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -259,3 +262,29 @@ def _added(argument: str, mask: Any, shapes: list[tuple[int, ...]], dtype: Any) 
         return mask
     zero = dtype.type(0).real.dtype.type
     return where(mask, wrap(np.asarray(-np.inf, zero)), wrap(np.asarray(0, zero)))
+
+
+class SDPBackend(IntEnum):
+    """PyTorch's kernels for attention, for scripts that choose among them."""
+
+    ERROR = -1
+    MATH = 0
+    FLASH_ATTENTION = 1
+    EFFICIENT_ATTENTION = 2
+    CUDNN_ATTENTION = 3
+    OVERRIDEABLE = 4
+
+
+@contextmanager
+def sdpa_kernel(
+    backends: list[SDPBackend] | SDPBackend, set_priority: bool = False
+) -> Iterator[dict[Any, Any]]:
+    """A context, or decorator, in which PyTorch would take one of these kernels for attention; here
+    there is one, and nothing changes."""
+    for backend in backends if isinstance(backends, list) else [backends]:
+        if not isinstance(backend, SDPBackend):
+            raise TypeError(
+                "sdpa_kernel: expected an SDPBackend or a list of them, such as "
+                f"SDPBackend.MATH, got {backends!r}"
+            )
+    yield {}

@@ -6,9 +6,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from minigrad.device import only_cpu, only_threads
+from minigrad.device import check_device, only_cpu, only_threads
+from minigrad.interrupts import deferred
 from minigrad.names import INSTEAD
 from minigrad.nn import state
+from minigrad.nn.parameter import UninitializedParameter
+from minigrad.ops.create import empty_like
 
 
 class Conversions:
@@ -22,6 +25,17 @@ class Conversions:
         if dtype is not None:
             own: Any = self
             state.convert([*own.parameters(), *own.buffers()], dtype)
+        return self
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Give all parameters and buffers, or with `recurse=False` the module's own, new memory
+        whose values are not set; the CPU is the only device there is."""
+        check_device("to_empty", device)
+        own: Any = self
+        with deferred():
+            for tensor in (*own.parameters(recurse), *own.buffers(recurse)):
+                if not isinstance(tensor, UninitializedParameter):
+                    tensor.data = empty_like(tensor.data)
         return self
 
     def float(self) -> Self:

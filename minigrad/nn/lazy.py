@@ -6,10 +6,20 @@ from typing import Any
 
 from minigrad.checks import floating
 from minigrad.modes import frozen_stats, no_grad
-from minigrad.nn.conv import Conv2d, Ints
+from minigrad.nn.conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvBase,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+    Ints,
+)
 from minigrad.nn.linear import Linear
 from minigrad.nn.module import Module
-from minigrad.nn.norm import BatchNorm2d
+from minigrad.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from minigrad.nn.norm.batch import BatchNormBase
 from minigrad.nn.parameter import UninitializedParameter
 from minigrad.tensor import Tensor
 
@@ -17,6 +27,7 @@ from minigrad.tensor import Tensor
 class _Lazy(Module):
     """What lazy layers share. Each is made with size 1, which the first input replaces."""
 
+    ordinary: Any  # the layer that it becomes
     size_name: str  # of the argument that the input tells
     axis: int  # of the input that has this size
     least: int  # axes that the input must have to have it
@@ -40,7 +51,7 @@ class _Lazy(Module):
         """The dtype of the parameters to be, which `to` may have changed."""
         return next((p.dtype for p in self.parameters()), self._dtype)
 
-    def forward(self, input: Tensor, **options: Any) -> Any:
+    def forward(self, input: Tensor, *args: Any, **options: Any) -> Any:
         """Become the ordinary layer for this input, and run it."""
         name = type(self).__name__
         if not isinstance(input, Tensor):
@@ -52,7 +63,7 @@ class _Lazy(Module):
             )
         layer = self._made(input.shape[self.axis]).train(self.training)
         with no_grad(), frozen_stats(layer):
-            layer(input)  # what it refuses leaves this one as it was
+            layer(input, *args, **options)  # what it refuses leaves this one as it was
         for key in layer._parameter_names:
             if (parameter := getattr(self, key)) is not None:
                 parameter.materialize(getattr(layer, key).array)
@@ -60,7 +71,7 @@ class _Lazy(Module):
             setattr(self, key, getattr(layer, key))
         object.__setattr__(self, self.size_name, getattr(layer, self.size_name))
         self.__class__ = type(layer)  # type: ignore[assignment]
-        return self.forward(input, **options)
+        return self.forward(input, *args, **options)
 
 
 class LazyLinear(_Lazy, Linear):
@@ -79,11 +90,10 @@ class LazyLinear(_Lazy, Linear):
         return Linear(size, self.out_features, self.bias is not None, dtype=self._kind())
 
 
-class LazyConv2d(_Lazy, Conv2d):
-    """`Conv2d` whose in_channels are those of its first input; until then its parameters cannot be
-    used."""
+class _LazyConv(_Lazy, ConvBase):
+    """What the lazy convolutions share."""
 
-    size_name, axis, least = "in_channels", -3, 3
+    size_name = "in_channels"
 
     def __init__(
         self,
@@ -98,24 +108,93 @@ class LazyConv2d(_Lazy, Conv2d):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        Conv2d.__init__(
+        self.ordinary.__init__(
             self, groups, out_channels, kernel_size, stride, padding, dilation, groups, bias,
             padding_mode, device, dtype,
         )  # fmt: skip
         self._forget(dtype)
 
-    def _made(self, size: int) -> Module:
-        return Conv2d(
+    def _made(self, size: int) -> Any:
+        return self.ordinary(
             size, self.out_channels, self.kernel_size, self.stride, self.padding, self.dilation,
             self.groups, self.bias is not None, self.padding_mode, dtype=self._kind(),
         )  # fmt: skip
 
 
-class LazyBatchNorm2d(_Lazy, BatchNorm2d):
-    """`BatchNorm2d` whose num_features are the channels of its first input; until then its
-    parameters cannot be used."""
+class LazyConv1d(_LazyConv, Conv1d):
+    """`Conv1d` that learns its in_channels as `LazyConv2d` does."""
 
-    size_name, axis, least = "num_features", 1, 4
+    ordinary, axis, least = Conv1d, -2, 2
+
+
+class LazyConv2d(_LazyConv, Conv2d):
+    """`Conv2d` whose in_channels are those of its first input; until then its parameters cannot be
+    used."""
+
+    ordinary, axis, least = Conv2d, -3, 3
+
+
+class LazyConv3d(_LazyConv, Conv3d):
+    """`Conv3d` that learns its in_channels as `LazyConv2d` does."""
+
+    ordinary, axis, least = Conv3d, -4, 4
+
+
+class _LazyConvTranspose(_Lazy, ConvBase):
+    """What the lazy transposed convolutions share."""
+
+    size_name = "in_channels"
+
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Ints,
+        stride: Ints = 1,
+        padding: Ints = 0,
+        output_padding: Ints = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Ints = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        self.ordinary.__init__(
+            self, groups, out_channels, kernel_size, stride, padding, output_padding, groups,
+            bias, dilation, padding_mode, device, dtype,
+        )  # fmt: skip
+        self._forget(dtype)
+
+    def _made(self, size: int) -> Any:
+        return self.ordinary(
+            size, self.out_channels, self.kernel_size, self.stride, self.padding,
+            self.output_padding, self.groups, self.bias is not None, self.dilation,
+            self.padding_mode, dtype=self._kind(),
+        )  # fmt: skip
+
+
+class LazyConvTranspose1d(_LazyConvTranspose, ConvTranspose1d):
+    """`ConvTranspose1d` that learns its in_channels as `LazyConv2d` does."""
+
+    ordinary, axis, least = ConvTranspose1d, -2, 2
+
+
+class LazyConvTranspose2d(_LazyConvTranspose, ConvTranspose2d):
+    """`ConvTranspose2d` that learns its in_channels as `LazyConv2d` does."""
+
+    ordinary, axis, least = ConvTranspose2d, -3, 3
+
+
+class LazyConvTranspose3d(_LazyConvTranspose, ConvTranspose3d):
+    """`ConvTranspose3d` that learns its in_channels as `LazyConv2d` does."""
+
+    ordinary, axis, least = ConvTranspose3d, -4, 4
+
+
+class _LazyBatchNorm(_Lazy, BatchNormBase):
+    """What the lazy batch normalisations share."""
+
+    size_name, axis = "num_features", 1
 
     def __init__(
         self,
@@ -127,11 +206,32 @@ class LazyBatchNorm2d(_Lazy, BatchNorm2d):
         *,
         bias: bool = True,
     ) -> None:
-        BatchNorm2d.__init__(self, 1, eps, momentum, affine, track_running_stats, dtype, bias=bias)
+        self.ordinary.__init__(
+            self, 1, eps, momentum, affine, track_running_stats, dtype, bias=bias
+        )
         self._forget(dtype)
 
-    def _made(self, size: int) -> Module:
-        return BatchNorm2d(
+    def _made(self, size: int) -> Any:
+        return self.ordinary(
             size, self.eps, self.momentum, self.affine, self.track_running_stats, self._kind(),
             bias=self.bias is not None,
         )  # fmt: skip
+
+
+class LazyBatchNorm1d(_LazyBatchNorm, BatchNorm1d):
+    """`BatchNorm1d` that learns its num_features as `LazyBatchNorm2d` does."""
+
+    ordinary, least = BatchNorm1d, 2
+
+
+class LazyBatchNorm2d(_LazyBatchNorm, BatchNorm2d):
+    """`BatchNorm2d` whose num_features are the channels of its first input; until then its
+    parameters cannot be used."""
+
+    ordinary, least = BatchNorm2d, 4
+
+
+class LazyBatchNorm3d(_LazyBatchNorm, BatchNorm3d):
+    """`BatchNorm3d` that learns its num_features as `LazyBatchNorm2d` does."""
+
+    ordinary, least = BatchNorm3d, 5

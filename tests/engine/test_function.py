@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import weakref
 from typing import Any
 
@@ -256,3 +257,41 @@ def test_refusals() -> None:
     ):
         with pytest.raises(error, match=message):
             op.apply(x)
+
+
+def test_once_differentiable() -> None:
+    """As in PyTorch, whose backward of a backward fails where this one is asked for it."""
+
+    def cube(lib: Any, mark: bool) -> Any:
+        once = importlib.import_module(f"{lib.__name__}.autograd.function").once_differentiable
+        if not mark:
+            once = lambda fn: fn  # noqa: E731
+
+        class Cube(lib.autograd.Function):  # type: ignore[misc,name-defined]
+            @staticmethod
+            def forward(ctx: Any, x: Any) -> Any:
+                ctx.save_for_backward(x)
+                return x**3
+
+            @staticmethod
+            @once
+            def backward(ctx: Any, g: Any) -> Any:
+                (x,) = ctx.saved_tensors
+                return g * 3 * x**2
+
+        return Cube.apply
+
+    both(lambda lib: cube(lib, True), X)
+    assert gradcheck(cube(minigrad, True), minigrad.tensor(X, requires_grad=True))
+    hvp = minigrad.autograd.functional.hvp
+    x, v = minigrad.tensor(X), minigrad.tensor(W)
+    _, found = hvp(lambda x: cube(minigrad, False)(x).sum(), x, v.expand(2, 3))
+    np.testing.assert_allclose(found.numpy(), 6 * X * W, rtol=1e-12)  # float64: rounding alone
+    with pytest.raises(RuntimeError, match="Cube: trying to differentiate twice"):
+        hvp(lambda x: cube(minigrad, True)(x).sum(), x, v.expand(2, 3))
+    torch = pytest.importorskip("torch")
+    z = torch.tensor(X, requires_grad=True)
+    y = cube(torch, True)(z).square().sum()  # whose cotangent requires grad, by which it is noticed
+    (first,) = torch.autograd.grad(y, z, create_graph=True)
+    with pytest.raises(RuntimeError, match="trying to differentiate twice"):
+        first.sum().backward()

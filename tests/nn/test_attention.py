@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from typing import Any
 
@@ -302,3 +303,27 @@ SDPA = F.scaled_dot_product_attention
 def test_refusals(call: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+def test_the_choice_of_a_kernel_changes_nothing() -> None:
+    attention = importlib.import_module("minigrad.nn.attention")
+    theirs = pytest.importorskip("torch.nn.attention")
+    kinds = attention.SDPBackend
+    assert {k: int(v) for k, v in kinds.__members__.items()} == {
+        k: int(v) for k, v in theirs.SDPBackend.__members__.items()
+    }
+    x = minigrad.randn(2, 3, 4)
+    plain = F.scaled_dot_product_attention(x, x, x)
+    for backends in (kinds.MATH, [kinds.FLASH_ATTENTION, kinds.MATH], []):
+        with attention.sdpa_kernel(backends, set_priority=True) as given:
+            assert given == {}
+            assert minigrad.equal(F.scaled_dot_product_attention(x, x, x), plain)
+
+    @attention.sdpa_kernel(kinds.MATH)
+    def one() -> int:
+        return 1
+
+    assert one() == 1
+    for wrong in ("math", 0, None, [0], (kinds.MATH,)):
+        with pytest.raises(TypeError, match="expected an SDPB"), attention.sdpa_kernel(wrong):
+            pass

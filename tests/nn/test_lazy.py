@@ -15,6 +15,16 @@ MADE = [
     (lambda n: n.LazyLinear(3, bias=False), (4,), nn.Linear),
     (lambda n: n.LazyConv2d(4, 3, 2, 1, groups=2), (2, 6, 5, 5), nn.Conv2d),
     (lambda n: n.LazyConv2d(4, (3, 2), bias=False), (3, 5, 5), nn.Conv2d),
+    (lambda n: n.LazyConv1d(4, 3, padding="same"), (2, 3, 5), nn.Conv1d),
+    (lambda n: n.LazyConv1d(6, 3, 2, 1, 2, 3), (6, 7), nn.Conv1d),
+    (lambda n: n.LazyConv3d(2, 2, bias=False), (1, 3, 4, 3, 3), nn.Conv3d),
+    (lambda n: n.LazyConvTranspose1d(4, 3, 2), (2, 3, 5), nn.ConvTranspose1d),
+    (lambda n: n.LazyConvTranspose2d(4, 3, 2, 1, 1, 2), (2, 6, 4, 5), nn.ConvTranspose2d),
+    (lambda n: n.LazyConvTranspose2d(4, 3, 1, 0, 0, 1, False, 2), (3, 4, 5), nn.ConvTranspose2d),
+    (lambda n: n.LazyConvTranspose3d(2, 2), (1, 3, 2, 2, 2), nn.ConvTranspose3d),
+    (lambda n: n.LazyBatchNorm1d(), (4, 3), nn.BatchNorm1d),
+    (lambda n: n.LazyBatchNorm1d(track_running_stats=False), (3, 2, 4), nn.BatchNorm1d),
+    (lambda n: n.LazyBatchNorm3d(1e-3), (3, 2, 2, 2, 2), nn.BatchNorm3d),
     (lambda n: n.LazyBatchNorm2d(), (3, 2, 4, 4), nn.BatchNorm2d),
     (lambda n: n.LazyBatchNorm2d(affine=False, momentum=None), (3, 2, 4, 4), nn.BatchNorm2d),
 ]
@@ -37,7 +47,9 @@ def test_a_lazy_layer_becomes_what_pytorch_s_does(make: Any, shape: Any, kind: A
     assert [(k, v.shape) for k, v in ours.state_dict().items()] == [
         (k, v.shape) for k, v in state.items()
     ]
-    if kind is nn.BatchNorm2d:  # the first forward is the only one that moved statistics
+    if issubclass(
+        kind, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+    ):  # the first forward is the only one that moved statistics
         for key, value in ours.state_dict().items():
             np.testing.assert_allclose(value.array, state[key], rtol=1e-5, atol=1e-7)
     ours.load_state_dict(state)
@@ -112,3 +124,11 @@ def test_what_is_said_before_the_first_input_holds_after_it() -> None:
     lazy = nn.LazyLinear(2).requires_grad_(False)
     lazy.double().float()(minigrad.ones(1, 3))  # the last word counts
     assert lazy.weight.dtype == minigrad.float32 and not lazy.weight.requires_grad
+
+
+def test_the_first_call_takes_what_the_others_take() -> None:
+    layer = nn.LazyConvTranspose2d(2, 3, stride=2)
+    with pytest.raises(ValueError, match="output_size must be from"):
+        layer(minigrad.ones(1, 3, 2, 2), [9, 9])
+    assert type(layer) is nn.LazyConvTranspose2d
+    assert layer(minigrad.ones(1, 3, 2, 2), [6, 5]).shape == (1, 2, 6, 5)

@@ -302,3 +302,71 @@ def test_polygamma_below_zero_and_far_out() -> None:
         expected = torch.polygamma(n, torch.from_numpy(x)).numpy()
         np.testing.assert_allclose(mg.polygamma(n, mg.tensor(x)).numpy(), expected, rtol=1e-12)
         assert mg.polygamma(n, mg.tensor(np.inf)).item() == 0  # NaN in PyTorch
+
+
+@pytest.mark.parametrize("recurse", [True, False])
+def test_to_empty(recurse: bool) -> None:
+    torch = pytest.importorskip("torch")
+    found = []
+    for m in (mg, torch):
+        inner = m.nn.BatchNorm1d(3)
+        model = m.nn.Sequential(m.nn.Linear(2, 3), inner)
+        model[0].bias.requires_grad_(False)
+        model[0].weight.grad = m.ones(3, 2)
+        model.register_buffer("own", m.tensor([1, 2]))
+        held = dict(model.named_parameters())
+        before = {name: x.detach() for name, x in (*held.items(), *model.named_buffers())}
+        assert model.to_empty(device="cpu", recurse=recurse) is model
+        assert all(p is held[name] for name, p in model.named_parameters())
+        now = {name: x.detach() for name, x in (*held.items(), *model.named_buffers())}
+        apart = {
+            name for name in now if not np.shares_memory(now[name].numpy(), before[name].numpy())
+        }
+        assert apart == (set(now) if recurse else {"own"})
+        for name, x in now.items():
+            assert (x.shape, x.dtype) == (before[name].shape, before[name].dtype)
+        found.append([(p.requires_grad, p.grad is None) for p in held.values()])
+    assert found[0] == found[1]
+    with pytest.raises(RuntimeError, match="to_empty: device must be 'cpu'"):
+        nn.Linear(1, 1).to_empty(device="meta")
+    layer = nn.LazyLinear(2).to_empty(device=None)
+    assert layer(mg.ones(1, 3)).shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "args"),
+    [
+        ("uniform", (2, 3), (1.0, 2.0)), ("normal", (2, 3), (0.0, 2.0)), ("constant", (2,), (3.0,)),
+        ("eye", (2, 3), ()), ("dirac", (2, 3, 3), ()), ("orthogonal", (2, 3), (2.0,)),
+        ("xavier_uniform", (2, 3), ()), ("xavier_normal", (2, 3), (2.0,)),
+        ("kaiming_uniform", (2, 3), (0, "fan_out")), ("kaiming_normal", (2, 3), (0.1,)),
+    ],
+)  # fmt: skip
+def test_the_old_names_of_initialisation(name: str, shape: Any, args: Any) -> None:
+    for m in libraries():
+        filled = []
+        for end in ("", "_"):
+            m.manual_seed(0)
+            x = m.empty(*shape)
+            fill = getattr(m.nn.init, name + end)
+            if end:
+                assert fill(x, *args) is x
+            else:
+                assert fill.__name__ == name and fill.__doc__
+                with pytest.warns(FutureWarning, match=f"{name}_") as caught:
+                    assert fill(x, *args) is x
+                assert len(caught) == 1 and caught[0].filename == __file__
+            filled.append(x.numpy())
+        np.testing.assert_array_equal(*filled)
+
+
+def test_the_old_name_of_clipping() -> None:
+    found = []
+    for m in libraries():
+        x = m.tensor([3.0, 4.0], requires_grad=True)
+        x.square().sum().backward()
+        with pytest.warns(FutureWarning, match="clip_grad_norm_") as caught:
+            before = m.nn.utils.clip_grad_norm([x], 1.0, norm_type=2)
+        assert caught[0].filename == __file__
+        found.append([before.item(), *x.grad.tolist()])
+    np.testing.assert_allclose(*found, rtol=1e-6)  # float32

@@ -104,7 +104,7 @@ def _cases() -> dict[str, list[Case]]:
 CASES = _cases()
 APART = {  # containers, which hold what they are given, and layers without weights as yet
     "DataParallel", "Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList",
-    "Sequential", "LazyBatchNorm2d", "LazyConv2d", "LazyLinear",
+    "Sequential", *(name for name in nn.__all__ if name.startswith("Lazy")),
 }  # fmt: skip
 LAYERS = [
     name for name in sorted(nn.__all__)

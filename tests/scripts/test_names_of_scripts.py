@@ -113,6 +113,31 @@ def test_a_checkpointed_part_has_the_same_gradients(torch: Any) -> None:
     np.testing.assert_allclose(*found, rtol=1e-12)  # float64
 
 
+@pytest.mark.parametrize("segments", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", ["Sequential", "ModuleList", "list"])
+def test_checkpointed_layers_are_a_sequence(kind: str, segments: int, torch: Any) -> None:
+    found = []
+    a = np.random.default_rng(0).standard_normal((3, 2))
+    for lib in (minigrad, torch):
+        run = importlib.import_module(f"{lib.__name__}.utils.checkpoint").checkpoint_sequential
+        layers = [lib.nn.Tanh(), lib.nn.Softmax(-1), lib.nn.Sigmoid()]
+        made = {
+            "Sequential": lib.nn.Sequential(*layers), "ModuleList": lib.nn.ModuleList(layers),
+            "list": layers,
+        }[kind]  # fmt: skip
+        x = lib.tensor(a, requires_grad=True)
+        try:
+            y = run(made, segments, x, use_reentrant=False, preserve_rng_state=False)
+        except ValueError:
+            found.append([])
+            continue
+        (y * lib.tensor(a)).sum().backward()
+        found.append([y.detach().numpy(), x.grad.numpy()])
+    assert bool(found[0]) == (segments < 4)
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)  # float64: rounding alone
+
+
 # ---------------------------------------------------------------------------- dtypes and shapes
 
 

@@ -7,7 +7,7 @@ from minigrad.nn.norm.fold import fold_batchnorm
 from minigrad.nn.norm.recalibrate import explain_batchnorm, recalibrate
 from minigrad.nn.summary import summary
 from minigrad.nn.utils import fusion, init, parametrizations, parametrize, rnn, stateless
-from minigrad.nn.utils.clip_grad import clip_grad_norm_, clip_grad_value_
+from minigrad.nn.utils.clip_grad import clip_grad_norm, clip_grad_norm_, clip_grad_value_
 from minigrad.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
 from minigrad.nn.utils.fusion import (
     fuse_conv_bn_eval,
@@ -24,6 +24,7 @@ from minigrad.nn.utils.weight_hooks import (
 )
 
 __all__ = [
+    "clip_grad_norm",
     "clip_grad_norm_",
     "clip_grad_value_",
     "explain_batchnorm",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.changes import note_change
-from minigrad.checks import number
+from minigrad.checks import number, users_level
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
@@ -74,6 +74,22 @@ def clip_grad_norm_(
                 note_change(gradient)
     kind = np.result_type(*gradients) if gradients else np.float32
     return wrap(np.array(total, kind))
+
+
+def clip_grad_norm(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """`clip_grad_norm_`, by its name before PyTorch 0.4."""
+    warnings.warn(
+        "nn.utils.clip_grad_norm is deprecated, use nn.utils.clip_grad_norm_ instead",
+        FutureWarning,
+        stacklevel=users_level(),
+    )
+    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
 
 
 def clip_grad_value_(
