@@ -27,8 +27,9 @@ from minigrad.kernels.machinery.launch import exact, run
 from minigrad.kernels.machinery.pointers import at, on, part
 from minigrad.kernels.reference.recurrent import Rows
 
-SHARED = 32  # rows, from which on a batch has more than one task
-MOST = 8  # tasks
+SHARED = 16, 32  # rows, from which on a batch has two tasks: where U stays in a cache, and else,
+CACHE = 1 << 20  # as each task reads it at every step; bytes of such a U
+MOST = 8  # tasks, of 32 rows or more if there are more than two
 WORK = 4  # what a gate costs, a product's multiply-add costing an eighth of an element
 ONE = f4(1)
 
@@ -294,7 +295,8 @@ def _compiled(
         a.dtype.char != "f" or not a.flags.c_contiguous for a in arrays.values()
     ):
         return False
-    tasks = 1 if batch < SHARED else max(2, min(MOST, batch // SHARED))
+    least = SHARED[arrays["u"].nbytes > CACHE]
+    tasks = 1 if batch < least else max(2, min(MOST, batch // 32))
     each = -(-batch // tasks)
     arrays["rows"] = np.array(rows, np.int64)
     places = (address_of(arrays[name]) if name in arrays else 0 for name in ARRAYS)

@@ -26,7 +26,7 @@ from minigrad.kernels.machinery.threads import get_num_threads
 
 intrinsic: Any = extending.intrinsic
 
-PARALLEL_FROM = 1 << 18  # elements; below, waking threads costs about what they save
+PARALLEL_FROM = 1 << 17  # elements; below, waking threads costs about what they save
 
 # What LLVM may do with floats. REORDERED: sums run in vector lanes. CONTRACTED: a product and a sum
 # are one instruction. EXACT: nothing. nnan and ninf are nowhere among the flags: with them LLVM
