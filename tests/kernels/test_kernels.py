@@ -51,8 +51,8 @@ CONV = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
 POOL = ["max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward"]
 STEPS = ["move_stats_", "sgd_step_", "adam_step_", "add_at_"]
 NAMES = [*NORMS, *ROWS, *CONV, *POOL, "cross_entropy", "cross_entropy_backward"]
-GATES = ["lstm_gates", "lstm_gates_backward"]
-NAMES += [*GATES, "relu", "relu_backward", *STEPS]
+RECURRENT = ["rnn", "rnn_backward", "lstm", "lstm_backward", "gru", "gru_backward"]
+NAMES += [*RECURRENT, "relu", "relu_backward", *STEPS]
 
 
 @needs_numba
@@ -70,8 +70,10 @@ def test_both_modules_have_the_same_functions_in_the_same_order() -> None:
         }
         assert public == set(NAMES)
     for name in NAMES:
-        plain, fast = getattr(reference, name), getattr(compiled, name)
-        assert inspect.signature(plain) == inspect.signature(fast), name
+        plain, fast = (inspect.signature(getattr(m, name)) for m in (reference, compiled))
+        asked = [p for p in plain.parameters.values() if p.name != "product"]  # compiled/ lends its
+        assert asked == list(fast.parameters.values()), name
+        assert plain.return_annotation == fast.return_annotation, name
 
 
 # ---------------------------------------------------------------------------- equal numbers
@@ -372,32 +374,6 @@ def test_relu_agrees(shape: tuple[int, ...], dtype: object) -> None:
     for how in LAYOUTS if x.ndim > 1 else LAYOUTS[:1]:
         y = agree("relu", laid_out(x, how))
         agree("relu_backward", laid_out(draw(*shape, dtype=dtype, seed=1), how), y)
-
-
-@needs_numba
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("rows", "size"), [(1, 1), (3, 5), (7, 64), (40, 33), (70, 300)])
-def test_gates_of_an_lstm(dtype: object, rows: int, size: int) -> None:
-    """Two steps, the second of them of fewer rows; the largest is shared between threads."""
-    found = []
-    for module in (reference, compiled):
-        z, product = draw(2, rows, 4 * size, dtype=dtype), draw(rows, 4 * size, dtype=dtype, seed=1)
-        cells, states = draw(3, rows, size, dtype=dtype, seed=2), np.zeros((4, rows, size), dtype)
-        tanhs = np.zeros((2, rows, size), dtype)
-        step = module.lstm_gates(z, product, states, cells, tanhs)
-        steps = [(0, rows), (1, rows - rows // 2)]
-        for t, n in steps:
-            step(t, n)
-        dz, dh = np.zeros_like(z), draw(rows, size, dtype=dtype, seed=3)
-        dc = draw(rows, size, dtype=dtype, seed=4)
-        step = module.lstm_gates_backward(z, cells, tanhs, dz, dh, dc)
-        for t, n in reversed(steps):
-            step(t, n)
-        found.append((z, cells, tanhs, states, dz, dc))
-        assert product[0, 0] == draw(rows, 4 * size, dtype=dtype, seed=1)[0, 0]
-    for want, got in zip(*found, strict=True):
-        # in float32 each function rounds by up to two units, and a derivative multiplies five
-        np.testing.assert_allclose(got, want, 1e-5, 1e-6 if dtype == np.float32 else 0)
 
 
 @needs_numba

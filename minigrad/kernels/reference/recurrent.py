@@ -86,28 +86,28 @@ def lstm(
 
 
 def lstm_backward(
-    z: Array, u: Array, cells: Array, tanhs: Array, g: Array, dz: Array, whole_dh: Array,
-    whole_dc: Array, rows: Rows, product: Product = np.matmul,
+    z: Array, u: Array, cells: Array, tanhs: Array, g: Array, dz: Array, dh: Array, dc: Array,
+    rows: Rows, product: Product = np.matmul,
 ) -> None:  # fmt: skip
     """(RNN 3) and (LSTM 4) to (LSTM 6), from the gates in z."""
     size = tanhs.shape[2]
     i, f, a, o = (slice(k * size, (k + 1) * size) for k in range(4))
     for t in reversed(range(len(g))):
         n = rows[t]
-        whole_dh += g[t]
-        dh, dc, gates, tanh_c, d = whole_dh[:n], whole_dc[:n], z[t, :n], tanhs[t, :n], dz[t, :n]
-        dc += dh * gates[:, o] * (1 - tanh_c * tanh_c)
-        np.multiply(dc, gates[:, a], out=d[:, i])
-        np.multiply(dc, cells[t, :n], out=d[:, f])
-        np.multiply(dc, gates[:, i], out=d[:, a])
-        np.multiply(dh, tanh_c, out=d[:, o])
+        dh += g[t]
+        dh_n, dc_n, gates, tanh_c, d = dh[:n], dc[:n], z[t, :n], tanhs[t, :n], dz[t, :n]
+        dc_n += dh_n * gates[:, o] * (1 - tanh_c * tanh_c)
+        np.multiply(dc_n, gates[:, a], out=d[:, i])
+        np.multiply(dc_n, cells[t, :n], out=d[:, f])
+        np.multiply(dc_n, gates[:, i], out=d[:, a])
+        np.multiply(dh_n, tanh_c, out=d[:, o])
         d *= 1 - gates  # of σ, y·(1 - y); of tanh, (1 + y)·(1 - y)
         d[:, a] *= 1 + gates[:, a]
         for sigmas in (slice(2 * size), o):
             d[:, sigmas] *= gates[:, sigmas]
-        dc *= gates[:, f]
+        dc_n *= gates[:, f]
         dz[t, n:] = 0
-        dh[...] = product(d, u)
+        dh_n[...] = product(d, u)
 
 
 def gru(
@@ -131,7 +131,7 @@ def gru(
 
 
 def gru_backward(
-    z: Array, u: Array, states: Array, q: Array, g: Array, dz: Array, dp: Array, whole_dh: Array,
+    z: Array, u: Array, states: Array, q: Array, g: Array, dz: Array, dp: Array, dh: Array,
     rows: Rows, product: Product = np.matmul,
 ) -> None:  # fmt: skip
     """(GRU 4) to (GRU 7), from the gates in z. dz (T, N, 3·H) is that of the products with W, dp of
@@ -140,14 +140,14 @@ def gru_backward(
     r, update, last = slice(size), slice(size, 2 * size), slice(2 * size, None)
     for t in reversed(range(len(g))):
         k = rows[t]
-        whole_dh += g[t]
-        dh, d = whole_dh[:k], dz[t, :k]
+        dh += g[t]
+        dh_k, d = dh[:k], dz[t, :k]
         r_t, u_t, n = z[t, :k, r], z[t, :k, update], z[t, :k, last]
-        d[:, update] = dh * (states[t, :k] - n) * (u_t * (1 - u_t))
-        d[:, last] = dh * (1 - u_t) * (1 - n * n)
+        d[:, update] = dh_k * (states[t, :k] - n) * (u_t * (1 - u_t))
+        d[:, last] = dh_k * (1 - u_t) * (1 - n * n)
         d[:, r] = d[:, last] * q[t, :k] * (r_t * (1 - r_t))
         dp[t, :k, : 2 * size] = d[:, : 2 * size]
         np.multiply(d[:, last], r_t, out=dp[t, :k, last])
         dz[t, k:] = dp[t, k:] = 0
-        dh *= u_t
-        dh += product(dp[t, :k], u)
+        dh_k *= u_t
+        dh_k += product(dp[t, :k], u)
