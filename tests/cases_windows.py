@@ -170,3 +170,11 @@ def permuted(m, x):  # type: ignore[no-untyped-def]
 
 
 case("linalg.lu", [(1, 1), (2, 1, 1)], lambda x: (x, 2 + 0 * x, x.sum(-1)), call=permuted)
+
+
+def unpacked(m, x):  # type: ignore[no-untyped-def]
+    P, L, U = m.lu_unpack(*m.linalg.lu_factor(x))
+    return P @ L @ U
+
+
+case("lu_unpack", [(1, 1), (2, 1, 1), (3, 1), (2, 1, 4)], lambda x: x, call=unpacked)

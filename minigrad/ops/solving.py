@@ -235,16 +235,19 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
 
 
 def lu_factor(A: Any, *, pivot: bool = True) -> LUFactor:
-    """P·A = L·U of square matrices (…, n, n), for `lu_solve`: L and U in one, and the row that was
-    exchanged with each, int32 (…, n). A singular matrix is a RuntimeError."""
-    # dL/dA = Pᵀ·L⁻ᵀ·(tril(Lᵀ·g_L, -1) + triu(g_U·Uᵀ))·U⁻ᵀ,  g_L below the diagonal, g_U the rest
-    a = matrix_operand("lu_factor", A)
+    """P·A = L·U of matrices (…, m, n): L (m, k) and U (k, n) in one, k = min(m, n), and the row
+    that was exchanged with each, int32 (…, k). A singular matrix is a RuntimeError."""
+    # of a square A, dL/dA = Pᵀ·L⁻ᵀ·(tril(Lᵀ·g_L, -1) + triu(g_U·Uᵀ))·U⁻ᵀ,  g_L below the diagonal,
+    # g_U the rest. More columns of U are U' = L⁻¹·P·A', with gradients W = L⁻ᵀ·g_U', so that
+    # g_L = g_L - W·U'ᵀ; more rows of L are L' = P·A'·U⁻¹, with W = g_L'·U⁻ᵀ and g_U = g_U - L'ᵀ·W.
+    a = matrix_operand("lu_factor", A, square=False)
     if not pivot:
         raise RuntimeError("lu_factor: pivot=False is not supported, as in PyTorch on the CPU")
-    n = a.shape[-1]
-    lu: Any = np.array(a).reshape(math.prod(a.shape[:-2]), n, n)
-    which, pivots = np.arange(len(lu)), np.zeros(lu.shape[:2], np.int32)
-    for k in range(n):
+    m, n = a.shape[-2:]
+    count = min(m, n)
+    lu: Any = np.array(a).reshape(math.prod(a.shape[:-2]), m, n)
+    which, pivots = np.arange(len(lu)), np.zeros((len(lu), count), np.int32)
+    for k in range(count):
         row = k + np.abs(lu[:, k:, k].real).argmax(1)
         lu[which, k], lu[which, row] = lu[which, row], lu[which, k]
         pivots[:, k] = row + 1
@@ -253,23 +256,34 @@ def lu_factor(A: Any, *, pivot: bool = True) -> LUFactor:
         with np.errstate(all="ignore"):
             lu[:, k + 1 :, k] /= lu[:, k, k, None]
             lu[:, k + 1 :, k + 1 :] -= lu[:, k + 1 :, k, None] * lu[:, k, None, k + 1 :]
-    lu, pivots = lu.reshape(a.shape), pivots.reshape(a.shape[:-1])
-    order = np.argsort(_order(pivots), -1)[..., None]
-    lower, upper = np.tril(lu, -1) + np.eye(n, dtype=lu.dtype), np.triu(lu)
+    lu, pivots = lu.reshape(a.shape), pivots.reshape(*a.shape[:-2], count)
+    order = np.argsort(_order(pivots, m), -1)[..., None]
+    core = lu[..., :count, :count]
+    lower_t = (np.tril(core, -1) + np.eye(count, dtype=lu.dtype)).swapaxes(-1, -2)
+    upper = np.triu(core)
 
     def dA(g: Any) -> Any:
-        inner = np.tril(lower.swapaxes(-1, -2) @ np.tril(g, -1), -1)
-        inner = inner + np.triu(np.triu(g) @ upper.swapaxes(-1, -2))
-        inner = _substituted(lower.swapaxes(-1, -2), inner, True)
-        inner = _substituted(upper, inner.swapaxes(-1, -2), True).swapaxes(-1, -2)
-        return np.take_along_axis(inner, order, -2)
+        inner, right, below = g[..., :count, :count], g[..., count:], g[..., count:, :]
+        if n > m:
+            right = _substituted(lower_t, right, True)
+            inner = inner - np.tril(right @ lu[..., count:].swapaxes(-1, -2), -1)
+        if m > n:
+            below = _substituted(upper, below.swapaxes(-1, -2), True).swapaxes(-1, -2)
+            inner = inner - np.triu(lu[..., count:, :].swapaxes(-1, -2) @ below)
+        middle = np.tril(lower_t @ np.tril(inner, -1), -1)
+        middle = middle + np.triu(np.triu(inner) @ upper.swapaxes(-1, -2))
+        middle = _substituted(lower_t, middle, True)
+        middle = _substituted(upper, middle.swapaxes(-1, -2), True).swapaxes(-1, -2)
+        whole = np.concatenate((middle, right), -1) if n > m else middle
+        whole = np.concatenate((middle, below), -2) if m > n else whole
+        return np.take_along_axis(whole, order, -2)
 
     return LUFactor(record_each("lu_factor", lu, (A, dA)), unrecorded("lu_factor", pivots))
 
 
 def lu(A: Any, *, pivot: bool = True) -> PLU:
-    """A = P·L·U of square matrices (…, n, n): a permutation, a triangle with ones on its diagonal,
-    and an upper triangle."""
+    """A = P·L·U of matrices (…, m, n): a permutation (m, m), a lower triangle (m, k) with ones on
+    its diagonal, and an upper triangle (k, n); k is the smaller of m and n."""
     return lu_unpack(*lu_factor(A, pivot=pivot))
 
 
@@ -277,26 +291,38 @@ def lu_unpack(
     LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True
 ) -> PLU:
     """P, L and U of what `lu_factor` gave; what is not to be unpacked is empty."""
-    a, p = matrix_operand("lu_unpack", LU_data), as_array(LU_pivots)
-    n, nothing = a.shape[-1], unrecorded("lu_unpack", np.empty(0, a.dtype))
+    a, p = matrix_operand("lu_unpack", LU_data, square=False), as_array(LU_pivots)
+    m, n = a.shape[-2:]
+    count, nothing = min(m, n), unrecorded("lu_unpack", np.empty(0, a.dtype))
+    if p.dtype.kind not in "iu" or p.shape != (*a.shape[:-2], count) or _outside(p, m):
+        raise RuntimeError(
+            f"lu_unpack: pivots are {p.dtype} of shape {p.shape}, expected integers from 1 to {m} "
+            f"of shape {(*a.shape[:-2], count)}, as lu_factor gives them"
+        )
     P = L = U = nothing
     if unpack_pivots:
-        rows = np.eye(n, dtype=a.dtype)[_order(p)]
+        rows = np.eye(m, dtype=a.dtype)[_order(p, m)]
         P = unrecorded("lu_unpack", rows.swapaxes(-1, -2))
     if unpack_data:
-        L, U = add(tril(LU_data, -1), wrap(np.eye(n, dtype=a.dtype))), triu(LU_data)
+        L = add(tril(LU_data, -1)[..., :count], wrap(np.eye(m, count, dtype=a.dtype)))
+        U = triu(LU_data)[..., :count, :]
     return PLU(P, L, U)
 
 
-def _order(pivots: Any) -> Any:
+def _outside(pivots: Any, rows: int) -> bool:
+    return bool((pivots < 1).any() or (pivots > rows).any())
+
+
+def _order(pivots: Any, rows: int) -> Any:
     """Which row of A each row of P·A is."""
-    n = pivots.shape[-1]
-    flat = pivots.reshape(math.prod(pivots.shape[:-1]), n) - 1
-    order, which = np.broadcast_to(np.arange(n), flat.shape).copy(), np.arange(len(flat))
-    for k in range(n):
+    count = pivots.shape[-1]
+    flat = pivots.reshape(math.prod(pivots.shape[:-1]), count) - 1
+    order = np.broadcast_to(np.arange(rows), (len(flat), rows)).copy()
+    which = np.arange(len(flat))
+    for k in range(count):
         row = flat[:, k]
         order[which, k], order[which, row] = order[which, row], order[which, k]
-    return order.reshape(pivots.shape)
+    return order.reshape(*pivots.shape[:-1], rows)
 
 
 def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False) -> Tensor:
@@ -307,7 +333,7 @@ def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool =
     a, p = matrix_operand(name, LU), as_array(pivots)
     a, b = matrices(name, LU, B, names=("LU", "B"))
     n = a.shape[-1]
-    if p.dtype.kind not in "iu" or p.shape != a.shape[:-1] or (p < 1).any() or (p > n).any():
+    if p.dtype.kind not in "iu" or p.shape != a.shape[:-1] or _outside(p, n):
         raise RuntimeError(
             f"{name}: pivots are {p.dtype} of shape {p.shape}, expected integers from 1 to {n} of "
             f"shape {a.shape[:-1]}, as lu_factor gives them"
@@ -316,7 +342,7 @@ def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool =
         turned = lu_solve(LU, pivots, transpose(B, -2, -1), adjoint=not adjoint)
         return transpose(turned, -2, -1)
     _columns(name, a, b)
-    order, turned = _order(p), transpose(LU, -2, -1)
+    order, turned = _order(p, n), transpose(LU, -2, -1)
     if adjoint:
         y = _triangular(name, turned, B, False, True, False)
         return _rows(_triangular(name, turned, y, True, True, True), np.argsort(order, -1))

@@ -52,7 +52,9 @@ CASES: dict[str, Any] = {
                        [((3, 3), (3, 2)), ((2, 3, 3), (3, 1))]),
     "cholesky_solve upper": (lambda m, x, y: m.cholesky_solve(y, x.triu(), True),
                              [((3, 3), (3, 2))]),
-    "lu_factor": (lambda m, x: m.linalg.lu_factor(x).LU, [*SQUARE, (0, 0)]),
+    "lu_factor": (
+        lambda m, x: m.linalg.lu_factor(x).LU, [*SQUARE, (0, 0), (5, 3), (2, 3, 5), (0, 2), (2, 0)]
+    ),
     **{f"lu_solve {o}": (lambda m, x, y, o=o: m.linalg.lu_solve(*m.linalg.lu_factor(x), y, **o), s)
        for o, s in (({}, [((4, 4), (4, 2)), ((2, 3, 3), (3, 1)), ((3, 3), (2, 3, 1))]),
                     ({"adjoint": True}, [((4, 4), (4, 2)), ((2, 3, 3), (2, 3, 1))]),

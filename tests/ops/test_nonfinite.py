@@ -77,6 +77,9 @@ EXEMPT = {
     "unique": "rows with a NaN: PyTorch does not find equal ones that its sort leaves apart",
     "logit": "the gradient at NaN is 0 where eps is given, as that of clamp",
     "cholesky": "as linalg",
+    "lu": "as linalg",
+    "lu_solve": "as linalg",
+    "lu_unpack": "as linalg",
 
     "ctc_loss": "where nothing has a probability, PyTorch's gradient is NaN in some places, and 0",
     "embedding_bag": "the largest of a bag: PyTorch takes a NaN only where it stands in front",
