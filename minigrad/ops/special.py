@@ -266,6 +266,7 @@ def mvlgamma(input: Any, p: int) -> Tensor:
 
 def polygamma(n: int, input: Any) -> Tensor:
     """The n-th derivative of digamma: (-1)^(n+1)·n!·ζ(n+1, x) from n = 1 on."""
+    # y = ψ⁽ⁿ⁾(x)        dL/dx = g·ψ⁽ⁿ⁺¹⁾(x)
     n = integer("polygamma", "n", n, 0)
     if n > 165:  # where factorials leave float64's range
         raise ValueError(f"polygamma: n must be at most 165, got {n}")

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import CodeType
 from typing import NamedTuple
 
+import numpy as np
+
 PACKAGE = Path(__file__).resolve().parents[1]
 
 # Three blanks or more, unless they set off a label before or an equation's number after them.
@@ -42,8 +44,12 @@ class Source(NamedTuple):
     chapter: str  # the docstring of the file
 
 
+QUIET = np.errstate.__call__.__code__.co_filename  # numpy's wrapper around a silent map
+
+
 def source_of(name: str, codes: Sequence[CodeType]) -> Source | None:
     """The source of the op `name`, whose maps of gradients have these codes; None if unknown."""
+    codes = [c for c in codes if c.co_filename != QUIET]
     file, line = (codes[0].co_filename, codes[0].co_firstlineno) if codes else _defined(name)
     linecache.checkcache(file)
     chapter = _chapter("".join(linecache.getlines(file)))

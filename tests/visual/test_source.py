@@ -133,6 +133,7 @@ def test_every_op_has_a_source_with_a_sentence() -> None:
         (lambda x: x * x, ("y = a·b", "dL/da = g·b", "dL/db = g·a")),
         (lambda x: x.sigmoid(), ("dL/dx = g·y·(1 - y)",)),
         (lambda x: x.sum(), ("dL/dx = g, spread over the reduced axes",)),
+        (lambda x: mg.polygamma(2, x), ("y = ψ⁽ⁿ⁾(x)", "dL/dx = g·ψ⁽ⁿ⁺¹⁾(x)", "dL/dx = g·f'(x)")),
     ],
 )
 def test_formulas_stand_one_by_one(call: Any, formula: tuple[str, ...]) -> None:
