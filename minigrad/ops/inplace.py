@@ -35,6 +35,9 @@ from minigrad.tensor import Tensor, node_of, wrap
 
 P = ParamSpec("P")
 T = TypeVar("T", bound=Tensor)
+# numpy's functions of two arrays of one dtype, or an array and a number, which write their results
+# into the first at once where nothing is recorded.
+AT_ONCE = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
 
 
 def _assign(name: str, x: T, result: Tensor) -> T:
@@ -65,15 +68,9 @@ def _write(ufunc: np.ufunc, other: Any, out: Any) -> None:
     ufunc(out, other, out=out)
 
 
-def in_place(
-    op: Callable[Concatenate[Any, P], Tensor], ufunc: np.ufunc | None = None
-) -> Callable[Concatenate[T, P], T]:
-    """The op that writes the result of `op` into its first operand, and returns that.
-
-    `ufunc` is numpy's function for two arrays of one dtype, or an array and a number. Where nothing
-    is recorded, it writes its results there at once.
-    """
-    name = op.__name__ + "_"
+def in_place(op: Callable[Concatenate[Any, P], Tensor]) -> Callable[Concatenate[T, P], T]:
+    """The op that writes the result of `op` into its first operand, and returns that."""
+    name, ufunc = op.__name__ + "_", AT_ONCE.get(op.__name__)
 
     @functools.wraps(op)
     def method(x: T, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -93,10 +90,10 @@ def in_place(
     return method
 
 
-add_ = in_place(arithmetic.add, np.add)
-sub_ = in_place(arithmetic.sub, np.subtract)
-mul_ = in_place(arithmetic.mul, np.multiply)
-div_ = in_place(arithmetic.div, np.divide)
+add_ = in_place(arithmetic.add)
+sub_ = in_place(arithmetic.sub)
+mul_ = in_place(arithmetic.mul)
+div_ = in_place(arithmetic.div)
 floor_divide_ = in_place(arithmetic.floor_divide)
 remainder_ = in_place(arithmetic.remainder)
 neg_ = in_place(arithmetic.neg)
