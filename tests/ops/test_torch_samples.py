@@ -48,6 +48,8 @@ WRAPPED = {
     "einsum": lambda tensors, equation: minigrad.einsum(equation, *tensors),
     "where": lambda x, condition, y: minigrad.where(condition, x, y),
     "nn.functional.embedding_bag": lambda w, x, **options: F.embedding_bag(x, w, **options),
+    "polygamma": lambda x, n: minigrad.polygamma(n, x),
+    "special.polygamma": lambda x, n: minigrad.special.polygamma(n, x),
     "nn.functional.embedding": lambda weight, x, **options: F.embedding(x, weight, **options),
 }
 AT_MOST = 12  # samples of one operator or module in one dtype, spread over all of them
@@ -218,7 +220,6 @@ EXEMPT = {
     "svd": "as linalg.svd",
     "linalg.lstsq": "what is empty requires no gradient here; see test_linalg",
     "linalg.lstsq.grad_oriented": "PyTorch's table takes the solution alone; as above",
-    "linalg.lu_factor": "square matrices only",
     "nextafter": "PyTorch's requires grad, and has no backward",
     "nn.functional.ctc_loss": "PyTorch's gradient takes a log_softmax in front for granted",
     "cholesky_solve": "PyTorch gives the triangle that is not read a gradient",
