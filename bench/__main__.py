@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import distributed, fresh, limits, nets, ops, report, shapes
+from . import distributed, fresh, limits, nets, ops, report, scripts, shapes
 from .cases import CASES
 from .rounds import FULL, QUICK, Plan, contenders, thread_counts, timed
 from .rows import Row
@@ -19,8 +19,8 @@ from .worker import installed
 
 SUITES = list(report.TITLES)
 # Suites whose contenders take turns.
-TURNS = ("nets", "norm", "conv", "train", "engine", "ops", "convs", "products")
-TABLE = [*nets.CASES, *CASES, *ops.CASES, *shapes.CASES]
+TURNS = ("nets", "scripts", "norm", "conv", "train", "engine", "ops", "convs", "products")
+TABLE = [*nets.CASES, *scripts.CASES, *CASES, *ops.CASES, *shapes.CASES]
 AGAINST = {"torch": "torch", "mygrad": "mygrad", "autograd": "autograd", "numpy": "by hand"}
 BUSY = 0.05  # the share of the processors from which other processes spoil a run
 

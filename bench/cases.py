@@ -49,9 +49,9 @@ class Case:
 
     @property
     def name(self) -> str:
-        sizes = ",".join(map(str, self.shape))
+        sizes = f" ({','.join(map(str, self.shape))})" if self.shape else ""
         arrow = f"->{self.out}" if self.out else ""
-        return f"{self.net or self.kind} ({sizes}){arrow}"
+        return f"{self.net or self.kind}{sizes}{arrow}"
 
 
 def _norms() -> list[Case]:
@@ -100,8 +100,8 @@ class Goal(NamedTuple):
 
 
 SETS = {
-    "nets": Goal(1.0), "conv": Goal(0.75, None, ("conv2d",)), "ops": Goal(1.0, 2.0),
-    "convs": Goal(0.9, 1.3), "products": Goal(1.1),
+    "nets": Goal(1.0), "scripts": Goal(1.0), "conv": Goal(0.75, None, ("conv2d",)),
+    "ops": Goal(1.0, 2.0), "convs": Goal(0.9, 1.3), "products": Goal(1.1),
 }  # fmt: skip
 BY_NAME = {case.name: case for case in CASES}
 BIG = 1 << 20  # elements; the slower peers are left out of larger cases

@@ -166,6 +166,12 @@ def work(m: Any, case: Case) -> Work:
     model = NETS[case.net][0](m.nn)
     if "float64" in str(x.dtype):
         model.double()
+    loss_of = m.nn.CrossEntropyLoss()
+    return trained_by(m, model, lambda: loss_of(model(x), target), rng)
+
+
+def trained_by(m: Any, model: Any, loss_of: Callable[[], Any], rng: np.random.Generator) -> Work:
+    """A step of SGD, from parameters that are drawn here."""
     with m.no_grad():
         for p in model.parameters():
             if p.ndim > 1:
@@ -175,11 +181,10 @@ def work(m: Any, case: Case) -> Work:
             else:
                 p.fill_(0.1)
     optimizer = m.optim.SGD(model.parameters(), lr=RATE, momentum=0.9)
-    loss_of = m.nn.CrossEntropyLoss()
 
     def step() -> Any:
         optimizer.zero_grad()
-        loss = loss_of(model(x), target)
+        loss = loss_of()
         loss.backward()
         optimizer.step()
         return loss

@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 TITLES = {
     "nets": "Whole networks at 32 x 32, one SGD step",
+    "scripts": "Networks as people's scripts have them, one SGD step",
     "norm": "Normalisation, forward and backward, float32",
     "conv": "3 x 3 convolutions and 2 x 2 pooling, forward and backward, float32",
     "train": "One SGD step: forward, loss, backward, update",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import nets, ops, shapes
+from . import nets, ops, scripts, shapes
 from .by_hand import trained
 from .cases import CHAIN, GROUPS, NETS, RATE, Array, Case, arrays, net_arrays
 from .work import Work
@@ -13,7 +13,9 @@ from .work import Work
 
 def make(m: Any, case: Case) -> Work:
     """The work of a case in the library `m`."""
-    tables: dict[str, Any] = {"ops": ops, "convs": shapes, "products": shapes, "nets": nets}
+    tables: dict[str, Any] = {
+        "ops": ops, "convs": shapes, "products": shapes, "nets": nets, "scripts": scripts,
+    }  # fmt: skip
     if case.suite in tables:
         made: Work = tables[case.suite].work(m, case)
         return made

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from . import by_hand, limits, nets, ops, peers, shapes, torchlike
+from . import by_hand, limits, nets, ops, peers, scripts, shapes, torchlike
 from .cases import CASES, Case
 from .work import TOLERANCE, TOLERANCE_TRAINED, Timer, Work, settle, validate
 
@@ -28,8 +28,10 @@ PACKAGES = {
 }  # fmt: skip
 
 
-TABLES = {"ops": ops, "convs": shapes, "products": shapes, "nets": nets}  # else by_hand
-BY_NAME = {case.name: case for case in [*CASES, *nets.CASES, *shapes.CASES, *ops.CASES]}
+# Those of other suites are by_hand's.
+TABLES = {"ops": ops, "convs": shapes, "products": shapes, "nets": nets, "scripts": scripts}
+ALL = [*CASES, *nets.CASES, *scripts.CASES, *shapes.CASES, *ops.CASES]
+BY_NAME = {case.name: case for case in ALL}
 
 
 def installed(name: str) -> bool:
