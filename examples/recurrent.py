@@ -451,7 +451,7 @@ def main() -> None:
     less = {name: difference(bits, name, "none") for name in ("LN", "BN per step", "BN pooled")}
     worst = [f"{s.mean:+.1f}" for s in sorted(pooling.values())]
     title = (
-        "Error, layer norm minus none: "
+        "Test error (%), layer norm minus none:\n"
         + ", ".join(f"{cell} {s.interval()}" for cell, s in ln.items())
         + f";\nan LSTM on a text: {less['LN'].interval('+.2f')} bits per character;\n"
         f"batch norm pooled over the steps: {' to '.join(dict.fromkeys((worst[0], worst[-1])))} "
