@@ -38,6 +38,10 @@ def save_figure(flags: argparse.Namespace, figure: Figure, suffix: str = "") -> 
         text.set_text(f"{title}\n{QUICK}")
     elif flags.quick:
         figure.suptitle(QUICK)
+    for text in figure.texts:  # a finding may come out longer than whoever wrote its title had seen
+        wide = text.get_window_extent().width
+        if wide > figure.bbox.width:
+            text.set_fontsize(float(text.get_fontsize()) * 0.95 * figure.bbox.width / wide)
     path = place(flags, ".png", suffix)
     _replace(path, lambda temporary: figure.savefig(temporary, dpi=110))
     return path

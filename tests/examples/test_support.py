@@ -252,3 +252,12 @@ def test_an_interrupt_of_a_training_ends_in_one_line():
         for epoch in bar:
             if epoch == 2:
                 raise KeyboardInterrupt
+
+
+def test_a_title_that_is_wider_than_its_figure_is_set_smaller(tmp_path):
+    for title, changed in (("short", False), ("a finding of many words, " * 5, True)):
+        figure = Figure(figsize=(8, 3))
+        text = figure.suptitle(title, fontsize=13)
+        support.save_figure(flags_for(tmp_path), figure)
+        assert (text.get_fontsize() < 13) == changed
+        assert text.get_window_extent().width <= figure.bbox.width * 1.1  # it is saved at 110 dpi
