@@ -78,8 +78,10 @@ def _collect() -> None:
         block = _returned.pop()
         _waiting.append(block)
         _bytes += block.size
-    while _bytes > _limit:
+    while _waiting and _bytes > _limit:
         _bytes -= _waiting.pop(0).size
+    if not _waiting:  # Ctrl-C may come between a change of the list and that of its size
+        _bytes = 0
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
