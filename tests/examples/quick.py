@@ -34,6 +34,13 @@ def real_data(name: str) -> Path | None:
     return Path(folder) if folder and (Path(folder) / name).exists() else None
 
 
+of_mnist = pytest.mark.skipif(
+    real_data("mnist") is None,
+    reason="two quick seeds on the digits that stand in for MNIST do not show it: set MINIGRAD_DATA"
+    " to a folder with MNIST",
+)
+
+
 def write_idx(file: Path, array: np.ndarray) -> None:
     head = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
     file.write_bytes(gzip.compress(head + array.astype(np.uint8).tobytes(), 1))
