@@ -189,33 +189,25 @@ def conv_transpose2d(
             a.shape[2:], stride, padding, dilation, w.shape[2:], extra, strict=True
         )
     )
-    if min(size) < 0:
-        raise RuntimeError(f"{asked(name)}: the output would have a negative size, {size}")
+    if min(size) < 1:
+        raise RuntimeError(f"{asked(name)}: the output of size {size} would be empty")
     backend = kernels.backend_for(a, w)
     settings = (stride, padding, dilation, groups)
-    out_shape = (a.shape[0], out_channels, *size)
-    nothing = not a.size or 0 in size  # is summed
-    y = np.zeros(out_shape, a.dtype) if nothing else (
-        backend.conv2d_input_grad(a, w, out_shape, *settings)
-    )  # fmt: skip
+    y = backend.conv2d_input_grad(a, w, (a.shape[0], out_channels, *size), *settings)
     if rest:
         y = y + rest[0].reshape(-1, 1, 1)
-    shape, w_shape, b_dtype = a.shape, w.shape, rest[0].dtype if rest else a.dtype
-    height, width = shape[2:]
+    w_shape, b_dtype = w.shape, rest[0].dtype if rest else a.dtype
+    height, width = a.shape[2:]
     kept_w = w if needs_grad(input) else None
     kept_x = a if needs_grad(weight) else None
     need_b = needs_grad(bias)
 
     def vjp(g: Any) -> Any:
         dx = dw = db = None
-        if kept_w is not None and nothing:
-            dx = np.zeros(shape, kept_w.dtype)
-        elif kept_w is not None:
+        if kept_w is not None:
             dx = backend.conv2d(g, kept_w, *settings)
             dx = dx[:, :, :height, :width]  # larger where output_padding reaches the stride
-        if kept_x is not None and nothing:
-            dw = np.zeros(w_shape, kept_x.dtype)
-        elif kept_x is not None:
+        if kept_x is not None:
             dw = backend.conv2d_weight_grad(kept_x, g, w_shape, *settings)
         if need_b:
             db = fit(_bias_grad(g), (g.shape[1],), b_dtype)

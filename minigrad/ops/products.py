@@ -373,8 +373,8 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     if any(w.shape != (x.shape[1],) for w in weights):
         shapes = [w.shape for w in weights]
         raise RuntimeError(f"cov: weights of shapes {shapes}, expected {(x.shape[1],)}")
-    if any((as_array(w) < 0).any() for w in weights):
-        raise RuntimeError("cov: fweights and aweights must not be negative")
+    if not all((as_array(w) >= 0).all() for w in weights):
+        raise RuntimeError("cov: fweights and aweights must not be negative or NaN")
     if fweights is not None and fweights.dtype.kind not in "iu":
         raise RuntimeError(f"cov: fweights must be integers, got {fweights.dtype}")
     correction = integer("cov", "correction", correction, None)

@@ -193,5 +193,6 @@ def _products_of_others(old: Any, s: Any, at: Any) -> tuple[Any, Any]:
     nonzero_old, nonzero = np.where(zero_old, 1, old), np.where(zero, 1, s)
     product = np.array(nonzero_old, old.dtype)
     np.multiply.at(product, at, nonzero)
-    others_old = np.where(zeros - zero_old == 0, product / nonzero_old, 0)
-    return others_old, np.where(zeros[at] - zero == 0, product[at] / nonzero, 0)
+    # times 0, and not 0, where another is 0: a third one may be NaN or infinite
+    others_old = product / nonzero_old * (zeros == zero_old)
+    return others_old, product[at] / nonzero * (zeros[at] == zero)

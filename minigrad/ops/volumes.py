@@ -31,7 +31,7 @@ from minigrad.ops.pooling import (
     windows_per_axis,
 )
 from minigrad.ops.shape import permute, reshape, squeeze, transpose, unfold, unsqueeze
-from minigrad.recording import record, require
+from minigrad.recording import require
 from minigrad.tensor import Tensor, wrap
 
 
@@ -118,12 +118,12 @@ def conv_transpose3d(
         x = unsqueeze(input, 0)
         options = (stride, padding, output_padding, groups, dilation)
         return squeeze(conv_transpose3d(x, weight, bias, *options), 0)
-    strides = integers(name, "stride", stride, 3)
-    cuts = integers(name, "padding", padding, 3, 0)
-    extra = integers(name, "output_padding", output_padding, 3, 0)
-    gaps = integers(name, "dilation", dilation, 3)
+    step, *steps = integers(name, "stride", stride, 3)
+    cut, *cuts = integers(name, "padding", padding, 3, 0)
+    more, *extra = integers(name, "output_padding", output_padding, 3, 0)
+    gap, *gaps = integers(name, "dilation", dilation, 3)
     groups = integer(name, "groups", groups)
-    a, w, *_ = matrices(name, *((input, weight) if bias is None else (input, weight, bias)))
+    matrices(name, *((input, weight) if bias is None else (input, weight, bias)))
     n, c, depth, *size = input.shape
     in_channels, out_group, taps, *kernel = weight.shape
     if c != in_channels or c % groups:
@@ -135,34 +135,22 @@ def conv_transpose3d(
     o = out_group * groups
     if bias is not None and bias.shape != (o,):
         raise RuntimeError(f"{name}: bias of shape {bias.shape}, expected ({o},)")
-    whole, *_ = wholes = [  # of which padding is cut off
-        (length - 1) * s + d * (k - 1) + 1
-        for length, s, d, k in zip(a.shape[2:], strides, gaps, w.shape[2:], strict=True)
-    ]
-    if any(e >= max(s, d) for e, s, d in zip(extra, strides, gaps, strict=True)):
+    whole = (depth - 1) * step + gap * (taps - 1) + 1  # of which padding is cut off
+    if more >= max(step, gap):
         raise RuntimeError(
-            f"{name}: output_padding {extra} must be smaller than stride {strides} or dilation "
-            f"{gaps}"
+            f"{name}: output_padding {more} must be smaller than stride {step} or dilation {gap}"
         )
-    sizes = [length - 2 * p + e for length, p, e in zip(wholes, cuts, extra, strict=True)]
-    if min(sizes) < 0:
-        raise RuntimeError(f"{name}: the output would have a negative size, {tuple(sizes)}")
-    if not a.size or 0 in sizes:  # nothing is summed
-        x_shape, w_shape, kind = a.shape, w.shape, a.dtype
-        y = record(
-            name, np.zeros((n, o, *sizes), kind), (input, weight),
-            lambda g: (np.zeros(x_shape, kind), np.zeros(w_shape, kind)),
-        )  # fmt: skip
-        return y if bias is None else add(y, reshape(bias, o, 1, 1, 1))
+    if whole - 2 * cut + more < 1:
+        raise RuntimeError(f"{name}: the output of depth {whole - 2 * cut + more} would be empty")
     images = reshape(transpose(input, 1, 2), n * depth, c, *size)
     filters = reshape(weight, c, out_group * taps, *kernel)
-    y = conv_transpose2d(images, filters, None, strides[1:], cuts[1:], extra[1:], groups, gaps[1:])
+    y = conv_transpose2d(images, filters, None, steps, cuts, extra, groups, gaps)
     height, width = y.shape[2:]  # y is (N·D, O·KD, OH, OW)
     y = permute(reshape(y, n, depth, o, taps, height * width), 0, 2, 4, 3, 1)
     columns = reshape(y, n, o * height * width * taps, depth)
-    y = fold(columns, (whole, 1), (taps, 1), (gaps[0], 1), 0, (strides[0], 1))
-    y = reshape(y, n, o, height, width, whole)  # from (N, O·OH·OW, whole, 1)
-    y = permute(pad(y, (-cuts[0], extra[0] - cuts[0])), 0, 1, 4, 2, 3)
+    y = fold(columns, (whole, 1), (taps, 1), (gap, 1), 0, (step, 1))  # (N, O·OH·OW, whole, 1)
+    y = reshape(y, n, o, height, width, whole)
+    y = permute(pad(y, (-cut, more - cut)), 0, 1, 4, 2, 3)
     return y if bias is None else add(y, reshape(bias, o, 1, 1, 1))
 
 

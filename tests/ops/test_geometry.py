@@ -126,18 +126,16 @@ def compare(name: str, seed: int) -> bool:
         expected: Any = run(torch, name, arrays, options, np.random.default_rng(seed))
     except REFUSALS:
         expected = None
-    if expected is not None and 0 in expected[0].shape[-2:]:
+    axes = int(name[-2])
+    if expected is not None and 0 in expected[0].shape[-axes:]:
         expected = None  # some of PyTorch's float32 kernels let an output without pixels pass
     for kernels in ("numpy", "numba"):
         with minigrad.use_kernels(kernels):
-            try:
-                found = run(minigrad, name, arrays, options, np.random.default_rng(seed))
-            except REFUSALS as error:
-                assert expected is None and name in str(error), what
+            if expected is None:
+                with pytest.raises(REFUSALS, match=name):
+                    run(minigrad, name, arrays, options, np.random.default_rng(seed))
                 continue
-        if expected is None:  # taken are transposed convolutions without an output alone
-            assert name.startswith("conv_transpose") and not found[0].size, what
-            continue
+            found = run(minigrad, name, arrays, options, np.random.default_rng(seed))
         for i, (a, b) in enumerate(zip(found, expected, strict=True)):
             assert a.shape == b.shape and a.dtype == b.dtype, f"{what} {kernels} {i}"
             # atol: sums of up to some thousand products of numbers near 1
@@ -166,28 +164,3 @@ def test_output_padding_of_the_stride(kernels: str) -> None:
     y = minigrad.nn.functional.conv_transpose2d(x, w, stride=2, dilation=3, output_padding=2)
     y.sum().backward()
     assert w.grad is not None and w.grad.tolist() == [[[[9.0, 9.0], [9.0, 9.0]]]]
-
-
-@pytest.mark.parametrize("axes", [1, 2, 3])
-@pytest.mark.parametrize(
-    ("size", "padding", "expected"),
-    [((1, 3, 3), (1, 0, 0), (0, 4, 4)), ((0, 3, 3), 0, (1, 4, 4)), ((1, 1, 1), 1, (0, 0, 0))],
-)
-def test_transposed_without_pixels(
-    axes: int, size: Shape, padding: Any, expected: Shape, kernels: str
-) -> None:
-    """Which PyTorch refuses: an empty output, or one that has the bias alone."""
-    x = minigrad.ones(2, 2, *size[:axes], requires_grad=True)
-    w = minigrad.ones(2, 3, *(2,) * axes, requires_grad=True)
-    b = minigrad.tensor([1.0, 2.0, 3.0], requires_grad=True)
-    op = getattr(minigrad.nn.functional, f"conv_transpose{axes}d")
-    padding = padding[:axes] if isinstance(padding, tuple) else padding
-    y = op(x, w, b, padding=padding)
-    assert y.shape == (2, 3, *expected[:axes])
-    assert minigrad.equal(y, b.reshape(1, 3, *(1,) * axes).expand(y.shape))
-    y.sum().backward()
-    assert x.grad is not None and w.grad is not None and b.grad is not None
-    assert x.grad.shape == x.shape and w.grad.shape == w.shape
-    assert not x.grad.any() and not w.grad.any() and b.grad.tolist() == [y.numel() / 3] * 3
-    with pytest.raises(RuntimeError, match=f"^conv_transpose{axes}d: .*would have a negative size"):
-        op(x, w, b, padding=4)
