@@ -94,7 +94,7 @@ def rnn(
     states[0] = h0
     relu, rows = nonlinearity == "relu", _rows(sizes, order, a)
     backend = kernels.backend_for(states)
-    backend.rnn(z.astype(states.dtype, copy=False), _transposed(u), states, relu, rows)
+    backend.rnn(z.astype(states.dtype, copy=False), u.T, states, relu, rows)
     needs = need_grad(x, h, *weights)
     inputs = _needed(needs, a, w)
 
@@ -130,7 +130,7 @@ def lstm(
     states[0], cells[0] = h0, c0
     rows = _rows(sizes, order, a)
     backend = kernels.backend_for(z)
-    backend.lstm(z, _transposed(u), states, cells, tanhs, rows)
+    backend.lstm(z, u.T, states, cells, tanhs, rows)
     states[-1] = cells[-1]
     out = np.concatenate((states[steps:0:-1], states[-1:])) if reverse else states[1:]
     needs = need_grad(x, h, *weights, c)
@@ -170,7 +170,7 @@ def gru(
         q += biases[1][2 * size :]
     rows = _rows(sizes, order, a)
     backend = kernels.backend_for(z)
-    backend.gru(z, _transposed(u), states, q, rows)
+    backend.gru(z, u.T, states, q, rows)
     needs = need_grad(x, h, *weights)
     inputs = _needed(needs, a, w)
 
@@ -187,11 +187,6 @@ def gru(
 def _rows(sizes: Sizes, order: slice, a: Any) -> list[int]:
     """How many rows each step concerns, in the order of the steps."""
     return [a.shape[1]] * len(a) if sizes is None else list(sizes)[order]
-
-
-def _transposed(u: Any) -> Any:
-    """Uᵀ in row-major order, in which the products with it are faster."""
-    return np.ascontiguousarray(u.T)
 
 
 def _of_inputs(a: Any, w: Any, biases: list[Any]) -> Any:

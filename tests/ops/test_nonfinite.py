@@ -79,6 +79,7 @@ EXEMPT = {
     "unique": "rows with a NaN: PyTorch does not find equal ones that its sort leaves apart",
     "logit": "the gradient at NaN is 0 where eps is given, as that of clamp",
     "cholesky": "as linalg",
+    "qr": "as linalg",
     "lu": "which row becomes the pivot where its column has a NaN is LAPACK's own choice",
     "lu_unpack": "as lu, whose factors the case unpacks",
     "lu_solve": "as cholesky_solve",

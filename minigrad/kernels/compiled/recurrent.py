@@ -1,28 +1,29 @@
-"""Compiled steps of recurrent layers, in float32: one call goes over a whole sequence.
+"""Compiled steps of recurrent layers: one call goes over a whole sequence.
 
 The rows of a batch do not meet before their gradients are added up. So a task is some rows, which
 it takes through all steps, product and gates in turn, and nobody waits for another between steps.
 The rows of a task depend on the shapes alone, so the bits do not depend on the number of threads.
+U is packed once for all steps.
 
-In float64, and where numpy's BLAS cannot be called by address, numpy's steps run.
+The steps of complex arrays, with which second derivatives are taken, are numpy's.
 """
 # mypy: allow-untyped-defs, allow-untyped-calls
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+from numba import extending, types
 from numba.np.numpy_support import carray
 
 from minigrad.kernels import reference
-from minigrad.kernels.compiled.functions import f4, sigmoid, tanh
-from minigrad.kernels.compiled.products import product
-from minigrad.kernels.machinery import blas_calls
+from minigrad.kernels.compiled import functions
+from minigrad.kernels.compiled.conv_tile import VECTOR_BYTES
+from minigrad.kernels.compiled.row_products import multiply, packed
 from minigrad.kernels.machinery.arrays import Array, address_of
-from minigrad.kernels.machinery.blas import blas
-from minigrad.kernels.machinery.blas_calls import AS_IT_LIES, ROW_MAJOR, gemm
-from minigrad.kernels.machinery.jobs import address
+from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import exact, run
 from minigrad.kernels.machinery.pointers import at, on, part
 from minigrad.kernels.reference.recurrent import Rows
@@ -31,21 +32,33 @@ SHARED = 16, 32  # rows, from which on a batch has two tasks: where U stays in a
 CACHE = 1 << 20  # as each task reads it at every step; bytes of such a U
 MOST = 8  # tasks, of 32 rows or more if there are more than two
 WORK = 4  # what a gate costs, a product's multiply-add costing an eighth of an element
-ONE = f4(1)
 
-# Sizes; where the arrays lie, by the names of the reference; rows is how many each step concerns.
-ARRAYS = ["z", "u", "states", "cells", "tanhs", "q", "g", "dz", "dp", "dh", "dc", "rows"]
-FIELDS = [*blas_calls.FIELDS, "steps", "batch", "size", "each", "relu", *ARRAYS]
-JOB = np.dtype([(name, np.int64) for name in FIELDS])
-FLOAT32 = np.dtype(np.float32)
+# Sizes; where the arrays lie, by the names of the reference, with U packed, the rows of n apart in
+# a GRU; `rows` is how many each step concerns.
+ARRAYS = ["z", "u", "u_n", "states", "cells", "tanhs", "q", "g", "dz", "dp", "dh", "dc", "rows"]
+JOB = np.dtype(
+    [(name, np.int64) for name in ("steps", "batch", "size", "each", "relu", "lanes", *ARRAYS)]
+)
 
 
-@exact
-def _multiply(job, n, columns, k, a, b, b_row, beta, c, c_row):
-    """c (n, columns) = a (n, k)·b (k, columns) + beta·c, the rows of b and c so far apart."""
-    if n > 0:
-        lies = (ROW_MAJOR, AS_IT_LIES, AS_IT_LIES)
-        gemm(job, (*lies, n, columns, k, 1, a, k, b, b_row, beta, c, c_row))
+def sigmoid(x):
+    """1/(1 + e⁻ˣ) in the dtype of x."""
+
+
+def tanh(x):
+    """In the dtype of x."""
+
+
+@extending.overload(sigmoid, jit_options={"fastmath": False})
+def _sigmoid(x):
+    if x == types.float32:
+        return lambda x: functions.sigmoid(x)
+    return lambda x: 1 / (1 + math.exp(-x))
+
+
+@extending.overload(tanh, jit_options={"fastmath": False})
+def _tanh(x):
+    return (lambda x: functions.tanh(x)) if x == types.float32 else (lambda x: math.tanh(x))
 
 
 @exact
@@ -70,9 +83,9 @@ def _keep(address, like, here, there, done, whole):
 
 
 @exact
-def _add(address, like, other, there, n):
-    """The n numbers at an address grow by those at `there` of another array."""
-    a, b = part(address, like, 0, n), part(other, like, there, n)
+def _add(address, like, here, other, there, n):
+    """The n numbers from `here` on grow by those from `there` on of another array."""
+    a, b = part(address, like, here, n), part(other, like, there, n)
     for k in range(n):
         a[k] += b[k]
 
@@ -81,7 +94,7 @@ def _add(address, like, other, there, n):
 def _clear(address, like, start, n):
     a = part(address, like, start, n)
     for k in range(n):
-        a[k] = f4(0)
+        a[k] = 0
 
 
 def rnn_rows(task, jobs, like):
@@ -92,11 +105,11 @@ def rnn_rows(task, jobs, like):
     for t in range(job.steps):
         n, here = _concerned(job, t, first, count), t * apart + first * m
         before, z = on(at(job.states, like), here), on(at(job.z, like), here)
-        _multiply(job, n, m, m, before, u, m, 1, z, m)
+        multiply(before, m, n, u, m, m, job.lanes, 1, z, m)
         sums, y = part(job.z, like, here, n * m), part(job.states, like, here + apart, n * m)
         if job.relu:
             for k in range(n * m):
-                y[k] = f4(0) if sums[k] <= 0 else sums[k]
+                y[k] = 0 if sums[k] <= 0 else sums[k]
         else:
             for k in range(n * m):
                 y[k] = tanh(sums[k])
@@ -111,18 +124,18 @@ def rnn_rows_backward(task, jobs, like):
     for back in range(job.steps):
         t = job.steps - 1 - back
         n, here = _concerned(job, t, first, count), t * apart + begin
-        _add(job.dh + 4 * begin, like, job.g, here, count * m)
+        _add(job.dh, like, begin, job.g, here, count * m)
         y, d = part(job.states, like, here + apart, n * m), part(job.dz, like, here, n * m)
         dh = part(job.dh, like, begin, n * m)
         if job.relu:
             for k in range(n * m):
-                d[k] = f4(0) if y[k] <= 0 else dh[k]
+                d[k] = 0 if y[k] <= 0 else dh[k]
         else:
             for k in range(n * m):
-                d[k] = dh[k] * (ONE - y[k] * y[k])
+                d[k] = dh[k] * (1 - y[k] * y[k])
         _clear(job.dz, like, here + n * m, (count - n) * m)
         dz, result = on(at(job.dz, like), here), on(at(job.dh, like), begin)
-        _multiply(job, n, m, m, dz, u, m, 0, result, m)
+        multiply(dz, m, n, u, m, m, job.lanes, 0, result, m)
 
 
 @exact
@@ -164,7 +177,7 @@ def lstm_rows(task, jobs, like):
     for t in range(job.steps):
         n, row = _concerned(job, t, first, count), t * job.batch + first
         before, z = on(at(job.states, like), row * m), on(at(job.z, like), 4 * row * m)
-        _multiply(job, n, 4 * m, m, before, u, 4 * m, 1, z, 4 * m)
+        multiply(before, m, n, u, m, 4 * m, job.lanes, 1, z, 4 * m)
         for r in range(row, row + n):
             _lstm_gates(job, like, r, m)
         _keep(job.states, like, row * m, row * m + apart, n * m, count * m)
@@ -180,15 +193,15 @@ def _lstm_gates_backward(job, like, row, at_row, m):
     before, tanh_c = part(job.cells, like, row * m, m), part(job.tanhs, like, row * m, m)
     dh, dc = part(job.dh, like, at_row * m, m), part(job.dc, like, at_row * m, m)
     for k in range(m):
-        dc[k] += dh[k] * o[k] * (ONE - tanh_c[k] * tanh_c[k])
+        dc[k] += dh[k] * o[k] * (1 - tanh_c[k] * tanh_c[k])
     for k in range(m):
-        z_o[k] = dh[k] * tanh_c[k] * (o[k] * (ONE - o[k]))
+        z_o[k] = dh[k] * tanh_c[k] * (o[k] * (1 - o[k]))
     for k in range(m):
-        z_i[k] = dc[k] * a[k] * (i[k] * (ONE - i[k]))
+        z_i[k] = dc[k] * a[k] * (i[k] * (1 - i[k]))
     for k in range(m):
-        z_f[k] = dc[k] * before[k] * (f[k] * (ONE - f[k]))
+        z_f[k] = dc[k] * before[k] * (f[k] * (1 - f[k]))
     for k in range(m):
-        z_a[k] = dc[k] * i[k] * (ONE - a[k] * a[k])
+        z_a[k] = dc[k] * i[k] * (1 - a[k] * a[k])
     for k in range(m):
         dc[k] *= f[k]
 
@@ -201,12 +214,12 @@ def lstm_rows_backward(task, jobs, like):
     for back in range(job.steps):
         t = job.steps - 1 - back
         n, row = _concerned(job, t, first, count), t * job.batch + first
-        _add(job.dh + 4 * begin, like, job.g, row * m, count * m)
+        _add(job.dh, like, begin, job.g, row * m, count * m)
         for r in range(n):
             _lstm_gates_backward(job, like, row + r, first + r, m)
         _clear(job.dz, like, 4 * (row + n) * m, 4 * (count - n) * m)
         dz, result = on(at(job.dz, like), 4 * row * m), on(at(job.dh, like), begin)
-        _multiply(job, n, m, 4 * m, dz, u, m, 0, result, m)
+        multiply(dz, 4 * m, n, u, 4 * m, m, job.lanes, 0, result, m)
 
 
 @exact
@@ -230,12 +243,12 @@ def gru_rows(task, jobs, like):
     """A task's rows, by (GRU 1) to (GRU 3): two products, as that of n has a place of its own."""
     job = carray(jobs, 1)[0]
     (first, count), m, apart = _of_task(job, task), job.size, job.batch * job.size
-    u = at(job.u, like)
+    u, u_n = at(job.u, like), at(job.u_n, like)
     for t in range(job.steps):
         n, row = _concerned(job, t, first, count), t * job.batch + first
         before, z = on(at(job.states, like), row * m), on(at(job.z, like), 3 * row * m)
-        _multiply(job, n, 2 * m, m, before, u, 3 * m, 1, z, 3 * m)
-        _multiply(job, n, m, m, before, on(u, 2 * m), 3 * m, 1, on(at(job.q, like), row * m), m)
+        multiply(before, m, n, u, m, 2 * m, job.lanes, 1, z, 3 * m)
+        multiply(before, m, n, u_n, m, m, job.lanes, 1, on(at(job.q, like), row * m), m)
         for r in range(row, row + n):
             _gru_gates(job, like, r, m)
         _keep(job.states, like, row * m, row * m + apart, n * m, count * m)
@@ -252,11 +265,11 @@ def _gru_gates_backward(job, like, row, at_row, m):
     p_r, p_u = part(job.dp, like, start, m), part(job.dp, like, start + m, m)
     before, dh = part(job.states, like, row * m, m), part(job.dh, like, at_row * m, m)
     for k in range(m):
-        z_u[k] = dh[k] * (before[k] - n[k]) * (update[k] * (ONE - update[k]))
+        z_u[k] = dh[k] * (before[k] - n[k]) * (update[k] * (1 - update[k]))
     for k in range(m):
-        z_n[k] = dh[k] * (ONE - update[k]) * (ONE - n[k] * n[k])
+        z_n[k] = dh[k] * (1 - update[k]) * (1 - n[k] * n[k])
     for k in range(m):
-        z_r[k] = z_n[k] * q[k] * (r[k] * (ONE - r[k]))
+        z_r[k] = z_n[k] * q[k] * (r[k] * (1 - r[k]))
     for k in range(m):
         p_q[k] = z_n[k] * r[k]
     for k in range(m):
@@ -275,69 +288,67 @@ def gru_rows_backward(task, jobs, like):
     for back in range(job.steps):
         t = job.steps - 1 - back
         n, row = _concerned(job, t, first, count), t * job.batch + first
-        _add(job.dh + 4 * begin, like, job.g, row * m, count * m)
+        _add(job.dh, like, begin, job.g, row * m, count * m)
         for r in range(n):
             _gru_gates_backward(job, like, row + r, first + r, m)
         for gradient in (job.dz, job.dp):
             _clear(gradient, like, 3 * (row + n) * m, 3 * (count - n) * m)
         dp, result = on(at(job.dp, like), 3 * row * m), on(at(job.dh, like), begin)
-        _multiply(job, n, m, 3 * m, dp, u, m, 1, result, m)
+        multiply(dp, 3 * m, n, u, 3 * m, m, job.lanes, 1, result, m)
 
 
 def _compiled(
-    function: Any, shape: tuple[int, ...], gates: int, rows: Rows, arrays: dict[str, Array],
-    relu: bool = False,
+    function: Any, shape: tuple[int, ...], u: list[Array], rows: Rows, relu: bool = False,
+    **arrays: Array,
 ) -> bool:  # fmt: skip
-    """Whether all is in float32 and row-major, and then the steps, taken: of a sequence
-    (T, N, H) with so many products."""
-    library, (steps, batch, size) = blas(), shape
-    if library is None or 0 in shape or any(
-        a.dtype.char != "f" or not a.flags.c_contiguous for a in arrays.values()
+    """Whether all are real and row-major, and then the steps, taken, of a sequence (T, N, H).
+
+    U as the product needs it, (K, columns), in any order; the columns for n apart in a GRU.
+    """
+    (steps, batch, size), dtype = shape, arrays["dh" if "dh" in arrays else "z"].dtype
+    if (
+        dtype.char not in "fd"
+        or 0 in shape
+        or any(a.dtype != dtype or not a.flags.c_contiguous for a in arrays.values())
+        or any(part.dtype != dtype for part in u)
     ):
         return False
-    least = SHARED[arrays["u"].nbytes > CACHE]
+    used = sum(part.size for part in u)
+    least = SHARED[used * dtype.itemsize > CACHE]
     tasks = 1 if batch < least else max(2, min(MOST, batch // 32))
     each = -(-batch // tasks)
+    arrays.update(zip(("u", "u_n"), map(packed, u), strict=False))
     arrays["rows"] = np.array(rows, np.int64)
     places = (address_of(arrays[name]) if name in arrays else 0 for name in ARRAYS)
-    job = np.array(
-        (*blas_calls.begin(library, 4), steps, batch, size, each, relu, *places), np.int64
-    )
-    work = steps * batch * gates * size * (WORK + size // 8)
-    code = address(function, JOB, FLOAT32)
-    run(
-        blas_calls.serial, blas_calls.parallel, -(-batch // each), work, code, job,
-        address_of(arrays["u"]),
-    )  # fmt: skip
+    lanes = VECTOR_BYTES // dtype.itemsize
+    job = np.array([steps, batch, size, each, relu, lanes, *places], np.int64)
+    work = steps * batch * (WORK * used // size + used // 8)
+    code = address(function, JOB, dtype)
+    run(serial, parallel, -(-batch // each), work, code, job, address_of(arrays["u"]))
     return True
-
-
-def _product(a: Array, b: Array) -> Any:
-    """In float64. Where second derivatives are being taken, arrays are complex."""
-    return product(a, b) if a.dtype == b.dtype and a.dtype.kind == "f" else np.matmul(a, b)
 
 
 def rnn(z: Array, ut: Array, states: Array, relu: bool, rows: Rows) -> None:
     """As the reference."""
-    if not _compiled(rnn_rows, z.shape, 1, rows, {"z": z, "u": ut, "states": states}, relu):
-        reference.rnn(z, ut, states, relu, rows, _product)
+    if not _compiled(rnn_rows, z.shape, [ut], rows, relu, z=z, states=states):
+        reference.rnn(z, ut, states, relu, rows)
 
 
 def rnn_backward(
     u: Array, states: Array, relu: bool, g: Array, dz: Array, dh: Array, rows: Rows
 ) -> None:
     """As the reference."""
-    u, g = np.ascontiguousarray(u), np.ascontiguousarray(g)
-    arrays = {"u": u, "states": states, "g": g, "dz": dz, "dh": dh}
-    if not _compiled(rnn_rows_backward, g.shape, 1, rows, arrays, relu):
-        reference.rnn_backward(u, states, relu, g, dz, dh, rows, _product)
+    g = np.ascontiguousarray(g)
+    if not _compiled(rnn_rows_backward, g.shape, [u], rows, relu, states=states, g=g, dz=dz, dh=dh):
+        reference.rnn_backward(u, states, relu, g, dz, dh, rows)
 
 
 def lstm(z: Array, ut: Array, states: Array, cells: Array, tanhs: Array, rows: Rows) -> None:
     """As the reference."""
-    arrays = {"z": z, "u": ut, "states": states, "cells": cells, "tanhs": tanhs}
-    if not _compiled(lstm_rows, tanhs.shape, 4, rows, arrays):
-        reference.lstm(z, ut, states, cells, tanhs, rows, _product)
+    if not _compiled(
+        lstm_rows, tanhs.shape, [ut], rows, z=z, states=states, cells=cells, tanhs=tanhs
+    ):
+        reference.lstm(z, ut, states, cells, tanhs, rows)
 
 
 def lstm_backward(
@@ -345,16 +356,19 @@ def lstm_backward(
     rows: Rows,
 ) -> None:  # fmt: skip
     """As the reference."""
-    u, g = np.ascontiguousarray(u), np.ascontiguousarray(g)
-    arrays = {"z": z, "u": u, "cells": cells, "tanhs": tanhs, "g": g, "dz": dz, "dh": dh, "dc": dc}
-    if not _compiled(lstm_rows_backward, tanhs.shape, 4, rows, arrays):
-        reference.lstm_backward(z, u, cells, tanhs, g, dz, dh, dc, rows, _product)
+    g = np.ascontiguousarray(g)
+    if not _compiled(
+        lstm_rows_backward, tanhs.shape, [u], rows,
+        z=z, cells=cells, tanhs=tanhs, g=g, dz=dz, dh=dh, dc=dc,
+    ):  # fmt: skip
+        reference.lstm_backward(z, u, cells, tanhs, g, dz, dh, dc, rows)
 
 
 def gru(z: Array, ut: Array, states: Array, q: Array, rows: Rows) -> None:
     """As the reference."""
-    if not _compiled(gru_rows, q.shape, 3, rows, {"z": z, "u": ut, "states": states, "q": q}):
-        reference.gru(z, ut, states, q, rows, _product)
+    n = 2 * q.shape[2]
+    if not _compiled(gru_rows, q.shape, [ut[:, :n], ut[:, n:]], rows, z=z, states=states, q=q):
+        reference.gru(z, ut, states, q, rows)
 
 
 def gru_backward(
@@ -362,7 +376,8 @@ def gru_backward(
     rows: Rows,
 ) -> None:  # fmt: skip
     """As the reference."""
-    u, g = np.ascontiguousarray(u), np.ascontiguousarray(g)
-    arrays = {"z": z, "u": u, "states": states, "q": q, "g": g, "dz": dz, "dp": dp, "dh": dh}
-    if not _compiled(gru_rows_backward, q.shape, 3, rows, arrays):
-        reference.gru_backward(z, u, states, q, g, dz, dp, dh, rows, _product)
+    g = np.ascontiguousarray(g)
+    if not _compiled(
+        gru_rows_backward, q.shape, [u], rows, z=z, states=states, q=q, g=g, dz=dz, dp=dp, dh=dh
+    ):
+        reference.gru_backward(z, u, states, q, g, dz, dp, dh, rows)

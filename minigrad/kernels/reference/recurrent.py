@@ -4,26 +4,22 @@ Step t concerns the first rows[t] rows of the batch; the others keep their state
 one dtype and row-major, the results are written into those that are given:
 
     z       (T, N, blocks·H)    what the inputs make of the gates, W·x_t and the biases
-    ut      (H, blocks·H)       Uᵀ, and u (blocks·H, H) in the way back
+    ut      (H, blocks·H)       Uᵀ, and u (blocks·H, H) in the way back; these in any order
     states  (T + 1, N, H)       h_0 to h_T, cells c_0 to c_T; only the first is there at the start
     dz      (T, N, blocks·H)    the gradient of z
     g       (T, N, H)           that of the outputs
     dh, dc  (N, H)              what comes from behind; at the end the gradients of h_0 and c_0
-
-`product` multiplies two matrices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from minigrad.kernels.machinery.arrays import Array, sigmoid
 
 Rows = Sequence[int]
-Product = Callable[[Array, Array], Any]
 
 
 def _keep(states: Array, t: int, n: int) -> None:
@@ -31,12 +27,10 @@ def _keep(states: Array, t: int, n: int) -> None:
     states[t + 1, n:] = states[t, n:]
 
 
-def rnn(
-    z: Array, ut: Array, states: Array, relu: bool, rows: Rows, product: Product = np.matmul
-) -> None:
+def rnn(z: Array, ut: Array, states: Array, relu: bool, rows: Rows) -> None:
     """(RNN 1) and (RNN 2); z is written over."""
     for t, n in enumerate(rows):
-        y = np.add(z[t, :n], product(states[t, :n], ut), out=states[t + 1, :n])
+        y = np.add(z[t, :n], states[t, :n] @ ut, out=states[t + 1, :n])
         if relu:
             y[np.real(y) <= 0] = 0
         else:
@@ -45,9 +39,8 @@ def rnn(
 
 
 def rnn_backward(
-    u: Array, states: Array, relu: bool, g: Array, dz: Array, dh: Array, rows: Rows,
-    product: Product = np.matmul,
-) -> None:  # fmt: skip
+    u: Array, states: Array, relu: bool, g: Array, dz: Array, dh: Array, rows: Rows
+) -> None:
     """(RNN 3) and (RNN 4)."""
     for t in reversed(range(len(g))):
         n = rows[t]
@@ -60,20 +53,17 @@ def rnn_backward(
             np.subtract(1, d, out=d)
             d *= dh[:n]
         dz[t, n:] = 0
-        dh[:n] = product(d, u)
+        dh[:n] = d @ u
 
 
-def lstm(
-    z: Array, ut: Array, states: Array, cells: Array, tanhs: Array, rows: Rows,
-    product: Product = np.matmul,
-) -> None:  # fmt: skip
+def lstm(z: Array, ut: Array, states: Array, cells: Array, tanhs: Array, rows: Rows) -> None:
     """(RNN 1) and (LSTM 1) to (LSTM 3). In z the gates are left, in tanhs (T, N, H) those of c_t;
     the blocks are i, f, a, o."""
     size = tanhs.shape[2]
     i, f, a, o = (slice(k * size, (k + 1) * size) for k in range(4))
     for t, n in enumerate(rows):
         gates, cell, tanh_c = z[t, :n], cells[t + 1, :n], tanhs[t, :n]
-        gates += product(states[t, :n], ut)
+        gates += states[t, :n] @ ut
         for sigmas in (gates[:, : 2 * size], gates[:, o]):
             sigmas[...] = sigmoid(sigmas)
         np.tanh(gates[:, a], out=gates[:, a])
@@ -87,7 +77,7 @@ def lstm(
 
 def lstm_backward(
     z: Array, u: Array, cells: Array, tanhs: Array, g: Array, dz: Array, dh: Array, dc: Array,
-    rows: Rows, product: Product = np.matmul,
+    rows: Rows,
 ) -> None:  # fmt: skip
     """(RNN 3) and (LSTM 4) to (LSTM 6), from the gates in z."""
     size = tanhs.shape[2]
@@ -107,18 +97,16 @@ def lstm_backward(
             d[:, sigmas] *= gates[:, sigmas]
         dc_n *= gates[:, f]
         dz[t, n:] = 0
-        dh_n[...] = product(d, u)
+        dh_n[...] = d @ u
 
 
-def gru(
-    z: Array, ut: Array, states: Array, q: Array, rows: Rows, product: Product = np.matmul
-) -> None:
+def gru(z: Array, ut: Array, states: Array, q: Array, rows: Rows) -> None:
     """(GRU 1) to (GRU 3); the blocks are r, u, n. In z the gates are left and n, in q (T, N, H),
     which holds b'_n at the start, that of (GRU 2)."""
     size = q.shape[2]
     r, update = slice(size), slice(size, 2 * size)
     for t, k in enumerate(rows):
-        gates, n, part = z[t, :k, : 2 * size], z[t, :k, 2 * size :], product(states[t, :k], ut)
+        gates, n, part = z[t, :k, : 2 * size], z[t, :k, 2 * size :], states[t, :k] @ ut
         gates += part[:, : 2 * size]
         gates[...] = sigmoid(gates)
         q[t, :k] += part[:, 2 * size :]
@@ -132,7 +120,7 @@ def gru(
 
 def gru_backward(
     z: Array, u: Array, states: Array, q: Array, g: Array, dz: Array, dp: Array, dh: Array,
-    rows: Rows, product: Product = np.matmul,
+    rows: Rows,
 ) -> None:  # fmt: skip
     """(GRU 4) to (GRU 7), from the gates in z. dz (T, N, 3·H) is that of the products with W, dp of
     those with U: dz_r, dz_u and dq."""
@@ -150,4 +138,4 @@ def gru_backward(
         np.multiply(d[:, last], r_t, out=dp[t, :k, last])
         dz[t, k:] = dp[t, k:] = 0
         dh_k *= u_t
-        dh_k += product(dp[t, :k], u)
+        dh_k += dp[t, :k] @ u
