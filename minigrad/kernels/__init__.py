@@ -173,10 +173,10 @@ def backend_for(*arrays: np.ndarray[Any, Any] | None) -> ModuleType:
     return _compiled or _load()
 
 
-def for_large(chapter: str, *arrays: np.ndarray[Any, Any]) -> Any:
-    """compiled/`chapter`, which is for large float32 arrays alone; None if these are others, or are
-    served by numpy's backend."""
-    if arrays[0].dtype.char != "f" or backend_for(*arrays) is reference:
+def for_large(chapter: str, *arrays: np.ndarray[Any, Any], dtypes: str = "f") -> Any:
+    """compiled/`chapter`, which is for large arrays of float32 (f), or float64 (d); None if these
+    are others, or are served by numpy's backend."""
+    if arrays[0].dtype.char not in dtypes or backend_for(*arrays) is reference:
         return None
     return importlib.import_module(f".compiled.{chapter}", __name__)
 

@@ -1,4 +1,4 @@
-"""Large float32 arrays: one compiled pass in place of numpy's several.
+"""Large arrays: one compiled pass in place of numpy's several.
 
 What an op computes stands in the op. Here is only the choice: from so many elements on that a call
 of compiled code costs less than it saves, on the numba path, the same formulas run in
@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from minigrad import kernels
+from minigrad import kernels, modes
 from minigrad.kernels import get_num_threads
 from minigrad.kernels import row_major as row_major
 from minigrad.recording import record_each
@@ -32,6 +32,20 @@ TURNED_FROM = 1 << 16  # of a result: from there on, caches run over where one o
 PAIRS_FROM = 1 << 18  # of the result: from there on, several threads share one addition or product
 
 
+def for_both(chapter: str, *arrays: Any) -> Any:
+    """`for_large` of float32 and float64 arrays. While a function is probed, float64 is refused:
+    its constants then receive complex gradients."""
+    return kernels.for_large(chapter, *arrays, dtypes="f" if modes.probing.get() else "fd")
+
+
+def _passes(name: str, *arrays: Any) -> Any:
+    """compiled/elementwise if it has the operation `name` in these arrays' dtype, else None."""
+    passes = for_both("elementwise", *arrays)
+    if passes is None or arrays[0].dtype.char == "f" or passes.serves_float64(name):
+        return passes
+    return None
+
+
 def one_pass(op: F) -> F:
     """Let the pass of the op's name (`_` in front of it aside) serve large inputs."""
     name = op.__name__.lstrip("_")
@@ -40,7 +54,7 @@ def one_pass(op: F) -> F:
     @functools.wraps(op)
     def call(input: Any, *args: Any, **options: Any) -> Any:
         if isinstance(input, Tensor) and input.array.size >= least:
-            passes = kernels.for_large("elementwise", input.array)
+            passes = _passes(name, input.array)
             if passes is not None:
                 given = signature.bind(input, *args, **options)
                 given.apply_defaults()
@@ -54,7 +68,7 @@ def one_pass(op: F) -> F:
 
 def of_one_pass(name: str, x: Tensor, *values: float) -> Tensor:
     """The op `name` of x with these parameters, recorded with what its backward needs."""
-    passes, a = kernels.for_large("elementwise", x.array), x.array
+    passes, a = _passes(name, x.array), x.array
     if not a.flags.c_contiguous:
         a = row_major(a)
     y = passes.forward(name, a, *values)
@@ -74,7 +88,7 @@ def _pair(name: str, ufunc: Any) -> Callable[..., Any]:
             if rows_of_a != rows_of_b:
                 a, b = (a, row_major(b)) if rows_of_a else (row_major(a), b)
         if (a.size >= PAIRS_FROM or b.size >= PAIRS_FROM) and get_num_threads() > 1:
-            passes = kernels.for_large("elementwise", a, b)
+            passes = _passes(name, a, b)
             if passes is not None:
                 out = passes.pair(name, np.asarray(a), np.asarray(b))
                 if out is not None:
@@ -153,7 +167,7 @@ def of_two(name: str, x: Any, y: Any, a: Any, b: Any, p: float = 0.0) -> Tensor 
     pair, and the gradients "dx of name" and "dy of name" of the triples; g itself passes where
     there is none of that name. None if the arrays are not large, or lie so that no loop fits."""
     if (a.size < FROM and b.size < FROM) or (
-        passes := kernels.for_large("elementwise", a, b)
+        passes := _passes(name, a, b)
     ) is None:
         return None
     if (out := passes.pair(name, a, b, p)) is None or (name in FINITE and not _finite(out)):
@@ -178,14 +192,14 @@ def in_one_pass(name: str, *arrays: Any, p: float = 0.0) -> Any:
     """The pair or triple of this name of large arrays; None if they are others."""
     if max(a.size for a in arrays) < FROM:
         return None
-    if (passes := kernels.for_large("elementwise", *arrays)) is None:
+    if (passes := _passes(name, *arrays)) is None:
         return None
     return (passes.pair if len(arrays) == 2 else passes.triple)(name, *map(_lying_flat, arrays), p)
 
 
 def gated(x: Any, a: Any, axis: int) -> Tensor | None:
     """One half of a large x along the axis times the sigmoid of the other; None if x is not."""
-    if a.size < FROM or (passes := kernels.for_large("elementwise", a)) is None:
+    if a.size < FROM or (passes := _passes("glu", a)) is None:
         return None
     a = a if a.flags.c_contiguous else row_major(a)
     half, before = a.shape[axis] // 2, (slice(None),) * axis
@@ -206,7 +220,7 @@ def power(x: Tensor, exponent: float) -> Tensor | None:
     """x to a constant other than 0, of large x; None if x is not."""
     if x.array.size < FROM or not math.isfinite(exponent):
         return None
-    if kernels.for_large("elementwise", x.array) is None:
+    if _passes("pow", x.array) is None:
         return None
     if exponent in (0.5, -0.5):
         return of_one_pass("sqrt" if exponent > 0 else "rsqrt", x)
@@ -220,7 +234,7 @@ def base_to(base: Any, x: Any) -> Tensor | None:
         return None
     if not 0 < base < math.inf or base == 1:
         return None
-    if kernels.for_large("elementwise", x.array) is None:
+    if _passes("rpow", x.array) is None:
         return None
     return of_one_pass("rpow", x, math.log2(base), math.log(base))
 
@@ -232,7 +246,7 @@ def rows(a: Any) -> Any:
 
 def picking(a: Any, count: int) -> Any:
     """The loops for reading and writing by index if `count` elements are many, else None."""
-    return kernels.for_large("picking", a) if count >= FROM else None
+    return for_both("picking", a) if count >= FROM else None
 
 
 def selection(a: Any, axis: int) -> tuple[Any, Any]:
@@ -245,7 +259,7 @@ def selection(a: Any, axis: int) -> tuple[Any, Any]:
 def resampled(a: Any, matrices: Callable[[Any], dict[int, Any]]) -> tuple[Any, Any] | None:
     """A large array with axes multiplied by sparse matrices, and the map of its gradient; None if
     it is not large. `matrices` makes them of `resample.Matrix`, by axes."""
-    if a.size < FROM or (loops := kernels.for_large("resample", a)) is None:
+    if a.size < FROM or (loops := for_both("resample", a)) is None:
         return None
     made = matrices(loops.Matrix)
     adjoints = {axis: matrix.adjoint for axis, matrix in made.items()}
@@ -278,7 +292,7 @@ def large_loss(
     needs a gradient for its target is a loss of a - t."""
     if reduction == "none" or a.size < FROM:
         return None
-    if (passes := kernels.for_large("elementwise", a, t)) is None:
+    if (passes := _passes(name, a, t)) is None:
         return None
     if reduction == "mean":
         scale /= a.size

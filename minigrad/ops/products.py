@@ -9,7 +9,6 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from minigrad import kernels
 from minigrad.checks import axis_of, integer, integers
 from minigrad.incoming import as_array
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names
@@ -19,7 +18,7 @@ from minigrad.ops.arithmetic import add, div, mul, sub
 from minigrad.ops.convert import to
 from minigrad.ops.indexing import getitem
 from minigrad.ops.joining import roll
-from minigrad.ops.large import FROM, last
+from minigrad.ops.large import FROM, for_both, last
 from minigrad.ops.linear import bmm, einsum, matmul, matrices, mv, outer
 from minigrad.ops.reductions import Dim, amax, amin
 from minigrad.ops.reductions import norm as p_norm
@@ -208,14 +207,14 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
 
 
 def _large_cdist(x1: Any, x2: Any, a: Any, b: Any, p: int) -> Tensor | None:
-    """cdist of float32 inputs without an array of all differences, if those are many; else None."""
+    """cdist without an array of all differences, if those are many; else None."""
     # w = g, or g/d for p = 2        dL/dx1 = Σ_k w_ik·(x1_i - x2_k), or of its sign for p = 1
     try:
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except ValueError:
         return None  # the subtraction says why
     (P, M), R, B = a.shape[-2:], b.shape[-2], math.prod(batch)
-    if B * P * R * M < FROM or (loops := kernels.for_large("distances", a, b)) is None:
+    if B * P * R * M < FROM or (loops := for_both("distances", a, b)) is None:
         return None
     x, y = (np.broadcast_to(v, (*batch, *v.shape[-2:])).reshape(B, *v.shape[-2:]) for v in (a, b))
     turned_x, turned_y = last(x, 1), last(y, 1)

@@ -39,8 +39,12 @@ SLICES: dict[str, Op] = {
 }
 
 
-def drawn(rng: Any, shape: tuple[int, ...]) -> np.ndarray:
-    x = rng.standard_normal(shape).astype(np.float32)
+def dtype_of(seed: int) -> Any:
+    return np.float64 if seed % 3 == 2 else np.float32
+
+
+def drawn(rng: Any, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+    x = rng.standard_normal(shape).astype(dtype)
     if x.size:
         x.reshape(-1)[rng.integers(0, x.size, 20)] = rng.choice(SPECIAL, 20)
     return x
@@ -73,7 +77,7 @@ def both(op: Op, x: np.ndarray, dim: int, i: np.ndarray, v: np.ndarray) -> None:
     for m in (mg, torch):
         a, b = (m.from_numpy(z).requires_grad_() for z in (x, v))
         y = op(m, a, dim, m.from_numpy(i), b)
-        g = drawn(np.random.default_rng(9), tuple(y.shape))
+        g = drawn(np.random.default_rng(9), tuple(y.shape), x.dtype)
         y.backward(m.from_numpy(g))
         grads = [z.grad for z in (a, b)]
         results.append([y.detach().numpy(), *(None if z is None else z.numpy() for z in grads)])
@@ -81,7 +85,9 @@ def both(op: Op, x: np.ndarray, dim: int, i: np.ndarray, v: np.ndarray) -> None:
         assert (ours is None) == (theirs is None)
         if ours is not None:
             # sums of several for one place may be taken in another order there
-            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+            close = 1e-5 if x.dtype == np.float32 else 1e-12
+            assert ours.dtype == x.dtype
+            np.testing.assert_allclose(ours, theirs, rtol=close, atol=close)
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -98,8 +104,8 @@ def test_an_index_for_each_element(name: str, seed: int) -> None:
         other[dim] = min(other[dim], shape[dim])
         i = np.argsort(rng.random([shape[d] if d == dim else n for d, n in enumerate(other)]), dim)
         i = np.ascontiguousarray(i.take(range(other[dim]), dim))
-    v = drawn(rng, i.shape)
-    both(EACH[name], strided(rng, drawn(rng, shape)), dim, strided(rng, i), strided(rng, v))
+    v, x = (drawn(rng, size, dtype_of(seed)) for size in (i.shape, shape))
+    both(EACH[name], strided(rng, x), dim, strided(rng, i), strided(rng, v))
 
 
 @pytest.mark.parametrize("name", SLICES)
@@ -110,8 +116,8 @@ def test_an_index_for_each_slice(name: str, seed: int) -> None:
     shape = shape_of(rng)
     dim = int(rng.integers(len(shape)))
     i = rng.integers(0, shape[dim], int(rng.integers(1, 2 * shape[dim] + 1)))
-    v = drawn(rng, (*shape[:dim], i.size, *shape[dim + 1 :]))
-    both(SLICES[name], strided(rng, drawn(rng, shape)), dim, i, strided(rng, v))
+    v = drawn(rng, (*shape[:dim], i.size, *shape[dim + 1 :]), dtype_of(seed))
+    both(SLICES[name], strided(rng, drawn(rng, shape, dtype_of(seed))), dim, i, strided(rng, v))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -119,12 +125,13 @@ def test_an_index_for_each_slice(name: str, seed: int) -> None:
 def test_masks_and_several_index_arrays(seed: int) -> None:
     rng = np.random.default_rng(seed)
     shape = (int(rng.integers(150, 300)), int(rng.integers(150, 300)))
-    x, mask = drawn(rng, shape), rng.random(shape) < rng.choice([0, 0.1, 0.9])
+    x, mask = drawn(rng, shape, dtype_of(seed)), rng.random(shape) < rng.choice([0, 0.1, 0.9])
     i, j = (rng.integers(-n, n, (3, FROM)) for n in shape)
     for op in (lambda m, x, d, i, v: x[i], lambda m, x, d, i, v: x.masked_select(i)):
         both(op, x, 0, mask, x)
     both(lambda m, x, d, i, v: x[i, m.from_numpy(j)], x, 0, i, x)
-    a, b, values = mg.from_numpy(x.copy()), torch.from_numpy(x.copy()), drawn(rng, (mask.sum(),))
+    values = drawn(rng, (mask.sum(),), x.dtype)
+    a, b = mg.from_numpy(x.copy()), torch.from_numpy(x.copy())
     for m, t in ((mg, a), (torch, b)):
         t[m.from_numpy(mask)] = m.from_numpy(values)
         t[m.from_numpy(np.arange(shape[0]))] = t.flip(0)
@@ -140,7 +147,8 @@ def test_a_place_that_several_name_keeps_the_last(seed: int) -> None:
     shape = shape_of(rng)
     dim = int(rng.integers(len(shape)))
     i = rng.integers(0, max(1, shape[dim] // 3), shape)
-    x, v, g = drawn(rng, shape), drawn(rng, tuple(n + 1 for n in shape)), drawn(rng, shape)
+    sizes = (shape, tuple(n + 1 for n in shape), shape)
+    x, v, g = (drawn(rng, size, dtype_of(seed)) for size in sizes)
     a, b = mg.from_numpy(x).requires_grad_(), mg.from_numpy(v).requires_grad_()
     y = a.scatter(dim, mg.from_numpy(i), b)
     y.backward(mg.from_numpy(g))
@@ -152,7 +160,7 @@ def test_a_place_that_several_name_keeps_the_last(seed: int) -> None:
         here = tuple(slice(k, k + 1) if d == dim else slice(n) for d, n in enumerate(shape))
         at = i[here]
         dv[here] = np.take_along_axis(dx, at, dim)
-        np.put_along_axis(dx, at, np.float32(0), dim)
+        np.put_along_axis(dx, at, 0, dim)
     assert a.grad is not None and b.grad is not None
     for found, expected in ((y.detach(), out), (a.grad, dx), (b.grad, dv)):
         np.testing.assert_array_equal(found.numpy(), expected)

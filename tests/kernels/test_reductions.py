@@ -186,6 +186,25 @@ def test_cdist(p: int, shapes: tuple[Any, Any], offset: int) -> None:
     compare(of_second, y, 0)
 
 
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("shapes", PAIRS, ids=str)
+def test_cdist_in_float64(p: int, shapes: tuple[Any, Any]) -> None:
+    """Beside the numpy path, which has an array of all differences."""
+    found = []
+    arrays = [array(s, "usual", i).astype(np.float64) / 3 for i, s in enumerate(shapes)]
+    arrays[1][..., 0, :] = arrays[0][(0,) * (arrays[0].ndim - 1)]  # at no distance at all
+    for kernels in ("numba", "numpy"):
+        with mg.use_kernels(kernels):
+            x, y = (mg.from_numpy(a.copy()).requires_grad_() for a in arrays)
+            d = mg.cdist(x, y, p=p, compute_mode="donot_use_mm_for_euclid_dist")
+            d.backward(mg.from_numpy(np.random.default_rng(3).standard_normal(d.shape)))
+            assert x.grad is not None and y.grad is not None
+            found.append([d.detach().numpy(), x.grad.numpy(), y.grad.numpy()])
+    for got, want in zip(*found, strict=True):
+        assert got.dtype == np.float64
+        np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)  # sums of up to 1300 terms
+
+
 @pytest.mark.parametrize("dim", [None, 0, 1, (0, 1), (0, 2)])
 def test_counts(dim: Any) -> None:
     b = np.random.default_rng(0).integers(0, 2, (30, 40, 20)).astype(bool)

@@ -122,20 +122,23 @@ SPECIAL = [np.nan, np.inf, -np.inf, -0.0, 1e-42]
     lambda f, x: f.interpolate(x, size=(80, 90), mode="bilinear"),
     lambda f, x: f.adaptive_avg_pool2d(x, (7, 11)),
 ], ids=["reflect", "replicate", "nearest", "bilinear", "adaptive"])  # fmt: skip
-def test_what_is_not_finite_goes_where_its_weight_sends_it(op: Any) -> None:
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_not_finite_goes_where_its_weight_sends_it(op: Any, dtype: Any) -> None:
     torch = pytest.importorskip("torch")
-    a = np.random.default_rng(0).standard_normal((2, 5, 40, 50)).astype(np.float32)
+    a = np.random.default_rng(0).standard_normal((2, 5, 40, 50)).astype(dtype)
     a.reshape(-1)[::777] = np.resize(SPECIAL, len(a.reshape(-1)[::777]))
     a[1, 1, 0, 0], a[1, 2, -1, -1] = np.inf, np.nan
     x, t = mg.from_numpy(a).requires_grad_(), torch.from_numpy(a).requires_grad_()
     y, expected = op(F, x), op(torch.nn.functional, t)
-    g = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
+    g = np.random.default_rng(1).standard_normal(y.shape).astype(dtype)
     g.reshape(-1)[::555] = np.resize(SPECIAL, len(g.reshape(-1)[::555]))
     y.backward(mg.from_numpy(g))
     expected.backward(torch.from_numpy(g))
     assert x.grad is not None
-    np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), 1e-5, 1e-5)
-    np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), 1e-5, 1e-5)
+    close = 1e-5 if dtype == np.float32 else 1e-13
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), close, close)
+    np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), close, close)
 
 
 def test_average_pooling_as_in_pytorch() -> None:

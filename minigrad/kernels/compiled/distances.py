@@ -1,8 +1,8 @@
-"""Distances of all pairs of rows, large float32: |x_i - y_k| by the sum of differences or squares.
+"""Distances of all pairs of rows, large: |x_i - y_k| by the sum of differences or squares.
 
 x is (B, P, M). y lies turned, (B, M, R), so that neighbours in the vectors' lanes are R rows of y.
-Sums run over SHORT terms in float32, and over such sums in float64. A task is one or more rows of
-x.
+Sums run over SHORT terms in the arrays' dtype, and over such sums in float64. A task is one or more
+rows of x.
 
     forward     d_ik = Σ_m |x_im - y_km|                 or the root of Σ_m (x_im - y_km)²
     backward    dx_im = Σ_k w_ik·sign(x_im - y_km)       or Σ_k w_ik·(x_im - y_km)
@@ -13,19 +13,18 @@ where w is the gradient of d, divided by d for the root. dy is the same, with x 
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 from numba.np.numpy_support import carray
 
-from minigrad.kernels.compiled.functions import f4
 from minigrad.kernels.machinery.arrays import Array
 from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import REORDERED, ready, run
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import part
 
-F32 = np.dtype(np.float32)
 CHUNK = 1 << 14  # differences of one task, where a row has fewer
 SHORT, WIDTH = 8, 512  # terms; columns at once, whose sums fit the first cache
 LANES = 64  # terms of a sum across lanes
@@ -35,7 +34,7 @@ JOB = np.dtype([(name, np.int64) for name in FIELDS])
 FORWARD = """
 def {name}_distances(t, jobs, like):
     job = carray(jobs, 1)[0]
-    totals, short = np.empty(WIDTH), np.empty(WIDTH, np.float32)
+    totals, short = np.empty(WIDTH), np.empty(WIDTH, number)
     for row in range(t * job.each, min((t + 1) * job.each, job.rows)):
         x, out = part(job.x, like, row * job.M, job.M), part(job.out, like, row * job.R, job.R)
         for k0 in range(0, job.R, WIDTH):
@@ -64,24 +63,27 @@ def {name}_backward(t, jobs, like):
             for k0 in range(0, job.R, LANES):
                 n = min(LANES, job.R - k0)
                 y = part(job.y, like, (row // job.P * job.M + m) * job.R + k0, n)
-                w, some = part(job.w, like, row * job.R + k0, n), f4(0)
+                w, some = part(job.w, like, row * job.R + k0, n), number(0)
                 for k in range(n):
                     d = v - y[k]
                     some += w[k] * {slope}
                 total += some
             out[m] = total
 """
-SCOPE: dict[str, Any] = {
-    "__name__": __name__, "LANES": LANES, "SHORT": SHORT, "WIDTH": WIDTH, "carray": carray,
-    "f4": f4, "np": np, "part": part,
+SCOPES: dict[str, dict[str, Any]] = {
+    dtype.char: {
+        "__name__": __name__, "LANES": LANES, "SHORT": SHORT, "WIDTH": WIDTH, "carray": carray,
+        "number": dtype.type, "np": np, "part": part,
+    }
+    for dtype in map(np.dtype, "fd")
 }  # fmt: skip
-SIGN = "(f4(1) if d > 0 else (f4(-1) if d < 0 else d))"
+SIGN = "(number(1) if d > 0 else (number(-1) if d < 0 else d))"
 for _name, _term, _result, _slope in (
     ("p1", "abs(d)", "totals[k]", SIGN), ("p2", "d * d", "np.sqrt(totals[k])", "d"),
 ):  # fmt: skip
     _words = {"name": _name, "term": _term, "result": _result, "slope": _slope}
-    for _text in (FORWARD, BACKWARD):
-        exec(compile(_text.format(**_words), __file__, "exec"), SCOPE)
+    for _text, _scope in itertools.product((FORWARD, BACKWARD), SCOPES.values()):
+        exec(compile(_text.format(**_words), __file__, "exec"), _scope)
 
 
 def _start(loop: str, x: Array, y: Array, w: Array | None, out: Array) -> Array:
@@ -89,18 +91,18 @@ def _start(loop: str, x: Array, y: Array, w: Array | None, out: Array) -> Array:
     each = max(1, CHUNK // max(R * M, 1))
     places = [0 if a is None else a.__array_interface__["data"][0] for a in (x, y, w, out)]
     job = np.array((B * P, P, R, M, each, *places), np.int64)
-    code = address(SCOPE[loop], JOB, F32, frozenset(REORDERED))
+    code = address(SCOPES[x.dtype.char][loop], JOB, x.dtype, frozenset(REORDERED))
     run(serial, parallel, -(-B * P // each), B * P * R * M, code, job, places[0])
     return out
 
 
 def distances(p: int, x: Array, y: Array) -> Array:
     """The p-norms (B, P, R), p being 1 or 2, of x (B, P, M) and turned y (B, M, R)."""
-    x, y = ready(x, F32), ready(y, F32)
-    return _start(f"p{p}_distances", x, y, None, empty((*x.shape[:2], y.shape[2]), F32))
+    x, y = (ready(v, x.dtype) for v in (x, y))
+    return _start(f"p{p}_distances", x, y, None, empty((*x.shape[:2], y.shape[2]), x.dtype))
 
 
 def backward(p: int, w: Array, x: Array, y: Array) -> Array:
     """dx (B, P, M) from w (B, P, R), x and turned y (B, M, R)."""
-    x, y, w = (ready(v, F32) for v in (x, y, w))
-    return _start(f"p{p}_backward", x, y, w, empty(x.shape, F32))
+    x, y, w = (ready(v, w.dtype) for v in (x, y, w))
+    return _start(f"p{p}_backward", x, y, w, empty(x.shape, w.dtype))

@@ -1,9 +1,10 @@
-"""Elementwise operations on large float32 arrays: one compiled pass each way, vectorised, threaded.
+"""Elementwise operations on large arrays: one compiled pass each way, vectorised, threaded.
 
 numpy computes a formula operation by operation, each a pass over memory of its own, on one thread.
 Where arrays are large, the ops that are listed here run the formula of their forward, and that of
-their backward, one element at a time. In float64, on small arrays and on the numpy path the op's
-own numpy formula runs; that is the one to read.
+their backward, one element at a time. On small arrays and on the numpy path the op's own numpy
+formula runs; that is the one to read. So it does in float64 where a formula has more than
+arithmetic: functions.py has no float64 functions, and numpy's are as fast.
 
 The formulas are lines of the tables in formulas.py. Each becomes a C function (machinery/jobs.py)
 around a loop over a part of the arrays. They are written out as text, not made by a factory,
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,7 @@ from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import doubles, part
 
 CHUNK = 1 << 12  # elements of one task: its arrays fit the first cache
-F32 = np.dtype(np.float32)
+ARITHMETIC = {"abs", "min", "max", "np.sqrt", "np.trunc"}
 
 
 @exact
@@ -49,7 +51,7 @@ def {name}(t, jobs, first):
     n = min(CHUNK, job.n - start)
     xs, ys = part(job.x, first, start, n), part(job.y, first, start, n)
     gs, out = part(job.g, first, start, n), part(job.out, first, start, n)
-    p, q, P, Q = f4(job.p), f4(job.q), job.p, int(job.q)
+    p, q, P, Q = number(job.p), number(job.q), job.p, int(job.q)
     for i in range(n):
         x, y, g = xs[i], ys[i], gs[i]
         out[i] = {formula}
@@ -59,7 +61,7 @@ def {name}(t, jobs, first):
     job = carray(jobs, 1)[0]
     start = t * CHUNK
     n = min(CHUNK, job.n - start)
-    xs, ys, p = part(job.x, first, start, n), part(job.y, first, start, n), f4(job.p)
+    xs, ys, p = part(job.x, first, start, n), part(job.y, first, start, n), number(job.p)
     total = 0.0
     for i in range(n):
         x, y = xs[i], ys[i]
@@ -73,7 +75,7 @@ def {name}(t, jobs, first):
     job = carray(jobs, 1)[0]
     row0, start = t // job.parts * job.rows, t % job.parts * CHUNK
     n = min(CHUNK, job.n - start)
-    p = f4(job.p)
+    p = number(job.p)
     for row in range(row0, min(row0 + job.rows, job.o * job.m)):
         o, m = row // job.m, row % job.m
         xs = part(job.x, first, o * job.x_o + m * job.x_m + start * job.x_n, n)
@@ -113,24 +115,41 @@ FIELDS = ["n", "o", "m", "rows", "parts", "x", "y", "z", "g", "out"]
 FIELDS += [f"{v}_{axis}" for v in "xyz" for axis in "omn"]
 JOB = np.dtype([(name, np.int64) for name in FIELDS] + [("p", np.float64), ("q", np.float64)])
 # The words that formulas and loops may use.
-SCOPE: dict[str, Any] = {
-    **vars(functions), **vars(functions_of_two), **vars(functions_wide), "__name__": __name__,
-    "CHUNK": CHUNK, "carray": carray, "doubles": doubles,
-    "np": np, "part": part, "slope_of_gelu_tanh": slope_of_gelu_tanh,
+WORDS: dict[str, Any] = {
+    "__name__": __name__, "CHUNK": CHUNK, "carray": carray, "doubles": doubles, "np": np,
+    "part": part,
 }  # fmt: skip
-_functions: dict[tuple[str, str], Any] = {}
+SCOPES: dict[str, dict[str, Any]] = {
+    "f": {
+        **vars(functions), **vars(functions_of_two), **vars(functions_wide), **WORDS,
+        "number": f4, "slope_of_gelu_tanh": slope_of_gelu_tanh,
+    },
+    "d": {**WORDS, "number": np.float64},
+}  # fmt: skip
+_functions: dict[tuple[str, str, str], Any] = {}
 EXACT, REORDER = frozenset[str](), frozenset(REORDERED)
 
 
-def function(name: str, text: str, formula: str) -> Any:
-    """The C function of a formula, written when it is first asked for."""
-    if (name, text) not in _functions:
+def function(name: str, text: str, formula: str, char: str) -> Any:
+    """The C function of a formula in this dtype, written when it is first asked for."""
+    key, scope = (name, text, char), SCOPES[char]
+    if key not in _functions:
         kind = {MAP: "map", TOTAL: "total", PAIR: "pair", TRIPLE: "triple"}[text]
         label = f"{kind}_{name.replace(' ', '_')}"
-        formula = re.sub(r"(?<![\w.])(\d[\d.]*(e-\d+)?)", r"f4(\1)", formula)
-        exec(compile(text.format(name=label, formula=formula), __file__, "exec"), SCOPE)
-        _functions[name, text] = SCOPE[label]
-    return _functions[name, text]
+        formula = re.sub(r"(?<![\w.])(\d[\d.]*(e-\d+)?)", r"number(\1)", formula)
+        exec(compile(text.format(name=label, formula=formula), __file__, "exec"), scope)
+        _functions[key] = scope[label]
+    return _functions[key]
+
+
+@lru_cache
+def serves_float64(name: str) -> bool:
+    """Whether all the formulas of an operation are arithmetic, whose numbers no dtype rounds."""
+    formulas = [
+        *PASSES.get(name, ())[:2], *LOSSES.get(name, ())[:2], *(t for t in (PAIRS.get(name),) if t),
+        *(text for key, text in TRIPLES.items() if key == name or key.endswith(f" of {name}")),
+    ]  # fmt: skip
+    return all(set(re.findall(r"([\w.]+)\(", text)) <= ARITHMETIC for text in formulas)
 
 
 def _start(
@@ -143,7 +162,8 @@ def _start(
     places = (*map(_place, (x, y, third, third, out)),)
     job = np.array((*sizes, *places, *strides, 0, 0), np.int64)
     job[-2:] = np.array((p, q), np.float64).view(np.int64)
-    code = address(function(name, text, formula), JOB, F32, REORDER if text is TOTAL else EXACT)
+    dtype, floats = (out if x is None else x).dtype, REORDER if text is TOTAL else EXACT
+    code = address(function(name, text, formula, dtype.char), JOB, dtype, floats)
     run(serial, parallel, tasks, work, code, job, places[-1])
 
 
@@ -157,7 +177,7 @@ def _flat(n: int) -> tuple[int, ...]:
 
 def forward(name: str, x: Array, p: float = 0.0, q: float = 0.0) -> Array:
     """The op's result for each element of x."""
-    spec, x, y = PASSES[name], ready(x, F32), empty(x.shape, F32)
+    spec, x, y = PASSES[name], ready(x, x.dtype), empty(x.shape, x.dtype)
     n, tasks = x.size, -(-x.size // CHUNK)
     _start(name, MAP, spec.forward, tasks, n * spec.work, _flat(n), x, None, None, y, p, q)
     return y
@@ -173,8 +193,8 @@ def backward(
     name: str, g: Array, x: Array | None, y: Array | None, p: float = 0.0, q: float = 0.0
 ) -> Array:
     """The gradient of each element of x, from that of the result; x or y as `needs` says."""
-    spec, g, dx = PASSES[name], ready(g, F32), empty(g.shape, F32)
-    x, y = (None if a is None else ready(a, F32) for a in (x, y))
+    spec, g, dx = PASSES[name], ready(g, g.dtype), empty(g.shape, g.dtype)
+    x, y = (None if a is None else ready(a, g.dtype) for a in (x, y))
     n, tasks = g.size, -(-g.size // CHUNK)
     _start(
         f"{name}_backward", MAP, spec.backward, tasks, n * spec.work, _flat(n), x, y, g, dx, p, q
@@ -185,7 +205,7 @@ def backward(
 def loss(name: str, x: Array, target: Array, p: float = 0.0) -> float:
     """The sum of a loss over all elements, in float64, parts of it in order."""
     value, _, work = LOSSES[name]
-    tasks, x, y = -(-x.size // CHUNK), ready(x, F32), ready(target, F32)
+    tasks, x, y = -(-x.size // CHUNK), ready(x, x.dtype), ready(target, x.dtype)
     parts = np.empty(tasks)
     _start(name, TOTAL, value, tasks, x.size * work, _flat(x.size), x, y, None, parts, p)
     return float(parts.sum())
@@ -194,8 +214,8 @@ def loss(name: str, x: Array, target: Array, p: float = 0.0) -> float:
 def loss_slope(name: str, x: Array, target: Array, scale: float, p: float = 0.0) -> Array:
     """scale·dloss/dx of each element."""
     _, slope, work = LOSSES[name]
-    tasks, x, y, dx = -(-x.size // CHUNK), ready(x, F32), ready(target, F32), empty(x.shape, F32)
-    n, formula = x.size, f"q * ({slope})"
+    n, formula, dtype = x.size, f"q * ({slope})", x.dtype
+    tasks, x, y, dx = -(-n // CHUNK), ready(x, dtype), ready(target, dtype), empty(x.shape, dtype)
     _start(name, MAP, formula, tasks, n * work, _flat(n), x, y, None, dx, p, scale)
     return dx
 
@@ -219,7 +239,7 @@ def _of_rows(name: str, text: str, formula: str, p: float, *arrays: Array) -> Ar
     if axes is None or tuple(steps[-1] for steps in axes[1:]) not in WAYS[len(arrays) - 2]:
         return None
     (o, m, n), *strides = axes
-    out = empty(shape, F32)
+    out = empty(shape, arrays[0].dtype)
     parts, rows = -(-n // CHUNK), max(1, CHUNK // max(n, 1))
     tasks, rows = (o * m * parts, 1) if parts > 1 else (-(-o * m // rows), rows)
     steps = sum(strides, ()) + (0, 0, 0) * (3 - len(arrays))
@@ -235,6 +255,7 @@ def _of_rows(name: str, text: str, formula: str, p: float, *arrays: Array) -> Ar
 
 def merged(shape: tuple[int, ...], arrays: Sequence[Array]) -> list[tuple[int, ...]] | None:
     """A shape as three axes, and the arrays' strides along them, in elements."""
+    itemsize = arrays[0].itemsize
     axes: list[tuple[int, ...]] = []  # (size, strides of the arrays), outermost first
     for size, *steps in zip(shape, *(_strides(a, len(shape)) for a in arrays), strict=True):
         if size == 1:
@@ -244,14 +265,14 @@ def merged(shape: tuple[int, ...], arrays: Sequence[Array]) -> list[tuple[int, .
         else:
             axes.append((size, *steps))
     if not axes:
-        axes = [(1, *[4] * len(arrays))]
-    if len(axes) > 3 or any(step not in (0, 4) for step in axes[-1][1:]):
+        axes = [(1, *[itemsize] * len(arrays))]
+    if len(axes) > 3 or any(step not in (0, itemsize) for step in axes[-1][1:]):
         return None
     if not all(a.flags.aligned for a in arrays):
         return None
     axes = [(1, *[0] * len(arrays))] * (3 - len(axes)) + axes
     sizes, *strides = zip(*axes, strict=True)
-    return [sizes, *(tuple(step // 4 for step in steps) for steps in strides)]
+    return [sizes, *(tuple(step // itemsize for step in steps) for steps in strides)]
 
 
 def _strides(a: Array, ndim: int) -> list[int]:

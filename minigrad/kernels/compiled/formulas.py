@@ -1,6 +1,7 @@
 """The formulas of elementwise operations on large arrays: a line each, forward and backward.
 
-Numbers are float32; the functions are those of functions.py. elementwise.py makes loops of them.
+Numbers are float32, or float64 where no function is called but abs, min, max, a root or trunc; the
+functions are those of functions.py. elementwise.py makes loops of them.
 
     x the input, y the result, g the gradient of the result, p and q the op's parameters    PASSES
     x and y the two inputs, of shapes that broadcast, and p                                  PAIRS
@@ -161,7 +162,7 @@ TRIPLES = {
 
 LOSSES = {
     "mse_loss": ("(x - y) * (x - y)", "2 * (x - y)", 1),
-    "l1_loss": ("abs(x - y)", "1 if x > y else (-1 if x < y else x - y)", 1),
+    "l1_loss": ("abs(x - y)", "1 if x > y else (-1 if x < y else 0)", 1),
     "huber": (
         "0.5 * (x - y) * (x - y) if abs(x - y) < p else p * (abs(x - y) - 0.5 * p)",
         "x - y if abs(x - y) < p else (p if x > y else (-p if x < y else x - y))",

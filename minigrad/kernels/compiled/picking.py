@@ -1,4 +1,4 @@
-"""Elements of large float32 arrays by index along an axis: read, written, added to, taken out.
+"""Elements of large arrays by index along an axis: read, written, added to, taken out.
 
 As in elementwise.py, these serve where arrays are large; the ops say what they compute. numpy goes
 through an iterator of several arrays at once, which takes several times as long as the reading.
@@ -17,7 +17,6 @@ from math import prod
 import numpy as np
 from numba.np.numpy_support import carray
 
-from minigrad.kernels.compiled.functions import f4
 from minigrad.kernels.machinery.arrays import Array, address_of
 from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import exact, ready, run
@@ -30,7 +29,7 @@ LINE = 16  # elements of a cache line, which two threads should not share
 FIELDS = ["outer", "n", "m", "inner", "wrap", "i_o", "i_j", "i_q", "each", "columns", "parts"]
 FIELDS += ["mode", "v_step", "index", "a", "v", "unfit"]
 JOB = np.dtype([(name, np.int64) for name in FIELDS])
-F32, I64 = np.dtype(np.float32), np.dtype(np.int64)
+I64 = np.dtype(np.int64)
 SET, ADD, TAKE_OUT = range(3)
 
 # ---------------------------------------------------------------------------- the loops
@@ -92,7 +91,7 @@ def write_loop(t, jobs, like):
     """Some columns of some o: a[o, index, q] = v, += v, or v = a[o, index, q] and 0 there."""
     job = carray(jobs, 1)[0]
     n, m, inner, wrap, mode, step = job.n, job.m, job.inner, job.wrap, job.mode, job.v_step
-    i_j, zero, alone, unfit = job.i_j, f4(0), inner == 1 or job.i_q != 0, False
+    i_j, alone, unfit = job.i_j, inner == 1 or job.i_q != 0, False
     first, begin = t % job.parts * job.columns, t // job.parts * job.each
     rows, width, q_step = m, min(job.columns, inner - first), 1
     if inner == 1:  # the axis is the last: one row
@@ -110,10 +109,13 @@ def write_loop(t, jobs, like):
                     k = counted(numbers[q], wrap)
                     if within(k, n):
                         place, value = on(a, k * inner + q * q_step), on(values, q * step)
-                        old, new = place[0], zero if mode == TAKE_OUT else value[0]
-                        place[0] = old + new if mode == ADD else new
-                        if mode == TAKE_OUT:
-                            value[0] = old
+                        if mode == ADD:
+                            place[0] += value[0]
+                        elif mode == SET:
+                            place[0] = value[0]
+                        else:
+                            value[0] = place[0]
+                            place[0] = 0
                     else:
                         unfit = True
                 continue
@@ -131,7 +133,7 @@ def write_loop(t, jobs, like):
             else:
                 for q in range(width):
                     values[q] = place[q]
-                    place[q] = zero
+                    place[q] = 0
     if unfit:
         at(job.unfit, 0)[0] = 1
 
@@ -146,7 +148,7 @@ def _start(
     unfit = np.zeros(1, np.int64)
     places = [address_of(x) for x in (index, a, v, unfit)]
     job = np.array((*sizes, *places), np.int64)
-    run(serial, parallel, tasks, work, address(loop, JOB, F32), job, places[1])
+    run(serial, parallel, tasks, work, address(loop, JOB, a.dtype), job, places[1])
     return not unfit[0]
 
 
@@ -166,13 +168,13 @@ def take(
     """a[..., index, ...] along the axis: slices, or with `each` elements, of an index that has a's
     shape beside the axis. `negative` numbers count from the end. None if a number does not fit."""
     shape = index.shape if each else (*a.shape[:axis], *index.shape, *a.shape[axis + 1 :])
-    v = empty(shape, F32)
+    v = empty(shape, a.dtype)
     if not v.size:
         return None
     (outer, n, m, inner, *steps), index = _seen(a, axis, index, each)
     rows = max(1, CHUNK // inner)
     sizes = outer, n, m, inner, n if negative else 0, *steps, rows, 0, 0, 0, 0
-    fits = _start(take_loop, -(-outer * m // rows), 2 * v.size, sizes, index, ready(a, F32), v)
+    fits = _start(take_loop, -(-outer * m // rows), 2 * v.size, sizes, index, ready(a, a.dtype), v)
     return v if fits else None
 
 
@@ -191,7 +193,7 @@ def write(
     parts, each_o = -(-inner // columns), max(1, CHUNK // (m * inner))
     tasks = -(-outer // each_o) * parts
     sizes = outer, n, m, inner, n if negative else 0, *steps, each_o, columns, parts
-    v = v if mode == TAKE_OUT else ready(v, F32)
+    v = v if mode == TAKE_OUT else ready(v, a.dtype)
     sizes = *sizes, mode, int(v.ndim > 0)
     if not _start(write_loop, tasks, 2 * outer * m * inner, sizes, index, a, v):
         raise IndexError("an index was changed while it was in use")

@@ -28,7 +28,6 @@ from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import at, doubles, on, part
 from minigrad.kernels.machinery.threads import get_num_threads
 
-F32 = np.dtype(np.float32)
 FLAT = 2  # products for an element of a plane, up to which both axes are taken at once
 PART = 1 << 11  # columns that are computed together: their sums fit the first cache
 WORK = 4  # how much longer than copying an element one takes
@@ -185,7 +184,7 @@ SAME = Matrix(1, 1, np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones(1))
 
 def applied(x: Array, matrices: dict[int, Matrix]) -> Array:
     """x, each of these axes multiplied by a matrix."""
-    x, last = ready(x, F32), x.ndim - 1
+    x, last = ready(x, x.dtype), x.ndim - 1
     steps: list[tuple[int, tuple[Matrix, ...]]] = [(axis, (m,)) for axis, m in matrices.items()]
     if last in matrices and last - 1 in matrices:
         steps = [step for step in steps if step[0] < last - 1]
@@ -200,7 +199,7 @@ def applied(x: Array, matrices: dict[int, Matrix]) -> Array:
 def _step(x: Array, axis: int, each: tuple[Matrix, ...]) -> Array:
     """x, one axis or the last two multiplied by matrices."""
     shape, end = x.shape, axis + len(each)
-    out = empty((*shape[:axis], *(m.m for m in each), *shape[end:]), F32)
+    out = empty((*shape[:axis], *(m.m for m in each), *shape[end:]), x.dtype)
     if not out.size:
         return out
     if end < x.ndim:  # a line is all that lies within the axis
@@ -219,6 +218,6 @@ def _step(x: Array, axis: int, each: tuple[Matrix, ...]) -> Array:
     )  # fmt: skip
     sizes = outer, rows.n, rows.m, width, wide
     numbers = *sizes, *map(address_of, arrays), len(table), columns.taps, room, workers
-    job, code = np.array(numbers, np.int64), address(resample, JOB, F32, frozenset(CONTRACTED))
+    job, code = np.array(numbers, np.int64), address(resample, JOB, x.dtype, frozenset(CONTRACTED))
     run(serial, parallel, workers, out.size * WORK, code, job, address_of(out))
     return out
