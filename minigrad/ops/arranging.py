@@ -199,9 +199,9 @@ def _slopes(x: Any, axis: int, spacing: Any, order: int) -> Tensor:
         raise RuntimeError(
             f"gradient: {n} elements along dim {axis}, expected at least {order + 1}"
         )
-    kind, even = a.real.dtype if a.dtype.kind in "fc" else float32, not as_array(spacing).ndim
+    dtype, even = a.real.dtype if a.dtype.kind in "fc" else float32, not as_array(spacing).ndim
     if even:
-        h = wrap(np.full((n - 1, *[1] * ends), number("gradient", "spacing", spacing), kind))
+        h = wrap(np.full((n - 1, *[1] * ends), number("gradient", "spacing", spacing), dtype))
     elif as_array(spacing).shape != (n,):
         shape = as_array(spacing).shape
         raise RuntimeError(f"gradient: coordinates of shape {shape}, expected {(n,)}")

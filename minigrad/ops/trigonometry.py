@@ -336,9 +336,9 @@ def nan_to_num(
             number("nan_to_num", name, value)
     if a.dtype.kind not in "fc":
         return wrap(a.copy())
-    kind = np.finfo(a.real.dtype)
-    high, low = float(kind.max) if posinf is None else posinf, neginf
-    low = float(kind.min) if low is None else low
+    limits = np.finfo(a.real.dtype)
+    high, low = float(limits.max) if posinf is None else posinf, neginf
+    low = float(limits.min) if low is None else low
     finite, r = np.isfinite(a.real), a.real
     out = np.where(np.isnan(r), nan or 0.0, np.where(r == np.inf, high, low)).astype(a.dtype)
     return record_each("nan_to_num", np.where(finite, a, out), (input, lambda g: g * finite))

@@ -72,8 +72,8 @@ def clip_grad_norm_(
             for gradient in gradients:
                 gradient *= factor
                 note_change(gradient)
-    kind = np.result_type(*gradients) if gradients else np.float32
-    return wrap(np.array(total, kind))
+    dtype = np.result_type(*gradients) if gradients else np.float32
+    return wrap(np.array(total, dtype))
 
 
 def clip_grad_norm(
