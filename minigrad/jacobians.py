@@ -192,7 +192,7 @@ def _examples(value: Any, dim: Any) -> Any:
         each = [_examples(v, dim) for v in value.values()]
         return [dict(zip(value, row, strict=True)) for row in zip(*each, strict=True)]
     if isinstance(value, tuple | list):
-        each = [_examples(v, d) for v, d in zip(value, _spread(dim, value), strict=True)]
+        each = [_examples(v, d) for v, d in zip(value, _for_each(dim, value), strict=True)]
         rows = zip(*each, strict=True)
         return [type(value)(row) for row in rows]
     if not isinstance(value, Tensor) or not value.ndim:
@@ -206,12 +206,12 @@ def _together(results: list[Any], dim: Any) -> Any:
         return {k: _together([r[k] for r in results], dim) for k in first}
     if isinstance(first, tuple | list):
         columns = zip(*results, strict=True)
-        dims = _spread(dim, first)
+        dims = _for_each(dim, first)
         return type(first)([_together(list(c), d) for c, d in zip(columns, dims, strict=True)])
     return stack(results, dim)
 
 
-def _spread(dim: Any, several: Any) -> Any:
+def _for_each(dim: Any, several: Any) -> Any:
     return dim if isinstance(dim, tuple | list) else (dim,) * len(several)
 
 
@@ -234,15 +234,15 @@ def _jacobian(
         strategy: "reverse-mode", a backward pass for each element of the outputs, or
             "forward-mode", a forward pass for each element of the inputs.
     """
-    places = _asked("jacobian", inputs, create_graph, strict)
+    argnums = _argnums("jacobian", inputs, create_graph, strict)
     one_of("jacobian", "strategy", strategy, ("reverse-mode", "forward-mode"))
     matrix: Callable[..., Any] = jacrev if strategy == "reverse-mode" else jacfwd
     given = inputs if isinstance(inputs, tuple) else (inputs,)
     with modes.no_grad():
         out = func(*given)
     if isinstance(out, Tensor):
-        return matrix(func, places)(*given)
-    each = [matrix(lambda *args, i=i: func(*args)[i], places)(*given) for i in range(len(out))]
+        return matrix(func, argnums)(*given)
+    each = [matrix(lambda *args, i=i: func(*args)[i], argnums)(*given) for i in range(len(out))]
     return tuple(each)
 
 
@@ -252,9 +252,9 @@ def _hessian(
 ) -> Any:  # fmt: skip
     """The second derivatives of `func`, which returns one element: (***, ***) for an input (***),
     and for a tuple of inputs a tuple of tuples. The other arguments are those of `jacobian`."""
-    places = _asked("hessian", inputs, create_graph, strict)
+    argnums = _argnums("hessian", inputs, create_graph, strict)
     given = inputs if isinstance(inputs, tuple) else (inputs,)
-    return hessian(lambda *args: reshape(func(*args), ()), places)(*given)
+    return hessian(lambda *args: reshape(func(*args), ()), argnums)(*given)
 
 
 def _jvp(
@@ -263,7 +263,7 @@ def _jvp(
 ) -> tuple[Any, Any]:  # fmt: skip
     """Return (func(*inputs), J·v); v is of the inputs' shapes, and may be left out for one element.
     The other arguments are those of `jacobian`."""
-    _asked("jvp", inputs, create_graph, strict)
+    _argnums("jvp", inputs, create_graph, strict)
     given = inputs if isinstance(inputs, tuple) else (inputs,)
     if v is None:
         if len(given) != 1 or given[0].numel() != 1:
@@ -273,8 +273,8 @@ def _jvp(
     return value, tangent
 
 
-def _asked(name: str, inputs: Any, create_graph: bool, strict: bool) -> int | tuple[int, ...]:
-    """Refuse what is not supported; the places of the inputs."""
+def _argnums(name: str, inputs: Any, create_graph: bool, strict: bool) -> int | tuple[int, ...]:
+    """Which arguments are differentiated; what is not supported is refused."""
     refuse_create_graph(name, create_graph)
     if strict:
         raise NotImplementedError(f"{name}: strict is not supported: look for zeros in the result")

@@ -49,9 +49,9 @@ def assert_close(
             float64 1e-7 and 1e-7, and 0 for integers and bools.
         atol: the tolerance that is added to it.
         equal_nan: let a NaN be equal to a NaN.
-        check_device: for scripts; there is one device.
+        check_device: accepted; there is one device only.
         check_dtype: refuse different dtypes, or numbers of different types.
-        check_layout: for scripts; there is one layout.
+        check_layout: accepted; there is one layout only.
         check_stride: refuse different strides.
         msg: stands in the place of the message, or makes another of it.
 

@@ -202,8 +202,8 @@ def _first_of_largest(rows: Any, bag: Any, bags: int) -> Any:
         return first
     starts = np.flatnonzero(np.diff(bag, prepend=-1))
     top = np.maximum.reduceat(rows.real, starts, axis=0)
-    spread = np.repeat(top, np.diff(np.append(starts, len(rows))), axis=0)
-    found = (rows.real == spread) | np.isnan(rows.real)
+    tops = np.repeat(top, np.diff(np.append(starts, len(rows))), axis=0)
+    found = (rows.real == tops) | np.isnan(rows.real)
     order = np.where(found, np.arange(len(rows))[:, None], len(rows))
     first[bag[starts]] = np.minimum.reduceat(order, starts, axis=0)
     return first

@@ -53,7 +53,7 @@ def _assign(name: str, x: T, result: Tensor) -> T:
     return overwrite(name, x, lambda out: np.copyto(out, values, casting="unsafe"), pair)
 
 
-def _alike(other: Any, x: Any) -> Any:
+def _unconverted(other: Any, x: Any) -> Any:
     """The array or the number that needs no conversion to be written into x with it; else None."""
     if not isinstance(x, Tensor) or x.array.dtype.kind != "f" or x.array.dtype == np.float16:
         return None
@@ -62,10 +62,6 @@ def _alike(other: Any, x: Any) -> Any:
     if isinstance(other, Tensor) and other.array.dtype == x.array.dtype:
         return other.array if other.array.shape in (x.array.shape, ()) else None
     return None
-
-
-def _write(ufunc: np.ufunc, other: Any, out: Any) -> None:
-    ufunc(out, other, out=out)
 
 
 def in_place(op: Callable[Concatenate[Any, P], Tensor]) -> Callable[Concatenate[T, P], T]:
@@ -80,9 +76,9 @@ def in_place(op: Callable[Concatenate[Any, P], Tensor]) -> Callable[Concatenate[
             old = wrap(x.array.copy(), node_of(x))  # what a vjp saves must outlive the change
         elif ufunc is not None and len(given) == len(args) == 1:
             with np.errstate(all="ignore"):
-                other = _alike(given[0], x)
+                other = _unconverted(given[0], x)
                 if other is not None:
-                    return overwrite(name, x, functools.partial(_write, ufunc, other))
+                    return overwrite(name, x, lambda out: ufunc(out, other, out=out))
         return _assign(name, x, op(old, *args, **kwargs))
 
     method.__name__ = method.__qualname__ = name
