@@ -144,7 +144,11 @@ def taken(name: str, data: Any) -> Array:
         if isinstance(data, KNOWN) or any(hasattr(data, p) for p in PROTOCOLS[:2]):
             array = np.asarray(data)
         else:
-            array = np.from_dlpack(data) if hasattr(data, "__dlpack__") else _buffer(data)
+            array = (
+                np.from_dlpack(data)
+                if hasattr(data, "__dlpack__")
+                else np.asarray(memoryview(data))
+            )
     except Exception as error:  # each library has its own, for memory on devices, gradients, …
         kind = f"{type(data).__module__}.{type(data).__name__}"
         raise RuntimeError(f"{asked(name)}: {kind} gives no array: {error}") from error
@@ -161,10 +165,6 @@ def taken(name: str, data: Any) -> Array:
 def _mask(data: Any) -> Any:
     """That of numpy.ma's arrays; of others False."""
     return getattr(data, "mask", False)
-
-
-def _buffer(data: Any) -> Array:
-    return np.asarray(memoryview(data))
 
 
 def _nested(name: str, items: Sequence[Any]) -> tuple[Array, np.dtype[Any]]:
