@@ -54,7 +54,7 @@ def check_planes(name: str, x: Tensor) -> None:
 
 def _steps(name: str, stride: Any, size: tuple[int, ...]) -> tuple[int, ...]:
     """The stride, which is the kernel size if it is not given."""
-    return size if stride in (None, (), []) else integers(name, "stride", stride, 2)
+    return size if stride in (None, (), []) else integers(name, "stride", stride, len(size))
 
 
 def max_pool2d(
@@ -255,7 +255,7 @@ def _max_unpool(
             f"shape {i.shape}: they are what max_pool{axes}d(…, return_indices=True) returns"
         )
     kernel = integers(name, "kernel_size", kernel_size, axes)
-    step = kernel if stride in (None, (), []) else integers(name, "stride", stride, axes)
+    step = _steps(name, stride, kernel)
     around = integers(name, "padding", padding, axes, 0)
     sizes = zip(x.shape[-axes:], kernel, step, around, strict=True)
     size = tuple((n - 1) * s - 2 * p + k for n, k, s, p in sizes)
