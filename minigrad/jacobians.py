@@ -217,6 +217,8 @@ def _for_each(dim: Any, several: Any) -> Any:
 
 # Under the older names and arguments, in minigrad.autograd.functional.
 
+STRATEGIES = ("reverse-mode", "forward-mode")
+
 
 def _jacobian(
     func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False,
@@ -234,10 +236,9 @@ def _jacobian(
         strategy: "reverse-mode", a backward pass for each element of the outputs, or
             "forward-mode", a forward pass for each element of the inputs.
     """
-    argnums = _argnums("jacobian", inputs, create_graph, strict)
-    one_of("jacobian", "strategy", strategy, ("reverse-mode", "forward-mode"))
+    given, argnums = _differentiated("jacobian", inputs, create_graph, strict)
+    one_of("jacobian", "strategy", strategy, STRATEGIES)
     matrix: Callable[..., Any] = jacrev if strategy == "reverse-mode" else jacfwd
-    given = inputs if isinstance(inputs, tuple) else (inputs,)
     with modes.no_grad():
         out = func(*given)
     if isinstance(out, Tensor):
@@ -252,8 +253,8 @@ def _hessian(
 ) -> Any:  # fmt: skip
     """The second derivatives of `func`, which returns one element: (***, ***) for an input (***),
     and for a tuple of inputs a tuple of tuples. The other arguments are those of `jacobian`."""
-    argnums = _argnums("hessian", inputs, create_graph, strict)
-    given = inputs if isinstance(inputs, tuple) else (inputs,)
+    given, argnums = _differentiated("hessian", inputs, create_graph, strict)
+    one_of("hessian", "outer_jacobian_strategy", outer_jacobian_strategy, STRATEGIES)
     return hessian(lambda *args: reshape(func(*args), ()), argnums)(*given)
 
 
@@ -263,8 +264,7 @@ def _jvp(
 ) -> tuple[Any, Any]:  # fmt: skip
     """Return (func(*inputs), J·v); v is of the inputs' shapes, and may be left out for one element.
     The other arguments are those of `jacobian`."""
-    _argnums("jvp", inputs, create_graph, strict)
-    given = inputs if isinstance(inputs, tuple) else (inputs,)
+    given, _ = _differentiated("jvp", inputs, create_graph, strict)
     if v is None:
         if len(given) != 1 or given[0].numel() != 1:
             raise RuntimeError("jvp: v can be left out for a single one-element input only")
@@ -273,12 +273,19 @@ def _jvp(
     return value, tangent
 
 
-def _argnums(name: str, inputs: Any, create_graph: bool, strict: bool) -> int | tuple[int, ...]:
-    """Which arguments are differentiated; what is not supported is refused."""
+def _differentiated(
+    name: str, inputs: Any, create_graph: bool, strict: bool
+) -> tuple[tuple[Tensor, ...], int | tuple[int, ...]]:
+    """The arguments that are differentiated and their `argnums`; refuse what is not supported."""
+    given = inputs if isinstance(inputs, tuple) else (inputs,)
+    if not all(isinstance(x, Tensor) for x in given):
+        raise TypeError(
+            f"{name}: inputs must be a tensor or a tuple of tensors, got {type(inputs).__name__}"
+        )
     refuse_create_graph(name, create_graph)
     if strict:
         raise NotImplementedError(f"{name}: strict is not supported: look for zeros in the result")
-    return tuple(range(len(inputs))) if isinstance(inputs, tuple) else 0
+    return given, tuple(range(len(given))) if isinstance(inputs, tuple) else 0
 
 
 functional.jacobian, functional.hessian, functional.jvp = _jacobian, _hessian, _jvp

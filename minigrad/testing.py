@@ -165,7 +165,7 @@ def _arrays(
             return f"The values for attribute {name!r} do not match: {mine} != {theirs}."
     rtol, atol = tolerances or _tolerances(a.dtype, b.dtype)
     dtype = promote_types(a.dtype, b.dtype)
-    dtype = dtype if dtype.kind in "fc" else np.dtype(np.int64)  # differences of bytes and bools
+    dtype = dtype if dtype.kind in "fc" else np.dtype(np.int64)  # in bytes, differences wrap around
     a, b = a.astype(dtype), b.astype(dtype)
     with np.errstate(all="ignore"):
         gap, close = np.abs(a - b), a == b

@@ -262,7 +262,7 @@ def logaddexp2(input: Any, other: Any) -> Tensor:
     """log₂(2^x + 2^y), safe from overflow."""
     refuse_numbers("logaddexp2", input, other, hint="both must be tensors")
     dtype = operands("logaddexp2", input, other, floating=True)[0].dtype
-    if dtype.kind == "f":  # before one of them is rounded in a lower one
+    if dtype.kind == "f":  # or one of them would be rounded to a lower one first
         input, other = to(input, dtype), to(other, dtype)
     return mul(logaddexp(mul(input, math.log(2)), mul(other, math.log(2))), 1 / math.log(2))
 
