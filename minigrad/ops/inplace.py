@@ -66,7 +66,8 @@ def _unconverted(other: Any, x: Any) -> Any:
 
 def in_place(op: Callable[Concatenate[Any, P], Tensor]) -> Callable[Concatenate[T, P], T]:
     """The op that writes the result of `op` into its first operand, and returns that."""
-    name, ufunc = op.__name__ + "_", AT_ONCE.get(op.__name__)
+    name = op.__name__ + "_"
+    ufunc: Any = AT_ONCE.get(op.__name__)
 
     @functools.wraps(op)
     def method(x: T, /, *args: P.args, **kwargs: P.kwargs) -> T:
