@@ -445,3 +445,11 @@ def test_grad_of_many_inputs_takes_as_long_as_backward() -> None:
     minigrad.autograd.grad(out, leaves)
     # it walks the graph twice; looking for each node among the inputs took a hundred times as long
     assert time.perf_counter() - middle < 20 * (middle - start)
+
+
+def test_a_complex_probe_passes_by_parameters_that_are_real() -> None:
+    w, x, v = leaf(3, seed=1), leaf(3, seed=2), leaf(3, seed=3).detach()
+    value, product = functional.hvp(lambda y: (w * y**3).sum(), x, v)
+    np.testing.assert_allclose(value.array, (w.array * x.array**3).sum(), rtol=1e-12)
+    np.testing.assert_allclose(product.array, 6 * (w * x).array * v.array, rtol=1e-12)
+    assert w.grad is None and x.grad is None
