@@ -134,8 +134,11 @@ def programs(draw: Callable[[Any], Any]) -> list[str]:
         elif kind == "view":
             line = f"t += [{view_of(draw, shape)}]".replace("x", x, 1)
         else:
-            others = [f"{x} * 1.5", f"{x}.detach()", f"{x}.clone()", "normal(0, 3, 4)"]
-            others += [f"{x} * t[{i}]" for i, t in enumerate(run.t) if tuple(t.shape) == shape]
+            alike = [f"t[{i}]" for i, t in enumerate(run.t) if tuple(t.shape) == shape]
+            new = [f"{x} * 1.5", *(f"{x} * {other}" for other in alike)]
+            # our results lie in row-major order, whatever the operands' is
+            others = [f"({computed}).contiguous()" for computed in new]
+            others += [f"{x}.detach()", f"{x}.clone().contiguous()", "normal(0, 3, 4)"]
             line = f"t += [{draw(st.sampled_from(others))}]"
         try:
             run.do(line)
