@@ -40,7 +40,6 @@ from minigrad.modes import enable_grad, inference_mode, is_grad_enabled, no_grad
 from minigrad.names import no_name, suggest_names
 from minigrad.ops.activations import erf, log_softmax, relu, sigmoid, softmax, tanh
 from minigrad.ops.cumulative import cummax, cummin, cumprod, cumsum, logcumsumexp
-from minigrad.ops.fronts import batch_norm, embedding, instance_norm, kl_div
 from minigrad.ops.histograms import histc, histogram
 from minigrad.ops.indexing import (
     argwhere,
@@ -118,6 +117,7 @@ from minigrad.ops.tapers import (
     hann_window,
     kaiser_window,
 )
+from minigrad.ops.top_level import batch_norm, embedding, instance_norm, kl_div
 from minigrad.ops.types import (
     BoolTensor,
     ByteTensor,
@@ -202,7 +202,7 @@ from minigrad.ops.trigonometry import (
     nan_to_num, rad2deg, signbit, sinc, sinh, tan, xlogy,
 )  # fmt: skip
 
-# What PyTorch has at the front as well as elsewhere, and in-place forms as functions.
+# What PyTorch has at its top level as well as elsewhere, and in-place forms as functions.
 from minigrad.nn.functional import (
     adaptive_avg_pool1d, adaptive_max_pool1d, alpha_dropout, avg_pool1d, bilinear, celu,
     channel_shuffle, conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d,

@@ -187,17 +187,14 @@ def _access(name: str, part: Any) -> Access:
     if isinstance(part, Generator):
         return part.get_state, part.set_state
     if isinstance(part, np.random.Generator):
-        return lambda: part.bit_generator.state, lambda state: _set_numpys(part, state)
+        bits = part.bit_generator
+        return lambda: bits.state, lambda state: setattr(bits, "state", state)
     if isinstance(part, dict | list):
         return part.copy, lambda state: _refill(name, part, state)
     raise TypeError(
         f"Checkpoint: {name} is of type {type(part).__name__}; expected something with state_dict "
         "and load_state_dict, a generator, or a dict or list of values: put a number into a dict"
     )
-
-
-def _set_numpys(generator: np.random.Generator, state: Any) -> None:
-    generator.bit_generator.state = state
 
 
 def _refill(name: str, part: Any, state: Any) -> None:

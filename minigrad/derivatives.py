@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -313,7 +313,7 @@ class _Second:
 
     def along(self, g: Array, saved: list[Array]) -> list[Any]:
         """The gradients of the inputs, and of what the function uses besides."""
-        if _complex((g, *saved)):
+        if any(a.dtype.kind == "c" for a in (g, *saved)):
             refuse_second_probe("backward of func.grad")
         size = float(np.abs(g).max(initial=0))
         size = size if 0 < size < np.inf else 1.0  # h·v must be tiny whatever v is
@@ -348,10 +348,6 @@ class _Second:
         ]
 
 
-def _complex(arrays: Iterable[Array]) -> bool:
-    return any(a.dtype.kind == "c" for a in arrays)
-
-
 def walk_to(out: Node, cotangent: Array, wanted: list[Node], keep: bool) -> dict[Any, Any]:
     """The gradients of the nodes `wanted`, complex in a probe: of real ones among them, too."""
     if out.dtype.kind == "c":
@@ -371,7 +367,7 @@ def complex_walk(
     pending.add(out, cotangent)
     start = min(node.time for node in wanted if node is not None)
     with np.errstate(all="ignore"):
-        while pending.nodes and -pending.nodes[0][0] >= start:
+        while pending.nodes and pending.nodes[0][1].time >= start:
             node, grad = pending.take_newest()
             if node in wanted or node.vjp is None:
                 found[node] = grad

@@ -62,6 +62,8 @@ def _flat(suffix: str, obj: Any) -> dict[str, Array]:
                 f"save: {suffix} holds tensors by name, got a {type(value).__name__} at {name!r}: "
                 f"{other}"
             )
+        if not _holds_name(suffix, name):
+            raise ValueError(f"save: {suffix} does not hold a tensor named {name[:60]!r}: {other}")
         if isinstance(value, Tensor) and not value.is_leaf:
             raise RuntimeError(f"save: {name!r} is a tensor with a graph: detach() it")
         array = value.array if isinstance(value, Tensor) else value
@@ -69,6 +71,17 @@ def _flat(suffix: str, obj: Any) -> dict[str, Array]:
             raise TypeError(f"save: {name!r} has dtype {array.dtype}, which {suffix} does not hold")
         arrays[name] = np.asarray(array, array.dtype.newbyteorder("="), order="C")
     return arrays
+
+
+def _holds_name(suffix: str, name: str) -> bool:
+    """Whether what is written under this name can be read under it."""
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError:
+        return False
+    if suffix == ".npz":  # zip ends a name at a NUL, and counts its bytes in 16 bits
+        return b"\0" not in encoded and len(encoded) + len(".npy") < 1 << 16
+    return name != "__metadata__"  # under which safetensors has texts
 
 
 def _write_npz(file: Any, arrays: dict[str, Array], check: Callable[[], None]) -> None:
@@ -109,7 +122,8 @@ def read(suffix: str, f: str) -> dict[str, Tensor]:
                 arrays = library.load(file.read())
             else:
                 archive = np.load(file, allow_pickle=False)
-                arrays = {name: archive[name] for name in archive.files}
+                members = archive.zip.namelist()  # archive["a.npy"] may be the member of "a"
+                arrays = {name.removesuffix(".npy"): archive[name] for name in members}
         return {name: wrap(as_array(array, name=name)) for name, array in arrays.items()}
     except OSError as error:
         if error.errno is not None:  # the system's; numpy has one for what is no archive

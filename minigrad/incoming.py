@@ -75,13 +75,13 @@ def as_array(data: Any, dtype: Any = None, name: str = "tensor") -> Array:
 def made(data: tuple[Any, ...], dtype: Any, device: Any) -> Array:
     """The array of `Tensor(*data)`: a copy of the one list or array, or memory of these sizes."""
     check_device("Tensor", device)
-    kind = None if dtype is None else native(dtype)
+    dtype = None if dtype is None else native(dtype)
     first = data[0] if len(data) == 1 else None
     if is_array(first) and not isinstance(first, np.integer):
-        return np.array(as_array(first, kind, "Tensor"))
+        return np.array(as_array(first, dtype, "Tensor"))
     if isinstance(first, Sequence) and not isinstance(first, str | Size):
-        array = as_array(first, kind, "Tensor")
-        plain = kind is None and array.dtype.kind != "c"
+        array = as_array(first, dtype, "Tensor")
+        plain = dtype is None and array.dtype.kind != "c"
         return array.astype(float32, copy=False) if plain else array
     if type(first) in PYTHON_DTYPE and type(first) is not int:
         raise TypeError(
@@ -89,7 +89,7 @@ def made(data: tuple[Any, ...], dtype: Any, device: Any) -> Array:
             "takes a number"
         )
     sizes = first if isinstance(first, Size) else data or (0,)
-    return np.empty(integers("Tensor", "sizes", sizes, minimum=0), kind or float32)
+    return np.empty(integers("Tensor", "sizes", sizes, minimum=0), dtype or float32)
 
 
 def fitting(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
@@ -144,7 +144,11 @@ def taken(name: str, data: Any) -> Array:
         if isinstance(data, KNOWN) or any(hasattr(data, p) for p in PROTOCOLS[:2]):
             array = np.asarray(data)
         else:
-            array = np.from_dlpack(data) if hasattr(data, "__dlpack__") else _buffer(data)
+            array = (
+                np.from_dlpack(data)
+                if hasattr(data, "__dlpack__")
+                else np.asarray(memoryview(data))
+            )
     except Exception as error:  # each library has its own, for memory on devices, gradients, …
         kind = f"{type(data).__module__}.{type(data).__name__}"
         raise RuntimeError(f"{asked(name)}: {kind} gives no array: {error}") from error
@@ -161,10 +165,6 @@ def taken(name: str, data: Any) -> Array:
 def _mask(data: Any) -> Any:
     """That of numpy.ma's arrays; of others False."""
     return getattr(data, "mask", False)
-
-
-def _buffer(data: Any) -> Array:
-    return np.asarray(memoryview(data))
 
 
 def _nested(name: str, items: Sequence[Any]) -> tuple[Array, np.dtype[Any]]:

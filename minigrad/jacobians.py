@@ -192,7 +192,7 @@ def _examples(value: Any, dim: Any) -> Any:
         each = [_examples(v, dim) for v in value.values()]
         return [dict(zip(value, row, strict=True)) for row in zip(*each, strict=True)]
     if isinstance(value, tuple | list):
-        each = [_examples(v, d) for v, d in zip(value, _spread(dim, value), strict=True)]
+        each = [_examples(v, d) for v, d in zip(value, _for_each(dim, value), strict=True)]
         rows = zip(*each, strict=True)
         return [type(value)(row) for row in rows]
     if not isinstance(value, Tensor) or not value.ndim:
@@ -206,16 +206,18 @@ def _together(results: list[Any], dim: Any) -> Any:
         return {k: _together([r[k] for r in results], dim) for k in first}
     if isinstance(first, tuple | list):
         columns = zip(*results, strict=True)
-        dims = _spread(dim, first)
+        dims = _for_each(dim, first)
         return type(first)([_together(list(c), d) for c, d in zip(columns, dims, strict=True)])
     return stack(results, dim)
 
 
-def _spread(dim: Any, several: Any) -> Any:
+def _for_each(dim: Any, several: Any) -> Any:
     return dim if isinstance(dim, tuple | list) else (dim,) * len(several)
 
 
 # Under the older names and arguments, in minigrad.autograd.functional.
+
+STRATEGIES = ("reverse-mode", "forward-mode")
 
 
 def _jacobian(
@@ -234,15 +236,14 @@ def _jacobian(
         strategy: "reverse-mode", a backward pass for each element of the outputs, or
             "forward-mode", a forward pass for each element of the inputs.
     """
-    places = _asked("jacobian", inputs, create_graph, strict)
-    one_of("jacobian", "strategy", strategy, ("reverse-mode", "forward-mode"))
+    given, argnums = _differentiated("jacobian", inputs, create_graph, strict)
+    one_of("jacobian", "strategy", strategy, STRATEGIES)
     matrix: Callable[..., Any] = jacrev if strategy == "reverse-mode" else jacfwd
-    given = inputs if isinstance(inputs, tuple) else (inputs,)
     with modes.no_grad():
         out = func(*given)
     if isinstance(out, Tensor):
-        return matrix(func, places)(*given)
-    each = [matrix(lambda *args, i=i: func(*args)[i], places)(*given) for i in range(len(out))]
+        return matrix(func, argnums)(*given)
+    each = [matrix(lambda *args, i=i: func(*args)[i], argnums)(*given) for i in range(len(out))]
     return tuple(each)
 
 
@@ -252,9 +253,9 @@ def _hessian(
 ) -> Any:  # fmt: skip
     """The second derivatives of `func`, which returns one element: (***, ***) for an input (***),
     and for a tuple of inputs a tuple of tuples. The other arguments are those of `jacobian`."""
-    places = _asked("hessian", inputs, create_graph, strict)
-    given = inputs if isinstance(inputs, tuple) else (inputs,)
-    return hessian(lambda *args: reshape(func(*args), ()), places)(*given)
+    given, argnums = _differentiated("hessian", inputs, create_graph, strict)
+    one_of("hessian", "outer_jacobian_strategy", outer_jacobian_strategy, STRATEGIES)
+    return hessian(lambda *args: reshape(func(*args), ()), argnums)(*given)
 
 
 def _jvp(
@@ -263,8 +264,7 @@ def _jvp(
 ) -> tuple[Any, Any]:  # fmt: skip
     """Return (func(*inputs), J·v); v is of the inputs' shapes, and may be left out for one element.
     The other arguments are those of `jacobian`."""
-    _asked("jvp", inputs, create_graph, strict)
-    given = inputs if isinstance(inputs, tuple) else (inputs,)
+    given, _ = _differentiated("jvp", inputs, create_graph, strict)
     if v is None:
         if len(given) != 1 or given[0].numel() != 1:
             raise RuntimeError("jvp: v can be left out for a single one-element input only")
@@ -273,12 +273,19 @@ def _jvp(
     return value, tangent
 
 
-def _asked(name: str, inputs: Any, create_graph: bool, strict: bool) -> int | tuple[int, ...]:
-    """Refuse what is not supported; the places of the inputs."""
+def _differentiated(
+    name: str, inputs: Any, create_graph: bool, strict: bool
+) -> tuple[tuple[Tensor, ...], int | tuple[int, ...]]:
+    """The arguments that are differentiated and their `argnums`; refuse what is not supported."""
+    given = inputs if isinstance(inputs, tuple) else (inputs,)
+    if not all(isinstance(x, Tensor) for x in given):
+        raise TypeError(
+            f"{name}: inputs must be a tensor or a tuple of tensors, got {type(inputs).__name__}"
+        )
     refuse_create_graph(name, create_graph)
     if strict:
         raise NotImplementedError(f"{name}: strict is not supported: look for zeros in the result")
-    return tuple(range(len(inputs))) if isinstance(inputs, tuple) else 0
+    return given, tuple(range(len(given))) if isinstance(inputs, tuple) else 0
 
 
 functional.jacobian, functional.hessian, functional.jvp = _jacobian, _hessian, _jvp

@@ -32,7 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# As in PyTorch, the matrices are called A here and `input` at the front.
+# As in PyTorch, the matrices are called A here and `input` at the top level.
 
 
 def det(A: _Tensor) -> _Tensor:

@@ -50,7 +50,7 @@ def save(obj: Any, f: File) -> None:
 
     Raises:
         TypeError: something of another kind; the message says where. Nothing is written then.
-        ValueError: a container that contains itself.
+        ValueError: a container that contains itself; a name that the other format does not hold.
         RuntimeError: a tensor that was computed with gradients: detach() it.
         OSError: the file cannot be written; what was there is as it was.
     """

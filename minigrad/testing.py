@@ -49,9 +49,9 @@ def assert_close(
             float64 1e-7 and 1e-7, and 0 for integers and bools.
         atol: the tolerance that is added to it.
         equal_nan: let a NaN be equal to a NaN.
-        check_device: for scripts; there is one device.
+        check_device: accepted; there is one device only.
         check_dtype: refuse different dtypes, or numbers of different types.
-        check_layout: for scripts; there is one layout.
+        check_layout: accepted; there is one layout only.
         check_stride: refuse different strides.
         msg: stands in the place of the message, or makes another of it.
 
@@ -132,7 +132,7 @@ def _pairs(
 
 
 def _tolerances(*dtypes: Any) -> tuple[float, float]:
-    found = [TOLERANCES.get(np.dtype(kind).name, (0.0, 0.0)) for kind in dtypes]
+    found = [TOLERANCES.get(np.dtype(dtype).name, (0.0, 0.0)) for dtype in dtypes]
     return max(rtol for rtol, _ in found), max(atol for _, atol in found)
 
 
@@ -164,9 +164,9 @@ def _arrays(
         if checked and mine != theirs:
             return f"The values for attribute {name!r} do not match: {mine} != {theirs}."
     rtol, atol = tolerances or _tolerances(a.dtype, b.dtype)
-    kind = promote_types(a.dtype, b.dtype)
-    kind = kind if kind.kind in "fc" else np.dtype(np.int64)  # differences of bytes and bools
-    a, b = a.astype(kind), b.astype(kind)
+    dtype = promote_types(a.dtype, b.dtype)
+    dtype = dtype if dtype.kind in "fc" else np.dtype(np.int64)  # in bytes, differences wrap around
+    a, b = a.astype(dtype), b.astype(dtype)
     with np.errstate(all="ignore"):
         gap, close = np.abs(a - b), a == b
         if rtol or atol:

@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 # Where pytest-xdist runs several processes, other libraries' idle threads would spin in the way.
@@ -15,6 +16,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import minigrad
+
+# What hypothesis makes up is the same at every run, and a slow machine is no failure.
+hypothesis.settings.register_profile(
+    "same_every_time",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)  # fmt: skip
+hypothesis.settings.load_profile("same_every_time")
 
 
 def pytest_collection_finish() -> None:

@@ -23,7 +23,6 @@ class Beta(Distribution):
     """
 
     has_rsample = True
-    _names = ("concentration1", "concentration0")
     arg_constraints: ClassVar = {"concentration1": positive, "concentration0": positive}
     support = unit_interval
     concentration1: Tensor

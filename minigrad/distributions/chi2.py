@@ -17,7 +17,6 @@ class Chi2(Gamma):
         df: the degrees of freedom, above 0, a number or a tensor.
     """
 
-    _names = ("df",)
     arg_constraints: ClassVar = {"df": positive}
     df: Tensor
 

@@ -25,7 +25,6 @@ class Dirichlet(Distribution):
     """
 
     has_rsample = True
-    _names = ("concentration",)
     arg_constraints: ClassVar = {"concentration": independent(positive, 1)}
     support: Constraint = simplex
 

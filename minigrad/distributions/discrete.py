@@ -20,7 +20,6 @@ from minigrad.tensor import Tensor
 class OfProbabilities(Distribution):
     """What is made of either `probs` or `logits`, and computes the other when it is asked for."""
 
-    _names = ("probs", "logits")
     _is_logits: bool
 
     def _take(self, probs: Any, logits: Any, **others: Any) -> list[Tensor]:

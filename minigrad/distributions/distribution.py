@@ -38,7 +38,6 @@ class Distribution:
     has_enumerate_support: bool = False
     arg_constraints: ClassVar[Mapping[str, Constraint]] = {}
     support: Any = None  # None: values are not checked
-    _names: ClassVar[tuple[str, ...]] = ()
     _parts: ClassVar[tuple[str, ...]] = ()  # attributes that are distributions of the same batch
     _validate_args = True
     _title = "Distribution"  # what errors call it: its class, or what it is part of
@@ -159,7 +158,7 @@ class Distribution:
 
     def _given(self) -> tuple[str, ...]:
         """The parameters that it was made from."""
-        return self._names
+        return tuple(name for name in self.arg_constraints if name in self.__dict__)
 
     def _without(self, method: str) -> NotImplementedError:
         return NotImplementedError(f"{self._title}: there is no {method}")

@@ -20,7 +20,6 @@ class Exponential(Distribution):
     """
 
     has_rsample = True
-    _names = ("rate",)
     arg_constraints: ClassVar = {"rate": positive}
     support = nonnegative
     rate: Tensor

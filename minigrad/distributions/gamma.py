@@ -26,7 +26,6 @@ class Gamma(Distribution):
     """
 
     has_rsample = True
-    _names: ClassVar[tuple[str, ...]] = ("concentration", "rate")
     arg_constraints: ClassVar = {"concentration": positive, "rate": positive}
     support = nonnegative
     concentration: Tensor

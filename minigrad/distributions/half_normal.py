@@ -23,7 +23,6 @@ class Folded(Distribution):
     """
 
     has_rsample = True
-    _names = ("scale",)
     arg_constraints: ClassVar = {"scale": positive}
     support = nonnegative
     scale: Tensor

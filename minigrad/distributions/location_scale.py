@@ -21,7 +21,6 @@ class LocationScale(Distribution):
     """
 
     has_rsample = True
-    _names = ("loc", "scale")
     arg_constraints: ClassVar = {"loc": real, "scale": positive}
     support = real
     loc: Tensor

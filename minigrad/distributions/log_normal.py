@@ -22,14 +22,10 @@ class LogNormal(TransformedDistribution):
 
     arg_constraints: ClassVar = {"loc": real, "scale": positive}
     has_rsample = True
-    _names = ("loc", "scale")
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
         base = Normal._as_part_of("LogNormal", loc, scale, validate_args)
         super().__init__(base, ExpTransform(), validate_args)
-
-    def _given(self) -> tuple[str, ...]:
-        return ()  # they are the base's, and expand with it
 
     @property
     def loc(self) -> Tensor:

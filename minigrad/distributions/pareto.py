@@ -22,7 +22,6 @@ class Pareto(Distribution):
     """
 
     has_rsample = True
-    _names = ("scale", "alpha")
     arg_constraints: ClassVar = {"scale": positive, "alpha": positive}
     scale: Tensor
     alpha: Tensor

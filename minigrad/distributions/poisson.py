@@ -21,7 +21,6 @@ class Poisson(Distribution):
         rate: the mean, at least 0, a number or a tensor.
     """
 
-    _names = ("rate",)
     arg_constraints: ClassVar = {"rate": nonnegative}
     support = nonnegative_integer
     rate: Tensor

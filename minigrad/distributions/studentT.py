@@ -26,7 +26,6 @@ class StudentT(Distribution):
     """
 
     has_rsample = True
-    _names = ("df", "loc", "scale")
     arg_constraints: ClassVar = {"df": positive, "loc": real, "scale": positive}
     support = real
     df: Tensor

@@ -26,7 +26,6 @@ class Uniform(Distribution):
     """
 
     has_rsample = True
-    _names = ("low", "high")
     arg_constraints: ClassVar = {"low": real, "high": real}
     low: Tensor
     high: Tensor

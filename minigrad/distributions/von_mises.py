@@ -22,7 +22,6 @@ class VonMises(Distribution):
         concentration: above 0; broadcast with `loc`.
     """
 
-    _names = ("loc", "concentration")
     arg_constraints: ClassVar = {"loc": real, "concentration": positive}
     support = real
     loc: Tensor

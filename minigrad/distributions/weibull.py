@@ -23,7 +23,6 @@ class Weibull(Distribution):
     """
 
     has_rsample = True
-    _names = ("scale", "concentration")
     arg_constraints: ClassVar = {"scale": positive, "concentration": positive}
     support = positive
     scale: Tensor

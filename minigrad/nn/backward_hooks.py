@@ -71,7 +71,7 @@ class Call:
         return type(result)(*row) if hasattr(result, "_fields") else row
 
     def _enter(self, grads: Any, places: list[int], number: int) -> Any:
-        self.incoming = self._through(self.pre_hooks, _spread(grads, places, number))
+        self.incoming = self._through(self.pre_hooks, _at_places(grads, places, number))
         if self.hooks and not self.places:  # no argument's gradient will be computed
             none = (None,) * self.number
             for hook in self.hooks:
@@ -85,7 +85,7 @@ class Call:
     def _leave(self, grads: Any) -> Any:
         if self.incoming is None:  # the output was not used
             return grads
-        row = list(_spread(grads, self.places, self.number))
+        row = list(_at_places(grads, self.places, self.number))
         for i, (shape, dtype) in self.others.items():
             row[i] = wrap(np.zeros(shape, dtype))
         found = self._through(self.hooks, tuple(row), self.incoming)
@@ -118,7 +118,7 @@ def _watched(values: Any, places: list[int], see: Hook, zeros: bool) -> tuple[An
     return tuple(found)
 
 
-def _spread(grads: Any, places: list[int], number: int) -> tuple[Any, ...]:
+def _at_places(grads: Any, places: list[int], number: int) -> tuple[Any, ...]:
     """The gradients at their places, None at others."""
     row: list[Any] = [None] * number
     for i, g in zip(places, grads, strict=True):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 
-from minigrad.checks import integer, number, one_of, users_level
+from minigrad.checks import integer, number, one_of
 from minigrad.modes import no_grad
+from minigrad.nn.renamed import without_underscore as _old
 from minigrad.ops.inplace import copy_, fill_
 from minigrad.ops.random import Generator, stream
 from minigrad.tensor import Tensor
-
-Fill = TypeVar("Fill", bound=Callable[..., Tensor])
 
 
 def _filled(tensor: Tensor, values: Any) -> Tensor:
@@ -245,24 +242,6 @@ def default_(weight: Tensor, bias: Tensor | None) -> None:
     if bias is not None:
         bound = 1 / math.sqrt(_calculate_fan_in_and_fan_out(weight)[0])
         uniform_(bias, -bound, bound)
-
-
-def _old(fill: Fill) -> Fill:
-    """The function by its name before PyTorch 0.4, which had no _ at its end."""
-    name = fill.__name__.removesuffix("_")
-
-    @functools.wraps(fill)
-    def call(*args: Any, **options: Any) -> Tensor:
-        warnings.warn(
-            f"nn.init.{name} is deprecated, use nn.init.{name}_ instead",
-            FutureWarning,
-            stacklevel=users_level(),
-        )
-        return fill(*args, **options)
-
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"`{name}_`, by its name before PyTorch 0.4."
-    return cast("Fill", call)
 
 
 uniform, normal, constant = _old(uniform_), _old(normal_), _old(constant_)

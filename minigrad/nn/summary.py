@@ -27,7 +27,7 @@ class Row:
         self.shapes: list[tuple[int, ...]] = []
         self.bytes = 0
         """Of its outputs, at every call."""
-        self.runs = type(module).forward is not Module.forward  # a ModuleList has none
+        self.runs = type(module).forward is not Module.forward  # a ModuleList has no forward
         self.inner = bool(module._module_names)
         """Whether it consists of other modules."""
 

@@ -47,11 +47,11 @@ def _dropped(name: str, x: Any, p: float, training: bool, shape: tuple[int, ...]
     if not training or p == 0:
         return x if isinstance(x, Tensor) else wrap(as_array(x))
     v = floating_operand(name, x)
-    kind = v.real.dtype
+    dtype = v.real.dtype
     if p == 1:  # nothing is left to be scaled
-        return record_each(name, v * kind.type(0), (x, lambda g: g * kind.type(0)))
+        return record_each(name, v * dtype.type(0), (x, lambda g: g * dtype.type(0)))
     a = ((1 - p) * (1 + p * LOWEST**2)) ** -0.5
     kept = generator().random(shape) >= p
-    factor = np.where(kept, a, 0).astype(kind)
-    shift = (np.where(kept, 0, a * LOWEST) - a * p * LOWEST).astype(kind)
+    factor = np.where(kept, a, 0).astype(dtype)
+    shift = (np.where(kept, 0, a * LOWEST) - a * p * LOWEST).astype(dtype)
     return record_each(name, v * factor + shift, (x, lambda g: g * factor))

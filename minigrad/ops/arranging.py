@@ -199,9 +199,9 @@ def _slopes(x: Any, axis: int, spacing: Any, order: int) -> Tensor:
         raise RuntimeError(
             f"gradient: {n} elements along dim {axis}, expected at least {order + 1}"
         )
-    kind, even = a.real.dtype if a.dtype.kind in "fc" else float32, not as_array(spacing).ndim
+    dtype, even = a.real.dtype if a.dtype.kind in "fc" else float32, not as_array(spacing).ndim
     if even:
-        h = wrap(np.full((n - 1, *[1] * ends), number("gradient", "spacing", spacing), kind))
+        h = wrap(np.full((n - 1, *[1] * ends), number("gradient", "spacing", spacing), dtype))
     elif as_array(spacing).shape != (n,):
         shape = as_array(spacing).shape
         raise RuntimeError(f"gradient: coordinates of shape {shape}, expected {(n,)}")
@@ -301,6 +301,18 @@ def _along(name: str, input: Any, dim: Any, index: Any) -> tuple[Any, tuple[Any,
     return a, (*[ALL] * axis, rows.copy()), axis
 
 
+def _source(name: str, source: Any, a: Any, rows: int, axis: int) -> Any:
+    """What comes to so many rows of a along the axis, checked."""
+    s, shape = as_array(source), (*a.shape[:axis], rows, *a.shape[axis + 1 :])
+    if s.shape != shape or (
+        s.dtype.kind != a.dtype.kind and "c" not in (a.dtype.kind, s.dtype.kind)
+    ):
+        raise RuntimeError(
+            f"{name}: source is {s.dtype} of shape {s.shape}, expected {a.dtype} of shape {shape}"
+        )
+    return s
+
+
 @overload
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Tensor: ...
 @overload
@@ -338,14 +350,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
         rows = reshape(input, 1), dim, index, reshape(source, -1)
         return reshape(index_add(*rows, alpha=alpha), ())
     a, where, axis = _along("index_add", input, dim, index)
-    s, shape = as_array(source), (*a.shape[:axis], where[-1].size, *a.shape[axis + 1 :])
-    if s.shape != shape or (
-        s.dtype.kind != a.dtype.kind and "c" not in (a.dtype.kind, s.dtype.kind)
-    ):
-        raise RuntimeError(
-            f"index_add: source is {s.dtype} of shape {s.shape}, expected {a.dtype} of shape "
-            f"{shape}"
-        )
+    s = _source("index_add", source, a, where[-1].size, axis)
     out, places = a.astype(np.result_type(a, s), order="C"), Places((), where, False)
     places.add(out, s if alpha == 1 else alpha * s, backend_for(out))
 
@@ -367,14 +372,7 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Tensor:
     if not input.ndim:
         return reshape(index_copy(reshape(input, 1), dim, index, reshape(source, -1)), ())
     a, where, axis = _along("index_copy", input, dim, index)
-    s, shape = as_array(source), (*a.shape[:axis], where[-1].size, *a.shape[axis + 1 :])
-    if s.shape != shape or (
-        s.dtype.kind != a.dtype.kind and "c" not in (a.dtype.kind, s.dtype.kind)
-    ):
-        raise RuntimeError(
-            f"index_copy: source is {s.dtype} of shape {s.shape}, expected {a.dtype} of shape "
-            f"{shape}"
-        )
+    s = _source("index_copy", source, a, where[-1].size, axis)
     out = a.astype(np.result_type(a, s))
     out[where] = s
 

@@ -110,8 +110,8 @@ def empty(
 
 
 def _filling(name: str, value: Any, dtype: Any) -> Any:
-    kind = as_array(value, name=name).dtype if dtype is None else np.dtype(dtype)
-    return fitting(name, value, kind)
+    dtype = as_array(value, name=name).dtype if dtype is None else np.dtype(dtype)
+    return fitting(name, value, dtype)
 
 
 def full(
@@ -144,13 +144,13 @@ def arange(
         end, start, step = int(end), int(start), int(step)
     whole = all(isinstance(v, int) for v in (start, end, step))
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
-    kind = np.dtype(dtype or (int64 if whole else float32))
-    if kind.kind in "iu":
+    dtype = np.dtype(dtype or (int64 if whole else float32))
+    if dtype.kind in "iu":
         start, step = int(start), int(step)
         for value in (start, start + step * max(count - 1, 0)):
-            fitting("arange", value, kind)
+            fitting("arange", value, dtype)
     with np.errstate(over="ignore"):
-        array = (start + step * np.arange(count)).astype(kind)
+        array = (start + step * np.arange(count)).astype(dtype)
     return _new("arange", array, device, requires_grad)
 
 
@@ -167,8 +167,8 @@ def range(
     if by == 0 or not math.isfinite((last - first) / by) or (last - first) * by < 0:
         raise RuntimeError(f"range: steps of {by} do not lead from {first} to {last}")
     array = first + by * np.arange(math.floor((last - first) / by) + 1)
-    kind = np.dtype(float32 if dtype is None else dtype)
-    return _new("range", as_array(array, kind, "range"), device, requires_grad)
+    dtype = np.dtype(float32 if dtype is None else dtype)
+    return _new("range", as_array(array, dtype, "range"), device, requires_grad)
 
 
 def linspace(
@@ -177,11 +177,11 @@ def linspace(
 ) -> Tensor:  # fmt: skip
     """`steps` numbers evenly spaced from start to end, both included."""
     steps = integer("linspace", "steps", steps, 0)
-    kind = np.dtype(float32 if dtype is None else dtype)
+    dtype = np.dtype(float32 if dtype is None else dtype)
     for value in (start, end):
-        fitting("linspace", value, kind)
+        fitting("linspace", value, dtype)
     array = np.linspace(float(start), float(end), steps)
-    return _new("linspace", array.astype(kind), device, requires_grad)
+    return _new("linspace", array.astype(dtype), device, requires_grad)
 
 
 def logspace(
@@ -193,8 +193,8 @@ def logspace(
     first, last, root = (float(number("logspace", k, v)) for k, v in given.items())
     with np.errstate(all="ignore"):
         array = np.power(root, np.linspace(first, last, integer("logspace", "steps", steps, 0)))
-    kind = float32 if dtype is None else dtype
-    return _new("logspace", as_array(array, kind, "logspace"), device, requires_grad)
+    dtype = float32 if dtype is None else dtype
+    return _new("logspace", as_array(array, dtype, "logspace"), device, requires_grad)
 
 
 def frombuffer(
@@ -215,8 +215,8 @@ def scalar_tensor(
     """A number as a tensor without axes, in float32 whatever its kind if no dtype is given."""
     if is_array(s) and not isinstance(s, np.generic):
         raise TypeError(f"scalar_tensor: expected a number, got {type(s).__name__}: use as_tensor")
-    kind = np.dtype(float32 if dtype is None else dtype)
-    return _new("scalar_tensor", fitting("scalar_tensor", s, kind), device, requires_grad)
+    dtype = np.dtype(float32 if dtype is None else dtype)
+    return _new("scalar_tensor", fitting("scalar_tensor", s, dtype), device, requires_grad)
 
 
 def eye(
@@ -268,8 +268,8 @@ def full_like(
 ) -> Tensor:  # fmt: skip
     """One number everywhere, in the shape and dtype of x."""
     check_memory_format("full_like", memory_format)
-    shape, kind = _like(input, dtype)
-    array = np.full(shape, _filling("full_like", fill_value, kind))
+    shape, dtype = _like(input, dtype)
+    array = np.full(shape, _filling("full_like", fill_value, dtype))
     return _new("full_like", array, device, requires_grad)
 
 
@@ -282,8 +282,8 @@ def new_tensor(
     x: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """`tensor` in the dtype of x."""
-    kind = x.dtype if dtype is None else dtype
-    return tensor(data, dtype=kind, device=device, requires_grad=requires_grad)
+    dtype = x.dtype if dtype is None else dtype
+    return tensor(data, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def new_zeros(
@@ -291,8 +291,8 @@ def new_zeros(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`zeros` in the dtype of x."""
-    kind = x.dtype if dtype is None else dtype
-    return zeros(*sizes, size=size, dtype=kind, device=device, requires_grad=requires_grad)
+    dtype = x.dtype if dtype is None else dtype
+    return zeros(*sizes, size=size, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def new_ones(
@@ -300,8 +300,8 @@ def new_ones(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`ones` in the dtype of x."""
-    kind = x.dtype if dtype is None else dtype
-    return ones(*sizes, size=size, dtype=kind, device=device, requires_grad=requires_grad)
+    dtype = x.dtype if dtype is None else dtype
+    return ones(*sizes, size=size, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def new_empty(
@@ -309,8 +309,8 @@ def new_empty(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`empty` in the dtype of x."""
-    kind = x.dtype if dtype is None else dtype
-    return empty(*sizes, size=size, dtype=kind, device=device, requires_grad=requires_grad)
+    dtype = x.dtype if dtype is None else dtype
+    return empty(*sizes, size=size, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def new_full(
@@ -318,8 +318,8 @@ def new_full(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`full` in the dtype of x."""
-    kind = x.dtype if dtype is None else dtype
-    return full(size, fill_value, dtype=kind, device=device, requires_grad=requires_grad)
+    dtype = x.dtype if dtype is None else dtype
+    return full(size, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def is_tensor(obj: Any) -> bool:

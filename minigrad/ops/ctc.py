@@ -79,7 +79,7 @@ def ctc_loss(
     out = np.where(lost & zero_infinity, 0, -total).astype(a.dtype)
 
     def vjp(g: Any) -> Any:
-        kind = np.result_type(wide, g)
+        dtype = np.result_type(wide, g)
         beta = np.full((times + 1, batch, count), -np.inf, wide)
         for t in range(times - 1, -1, -1):
             following = each[t + 1] + beta[t + 1] if t + 1 < times else beta[times]
@@ -93,8 +93,8 @@ def ctc_loss(
             share = np.exp(alpha + beta[:-1] - total[:, None])
             share = np.where(np.arange(times)[:, None, None] < ends[:, None], share, 0)
             share = -share * g[:, None]
-        share = np.where((lost & zero_infinity)[:, None], 0, share).astype(kind)
-        dx = np.zeros((batch * classes, times), kind)
+        share = np.where((lost & zero_infinity)[:, None], 0, share).astype(dtype)
+        dx = np.zeros((batch * classes, times), dtype)
         rows = (samples[:, None] * classes + states).reshape(-1)
         values = np.ascontiguousarray(share.transpose(1, 2, 0)).reshape(-1, times)
         kernels.backend_for(dx).add_at_(dx, rows, values)

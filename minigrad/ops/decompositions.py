@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 
 
-def _for_all(f: Callable[..., Any], of_infinite: float) -> Callable[..., Any]:
+def _guarded(f: Callable[..., Any], of_infinite: float) -> Callable[..., Any]:
+    """f of stacks of matrices, which never sees those with infinities: the elements of their
+    results are `of_infinite`."""
+
     @functools.wraps(f)
     def call(a: Any, *args: Any, **options: Any) -> Any:
         finite = np.isfinite(a).all((-2, -1))
@@ -24,14 +27,14 @@ def _for_all(f: Callable[..., Any], of_infinite: float) -> Callable[..., Any]:
             raise np.linalg.LinAlgError("a matrix has NaN among its elements")
         found = f(np.where(finite[..., None, None], a, 0), *args, **options)
 
-        def known(v: Any) -> Any:
-            whole = finite.reshape(*finite.shape, *[1] * (v.ndim - finite.ndim))
-            return np.where(whole, v, np.asarray(of_infinite, v.dtype))
+        def replaced(v: Any) -> Any:
+            stays = finite.reshape(*finite.shape, *[1] * (v.ndim - finite.ndim))
+            return np.where(stays, v, np.asarray(of_infinite, v.dtype))
 
-        return tuple(map(known, found)) if isinstance(found, tuple) else known(found)
+        return tuple(map(replaced, found)) if isinstance(found, tuple) else replaced(found)
 
     return call
 
 
-svd, eigh = _for_all(np.linalg.svd, np.nan), _for_all(np.linalg.eigh, np.nan)
-pinv = _for_all(np.linalg.pinv, 0.0)
+svd, eigh = _guarded(np.linalg.svd, np.nan), _guarded(np.linalg.eigh, np.nan)
+pinv = _guarded(np.linalg.pinv, 0.0)

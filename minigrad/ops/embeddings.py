@@ -71,7 +71,6 @@ def embedding_bag(
     # sum:   y_b = Σ p_k·w[i_k] over the k in bag b
     #        dL/dw[i_k] += p_k·g_b        dL/dp_k = g_b·w[i_k]
     # mean:  p_k = 1/(how many there are)
-    # max:   the gradient of each column goes to the first of its largest
     name = "embedding_bag"
     one_of(name, "mode", mode, ("sum", "mean", "max"))
     i, w, padding = _table(name, input, weight, padding_idx, sparse)
@@ -91,28 +90,20 @@ def embedding_bag(
     kept = np.flatnonzero(flat != padding) if padding is not None else np.arange(flat.size)
     flat, bag = flat[kept], bag[kept]
     rows = w[flat]
+    if mode == "max":
+        return _largest(name, weight, rows, flat, bag, bags)
     if factors is not None:
         factors = factors[kept, None]
     elif mode == "mean":
         factors = (1 / np.bincount(bag, minlength=bags)[bag, None]).astype(w.real.dtype)
-    first = _first_of_largest(rows, bag, bags) if mode == "max" else None
-    width, table, there = w.shape[1], w.shape, np.zeros(0, bool)
-    if first is not None:
-        there, columns = first < len(rows), np.arange(width)
-        out = np.zeros((bags, width), rows.dtype)
-        out[there] = rows[first[there], np.broadcast_to(columns, first.shape)[there]]
-    else:
-        each = rows if factors is None else rows * factors
-        out = np.zeros((bags, width), each.dtype)
-        kernels.backend_for(out).add_at_(out, bag, each)
+    each = rows if factors is None else rows * factors
+    out = np.zeros((bags, w.shape[1]), each.dtype)
+    kernels.backend_for(out).add_at_(out, bag, each)
     needs, shape = (needs_grad(weight), needs_grad(per_sample_weights)), i.shape
+    table = w.shape
 
     def vjp(g: Any) -> Any:
         dw = dp = None
-        if first is not None:
-            dw = np.zeros(table, g.dtype)
-            np.add.at(dw, (flat[first[there]], np.nonzero(there)[1]), g[there])
-            return (dw, None)
         if needs[0]:
             part = g[bag] if factors is None else g[bag] * factors
             part = _shared(part, flat) if scale_grad_by_freq else part
@@ -125,6 +116,23 @@ def embedding_bag(
         return dw, dp
 
     return record(name, out, (weight, per_sample_weights), vjp)
+
+
+def _largest(name: str, weight: Tensor, rows: Any, flat: Any, bag: Any, bags: int) -> Tensor:
+    """The maximum of each bag's rows, column by column; 0 of an empty bag."""
+    # the gradient of each column goes to the first of its largest
+    first = _first_of_largest(rows, bag, bags)
+    there, table = first < len(rows), weight.array.shape
+    column = np.nonzero(there)[1]
+    out = np.zeros(first.shape, rows.dtype)
+    out[there] = rows[first[there], column]
+
+    def dw(g: Any) -> Any:
+        dw = np.zeros(table, g.dtype)
+        np.add.at(dw, (flat[first[there]], column), g[there])
+        return dw
+
+    return record_each(name, out, (weight, dw))
 
 
 def _table(
@@ -202,8 +210,8 @@ def _first_of_largest(rows: Any, bag: Any, bags: int) -> Any:
         return first
     starts = np.flatnonzero(np.diff(bag, prepend=-1))
     top = np.maximum.reduceat(rows.real, starts, axis=0)
-    spread = np.repeat(top, np.diff(np.append(starts, len(rows))), axis=0)
-    found = (rows.real == spread) | np.isnan(rows.real)
+    tops = np.repeat(top, np.diff(np.append(starts, len(rows))), axis=0)
+    found = (rows.real == tops) | np.isnan(rows.real)
     order = np.where(found, np.arange(len(rows))[:, None], len(rows))
     first[bag[starts]] = np.minimum.reduceat(order, starts, axis=0)
     return first

@@ -53,7 +53,7 @@ def _assign(name: str, x: T, result: Tensor) -> T:
     return overwrite(name, x, lambda out: np.copyto(out, values, casting="unsafe"), pair)
 
 
-def _alike(other: Any, x: Any) -> Any:
+def _unconverted(other: Any, x: Any) -> Any:
     """The array or the number that needs no conversion to be written into x with it; else None."""
     if not isinstance(x, Tensor) or x.array.dtype.kind != "f" or x.array.dtype == np.float16:
         return None
@@ -64,13 +64,10 @@ def _alike(other: Any, x: Any) -> Any:
     return None
 
 
-def _write(ufunc: np.ufunc, other: Any, out: Any) -> None:
-    ufunc(out, other, out=out)
-
-
 def in_place(op: Callable[Concatenate[Any, P], Tensor]) -> Callable[Concatenate[T, P], T]:
     """The op that writes the result of `op` into its first operand, and returns that."""
-    name, ufunc = op.__name__ + "_", AT_ONCE.get(op.__name__)
+    name = op.__name__ + "_"
+    ufunc: Any = AT_ONCE.get(op.__name__)
 
     @functools.wraps(op)
     def method(x: T, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -80,9 +77,9 @@ def in_place(op: Callable[Concatenate[Any, P], Tensor]) -> Callable[Concatenate[
             old = wrap(x.array.copy(), node_of(x))  # what a vjp saves must outlive the change
         elif ufunc is not None and len(given) == len(args) == 1:
             with np.errstate(all="ignore"):
-                other = _alike(given[0], x)
+                other = _unconverted(given[0], x)
                 if other is not None:
-                    return overwrite(name, x, functools.partial(_write, ufunc, other))
+                    return overwrite(name, x, lambda out: ufunc(out, other, out=out))
         return _assign(name, x, op(old, *args, **kwargs))
 
     method.__name__ = method.__qualname__ = name
@@ -234,9 +231,9 @@ def copy_(x: T, src: Any, non_blocking: bool = False) -> T:
 
 def _floating(name: str, x: Tensor) -> None:
     """Raise where PyTorch fills no integers: rounded, the numbers would not be those drawn."""
-    kind = x.array.real.dtype
-    if kind.kind != "f":
-        raise RuntimeError(f"{name}: expected a floating tensor, got dtype {kind}")
+    dtype = x.array.real.dtype
+    if dtype.kind != "f":
+        raise RuntimeError(f"{name}: expected a floating tensor, got dtype {dtype}")
 
 
 def _drawn(name: str, x: T, draw: Callable[[tuple[int, ...]], Any]) -> T:
@@ -315,11 +312,11 @@ def cauchy_(
 
 def geometric_(x: T, p: float, *, generator: Generator | None = None) -> T:
     """How often one tries until the first success, of probability p each time: 1, 2, …"""
-    chance, kind = number("geometric_", "p", p, above=0, below=1), x.array.real.dtype
-    if kind.kind == "b":
+    chance, dtype = number("geometric_", "p", p, above=0, below=1), x.array.real.dtype
+    if dtype.kind == "b":
         raise RuntimeError("geometric_: expected a tensor of numbers, got dtype bool")
     rng = stream("geometric_", generator)
-    most = np.iinfo(kind if kind.kind in "iu" else np.int64).max
+    most = np.iinfo(dtype if dtype.kind in "iu" else np.int64).max
     return _drawn("geometric_", x, lambda shape: np.minimum(rng.geometric(chance, shape), most))
 
 
@@ -332,18 +329,18 @@ def random_(
     Without bounds they go from 0 to the largest of an integer dtype, and to 2^24 in float32, 2^53
     in float64, 2^11 in float16, up to where every integer is representable.
     """
-    kind = x.array.real.dtype
+    dtype = x.array.real.dtype
     if from_ is None and to is None:
-        if kind.kind == "f":
-            low, high = 0, 2 ** (np.finfo(kind).nmant + 1) + 1
+        if dtype.kind == "f":
+            low, high = 0, 2 ** (np.finfo(dtype).nmant + 1) + 1
         else:
-            low, high = 0, 2 if kind.kind == "b" else int(np.iinfo(kind).max) + 1
+            low, high = 0, 2 if dtype.kind == "b" else int(np.iinfo(dtype).max) + 1
     else:
         low, high = (0, from_) if to is None else (from_ or 0, to)
         low, high = integer("random_", "from", low, None), integer("random_", "to", high, None)
         if low >= high:
             raise RuntimeError(f"random_: expected from < to, got {low} and {high}")
-        fitting("random_", low, kind)
-        fitting("random_", high - 1, kind)
+        fitting("random_", low, dtype)
+        fitting("random_", high - 1, dtype)
     rng = stream("random_", generator)
     return _drawn("random_", x, lambda shape: rng.integers(low, high, shape))

@@ -112,7 +112,7 @@ def stack(tensors: Sequence[Any], dim: int = 0, **names: Unpack[Axis]) -> Tensor
 
     def vjp(g: Any) -> Any:
         parts = np.moveaxis(g, position, 0)
-        return [fit(part, part.shape, kind) for part, kind in zip(parts, dtypes, strict=True)]
+        return [fit(part, part.shape, dtype) for part, dtype in zip(parts, dtypes, strict=True)]
 
     return record("stack", out, tensors, vjp)
 

@@ -59,8 +59,8 @@ def binary_cross_entropy(
         log_p = np.where(log_p.real < -100, -100, log_p).astype(p.dtype)
         log_q = np.where(log_q.real < -100, -100, log_q).astype(p.dtype)
     loss = (t - 1) * log_q - t * log_p
-    spread = p * (1 - p)
-    denominator = np.where(spread.real < 1e-12, 1e-12, spread).astype(p.dtype)
+    variance = p * (1 - p)  # that of an outcome of probability p
+    denominator = np.where(variance.real < 1e-12, 1e-12, variance).astype(p.dtype)
     out = record_each(
         name,
         loss,

@@ -31,17 +31,17 @@ from minigrad.ops import (
 from minigrad.tensor import Tensor
 
 
-def _spread(op: Any) -> Callable[..., Any]:
+def _by_ddof(op: Any) -> Callable[..., Any]:
     """numpy's var or std, whose correction is 0 unless it is given."""
 
-    def by_ddof(
+    def op_by_ddof(
         a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0,
         keepdims: bool = False, *, correction: float | None = None,
     ) -> Any:  # fmt: skip
         _no_options(op.__name__, dtype=dtype, out=out)
         return op(a, axis, correction=ddof if correction is None else correction, keepdim=keepdims)
 
-    return by_ddof
+    return op_by_ddof
 
 
 def _no_options(name: str, **options: Any) -> None:
@@ -101,7 +101,7 @@ def _take(a: Any, indices: Any, axis: int | None = None) -> Any:
     return indexing.getitem(a, (*before, np.asarray(indices)))
 
 
-def _at(op: Any, scale: float) -> Callable[..., Any]:
+def _quantile(op: Any, scale: float) -> Callable[..., Any]:
     """numpy's quantile or percentile, of all elements unless an axis is given."""
 
     def found(
@@ -113,7 +113,7 @@ def _at(op: Any, scale: float) -> Callable[..., Any]:
     return found
 
 
-def _half(op: Any) -> Callable[..., Any]:
+def _median(op: Any) -> Callable[..., Any]:
     """numpy's median, the mean of the two in the middle; PyTorch's is the lower of them."""
     return lambda a, axis=None, *, keepdims=False: op(a, 0.5, axis, keepdims)
 
@@ -136,8 +136,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.amin: lambda a, axis=None, **names: reductions.amin(a, axis, **names),
     np.any: lambda a, axis=None, **names: reductions.any(a, axis, **names),
     np.all: lambda a, axis=None, **names: reductions.all(a, axis, **names),
-    np.var: _spread(reductions.var),
-    np.std: _spread(reductions.std),
+    np.var: _by_ddof(reductions.var),
+    np.std: _by_ddof(reductions.std),
     np.count_nonzero: lambda a, axis=None: reductions.count_nonzero(a, axis),
     np.cumsum: _flat(cumulative.cumsum),
     np.cumprod: _flat(cumulative.cumprod),
@@ -185,12 +185,12 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.fix: lambda x: rounding.trunc(x),
     np.nansum: lambda a, axis=None, **names: quantiles.nansum(a, axis, **names),
     np.nanmean: lambda a, axis=None, **names: quantiles.nanmean(a, axis, **names),
-    np.quantile: _at(quantiles.quantile, 1),
-    np.percentile: _at(quantiles.quantile, 100),
-    np.nanquantile: _at(quantiles.nanquantile, 1),
-    np.nanpercentile: _at(quantiles.nanquantile, 100),
-    np.median: _half(quantiles.quantile),
-    np.nanmedian: _half(quantiles.nanquantile),
+    np.quantile: _quantile(quantiles.quantile, 1),
+    np.percentile: _quantile(quantiles.quantile, 100),
+    np.nanquantile: _quantile(quantiles.nanquantile, 1),
+    np.nanpercentile: _quantile(quantiles.nanquantile, 100),
+    np.median: _median(quantiles.quantile),
+    np.nanmedian: _median(quantiles.nanquantile),
     np.vstack: lambda tup: arranging.vstack(tup),
     np.hstack: lambda tup: arranging.hstack(tup),
     np.dstack: lambda tup: arranging.dstack(tup),

@@ -54,7 +54,7 @@ def check_planes(name: str, x: Tensor) -> None:
 
 def _steps(name: str, stride: Any, size: tuple[int, ...]) -> tuple[int, ...]:
     """The stride, which is the kernel size if it is not given."""
-    return size if stride in (None, (), []) else integers(name, "stride", stride, 2)
+    return size if stride in (None, (), []) else integers(name, "stride", stride, len(size))
 
 
 def max_pool2d(
@@ -237,6 +237,30 @@ def max_unpool3d(
     return _max_unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
 
 
+def _unpooled_size(
+    name: str, shape: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any,
+    output_size: Any,
+) -> tuple[int, ...]:  # fmt: skip
+    """The sizes that were pooled to `shape`; those given, if they may be."""
+    axes = len(shape)
+    kernel = integers(name, "kernel_size", kernel_size, axes)
+    step = _steps(name, stride, kernel)
+    around = integers(name, "padding", padding, axes, 0)
+    sizes = zip(shape, kernel, step, around, strict=True)
+    size = tuple((n - 1) * s - 2 * p + k for n, k, s, p in sizes)
+    if output_size is None:
+        return size
+    given = tuple(output_size)[-axes:]
+    if len(output_size) not in (axes, axes + 2) or not all(
+        d - s < n < d + s for n, d, s in zip(given, size, step, strict=True)
+    ):
+        raise ValueError(
+            f"{name}: output_size must be {axes} sizes, each less than a stride {step} from "
+            f"{size}, got {tuple(output_size)}"
+        )
+    return integers(name, "output_size", given, axes)
+
+
 def _max_unpool(
     name: str, axes: int, x: Tensor, indices: Any, kernel_size: Any, stride: Any, padding: Any,
     output_size: Any,
@@ -254,22 +278,7 @@ def _max_unpool(
             f"{name}: expected int64 indices of the input's shape {x.shape}, got {i.dtype} of "
             f"shape {i.shape}: they are what max_pool{axes}d(…, return_indices=True) returns"
         )
-    kernel = integers(name, "kernel_size", kernel_size, axes)
-    step = kernel if stride in (None, (), []) else integers(name, "stride", stride, axes)
-    around = integers(name, "padding", padding, axes, 0)
-    sizes = zip(x.shape[-axes:], kernel, step, around, strict=True)
-    size = tuple((n - 1) * s - 2 * p + k for n, k, s, p in sizes)
-    if output_size is not None:
-        given = tuple(output_size)[-axes:]
-        fits = len(output_size) in (axes, axes + 2) and all(
-            d - s < n < d + s for n, d, s in zip(given, size, step, strict=True)
-        )
-        if not fits:
-            raise ValueError(
-                f"{name}: output_size must be {axes} sizes, each less than a stride {step} from "
-                f"{size}, got {tuple(output_size)}"
-            )
-        size = integers(name, "output_size", given, axes)
+    size = _unpooled_size(name, x.shape[-axes:], kernel_size, stride, padding, output_size)
     volume = math.prod(size)
     if min(size) < 1 or (i.size and not 0 <= i.min() <= i.max() < volume):
         found = f"from {i.min()} to {i.max()}" if i.size else "without elements"

@@ -395,5 +395,5 @@ def corrcoef(input: Any) -> Tensor:
     c = cov(input)
     if not c.ndim:
         return c / c
-    spread = diagonal(c).sqrt()
-    return (c / unsqueeze(spread, 1) / unsqueeze(spread, 0)).clamp(-1, 1)
+    deviations = diagonal(c).sqrt()
+    return (c / unsqueeze(deviations, 1) / unsqueeze(deviations, 0)).clamp(-1, 1)

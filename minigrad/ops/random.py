@@ -182,10 +182,11 @@ def rand(
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Uniform in [0, 1)."""
-    shape, kind = shape_of("rand", sizes, size), np.dtype(float32 if dtype is None else dtype)
+    shape, dtype = shape_of("rand", sizes, size), np.dtype(float32 if dtype is None else dtype)
     # rounding a float64 to float32 could give 1.0
-    array = stream("rand", generator).random(shape, kind if kind in (float32, float64) else float64)
-    return _made("rand", array, kind, device, requires_grad)
+    drawn = dtype if dtype in (float32, float64) else float64
+    array = stream("rand", generator).random(shape, drawn)
+    return _made("rand", array, dtype, device, requires_grad)
 
 
 def randn(
@@ -211,10 +212,10 @@ def randint(
         raise TypeError("randint: size must be given, a tuple of integers")
     if high <= low:
         raise RuntimeError(f"randint: expected low < high, got {low} and {high}")
-    kind = np.dtype(int64 if dtype is None else dtype)
-    check_numbers("randint", kind, low, high - 1)
+    dtype = np.dtype(int64 if dtype is None else dtype)
+    check_numbers("randint", dtype, low, high - 1)
     array = stream("randint", generator).integers(low, high, shape_of("randint", (size,)))
-    return _made("randint", array, kind, device, requires_grad)
+    return _made("randint", array, dtype, device, requires_grad)
 
 
 def randint_like(
@@ -223,9 +224,9 @@ def randint_like(
 ) -> Tensor:  # fmt: skip
     """`randint` in the shape and dtype of x."""
     a = as_array(input)
-    kind = a.dtype if dtype is None else dtype
+    dtype = a.dtype if dtype is None else dtype
     return randint(
-        low, high, a.shape, generator=generator, dtype=kind, device=device,
+        low, high, a.shape, generator=generator, dtype=dtype, device=device,
         requires_grad=requires_grad,
     )  # fmt: skip
 
@@ -245,9 +246,9 @@ def rand_like(
 ) -> Tensor:  # fmt: skip
     """`rand` in the shape and dtype of x."""
     a = as_array(input)
-    kind = a.dtype if dtype is None else dtype
+    dtype = a.dtype if dtype is None else dtype
     return rand(
-        a.shape, generator=generator, dtype=kind, device=device, requires_grad=requires_grad
+        a.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad
     )
 
 
@@ -257,9 +258,9 @@ def randn_like(
 ) -> Tensor:  # fmt: skip
     """`randn` in the shape and dtype of x."""
     a = as_array(input)
-    kind = a.dtype if dtype is None else dtype
+    dtype = a.dtype if dtype is None else dtype
     return randn(
-        a.shape, generator=generator, dtype=kind, device=device, requires_grad=requires_grad
+        a.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad
     )
 
 
@@ -276,9 +277,9 @@ def normal(
     shape = np.broadcast_shapes(m.shape, s.shape) if size is None else shape_of("normal", (size,))
     if size is not None and (m.ndim or s.ndim):
         raise TypeError("normal: size is for numbers as mean and std; tensors bring a shape")
-    kind = m.dtype if m.ndim else (s.dtype if s.ndim else float32)
+    own = m.dtype if m.ndim else (s.dtype if s.ndim else float32)
     array = stream("normal", generator).normal(m, s, shape)
-    return _made("normal", array, kind if dtype is None else dtype, device, requires_grad)
+    return _made("normal", array, own if dtype is None else dtype, device, requires_grad)
 
 
 def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -388,6 +389,6 @@ def _dropped(name: str, x: Any, p: float, training: bool, shape: tuple[int, ...]
     a = operand(name, x, floating=True)
     scale = np.zeros(shape, a.real.dtype)
     if p < 1:
-        kind = scale.dtype if scale.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-        scale[...] = np.asarray(generator().random(shape, kind) >= p) / (1 - p)
+        dtype = scale.dtype if scale.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        scale[...] = np.asarray(generator().random(shape, dtype) >= p) / (1 - p)
     return record_each(name, a * scale, (x, lambda g: g * scale))

@@ -192,8 +192,8 @@ def var_mean(
     correction: float | None = None, **names: Unpack[AxisKeepdims],
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The variance and the mean."""
-    spread = var(input, dim, unbiased, keepdim, correction=correction)
-    return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
+    variance = var(input, dim, unbiased, keepdim, correction=correction)
+    return variance, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
 @numpy_names
@@ -202,8 +202,8 @@ def std_mean(
     correction: float | None = None, **names: Unpack[AxisKeepdims],
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The standard deviation and the mean."""
-    spread = std(input, dim, unbiased, keepdim, correction=correction)
-    return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
+    deviation = std(input, dim, unbiased, keepdim, correction=correction)
+    return deviation, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
 def extreme(name: str, pick: Any, x: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:

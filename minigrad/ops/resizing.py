@@ -63,10 +63,10 @@ def interpolate(
         factors = None
     if mode == "area":
         return AREA[input.ndim - 2](input, out_size)
-    kind = a.real.dtype.type
+    dtype = a.real.dtype.type
     same = mode == "bicubic" and out_size == a.shape[2:]  # then g passes as it is, NaN or not
     how: dict[int, tuple[Any, ...]] = {
-        i + 2: (mode, n, m, None if factors is None else factors[i], bool(align_corners), kind)
+        i + 2: (mode, n, m, None if factors is None else factors[i], bool(align_corners), dtype)
         for i, (n, m) in enumerate(zip(a.shape[2:], out_size, strict=True))
     }
     large = resampled(a, lambda matrix: {axis: _matrix(matrix, *h) for axis, h in how.items()})
@@ -80,7 +80,7 @@ def interpolate(
 
     def vjp(g: Any) -> Any:
         for axis, n, taps in () if same else reversed(steps):
-            g = _spread(g, axis, n, taps)
+            g = _mixed_backward(g, axis, n, taps)
         return g
 
     return record_each(name, y, (input, vjp))
@@ -135,32 +135,33 @@ def _target(
     return sizes, factors
 
 
-def _taps(mode: str, n: int, m: int, factor: float | None, align: bool, kind: Any) -> Taps:
-    """Which of n elements each of m output elements is mixed from. Places are computed in the
-    input's dtype, as in PyTorch, since rounding decides which element is the nearest."""
+def _taps(mode: str, n: int, m: int, factor: float | None, align: bool, dtype: Any) -> Taps:
+    """Which of n elements each of m output elements is mixed from. Coordinates are computed in
+    the input's dtype, as in PyTorch, since rounding decides which element is the nearest."""
     at = np.arange(m)
     if mode.startswith("nearest"):
-        kind = np.float32
+        dtype = np.float32
     if align:
-        scale = kind(n - 1) / kind(m - 1) if m > 1 else kind(0)
+        scale = dtype(n - 1) / dtype(m - 1) if m > 1 else dtype(0)
     else:
-        scale = kind(1 / factor) if factor else kind(n) / kind(m)
+        scale = dtype(1 / factor) if factor else dtype(n) / dtype(m)
     if mode.startswith("nearest"):
-        shift = kind(0.5 if mode == "nearest-exact" else 0)
-        places = np.floor((at.astype(kind) + shift) * scale)
+        shift = dtype(0.5 if mode == "nearest-exact" else 0)
+        source = np.floor((at.astype(dtype) + shift) * scale)
         if mode == "nearest" and n == m:
-            places = at.astype(kind)
-        return [(np.minimum(places.astype(np.int64), n - 1), None)]
-    place = at.astype(kind) * scale if align else (at.astype(kind) + kind(0.5)) * scale - kind(0.5)
+            source = at.astype(dtype)
+        return [(np.minimum(source.astype(np.int64), n - 1), None)]
+    half = dtype(0 if align else 0.5)
+    source = (at.astype(dtype) + half) * scale - half
     if mode == "bicubic":
-        return _cubic(place, n, kind)
+        return _cubic(source, n, dtype)
     if n == m:
-        place = at.astype(kind)
-    place = np.maximum(place, kind(0))
-    low = np.minimum(place.astype(np.int64), n - 1)
+        source = at.astype(dtype)
+    source = np.maximum(source, dtype(0))
+    low = np.minimum(source.astype(np.int64), n - 1)
     high = low if n == m else np.minimum(low + 1, n - 1)
-    along = np.clip(place - low.astype(kind), 0, 1).astype(kind)
-    return [(low, kind(1) - along), (high, along)]
+    along = np.clip(source - low.astype(dtype), 0, 1).astype(dtype)
+    return [(low, dtype(1) - along), (high, along)]
 
 
 @lru_cache(32)
@@ -169,10 +170,10 @@ def _matrix(matrix: Any, mode: str, n: int, *how: Any) -> Any:
     return matrix.of_taps(n, _taps(mode, n, *how))
 
 
-def _cubic(place: Any, n: int, kind: Any) -> Taps:
+def _cubic(source: Any, n: int, dtype: Any) -> Taps:
     """Keys' kernel (1981) with a = -3/4, on the four nearest elements; beyond the edge, its own."""
-    first = np.floor(place)
-    t, a = place - first, kind(-0.75)
+    first = np.floor(source)
+    t, a = source - first, dtype(-0.75)
 
     def near(d: Any) -> Any:  # |d| <= 1
         return ((a + 2) * d - (a + 3)) * d * d + 1
@@ -182,7 +183,7 @@ def _cubic(place: Any, n: int, kind: Any) -> Taps:
 
     weights = (far(t + 1), near(t), near(1 - t), far(2 - t))
     low = first.astype(np.int64)
-    return [(np.clip(low + k - 1, 0, n - 1), w.astype(kind)) for k, w in enumerate(weights)]
+    return [(np.clip(low + k - 1, 0, n - 1), w.astype(dtype)) for k, w in enumerate(weights)]
 
 
 def _along(weight: Any, axis: int, ndim: int) -> Any:
@@ -200,8 +201,8 @@ def _mixed(a: Any, axis: int, taps: Taps) -> Any:
     return total
 
 
-def _spread(g: Any, axis: int, n: int, taps: Taps) -> Any:
-    """The adjoint of `_mixed`. An index never falls, so what goes to one place lies together."""
+def _mixed_backward(g: Any, axis: int, n: int, taps: Taps) -> Any:
+    """The adjoint of `_mixed`. An index never falls, so what goes to one element lies together."""
     dx = np.zeros((*g.shape[:axis], n, *g.shape[axis + 1 :]), g.dtype)
     for index, weight in taps:
         part = g if weight is None else g * _along(weight, axis, g.ndim)

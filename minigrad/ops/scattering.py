@@ -133,7 +133,6 @@ def scatter_reduce(
     one_of(name, "reduce", reduce, tuple(REDUCE))
     a: Any = operand(name, input)
     s: Any = as_array(src, name=name)
-    count: Any = 1
     axis, i = along(name, a, dim, index, True)
     if s.dtype != a.dtype and "c" not in (s.dtype.kind, a.dtype.kind):
         raise RuntimeError(f"{name}: src has dtype {s.dtype}, expected the input's {a.dtype}")
@@ -144,16 +143,13 @@ def scatter_reduce(
     a_shape, a = a.shape, a.reshape(-1)  # which they are from here on
     part, part_shape, src_shape = tuple(map(slice, i.shape)), i.shape, s.shape
     s = s[part].reshape(-1)
-    ufunc, neutral = REDUCE[reduce]
+    ufunc, _ = REDUCE[reduce]
     taken = np.zeros(a.shape, bool)  # where src brings something
     taken[at] = True
     old = a.astype(np.result_type(a, s))
     left_out = np.asarray(taken & (not include_self))
-    if a.dtype.kind in "iub" and neutral not in (0, 1):
-        bounds = np.iinfo(a.dtype) if a.dtype.kind != "b" else None
-        neutral = (bounds.min if neutral < 0 else bounds.max) if bounds else neutral > 0
-    old[left_out] = neutral
-    out = old.copy()
+    old[left_out] = _neutral(reduce, a.dtype)
+    out, count = old.copy(), None
     ufunc.at(out, at, s)
     if reduce == "mean":
         count = np.asarray(~left_out).astype(a.real.dtype)
@@ -162,17 +158,14 @@ def scatter_reduce(
     if out.dtype.kind not in "fc":
         return record_each(name, out.reshape(a_shape), (input, np.zeros_like))
     # the factor of g at each place, for what stood there and for what src brings
-    old_factor, factor = np.ones_like(out), np.ones_like(s)
-    if reduce == "mean":
+    if count is not None:
         old_factor, factor = 1 / count, 1 / count[at]
+    elif reduce == "sum":
+        old_factor, factor = np.ones_like(out), np.ones_like(s)
     elif reduce == "prod":
         old_factor, factor = _products_of_others(old, s, at)
-    elif reduce in ("amax", "amin"):
-        same_old, same = a.real == out.real, s.real == out.real[at]
-        ties: Any = np.asarray(same_old).astype(a.real.dtype)  # of those left out, too, as PyTorch
-        np.add.at(ties, at, same.astype(ties.dtype))
-        with np.errstate(invalid="ignore"):  # 0/0 where the result is NaN, which nothing equals
-            old_factor, factor = same_old / ties, same / ties[at]
+    else:
+        old_factor, factor = _shares_of_ties(a, s, at, out)
 
     def dinput(g: Any) -> Any:
         return np.where(left_out, 0, g.reshape(-1) * old_factor).reshape(a_shape)
@@ -183,6 +176,25 @@ def scatter_reduce(
         return full
 
     return record_each(name, out.reshape(a_shape), (input, dinput), (src, dsrc))
+
+
+def _neutral(reduce: str, dtype: np.dtype[Any]) -> Any:
+    """What changes no result in this dtype, in the place of an element that is left out."""
+    neutral = REDUCE[reduce][1]
+    if neutral in (0, 1) or dtype.kind in "fc":
+        return neutral
+    if dtype.kind == "b":
+        return neutral > 0
+    return np.iinfo(dtype).min if neutral < 0 else np.iinfo(dtype).max
+
+
+def _shares_of_ties(old: Any, s: Any, at: Any, out: Any) -> tuple[Any, Any]:
+    """For each element 1/m if it is the extreme of its place, one of m such, else 0."""
+    same_old, same = old.real == out.real, s.real == out.real[at]
+    ties: Any = np.asarray(same_old).astype(old.real.dtype)  # of those left out, too, as PyTorch
+    np.add.at(ties, at, same.astype(ties.dtype))
+    with np.errstate(invalid="ignore"):  # 0/0 where the result is NaN, which nothing equals
+        return same_old / ties, same / ties[at]
 
 
 def _products_of_others(old: Any, s: Any, at: Any) -> tuple[Any, Any]:

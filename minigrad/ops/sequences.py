@@ -73,6 +73,6 @@ def side_by_side(
     def vjp(g: Any) -> Any:
         rows = g if batch_first else g.swapaxes(0, 1)
         parts = [row[i : i + n] for row, i, n in zip(rows, starts, lengths, strict=True)]
-        return [fit(part, part.shape, kind) for part, kind in zip(parts, dtypes, strict=True)]
+        return [fit(part, part.shape, dtype) for part, dtype in zip(parts, dtypes, strict=True)]
 
     return record("pad_sequence", out if batch_first else out.swapaxes(0, 1), sequences, vjp)

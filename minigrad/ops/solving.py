@@ -245,18 +245,9 @@ def lu_factor(A: Any, *, pivot: bool = True) -> LUFactor:
         raise RuntimeError("lu_factor: pivot=False is not supported, as in PyTorch on the CPU")
     m, n = a.shape[-2:]
     count = min(m, n)
-    lu: Any = np.array(a).reshape(math.prod(a.shape[:-2]), m, n)
-    which, pivots = np.arange(len(lu)), np.zeros((len(lu), count), np.int32)
-    for k in range(count):
-        row = k + np.abs(lu[:, k:, k].real).argmax(1)
-        lu[which, k], lu[which, row] = lu[which, row], lu[which, k]
-        pivots[:, k] = row + 1
-        if not lu[:, k, k].all():
-            raise RuntimeError("lu_factor: a matrix is singular: add a multiple of eye(n)")
-        with np.errstate(all="ignore"):
-            lu[:, k + 1 :, k] /= lu[:, k, k, None]
-            lu[:, k + 1 :, k + 1 :] -= lu[:, k + 1 :, k, None] * lu[:, k, None, k + 1 :]
-    lu, pivots = lu.reshape(a.shape), pivots.reshape(*a.shape[:-2], count)
+    stack: Any = np.array(a).reshape(math.prod(a.shape[:-2]), m, n)
+    pivots = _eliminate(stack).reshape(*a.shape[:-2], count)
+    lu = stack.reshape(a.shape)
     order = np.argsort(_order(pivots, m), -1)[..., None]
     core = lu[..., :count, :count]
     lower_t = (np.tril(core, -1) + np.eye(count, dtype=lu.dtype)).swapaxes(-1, -2)
@@ -274,11 +265,29 @@ def lu_factor(A: Any, *, pivot: bool = True) -> LUFactor:
         middle = middle + np.triu(np.triu(inner) @ upper.swapaxes(-1, -2))
         middle = _substituted(lower_t, middle, True)
         middle = _substituted(upper, middle.swapaxes(-1, -2), True).swapaxes(-1, -2)
-        whole = np.concatenate((middle, right), -1) if n > m else middle
-        whole = np.concatenate((middle, below), -2) if m > n else whole
-        return np.take_along_axis(whole, order, -2)
+        if n > m:
+            middle = np.concatenate((middle, right), -1)
+        if m > n:
+            middle = np.concatenate((middle, below), -2)
+        return np.take_along_axis(middle, order, -2)
 
     return LUFactor(record_each("lu_factor", lu, (A, dA)), unrecorded("lu_factor", pivots))
+
+
+def _eliminate(lu: Any) -> Any:
+    """Turn matrices (N, m, n) into L and U in one, by Gauss's elimination with the largest element
+    of a column as its pivot; the row that was exchanged with each, counted from 1."""
+    which, pivots = np.arange(len(lu)), np.zeros((len(lu), min(lu.shape[1:])), np.int32)
+    for k in range(pivots.shape[1]):
+        row = k + np.abs(lu[:, k:, k].real).argmax(1)
+        lu[which, k], lu[which, row] = lu[which, row], lu[which, k]
+        pivots[:, k] = row + 1
+        if not lu[:, k, k].all():
+            raise RuntimeError("lu_factor: a matrix is singular: add a multiple of eye(n)")
+        with np.errstate(all="ignore"):
+            lu[:, k + 1 :, k] /= lu[:, k, k, None]
+            lu[:, k + 1 :, k + 1 :] -= lu[:, k + 1 :, k, None] * lu[:, k, None, k + 1 :]
+    return pivots
 
 
 def lu(A: Any, *, pivot: bool = True) -> PLU:

@@ -53,7 +53,7 @@ def scaled_erfc(y: Any) -> Any:
     return np.where(y <= 4.0, rational(ERFC_P, ERFC_Q, middle), tail)
 
 
-def _bell(y: Any) -> Any:
+def _gaussian(y: Any) -> Any:
     """e^(-y²), with y² in two parts so that no digits of it are lost."""
     short = np.trunc(np.minimum(y, 40) * 16) / 16
     return np.exp(-short * short) * np.exp(-(y - short) * (y + short))
@@ -62,7 +62,7 @@ def _bell(y: Any) -> Any:
 def erfc_of(x: Any) -> Any:
     """erfc of real numbers; small ones keep their digits."""
     y = np.abs(x)
-    upper = np.where(y > 0.46875, _bell(y) * scaled_erfc(np.maximum(y, 0.46875)), 1 - erf_of(y))
+    upper = np.where(y > 0.46875, _gaussian(y) * scaled_erfc(np.maximum(y, 0.46875)), 1 - erf_of(y))
     return np.where(np.isnan(x), x, np.where(x < 0, 2 - upper, upper))
 
 

@@ -18,13 +18,13 @@ def _window(
 ) -> Tensor:  # fmt: skip
     """The formula at 0 … 1; a periodic window is the longer one without its last element."""
     check_device(name, device)
-    kind = np.dtype(float32 if dtype is None else dtype)
+    dtype = np.dtype(float32 if dtype is None else dtype)
     n = integer(name, "window_length", given, 0)
-    if kind.kind != "f":
-        raise RuntimeError(f"{name}: dtype must be a floating one, got {kind}")
+    if dtype.kind != "f":
+        raise RuntimeError(f"{name}: dtype must be a floating one, got {dtype}")
     last = max(n if periodic else n - 1, 1)
     values = formula(np.arange(n) / last) if n > 1 else np.ones(n)
-    return wrap(np.asarray(values).astype(kind)).requires_grad_(requires_grad)
+    return wrap(np.asarray(values).astype(dtype)).requires_grad_(requires_grad)
 
 
 def hann_window(

@@ -262,7 +262,7 @@ def logaddexp2(input: Any, other: Any) -> Tensor:
     """log₂(2^x + 2^y), safe from overflow."""
     refuse_numbers("logaddexp2", input, other, hint="both must be tensors")
     dtype = operands("logaddexp2", input, other, floating=True)[0].dtype
-    if dtype.kind == "f":  # before one of them is rounded in a lower one
+    if dtype.kind == "f":  # or one of them would be rounded to a lower one first
         input, other = to(input, dtype), to(other, dtype)
     return mul(logaddexp(mul(input, math.log(2)), mul(other, math.log(2))), 1 / math.log(2))
 
@@ -336,9 +336,9 @@ def nan_to_num(
             number("nan_to_num", name, value)
     if a.dtype.kind not in "fc":
         return wrap(a.copy())
-    kind = np.finfo(a.real.dtype)
-    high, low = float(kind.max) if posinf is None else posinf, neginf
-    low = float(kind.min) if low is None else low
+    limits = np.finfo(a.real.dtype)
+    high, low = float(limits.max) if posinf is None else posinf, neginf
+    low = float(limits.min) if low is None else low
     finite, r = np.isfinite(a.real), a.real
     out = np.where(np.isnan(r), nan or 0.0, np.where(r == np.inf, high, low)).astype(a.dtype)
     return record_each("nan_to_num", np.where(finite, a, out), (input, lambda g: g * finite))

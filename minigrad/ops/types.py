@@ -30,72 +30,72 @@ from minigrad.tensor import Tensor, wrap
 class TensorType(builtins.type):
     """The class of FloatTensor and its like: which tensors belong to them is a matter of dtype."""
 
-    kind: np.dtype[Any]
+    own_dtype: np.dtype[Any]
 
     @property
     def dtype(cls) -> np.dtype[Any]:
         """The dtype of its tensors."""
-        return cls.kind
+        return cls.own_dtype
 
     def __call__(cls, *data: Any, device: Any = None) -> Tensor:
-        return Tensor(*data, dtype=cls.kind, device=device)
+        return Tensor(*data, dtype=cls.own_dtype, device=device)
 
     def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, Tensor) and instance.array.dtype == cls.kind
+        return isinstance(instance, Tensor) and instance.array.dtype == cls.own_dtype
 
 
 class FloatTensor(Tensor, metaclass=TensorType):
     """`FloatTensor(2, 3)` and `FloatTensor([1, 2])`: `Tensor` of float32."""
 
-    kind = float32
+    own_dtype = float32
 
 
 class DoubleTensor(Tensor, metaclass=TensorType):
     """`Tensor` of float64."""
 
-    kind = float64
+    own_dtype = float64
 
 
 class HalfTensor(Tensor, metaclass=TensorType):
     """`Tensor` of float16."""
 
-    kind = float16
+    own_dtype = float16
 
 
 class LongTensor(Tensor, metaclass=TensorType):
     """`Tensor` of int64; fractions are cut off."""
 
-    kind = int64
+    own_dtype = int64
 
 
 class IntTensor(Tensor, metaclass=TensorType):
     """`Tensor` of int32; fractions are cut off."""
 
-    kind = int32
+    own_dtype = int32
 
 
 class ShortTensor(Tensor, metaclass=TensorType):
     """`Tensor` of int16; fractions are cut off."""
 
-    kind = int16
+    own_dtype = int16
 
 
 class CharTensor(Tensor, metaclass=TensorType):
     """`Tensor` of int8; fractions are cut off."""
 
-    kind = int8
+    own_dtype = int8
 
 
 class ByteTensor(Tensor, metaclass=TensorType):
     """`Tensor` of uint8; fractions are cut off."""
 
-    kind = uint8
+    own_dtype = uint8
 
 
 class BoolTensor(Tensor, metaclass=TensorType):
     """`Tensor` of bool: is not zero."""
 
-    kind = bool_
+    own_dtype = bool_
 
 
 TYPES: dict[str, TensorType] = {
@@ -105,7 +105,7 @@ TYPES: dict[str, TensorType] = {
         ByteTensor, BoolTensor,
     )
 }  # fmt: skip
-NAMES = {cls.kind: f"minigrad.{name}" for name, cls in TYPES.items()}
+NAMES = {cls.own_dtype: f"minigrad.{name}" for name, cls in TYPES.items()}
 
 
 def dtype_named(name: str, dtype: Any) -> np.dtype[Any]:
@@ -117,7 +117,7 @@ def dtype_named(name: str, dtype: Any) -> np.dtype[Any]:
         RuntimeError: a type of another device.
     """
     if isinstance(dtype, TensorType):
-        return dtype.kind
+        return dtype.own_dtype
     if dtype is Tensor:
         return float32
     if isinstance(dtype, str):
@@ -129,7 +129,7 @@ def dtype_named(name: str, dtype: Any) -> np.dtype[Any]:
                 f"{name}: expected a dtype or the name of a type, such as 'minigrad.FloatTensor', "
                 f"got {dtype!r}"
             )
-        return float32 if short == "Tensor" else TYPES[short].kind
+        return float32 if short == "Tensor" else TYPES[short].own_dtype
     try:
         return native(dtype)
     except TypeError:
@@ -161,11 +161,11 @@ def set_default_dtype(d: Any) -> None:
     Raises:
         RuntimeError: another dtype.
     """
-    kind = dtype_named("set_default_dtype", d)
-    if kind != float32:
+    dtype = dtype_named("set_default_dtype", d)
+    if dtype != float32:
         raise RuntimeError(
-            f"set_default_dtype: the default is float32 and cannot be changed, got {kind}: pass "
-            f"dtype= to what makes tensors, or convert with .to(minigrad.{kind})"
+            f"set_default_dtype: the default is float32 and cannot be changed, got {dtype}: pass "
+            f"dtype= to what makes tensors, or convert with .to(minigrad.{dtype})"
         )
 
 

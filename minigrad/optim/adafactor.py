@@ -90,12 +90,12 @@ class Adafactor(Adaptive):
             raise ValueError(f"{where} must have the state {expected}; found: {list(loaded)}")
         return loaded
 
-    def start(self, group: Group, known: dict[str, Any], data: Array) -> None:
-        known["step"] = wrap(np.zeros((), float32))
+    def start(self, group: Group, state: dict[str, Any], data: Array) -> None:
+        state["step"] = wrap(np.zeros((), float32))
         for key in _kept(data.ndim):
-            known[key] = wrap(np.zeros(self.entry_shape(key, data.shape), data.dtype))
+            state[key] = wrap(np.zeros(self.entry_shape(key, data.shape), data.dtype))
 
-    def move(self, group: Group, known: dict[str, Any], t: int, p: Array, d: Array) -> None:
+    def update_one(self, group: Group, state: dict[str, Any], t: int, p: Array, d: Array) -> None:
         if not p.size:  # of which there are no means
             return
         lr, (floor, least) = float(group["lr"]), group["eps"]
@@ -104,13 +104,13 @@ class Adafactor(Adaptive):
         rate = max(float(least), _size(p)) * min(lr, t**-0.5)
         p *= 1 - lr * float(group["weight_decay"])
         if d.ndim > 1:
-            rows, columns = known["row_var"].array, known["col_var"].array
+            rows, columns = state["row_var"].array, state["col_var"].array
             squares = d * d
             rows += weight * (squares.mean(-1, keepdims=True) - rows)
             columns += weight * (squares.mean(-2, keepdims=True) - columns)
             square = rows * columns / np.maximum(rows.mean(-2, keepdims=True), floor)
         else:
-            square = known["variance"].array
+            square = state["variance"].array
             square += weight * (d * d - square)
         step = d / np.sqrt(np.maximum(square, floor * floor))
         p -= rate / max(1.0, _size(step) / float(group["d"])) * step

@@ -92,23 +92,23 @@ class Adam(Optimizer):
         amsgrad = bool(group["amsgrad"])
         together: dict[Any, list[Any]] = {}  # by dtype
         for p, data, grad in entries:
-            known = self.state.setdefault(p, {})
-            if not known:
-                known["step"] = wrap(np.zeros((), float32))
+            state = self.state.setdefault(p, {})
+            if not state:
+                state["step"] = wrap(np.zeros((), float32))
                 for key in ("exp_avg", "exp_avg_sq"):
-                    known[key] = wrap(np.zeros_like(data, order="C"))
-            if amsgrad and "max_exp_avg_sq" not in known:  # it may be switched on later
-                known["max_exp_avg_sq"] = wrap(np.zeros_like(data, order="C"))
-            count = known["step"].array
+                    state[key] = wrap(np.zeros_like(data, order="C"))
+            if amsgrad and "max_exp_avg_sq" not in state:  # it may be switched on later
+                state["max_exp_avg_sq"] = wrap(np.zeros_like(data, order="C"))
+            count = state["step"].array
             count += 1
-            t, m, v = int(count), known["exp_avg"].array, known["exp_avg_sq"].array
+            t, m, v = int(count), state["exp_avg"].array, state["exp_avg_sq"].array
             if amsgrad:
                 d = -grad if maximize else grad
                 if decoupled:
                     data *= 1 - lr * decay
                 elif decay:
                     d = d + decay * data
-                largest = known["max_exp_avg_sq"].array
+                largest = state["max_exp_avg_sq"].array
                 _amsgrad_step_(data, d, m, v, largest, lr, beta1, beta2, eps, t)
             else:
                 together.setdefault(data.dtype, []).append((data, grad, m, v, t))

@@ -66,18 +66,18 @@ class NAdam(Adaptive):
         }
         super().__init__(params, defaults)
 
-    def start(self, group: Group, known: dict[str, Any], data: Array) -> None:
-        known.update(step=None, mu_product=wrap(np.ones((), float32)))
-        super().start(group, known, data)
+    def start(self, group: Group, state: dict[str, Any], data: Array) -> None:
+        state.update(step=None, mu_product=wrap(np.ones((), float32)))
+        super().start(group, state, data)
 
-    def move(self, group: Group, known: dict[str, Any], t: int, p: Array, d: Array) -> None:
+    def update_one(self, group: Group, state: dict[str, Any], t: int, p: Array, d: Array) -> None:
         lr, (beta1, beta2) = float(group["lr"]), map(float, group["betas"])
-        m = average(known, "exp_avg", beta1, d)
-        v = average(known, "exp_avg_sq", beta2, d * d)
+        m = average(state, "exp_avg", beta1, d)
+        v = average(state, "exp_avg_sq", beta2, d * d)
         mu, mu_next = (
             beta1 * (1 - 0.5 * 0.96 ** (s * float(group["momentum_decay"]))) for s in (t, t + 1)
         )
-        product = known["mu_product"].array
+        product = state["mu_product"].array
         product *= mu
         so_far = float(product)
         scale = np.sqrt(v / (1 - beta2**t)) + float(group["eps"])
@@ -131,10 +131,10 @@ class RAdam(Adaptive):
         }
         super().__init__(params, defaults)
 
-    def move(self, group: Group, known: dict[str, Any], t: int, p: Array, d: Array) -> None:
+    def update_one(self, group: Group, state: dict[str, Any], t: int, p: Array, d: Array) -> None:
         lr, (beta1, beta2) = float(group["lr"]), map(float, group["betas"])
-        m = average(known, "exp_avg", beta1, d)
-        v = average(known, "exp_avg_sq", beta2, d * d)
+        m = average(state, "exp_avg", beta1, d)
+        v = average(state, "exp_avg_sq", beta2, d * d)
         unbiased = 1 - beta2**t
         most = 2 / (1 - beta2) - 1
         rho = most - 2 * t * beta2**t / unbiased
@@ -186,10 +186,10 @@ class Adamax(Adaptive):
         }
         super().__init__(params, defaults)
 
-    def move(self, group: Group, known: dict[str, Any], t: int, p: Array, d: Array) -> None:
+    def update_one(self, group: Group, state: dict[str, Any], t: int, p: Array, d: Array) -> None:
         beta1, beta2 = map(float, group["betas"])
-        m = average(known, "exp_avg", beta1, d)
-        u = known["exp_inf"].array
+        m = average(state, "exp_avg", beta1, d)
+        u = state["exp_inf"].array
         u *= beta2
         np.maximum(u, np.abs(d) + float(group["eps"]), out=u)
         p -= float(group["lr"]) / (1 - beta1**t) * (m / u)

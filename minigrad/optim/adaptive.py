@@ -19,13 +19,13 @@ from minigrad.tensor import wrap
 class Adaptive(Optimizer):
     """Base of these optimisers, which count steps and remember arrays of the parameter's shape.
 
-    A subclass gives `kept`, whether a step needs each array, and `move`.
+    A subclass gives `kept`, whether a step needs each array, and `update_one`.
     """
 
     state_dtypes: ClassVar[dict[str, Any]] = {"step": float32}
     kept: ClassVar[dict[str, bool]] = {}
     not_negative: ClassVar[tuple[str, ...]] = ("lr", "eps", "weight_decay")
-    own_decay: ClassVar[bool] = False  # `move` applies it
+    own_decay: ClassVar[bool] = False  # `update_one` applies it
 
     def check(self, group: Group) -> None:
         """Raise if a hyperparameter of `group` is out of range."""
@@ -39,31 +39,31 @@ class Adaptive(Optimizer):
         """What is remembered about a parameter, and whether a step needs it."""
         return {**dict.fromkeys(self.state_dtypes, True), **self.kept}
 
-    def start(self, group: Group, known: dict[str, Any], data: Array) -> None:
+    def start(self, group: Group, state: dict[str, Any], data: Array) -> None:
         """Begin to remember: counters at 0, arrays of zeros."""
-        known["step"] = wrap(np.zeros((), float32))
+        state["step"] = wrap(np.zeros((), float32))
         for key in (key for key, needed in self.kept.items() if needed):
-            known[key] = wrap(np.zeros_like(data, order="C"))
+            state[key] = wrap(np.zeros_like(data, order="C"))
 
     def update(self, group: Group, entries: list[Entry]) -> None:
         """Change the parameters of one group, in place."""
         lr = float(group["lr"])
         decay = 0.0 if self.own_decay else float(group.get("weight_decay", 0))
         for p, data, grad in entries:
-            known = self.state[p]
-            if not known:
-                self.start(group, known, data)
-            count = known["step"].array
+            state = self.state[p]
+            if not state:
+                self.start(group, state, data)
+            count = state["step"].array
             count += 1
             d = -grad if group["maximize"] else grad
             if group.get("decoupled_weight_decay"):
                 data *= 1 - lr * decay
             elif decay:
                 d = d + decay * data
-            self.move(group, known, int(count), data, d)
+            self.update_one(group, state, int(count), data, d)
             changes.note_change(data)
 
-    def move(self, group: Group, known: dict[str, Any], t: int, p: Array, d: Array) -> None:
+    def update_one(self, group: Group, state: dict[str, Any], t: int, p: Array, d: Array) -> None:
         """Change the array `p`, in place, in step `t` along the direction `d`."""
         raise NotImplementedError
 
@@ -76,19 +76,19 @@ def check_betas(name: str, betas: Any) -> None:
         number(name, f"betas[{i}]", beta, at_least=0, below=1)
 
 
-def average(known: dict[str, Any], key: str, beta: float, value: Any) -> Array:
+def average(state: dict[str, Any], key: str, beta: float, value: Any) -> Array:
     """The running mean of that name, in place: a ← beta·a + (1 - beta)·value."""
-    a: Array = known[key].array
+    a: Array = state[key].array
     a *= beta
     a += (1 - beta) * value
     return a
 
 
-def optional(known: dict[str, Any], key: str, like: Array) -> Array:
+def optional(state: dict[str, Any], key: str, like: Array) -> Array:
     """What is remembered under that name, zeros at first: the option may be switched on later."""
-    if key not in known:
-        known[key] = wrap(np.zeros_like(like, order="C"))
-    array: Array = known[key].array
+    if key not in state:
+        state[key] = wrap(np.zeros_like(like, order="C"))
+    array: Array = state[key].array
     return array
 
 
@@ -146,13 +146,13 @@ class RMSprop(Adaptive):
         }
         super().__init__(params, defaults)
 
-    def move(self, group: Group, known: dict[str, Any], t: int, p: Array, d: Array) -> None:
+    def update_one(self, group: Group, state: dict[str, Any], t: int, p: Array, d: Array) -> None:
         alpha, momentum = float(group["alpha"]), float(group["momentum"])
-        v = average(known, "square_avg", alpha, d * d)
-        b = optional(known, "momentum_buffer", p) if momentum else None
+        v = average(state, "square_avg", alpha, d * d)
+        b = optional(state, "momentum_buffer", p) if momentum else None
         if group["centered"]:
-            optional(known, "grad_avg", p)
-            m = average(known, "grad_avg", alpha, d)
+            optional(state, "grad_avg", p)
+            m = average(state, "grad_avg", alpha, d)
             v = v - m * m
         d = d / (np.sqrt(v) + float(group["eps"]))
         if b is not None:
@@ -212,12 +212,12 @@ class Adagrad(Adaptive):
             for p in group["params"]:
                 self.start(group, self.state[p], p.array)
 
-    def start(self, group: Group, known: dict[str, Any], data: Array) -> None:
-        super().start(group, known, data)
-        known["sum"].array[...] = group["initial_accumulator_value"]
+    def start(self, group: Group, state: dict[str, Any], data: Array) -> None:
+        super().start(group, state, data)
+        state["sum"].array[...] = group["initial_accumulator_value"]
 
-    def move(self, group: Group, known: dict[str, Any], t: int, p: Array, d: Array) -> None:
-        s = known["sum"].array
+    def update_one(self, group: Group, state: dict[str, Any], t: int, p: Array, d: Array) -> None:
+        s = state["sum"].array
         s += d * d
         rate = float(group["lr"]) / (1 + (t - 1) * float(group["lr_decay"]))
         p -= rate * (d / (np.sqrt(s) + float(group["eps"])))
@@ -268,9 +268,9 @@ class Adadelta(Adaptive):
         super().check(group)
         number("Adadelta", "rho", group["rho"], at_least=0, at_most=1)
 
-    def move(self, group: Group, known: dict[str, Any], t: int, p: Array, d: Array) -> None:
+    def update_one(self, group: Group, state: dict[str, Any], t: int, p: Array, d: Array) -> None:
         rho, eps = float(group["rho"]), float(group["eps"])
-        v = average(known, "square_avg", rho, d * d)
-        u = np.sqrt(known["acc_delta"].array + eps) / np.sqrt(v + eps) * d
-        average(known, "acc_delta", rho, u * u)
+        v = average(state, "square_avg", rho, d * d)
+        u = np.sqrt(state["acc_delta"].array + eps) / np.sqrt(v + eps) * d
+        average(state, "acc_delta", rho, u * u)
         p -= float(group["lr"]) * u

@@ -67,12 +67,12 @@ class Rprop(Adaptive):
         low = number("Rprop", "step_sizes[0]", group["step_sizes"][0], at_least=0)
         number("Rprop", "step_sizes[1]", group["step_sizes"][1], at_least=low)
 
-    def start(self, group: Group, known: dict[str, Any], data: Array) -> None:
-        super().start(group, known, data)
-        known["step_size"].array[...] = float(group["lr"])
+    def start(self, group: Group, state: dict[str, Any], data: Array) -> None:
+        super().start(group, state, data)
+        state["step_size"].array[...] = float(group["lr"])
 
-    def move(self, group: Group, known: dict[str, Any], t: int, p: Array, d: Array) -> None:
-        before, size = known["prev"].array, known["step_size"].array
+    def update_one(self, group: Group, state: dict[str, Any], t: int, p: Array, d: Array) -> None:
+        before, size = state["prev"].array, state["step_size"].array
         agreed = np.sign(d * before)
         size *= np.where(agreed > 0, group["etas"][1], np.where(agreed < 0, group["etas"][0], 1))
         np.clip(size, *group["step_sizes"], out=size)
@@ -137,17 +137,17 @@ class ASGD(Adaptive):
         for key in ("lambd", "alpha", "t0"):
             number("ASGD", key, group[key])
 
-    def start(self, group: Group, known: dict[str, Any], data: Array) -> None:
-        known["step"] = wrap(np.zeros((), float32))
-        known["eta"] = wrap(np.array(group["lr"], float32))
-        known["mu"] = wrap(np.ones((), float32))
-        known["ax"] = wrap(np.zeros_like(data, order="C"))
+    def start(self, group: Group, state: dict[str, Any], data: Array) -> None:
+        state["step"] = wrap(np.zeros((), float32))
+        state["eta"] = wrap(np.array(group["lr"], float32))
+        state["mu"] = wrap(np.ones((), float32))
+        state["ax"] = wrap(np.zeros_like(data, order="C"))
 
-    def move(self, group: Group, known: dict[str, Any], t: int, p: Array, d: Array) -> None:
+    def update_one(self, group: Group, state: dict[str, Any], t: int, p: Array, d: Array) -> None:
         lr, decay = float(group["lr"]), float(group["lambd"])
-        rate, mean = float(known["eta"].array), known["ax"].array
+        rate, mean = float(state["eta"].array), state["ax"].array
         p *= 1 - decay * rate
         p -= rate * d
-        mean += float(known["mu"].array) * (p - mean)
-        known["eta"].array[...] = lr / (1 + decay * lr * t) ** float(group["alpha"])
-        known["mu"].array[...] = 1 / max(1.0, t - float(group["t0"]))
+        mean += float(state["mu"].array) * (p - mean)
+        state["eta"].array[...] = lr / (1 + decay * lr * t) ** float(group["alpha"])
+        state["mu"].array[...] = 1 / max(1.0, t - float(group["t0"]))

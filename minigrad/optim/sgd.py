@@ -89,10 +89,10 @@ class SGD(Optimizer):
         buf, damp = None, dampening
         for p, data, grad in entries:
             if momentum:
-                known, damp = self.state.setdefault(p, {}), dampening
-                buffer = known.get("momentum_buffer")
+                state, damp = self.state.setdefault(p, {}), dampening
+                buffer = state.get("momentum_buffer")
                 if buffer is None:  # b ← d is momentum·0 + (1 - 0)·d
-                    buffer = known["momentum_buffer"] = wrap(np.zeros_like(data, order="C"))
+                    buffer = state["momentum_buffer"] = wrap(np.zeros_like(data, order="C"))
                     damp = 0.0
                 buf = buffer.array
             together.setdefault(data.dtype, []).append((data, grad, buf, damp))

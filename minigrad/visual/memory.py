@@ -28,14 +28,14 @@ class Input(NamedTuple):
 class Kept:
     """What is kept of one operation. All arrays are copies: as they were, whatever came after."""
 
-    __slots__ = ("codes", "gradient", "held", "inputs", "kernels", "output", "parents", "parts")
+    __slots__ = ("backend", "codes", "gradient", "held", "inputs", "output", "parents", "parts")
 
     output: Array
     inputs: list[Input]
     parents: tuple[Node | None, ...]
     held: dict[str, Array]
     codes: list[CodeType]
-    kernels: str
+    backend: str
     gradient: Array | None  # of the output, once backward has passed
     parts: list[Array | None]  # of the parents
 
@@ -67,7 +67,7 @@ class _Memory(modes.Observer):
         kept.parents = node.parents
         kept.held = {name: self._copy(a) for name, a in vjps.held(node.vjp).items()}
         kept.codes = vjps.codes(node.vjp)
-        kept.kernels = vjps.kernels_of(node.vjp)
+        kept.backend = vjps.backend_of(node.vjp)
         kept.gradient, kept.parts = None, []
         node.origin.kept = kept
         node.vjp = _noting(node.vjp, kept)

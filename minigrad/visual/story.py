@@ -52,7 +52,7 @@ def _described(v: Vertex, sources: dict[Source, int], pool: Pool) -> Data:
     if origin is not None and origin.file:
         name = origin.file.replace("\\", "/").rpartition("/")[2]
         described["line"] = {"file": name, "number": origin.line, "text": origin.source}
-    described["kernels"] = v.kept.kernels if v.kept else vjps.kernels_of(v.node.vjp)
+    described["kernels"] = v.kept.backend if v.kept else vjps.backend_of(v.node.vjp)
     source = source_of(v.op, v.kept.codes if v.kept else vjps.codes(v.node.vjp))
     if source is not None:
         described["source"] = sources.setdefault(source, len(sources))

@@ -101,14 +101,14 @@ class profile(modes.Observer):
     def made(self, node: Any, out: Any, inputs: Sequence[Any]) -> None:
         now = time.perf_counter()
         kept = vjps.kept_bytes(vjps.held(node.vjp).values())
-        kernels = vjps.kernels_of(node.vjp) if node.vjp is not None else ""
+        backend = vjps.backend_of(node.vjp) if node.vjp is not None else ""
         op, layer = self._costs(node)
         op.calls += 1
         layer.calls = self._runs[self._title(node.origin.layers)]
         for cost in (op, layer):
             cost.forward += now - self._clock
             cost.kept += kept
-            cost.kernels |= {kernels} - {""}
+            cost.kernels |= {backend} - {""}
         self._restart(now)
 
     def passed(self, node: Any, grads: Sequence[Any]) -> None:

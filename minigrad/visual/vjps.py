@@ -1,4 +1,4 @@
-"""What a vjp tells of its op: the arrays it holds, its kernels, and where its formula stands."""
+"""What a vjp tells of its op: the arrays it holds, its backend, and where its formula stands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from minigrad import changes, closures, recording
 from minigrad.tape import Array
 
-KERNELS = {"minigrad.kernels.compiled": "numba", "minigrad.kernels.reference": "numpy"}
+BACKENDS = {"minigrad.kernels.compiled": "numba", "minigrad.kernels.reference": "numpy"}
 
 
 def _within(vjp: Any) -> Iterator[tuple[str, Any]]:
@@ -39,10 +39,10 @@ def codes(vjp: Any) -> list[CodeType]:
     return [code for code in own if code.co_filename != recording.__file__]
 
 
-def kernels_of(vjp: Any) -> str:
+def backend_of(vjp: Any) -> str:
     """ "numba" if the vjp goes on with compiled kernels, else "numpy"."""
     modules = (value.__name__ for _, value in _within(vjp) if isinstance(value, ModuleType))
-    return next((KERNELS[name] for name in modules if name in KERNELS), "numpy")
+    return next((BACKENDS[name] for name in modules if name in BACKENDS), "numpy")
 
 
 def kept_bytes(arrays: Iterable[Array]) -> int:

@@ -15,7 +15,7 @@ from cases import SAMPLES, Sample
 from sweeps import each
 
 import minigrad
-from minigrad import Tensor, changes
+from minigrad import Tensor, changes, tape
 from minigrad.autograd import grad, record
 from minigrad.kernels.machinery import memory
 from minigrad.pieces import Piece
@@ -592,3 +592,26 @@ def test_the_gradient_of_an_only_input_may_come_alone() -> None:
         record("forgot to return", a.array, (a,), lambda g: None).backward(np.ones((2, 3)))
     with pytest.raises(RuntimeError, match="returned 1 gradients for 2 inputs"):
         record("alone", leaf(3, 3).array, (a, leaf()), lambda g: g).backward(np.ones((3, 3)))
+
+
+def test_a_node_says_what_and_when_it_was() -> None:
+    x = leaf(2, 3)
+    assert x.node is not None
+    assert repr(x.node) == f"<leaf #{x.node.time} (2, 3)>"
+
+
+def test_a_gradient_that_overflows_warns_nobody() -> None:
+    x = leaf(3)
+    custom(x, lambda g: (g / 0 - g / 0,)).sum().backward()  # a warning would be an error here
+    assert np.isnan(gradient(x)).all()
+
+
+def test_a_walk_keeps_what_is_wanted_and_nothing_else() -> None:
+    x = leaf(3)
+    middle = x * 2
+    out = (middle * 3).sin()
+    assert middle.node is not None and out.node is not None
+    wanted = {middle.node}
+    assert tape.walk((out.node,), (np.ones(3),), True, wanted).keys() == wanted
+    with pytest.raises(ValueError, match="shorter"):
+        tape.walk((out.node,), (), True)

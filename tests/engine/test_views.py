@@ -2,219 +2,215 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
+from types import CodeType
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 import minigrad as mg
 from minigrad.views import Window
 
-Program = list[tuple[Any, ...]]
+SEEDS = st.integers(0, 9)
+AXES = [st.integers(0, max(n - 1, 0)) for n in range(40)]  # AXES[n]: one of n
+CHANGES = ["mul_(2)", "add_(3)", "sub_(1)", "fill_(0.5)", "zero_()", "exp_()"]
+CHANGES += ["copy_", "mul_", "+=", "[::2] ="]  # by another tensor
 
 
-def views_of(shape: tuple[int, ...], rng: np.random.Generator) -> list[tuple[Any, ...]]:
-    """Every kind of view that a tensor of this shape allows, with random arguments."""
-    n = len(shape)
-    size = int(np.prod(shape))
-    found: list[tuple[Any, ...]] = [("unsqueeze", int(rng.integers(-n - 1, n + 1))), ("squeeze",)]
-    found += [("reshape", -1), ("view", *shape, 1), ("flatten",), ("expand", 1, *shape)]
+def view_of(draw: Callable[[Any], Any], shape: tuple[int, ...]) -> str:
+    """A view that a tensor x of this shape allows, of any kind, as code."""
+    n, sizes = len(shape), ", ".join(map(str, shape))
+    kinds = ["squeeze", "reshape", "view", "flatten", "expand", "unsqueeze", "None"]
     if n:
-        axis, other = int(rng.integers(n)), int(rng.integers(n))
-        k = shape[axis]
-        found += [("transpose", axis, other), ("permute", *map(int, rng.permutation(n)))]
-        if k:
-            start = int(rng.integers(k))
-            found += [
-                ("select", axis, start),
-                ("narrow", axis, start, int(rng.integers(k - start)) + 1),
-            ]
-            step = slice(start, None, int(rng.integers(1, 3)))
-            found += [("getitem", (slice(None),) * axis + (step,))]
-        if shape[0]:
-            found += [("getitem", int(rng.integers(shape[0]))), ("getitem", (..., None))]
-            found += [("iterate", int(rng.integers(shape[0])))]
-        if n > 1 and axis != other:
-            found += [("diagonal", 0, axis, other), ("diagonal", 1, axis, other)]
-        if n == 2:
-            found += [("t",)]
-        if size and k % 2 == 0:
-            found += [("unflatten", axis, (2, k // 2))]
-    return found
+        kinds += ["transpose", "permute", "narrow", "select", "slice", "row", "index", "unflatten"]
+    kinds += ["diagonal"] if n > 1 else []
+    kinds += ["t"] if n == 2 else []
+    kind = draw(st.sampled_from(kinds))
+    axis = draw(AXES[n]) if n else 0
+    k = shape[axis] if n else 1
+    match kind:
+        case "unsqueeze":
+            return f"x.unsqueeze({draw(st.integers(-n - 1, n))})"
+        case "reshape":
+            return "x.reshape(-1)"
+        case "view":
+            return f"x.view({sizes or 1}, 1)"
+        case "expand":
+            return f"x.expand(1, {sizes})"
+        case "unflatten" if k % 2 == 0:
+            return f"x.unflatten({axis}, (2, {k // 2}))"
+        case "transpose":
+            return f"x.transpose({axis}, {draw(AXES[n])})"
+        case "diagonal":
+            other = (axis + 1 + draw(AXES[n - 1])) % n
+            return f"x.diagonal({draw(AXES[2])}, {axis}, {other})"
+        case "permute":
+            return f"x.permute({draw(st.permutations(range(n)))})"
+        case "select" if k:
+            return f"x.select({axis}, {draw(AXES[k])})"
+        case "slice" if k:
+            return f"x[{':, ' * axis}{draw(AXES[k])}::{draw(AXES[2]) + 1}]"
+        case "narrow" if k:
+            start = draw(AXES[k])
+            return f"x.narrow({axis}, {start}, {draw(AXES[k - start]) + 1})"
+        case "row" | "index" if shape[0]:
+            row = draw(AXES[shape[0]])
+            return f"x[{row}]" if kind == "index" else f"row(x, {row})"
+        case "squeeze" | "flatten" | "t":
+            return f"x.{kind}()"
+    return "x[..., None]"
 
 
-CHANGES = ["mul_", "add_", "sub_", "zero_", "fill_", "copy_", "exp_", "setitem", "mul_tensor", "+="]
+def change_of(draw: Callable[[Any], Any], x: str, shape: tuple[int, ...], source: str) -> str:
+    """A change of x in place, as code."""
+    change = draw(st.sampled_from(CHANGES))
+    if change in ("zero_()", "exp_()"):
+        return f"{x}.mul_(0.1).{change}"
+    if change in ("copy_", "mul_"):
+        return f"{x}.{change}({source})"
+    if change == "+=":
+        return f"{x} += {source}"
+    if change == "[::2] =":
+        at = "[::2]" if shape and shape[0] > 1 else "[...]"
+        return f"{x}{at} = ({source}){at}"
+    return f"{x}.{change}"
 
 
-def random_program(rng: np.random.Generator) -> Program:
-    """Steps (what, …) on a list of tensors; tensors 0 and 1 are leaves that require grad."""
-    program: Program = []
-    for _ in range(int(rng.integers(4, 14))):
-        kind = rng.choice(["view", "view", "view", "change", "change", "out", "detach", "new"])
-        program.append((str(kind), int(rng.integers(1 << 30))))
-    return program
+@functools.cache
+def normal(seed: int, *shape: int) -> np.ndarray:
+    return np.asarray(np.random.default_rng(seed).standard_normal(shape))
+
+
+@functools.cache
+def compiled(line: str) -> CodeType:
+    return compile(line, line, "exec")
 
 
 class Run:
-    """A program on one library. What PyTorch refuses is left out on both."""
+    """Lines of code about a list t of tensors, which begins with the leaves, in one library."""
 
-    def __init__(self, lib: Any, leaves: list[np.ndarray]) -> None:
-        self.lib = lib
-        self.tensors = [self.tensor(a).requires_grad_(True) for a in leaves]
-        self.leaves = list(self.tensors)
+    def __init__(self, m: Any, leaves: Sequence[np.ndarray], lines: Sequence[str] = ()) -> None:
+        self.t = [m.tensor(a).requires_grad_() for a in leaves]
+        self.leaves = list(self.t)
 
-    def tensor(self, a: np.ndarray) -> Any:
-        return self.lib.tensor(a.copy())
+        # PyTorch lets nobody change what iteration gave, if it needs a gradient; we do
+        row = (lambda x, i: list(x)[i]) if m is mg else (lambda x, i: x[i])
+        self.names = {"t": self.t, "normal": lambda *of: m.tensor(normal(*of)), "row": row}
+        for line in lines:
+            self.do(line)
 
-    def step(self, kind: str, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        x = self.tensors[int(rng.integers(len(self.tensors)))]
-        shape = tuple(x.shape)
-        if kind == "view":
-            options = views_of(shape, rng)
-            name, *args = options[int(rng.integers(len(options)))]
-            if name == "getitem":
-                y = x[args[0]]
-            elif name == "iterate":
-                # PyTorch lets nobody change what iteration gave, if it needs a gradient; we do
-                y = x[args[0]] if self.lib is not mg else list(x)[args[0]]
-            else:
-                y = getattr(x, name)(*args)
-            self.tensors.append(y)
-        elif kind == "out":
-            other = self.tensors[int(rng.integers(len(self.tensors)))]
-            fits = tuple(other.shape) == shape
-            self.tensors.append(x * other if fits and rng.random() < 0.5 else x * 1.5)
-        elif kind == "detach":
-            self.tensors.append(x.detach() if rng.random() < 0.5 else x.clone())
-        elif kind == "new":
-            self.tensors.append(
-                self.tensor(rng.standard_normal((3, 4) if rng.random() < 0.5 else 4))
-            )
-        else:
-            self.change(x, shape, str(rng.choice(CHANGES)), rng)
+    def do(self, line: str) -> None:
+        exec(compiled(line), self.names)
 
-    def change(self, x: Any, shape: tuple[int, ...], name: str, rng: np.random.Generator) -> None:
-        values = rng.standard_normal(shape)
-        source = next(
-            (t * 1 for t in self.tensors[::-1] if tuple(t.shape) == shape), self.tensor(values)
-        )
-        if name in ("mul_", "add_", "sub_"):
-            getattr(x, name)(float(rng.integers(1, 4)))
-        elif name == "fill_":
-            x.fill_(0.5)
-        elif name in ("zero_", "exp_"):
-            x.mul_(0.1)
-            getattr(x, name)()
-        elif name == "copy_":
-            x.copy_(source)
-        elif name == "mul_tensor":
-            x.mul_(source)
-        elif name == "+=":
-            x += source
-        else:
-            at = (slice(None, None, 2),) if shape and shape[0] > 1 else (...,)
-            x[at] = source[at]
+    def loss(self) -> Any:
+        """A sum over all tensors, so that no gradient is lost sight of."""
+        number = self.names["normal"]
+        return sum((t * number(i, *t.shape)).sum() for i, t in enumerate(self.t))
 
 
-def execute(program: Program, seed: int) -> None:
+LEAVES = [normal(0, 3, 4), normal(1, 4)]
+
+
+@st.composite
+def programs(draw: Callable[[Any], Any]) -> list[str]:
+    """Lines of code that PyTorch does not refuse."""
     torch = pytest.importorskip("torch")
-    leaves = [np.random.default_rng(seed).standard_normal(s) for s in ((3, 4), (4,))]
-    theirs, ours, steps = Run(torch, leaves), Run(mg, leaves), []
-    for kind, n in program:
-        before = len(theirs.tensors)
+    run, lines = Run(torch, LEAVES), list[str]()
+    for _ in range(14):
+        if draw(st.integers(0, 13)) == 0:
+            break
+        at = draw(AXES[len(run.t)])
+        x, shape = f"t[{at}]", tuple(run.t[at].shape)
+        kind = draw(st.sampled_from(["view", "view", "change", "other"]))
+        if kind == "change":
+            alike = [i for i, t in enumerate(run.t) if tuple(t.shape) == shape and i != at]
+            sources = [*(f"t[{i}] * 1" for i in alike), f"normal{(draw(SEEDS), *shape)}"]
+            line = change_of(draw, x, shape, draw(st.sampled_from(sources)))
+        elif kind == "view":
+            line = f"t += [{view_of(draw, shape)}]".replace("x", x, 1)
+        else:
+            alike = [f"t[{i}]" for i, t in enumerate(run.t) if tuple(t.shape) == shape]
+            new = [f"{x} * 1.5", *(f"{x} * {other}" for other in alike)]
+            # our results lie in row-major order, whatever the operands' is
+            others = [f"({computed}).contiguous()" for computed in new]
+            others += [f"{x}.detach()", f"{x}.clone().contiguous()", "normal(0, 3, 4)"]
+            line = f"t += [{draw(st.sampled_from(others))}]"
         try:
-            theirs.step(kind, n)
+            run.do(line)
         except (RuntimeError, IndexError):
-            if kind == "change":
-                return  # a change may have been half done
-            assert len(theirs.tensors) == before
-            continue
-        ours.step(kind, n)
-        steps.append((kind, n))
-    for a, b in zip(theirs.tensors, ours.tensors, strict=True):
+            if kind == "change":  # it may have been half done
+                run = Run(torch, LEAVES, lines)
+        else:
+            lines.append(line)
+    return lines
+
+
+def check_program(lines: list[str]) -> None:
+    theirs, ours = (Run(m, LEAVES, lines) for m in (pytest.importorskip("torch"), mg))
+    for a, b in zip(theirs.t, ours.t, strict=True):
         np.testing.assert_allclose(b.array, a.detach().numpy(), rtol=1e-12)
         assert a.requires_grad == b.requires_grad
         assert a.is_leaf == b.is_leaf
-    rng = np.random.default_rng(seed + 1)
-    cotangents = [rng.standard_normal(tuple(t.shape)) for t in theirs.tensors]
-
-    def loss(run: Run) -> Any:
-        return sum((t * run.tensor(c)).sum() for t, c in zip(run.tensors, cotangents, strict=True))
-
     try:
-        loss(theirs).backward()
+        theirs.loss().backward()
     except RuntimeError:  # a saved tensor was changed: we refuse as well, or had saved another
         try:
-            loss(ours).backward()
+            ours.loss().backward()
         except RuntimeError:
             return
-        check_by_differences(steps, leaves, loss, ours.leaves)
+        check_by_differences(lines, ours.leaves)
         return
-    loss(ours).backward()
+    ours.loss().backward()
     for a, b in zip(theirs.leaves, ours.leaves, strict=True):
         np.testing.assert_allclose(b.grad.array, a.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
-def check_by_differences(
-    steps: Program, leaves: list[np.ndarray], loss: Callable[[Run], Any], found: list[Any]
-) -> None:
+def check_by_differences(lines: list[str], found: list[Any]) -> None:
     """The gradients against central differences along a random direction."""
-    if any(kind == "detach" for kind, _ in steps):  # differences see through detach()
+    if any("detach" in line for line in lines):  # differences see through detach()
         return
-    directions = [np.random.default_rng(0).standard_normal(a.shape) for a in leaves]
-    values = []
-    for h in (1e-6, -1e-6):
-        run = Run(mg, [a + h * d for a, d in zip(leaves, directions, strict=True)])
-        for kind, n in steps:
-            run.step(kind, n)
-        values.append(loss(run).item())
+    directions = [np.random.default_rng(0).standard_normal(a.shape) for a in LEAVES]
+    up, down = (
+        Run(mg, [a + h * d for a, d in zip(LEAVES, directions, strict=True)], lines).loss().item()
+        for h in (1e-6, -1e-6)
+    )
     slope = sum(float((t.grad.array * d).sum()) for t, d in zip(found, directions, strict=True))
-    assert slope == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5, abs=1e-6)
+    assert slope == pytest.approx((up - down) / 2e-6, rel=1e-5, abs=1e-6)
 
 
-@pytest.mark.parametrize("part", range(8))
-def test_random_programs_agree_with_pytorch(part: int) -> None:
-    for seed in range(150 * part, 150 * (part + 1)):
-        program = random_program(np.random.default_rng(seed))
-        try:
-            execute(program, seed)
-        except Exception as error:
-            error.add_note(f"program {seed}: {program}")
-            raise
+@settings(max_examples=500)
+@given(programs())
+def test_random_programs_agree_with_pytorch(lines: list[str]) -> None:
+    check_program(lines)
 
 
 @pytest.mark.slow
 @pytest.mark.fuzz
-def test_twenty_thousand_programs() -> None:
-    for seed in range(10_000, 30_000):
-        try:
-            execute(random_program(np.random.default_rng(seed)), seed)
-        except Exception as error:
-            error.add_note(f"program {seed}")
-            raise
+@settings(max_examples=20_000)
+@given(programs())
+def test_twenty_thousand_programs(lines: list[str]) -> None:
+    check_program(lines)
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (0,), (0, 3), (1, 1), (2, 3), (4,)])
-def test_what_pytorch_calls_a_view_shares_memory_and_can_be_written(shape: tuple[int, ...]) -> None:
+@settings(max_examples=300)
+@given(st.data(), npst.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
+def test_what_pytorch_calls_a_view_shares_memory_and_can_be_written(
+    data: st.DataObject, shape: tuple[int, ...]
+) -> None:
     torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(0)
-    seen = set()
-    for _ in range(60):
-        for name, *args in views_of(shape, rng):
-            x, t = mg.zeros(shape), torch.zeros(shape)
-            if name in ("iterate", "getitem"):
-                view, theirs = x[args[0]], t[args[0]]
-            else:
-                view, theirs = getattr(x, name)(*args), getattr(t, name)(*args)
-            assert view.shape == tuple(theirs.shape)
-            assert (view.base is x) == theirs._is_view() or view is x
-            view.fill_(5)
-            theirs.fill_(5)
-            np.testing.assert_array_equal(x.array, t.numpy())
-            seen.add(name)
-    assert len(seen) > 5
+    code = view_of(data.draw, shape)
+    x, t = mg.zeros(shape), torch.zeros(shape)
+    view, theirs = (eval(code, {"x": v, "row": lambda x, i: x[i]}) for v in (x, t))
+    assert view.shape == tuple(theirs.shape)
+    assert (view.base is x) == theirs._is_view() or view is x
+    view.fill_(5)
+    theirs.fill_(5)
+    np.testing.assert_array_equal(x.array, t.numpy())
 
 
 def test_views_of_one_element() -> None:

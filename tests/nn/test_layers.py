@@ -376,8 +376,10 @@ def test_clipping_an_iterator_that_is_used_up_warns(name: str) -> None:
     clip = getattr(nn.utils, name)
     for iterator in (net.parameters(), iter(list(net.parameters()))):
         list(iterator)
-        with pytest.warns(UserWarning, match=f"{name}: the iterator of parameters is empty"):
+        words = f"{name}: the iterator of parameters is empty"
+        with pytest.warns(UserWarning, match=words) as caught:
             clip(iterator, 1e-3)
+        assert caught[0].filename == __file__
     assert net.bias.grad.tolist() == [1, 1]
     clip([], 1e-3)  # a list says what it is
     clip(net.parameters(), 1e-3)

@@ -233,6 +233,11 @@ def test_jacobians_under_their_older_names() -> None:
         functional.jacobian(mg.exp, mg.ones(2), create_graph=True)
     with pytest.raises(NotImplementedError, match="strict"):
         functional.hessian(mg.sum, mg.ones(2), strict=True)
+    with pytest.raises(ValueError, match="hessian: outer_jacobian_strategy"):
+        functional.hessian(mg.sum, mg.ones(2), outer_jacobian_strategy="backward")
+    for name in ("jacobian", "hessian", "jvp"):
+        with pytest.raises(TypeError, match=f"{name}: inputs must be a tensor or a tuple of tens"):
+            getattr(functional, name)(mg.sum, [mg.ones(2)])
 
 
 @pytest.mark.parametrize("sizes", [(0, 2, 3), (2, 2, 1)])

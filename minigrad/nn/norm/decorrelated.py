@@ -97,8 +97,8 @@ class _DecorrelatedBatchNorm(BatchNormBase):
     def _eval_forward(self, x: Tensor) -> Tensor:
         if self.running_mean is None or self.running_cov is None:
             raise RuntimeError(f"{type(self).__name__}: one of the running statistics is None")
-        kind = self.running_mean.dtype
-        w = inverse_root(self.running_cov.array.astype(np.float64), self.eps)[0].astype(kind)
+        dtype = self.running_mean.dtype
+        w = inverse_root(self.running_cov.array.astype(np.float64), self.eps)[0].astype(dtype)
         c = (x - along_channels(x, wrap(self.running_mean.array.copy()))).reshape(
             x.shape[0], self.num_groups, self.num_features // self.num_groups, -1
         )

@@ -340,8 +340,8 @@ def _compare(what: str, expected: Any, found: Any, size: float = 0.0) -> None:
     if not isinstance(expected, Tensor | np.ndarray) or not as_array(expected).size:
         return
     a, b = (as_array(v).astype(np.float64) for v in (expected, found))
-    kind = expected.dtype if expected.dtype.kind == "f" else np.float64
-    tolerance = np.sqrt(np.finfo(kind).eps) * max(float(np.abs(a).max()), size)
+    dtype = expected.dtype if expected.dtype.kind == "f" else np.float64
+    tolerance = np.sqrt(np.finfo(dtype).eps) * max(float(np.abs(a).max()), size)
     error = float(np.abs(a - b).max())
     if not error <= tolerance:
         raise RuntimeError(

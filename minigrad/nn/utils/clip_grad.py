@@ -11,6 +11,7 @@ import numpy as np
 
 from minigrad.changes import note_change
 from minigrad.checks import number, users_level
+from minigrad.nn.renamed import without_underscore
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
@@ -22,7 +23,7 @@ def _gradients(name: str, parameters: Tensor | Iterable[Tensor]) -> list[Array]:
             f"{name}: the iterator of parameters is empty, so nothing is clipped; one such as "
             "model.parameters() can be used once: call it again",
             UserWarning,
-            stacklevel=3,
+            stacklevel=users_level(),
         )
     return [t.grad.array for t in tensors if t.grad is not None]
 
@@ -72,24 +73,11 @@ def clip_grad_norm_(
             for gradient in gradients:
                 gradient *= factor
                 note_change(gradient)
-    kind = np.result_type(*gradients) if gradients else np.float32
-    return wrap(np.array(total, kind))
+    dtype = np.result_type(*gradients) if gradients else np.float32
+    return wrap(np.array(total, dtype))
 
 
-def clip_grad_norm(
-    parameters: Tensor | Iterable[Tensor],
-    max_norm: float,
-    norm_type: float = 2.0,
-    error_if_nonfinite: bool = False,
-    foreach: bool | None = None,
-) -> Tensor:
-    """`clip_grad_norm_`, by its name before PyTorch 0.4."""
-    warnings.warn(
-        "nn.utils.clip_grad_norm is deprecated, use nn.utils.clip_grad_norm_ instead",
-        FutureWarning,
-        stacklevel=users_level(),
-    )
-    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
+clip_grad_norm = without_underscore(clip_grad_norm_)
 
 
 def clip_grad_value_(

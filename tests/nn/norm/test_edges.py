@@ -119,3 +119,89 @@ def test_functions_move_statistics_as_in_pytorch(name: str, options: dict[str, f
     with pytest.raises(ValueError, match=f"{name}: one value per channel"):
         f(x[:1, :, :1], mean, var, **{flag: True})
     assert mean.tolist() == [0, 0] and var.tolist() == [1, 1]
+
+
+PARAMETERS = ["weight", "bias"]
+OF_CHANNELS = ["running_mean", "running_var", *PARAMETERS]
+CALLS: dict[str, tuple[Any, list[str]]] = {
+    "instance_norm": (F.instance_norm, OF_CHANNELS),
+    "group_norm": (lambda x, **options: F.group_norm(x, 2, **options), PARAMETERS),
+    "layer_norm": (lambda x, **options: F.layer_norm(x, (4,), **options), PARAMETERS),
+    "rms_norm": (lambda x, **options: F.rms_norm(x, (4,), **options), ["weight"]),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_argument_is_looked_at(name: str) -> None:
+    call, arguments = CALLS[name]
+    x = minigrad.randn(3, 4, 4)
+    assert call(x.requires_grad_()).node.name == name
+    with pytest.raises(TypeError, match=f"^{name}: eps must be a number"):
+        call(x, eps="a")
+    fit = {argument: minigrad.ones(4) for argument in arguments}
+    call(x, **fit)
+    for argument in arguments:
+        with pytest.raises(RuntimeError, match=f"^{name}: {argument} has shape"):
+            call(x, **fit | {argument: minigrad.ones(3)})
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 5), (4, 1, 5), (1, 1, 2)])
+def test_one_sample_or_one_channel(kernels: str, shape: tuple[int, ...]) -> None:
+    a = np.random.default_rng(0).standard_normal(shape)
+    running = [minigrad.zeros(shape[1]).double(), minigrad.ones(shape[1]).double()]
+    y = F.instance_norm(minigrad.from_numpy(a), *running)
+    spread = np.sqrt(a.var(2, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(y.array, (a - a.mean(2, keepdims=True)) / spread, rtol=1e-10)
+    np.testing.assert_allclose(running[0].array, 0.1 * a.mean((0, 2)), rtol=1e-12)
+    var = 0.9 + 0.1 * a.var(2, ddof=1).mean(0)
+    np.testing.assert_allclose(running[1].array, var, rtol=1e-12)
+
+
+def test_no_sample_and_samples_that_are_not_finite_move_nothing(kernels: str) -> None:
+    running = [minigrad.full((2,), 3.0), minigrad.full((2,), 4.0)]
+    assert F.instance_norm(minigrad.zeros(0, 2, 5), *running).shape == (0, 2, 5)
+    x = minigrad.randn(2, 2, 5)
+    x.array[0, :, 1], x.array[1, :, 1] = np.inf, -np.inf  # whose sum numpy warns of
+    with pytest.warns(RuntimeWarning, match="instance_norm: the input has NaN"):
+        F.instance_norm(x, *running)
+    assert running[0].tolist() == [3, 3] and running[1].tolist() == [4, 4]
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (2, 4, 1), (1, 8, 2), (1, 4, 2)])
+def test_groups_of_one_value_are_refused_of_one_sample_only(
+    kernels: str, shape: tuple[int, ...]
+) -> None:
+    torch = pytest.importorskip("torch")
+    a = np.random.default_rng(0).standard_normal(shape)
+    found = F.group_norm(minigrad.from_numpy(a), 4)
+    expected = torch.nn.functional.group_norm(torch.from_numpy(a), 4)
+    np.testing.assert_allclose(found.array, expected.numpy(), rtol=1e-10)
+    with pytest.raises(ValueError, match="group_norm: one value per group"):
+        F.group_norm(minigrad.ones(1, *shape[1:2]), shape[1])
+
+
+@pytest.mark.parametrize("given", [["weight"], ["bias"], PARAMETERS])
+def test_parameters_of_several_axes(kernels: str, given: list[str]) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.standard_normal((2, 3)) for name in given}
+    x, g = rng.standard_normal((4, 2, 3)), rng.standard_normal((4, 2, 3))
+    for name in ("layer_norm", "rms_norm"):
+        if name == "rms_norm" and "bias" in given:
+            continue
+        found = []
+        for m in (minigrad, torch):
+            options = {key: m.from_numpy(a.copy()).requires_grad_() for key, a in arrays.items()}
+            y = getattr(m.nn.functional, name)(m.from_numpy(x), (2, 3), **options)
+            y.backward(m.from_numpy(g))
+            found.append([y.detach().numpy(), *(p.grad.numpy() for p in options.values())])
+        for ours, theirs in zip(*found, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rms_norms_own_eps_is_the_dtypes(kernels: str, dtype: str) -> None:
+    eps = np.finfo(dtype).eps
+    x = np.full((1, 2), np.sqrt(eps), dtype)  # the mean square is eps, too
+    y = F.rms_norm(minigrad.from_numpy(x), (2,))
+    np.testing.assert_allclose(y.array, np.sqrt(0.5), rtol=1e-6)  # float32

@@ -1,4 +1,4 @@
-"""What PyTorch has at the front under names of `nn.functional`, with other arguments there."""
+"""What PyTorch has at its top level under names of `nn.functional`, with other arguments there."""
 
 from __future__ import annotations
 
