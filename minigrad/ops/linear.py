@@ -13,7 +13,7 @@ from minigrad import kernels
 from minigrad.dtypes import float32
 from minigrad.incoming import as_array
 from minigrad.names import Axis, numpy_names
-from minigrad.ops.arithmetic import add, clamp, div, mul
+from minigrad.ops.arithmetic import add, clamp, div, mul, scaled
 from minigrad.ops.reductions import norm
 from minigrad.ops.reductions import sum as total
 from minigrad.ops.shape import broadcast_tensors, reshape, transpose
@@ -206,16 +206,21 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1
     a, *_ = matrices("addmm", input, mat1, mat2, names=("input", "mat1", "mat2"))
     _ranked("addmm", mat1, mat2, 2)
     product = mm(mat1, mat2)
-    scaled = product if alpha == 1 else mul(product, alpha)
-    if beta == 0:
-        return scaled
     try:
-        fits = np.broadcast_shapes(a.shape, product.shape) == product.shape
+        fits = beta == 0 or np.broadcast_shapes(a.shape, product.shape) == product.shape
     except ValueError:
         fits = False
     if not fits:
         raise RuntimeError(f"addmm: input of shape {a.shape} does not expand to {product.shape}")
-    return add(scaled, input if beta == 1 else mul(input, beta))
+    return weighted("addmm", input, product, beta, alpha)
+
+
+def weighted(name: str, x: Any, product: Tensor, beta: float, alpha: float) -> Tensor:
+    """beta·x + alpha·product; nothing of x, which may be NaN, where beta is 0."""
+    product = product if alpha == 1 else scaled(name, "alpha", alpha, product)
+    if beta == 0:
+        return product
+    return add(product, x if beta == 1 else scaled(name, "beta", beta, x, product))
 
 
 def einsum(equation: str, *operands: Any) -> Tensor:
@@ -238,7 +243,7 @@ def einsum(equation: str, *operands: Any) -> Tensor:
                 )
             if sizes.get(letter, 1) not in (1, n) and n != 1:
                 raise RuntimeError(f"einsum: letter {letter!r} has sizes {sizes[letter]} and {n}")
-            sizes[letter] = max(sizes.get(letter, 1), n) if n else 0
+            sizes[letter] = n if n != 1 else sizes.get(letter, 1)
     # sizes of 1 broadcast: drop such an axis here and give it back in the gradient
     out = _contract(subscripts, arrays, result, sizes)
     nodes = [needs_grad(x) for x in operands]
