@@ -248,7 +248,8 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Tens
         raise RuntimeError(f"combinations: expected a vector, got shape {a.shape}")
     r = integer("combinations", "r", r, 0)
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    rows = np.array(list(choose(range(a.size), r)), np.int64).reshape(-1, r)
+    chosen = list(choose(range(a.size), r))
+    rows = np.array(chosen, np.int64).reshape(len(chosen), r)
     return input[wrap(rows)] if r else wrap(np.empty(0, a.dtype))
 
 

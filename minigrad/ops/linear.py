@@ -70,12 +70,13 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     rows = a if len(shape) > 1 else a[None]
     product = kernels.backend_for(a, w, *rest).product
     y = product(rows, w.T, *rest)
+    each = prod(shape[:-1])
     need_x, need_w, need_b = needs_grad(input), needs_grad(weight), needs_grad(bias)
     kept_w = w if need_x else None
     kept_x = rows if need_w else None
 
     def vjp(g: Any) -> Any:
-        db = fit(g.reshape(-1, out_features), b_shape, b_dtype) if need_b else None
+        db = fit(g.reshape(each, out_features), b_shape, b_dtype) if need_b else None
         g = g if g.ndim > 1 else g[None]
         dx = product(g, kept_w).reshape(shape) if need_x else None
         dw = product(g.swapaxes(-1, -2), kept_x, summed=True) if need_w else None
