@@ -369,3 +369,9 @@ def test_shifts_change_the_tensor_and_its_base() -> None:
         view = operator.ilshift(view, 1) if sign == "<<=" else operator.irshift(view, 1)
         assert view is kept
         assert x.tolist() == ([4, 16, 32] if sign == "<<=" else [4, 4, 8])
+
+
+def test_a_norm_of_a_negative_power_takes_minus_zero_for_zero() -> None:
+    x = [0.0, -0.0, -2.0]
+    for m in (torch, minigrad):
+        assert m.norm(m.tensor(x), -1.0).item() == m.norm(m.tensor(x), -3.0).item() == 0
