@@ -45,6 +45,15 @@ def _tuple(value: Any) -> tuple[Any, ...]:
     return (value,) if one else tuple(value)
 
 
+def _seeds(name: str, what: str, outputs: Any, given: Any) -> list[tuple[tape.Node, Any]]:
+    """The nodes of the outputs and what to start from, their given gradients or 1."""
+    outputs = _tuple(outputs)
+    given = (None,) * len(outputs) if given is None else _tuple(given)
+    if len(given) != len(outputs):
+        raise RuntimeError(f"{name}: {len(given)} {what} for {len(outputs)} outputs")
+    return [seed(y, g, name) for y, g in zip(outputs, given, strict=True)]
+
+
 def backward(
     tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None,
     create_graph: bool = False,
@@ -58,9 +67,7 @@ def backward(
         create_graph: refused; for second derivatives see `func.grad`.
     """
     refuse_create_graph("backward", create_graph)
-    outputs = _tuple(tensors)
-    grads = (None,) * len(outputs) if grad_tensors is None else _tuple(grad_tensors)
-    seeds = [seed(y, g, "backward") for y, g in zip(outputs, grads, strict=True)]
+    seeds = _seeds("backward", "grad_tensors", tensors, grad_tensors)
     tape.backward(
         [n for n, _ in seeds], [g for _, g in seeds], bool(retain_graph), modes.inspector()
     )
@@ -103,11 +110,7 @@ def grad(
             FutureWarning,
             stacklevel=2,
         )
-    outputs, inputs = _tuple(outputs), _tuple(inputs)
-    given = (None,) * len(outputs) if grad_outputs is None else _tuple(grad_outputs)
-    if len(given) != len(outputs):
-        raise RuntimeError(f"grad: {len(given)} grad_outputs for {len(outputs)} outputs")
-    seeds = [seed(y, g, "grad") for y, g in zip(outputs, given, strict=True)]
+    seeds, inputs = _seeds("grad", "grad_outputs", outputs, grad_outputs), _tuple(inputs)
     for i, x in enumerate(inputs):
         if not x.requires_grad:
             raise RuntimeError(f"grad: input {i} does not require grad")

@@ -115,8 +115,8 @@ for name in ("scatter", "scatter_add"):
     case(name, [((3, 4), (2, 2)), ((2, 4), (3, 3))],
          lambda x, s, a=name == "scatter_add": scattered(x, s, a),
          call=lambda m, x, s, f=name: getattr(m, f)(x, 1, m.from_numpy(TO), s))  # fmt: skip
-case("F.embedding", [(4, 3)], lambda w: w[WHERE], call=lambda m, w: m.nn.functional.embedding(
-    m.from_numpy(WHERE), w))  # fmt: skip
+case("F.embedding", [(4, 3), (4, 0)], lambda w: w[WHERE],
+     call=lambda m, w: m.nn.functional.embedding(m.from_numpy(WHERE), w))  # fmt: skip
 case("setitem", [((3, 4), (4,)), ((3, 4), ())], lambda x, v: np.concatenate((x[:1], x[1:] * 0 + v)),
      call=lambda m, x, v: written(x, slice(1, None), v))  # fmt: skip
 case("setitem", [((3, 4), (2,))], lambda x, v: np.stack((x[0], x[1], [x[2, 0], *v, x[2, 3]])),
@@ -156,8 +156,8 @@ for equation, shapes in [
          call=lambda m, *a, e=equation: m.einsum(e, *a))  # fmt: skip
 affine = lambda x, w, b=0.0: x @ w.T + b  # noqa: E731
 case("F.linear", [((5, 3), (4, 3)), ((3,), (4, 3)), ((2, 5, 3), (4, 3)), ((0, 3), (4, 3))], affine)
-case("F.linear", [((5, 3), (4, 3), (4,)), ((2, 5, 3), (4, 3), (4,)), ((5, 1), (1, 1), (1,))],
-     affine)  # fmt: skip
+case("F.linear", [((5, 3), (4, 3), (4,)), ((2, 5, 3), (4, 3), (4,)), ((5, 1), (1, 1), (1,)),
+                  ((2, 3), (0, 3), (0,))], affine)  # fmt: skip
 length = lambda x, d=1: np.sqrt((x * x).sum(d, keepdims=True))  # noqa: E731
 case("F.cosine_similarity", [((3, 4), (3, 4))], lambda x, y: (x * y / length(x) / length(y)).sum(1))
 case("F.normalize", [(3, 4), (2, 3, 4)], lambda x: x / length(x))

@@ -18,9 +18,9 @@ from typing import Any, overload
 import numpy as np
 
 from minigrad.checks import number, one_of
-from minigrad.dtypes import float16
+from minigrad.dtypes import float16, promote
 from minigrad.incoming import as_array, check_numbers
-from minigrad.ops.convert import in_float32
+from minigrad.ops.convert import in_float32, to
 from minigrad.ops.large import (
     TURNED_FROM,
     minus,
@@ -45,11 +45,29 @@ from minigrad.tensor import Tensor, wrap
 quiet = np.errstate(all="ignore")
 
 
+def scaled(name: str, what: str, factor: float, y: Any, *others: Any) -> Any:
+    """factor·y for an op on y and others, in whose dtype the factor has no part."""
+    dtype = operand_arrays(name, y, *others)[0].dtype
+    factor = number(name, what, factor)
+    if dtype.kind in "biu":
+        if factor % 1 != 0:
+            raise RuntimeError(
+                f"{name}: {what}={factor} is a fraction, and the result {dtype}: use .float()"
+            )
+        factor = bool(factor) if dtype.kind == "b" else int(factor)
+    if isinstance(y, np.ndarray):
+        y = wrap(y)
+    if isinstance(y, Tensor):
+        return mul(to(y, promote(y.dtype, dtype)), factor)
+    product = (y.item() if isinstance(y, np.generic) else y) * factor
+    return bool(product) if dtype.kind == "b" else product
+
+
 def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """x + alpha·y."""
     # y = a + b        dL/da = g        dL/db = g
     if alpha != 1:
-        other = mul(other, number("add", "alpha", alpha))
+        other = scaled("add", "alpha", alpha, other, input)
     a, b = operands("add", input, other)
     if a.dtype is float16 and (out := in_float32(add, input, other)) is not None:
         return out
@@ -65,7 +83,7 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """x - alpha·y."""
     # y = a - b        dL/da = g        dL/db = -g
     if alpha != 1:
-        other = mul(other, number("sub", "alpha", alpha))
+        other = scaled("sub", "alpha", alpha, other, input)
     a, b = operands("sub", input, other)
     if a.dtype is float16 and (out := in_float32(sub, input, other)) is not None:
         return out
@@ -109,7 +127,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         return out
     if rounding_mode == "trunc":
         if np.result_type(a, b).kind in "iub":
-            _refuse_zero("div", b)
+            refuse_zero("div", a, b)
             out = np.floor_divide(np.abs(a), np.abs(b)) * (np.sign(a) * np.sign(b))
             return wrap(out.astype(np.result_type(a, b)))
         with np.errstate(all="ignore"):
@@ -123,8 +141,8 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     return record_each("div", out, (input, da), (other, db))
 
 
-def _refuse_zero(name: str, b: Any) -> None:
-    if np.any(np.equal(b, 0)):
+def refuse_zero(name: str, a: Any, b: Any) -> None:
+    if np.size(a) and np.any(np.equal(b, 0)):
         raise RuntimeError(f"{name}: integer division by zero: convert to a floating dtype")
 
 
@@ -134,7 +152,7 @@ def floor_divide(input: Any, other: Any) -> Tensor:
     if a.dtype is float16 and (out := in_float32(floor_divide, input, other)) is not None:
         return out
     if np.result_type(a, b).kind in "iub":
-        _refuse_zero("floor_divide", b)
+        refuse_zero("floor_divide", a, b)
     with np.errstate(all="ignore"):
         out = np.floor_divide(a, b)
     return record_each("floor_divide", out, (input, np.zeros_like), (other, np.zeros_like))
@@ -149,7 +167,7 @@ def remainder(input: Any, other: Any) -> Tensor:
     if a.dtype is float16 and (out := in_float32(remainder, input, other)) is not None:
         return out
     if np.result_type(a, b).kind in "iub":
-        _refuse_zero("remainder", b)
+        refuse_zero("remainder", a, b)
     if (large := of_two("remainder", input, other, a, b)) is not None:
         return large
     with np.errstate(all="ignore"):

@@ -13,12 +13,13 @@ from minigrad.dtypes import float32, int32, int64
 from minigrad.incoming import as_array
 from minigrad.kernels import backend_for
 from minigrad.names import Axis, numpy_names, numpy_overloads
-from minigrad.ops.arithmetic import div, mul, sub
+from minigrad.ops.arithmetic import div, mul, scaled, sub
+from minigrad.ops.indexing import carrying, writable
 from minigrad.ops.joining import cat, flip, joined, meshgrid, stack
 from minigrad.ops.places import ALL, Places
 from minigrad.ops.search import searchsorted
 from minigrad.ops.shape import narrow, reshape, transpose
-from minigrad.recording import operand, record, require
+from minigrad.recording import fit, needs_grad, operand, record, require
 from minigrad.tensor import Tensor, wrap
 
 
@@ -247,7 +248,8 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Tens
         raise RuntimeError(f"combinations: expected a vector, got shape {a.shape}")
     r = integer("combinations", "r", r, 0)
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    rows = np.array(list(choose(range(a.size), r)), np.int64).reshape(-1, r)
+    chosen = list(choose(range(a.size), r))
+    rows = np.array(chosen, np.int64).reshape(len(chosen), r)
     return input[wrap(rows)] if r else wrap(np.empty(0, a.dtype))
 
 
@@ -324,15 +326,14 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Tensor:
     if not input.ndim:
         return reshape(index_fill(reshape(input, 1), dim, index, value), ())
     a, where, _ = _along("index_fill", input, dim, index)
-    number = value.array if isinstance(value, Tensor) else value
-    probed = np.asarray(number).dtype.kind == "c"
-    out = a.astype(np.complex128) if probed else a.copy()
+    number = writable("index_fill", value, a)
+    out = a.astype(carrying(a, number))
     out[where] = number
 
     def vjp(g: Any) -> Any:
         filled = np.zeros(g.shape, bool)
         filled[where] = True  # once, as often as the index may name it
-        dvalue = g[filled].sum().reshape(value.shape) if isinstance(value, Tensor) else None
+        dvalue = fit(g[filled].sum(), value.shape, value.dtype) if needs_grad(value) else None
         return np.where(filled, 0, g), dvalue
 
     return record("index_fill", out, (input, value), vjp)
@@ -345,20 +346,17 @@ def index_add(input: Any, *, axis: int, index: Any, source: Any, alpha: float = 
 @numpy_overloads
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Tensor:
     """x with alpha·source added to the rows along `dim` that index names, as often as it does."""
-    # dL/dx = g        dL/ds = alpha·g in those rows
+    # dL/dx = g        dL/ds = g in those rows, s = alpha·source
     if not input.ndim:
         rows = reshape(input, 1), dim, index, reshape(source, -1)
         return reshape(index_add(*rows, alpha=alpha), ())
     a, where, axis = _along("index_add", input, dim, index)
     s = _source("index_add", source, a, where[-1].size, axis)
+    if alpha != 1:
+        source = scaled("index_add", "alpha", alpha, source)
     out, places = a.astype(np.result_type(a, s), order="C"), Places((), where, False)
-    places.add(out, s if alpha == 1 else alpha * s, backend_for(out))
-
-    def vjp(g: Any) -> Any:
-        ds = places.read(g)
-        return g, ds if alpha == 1 else alpha * ds
-
-    return record("index_add", out, (input, source), vjp)
+    places.add(out, as_array(source), backend_for(out))
+    return record("index_add", out, (input, source), lambda g: (g, places.read(g)))
 
 
 @overload

@@ -74,8 +74,8 @@ def scaled_dot_product_attention(
     used = weights if keep is None else weights * keep  # (ATT 3)
     y = product(used, v)  # (ATT 4)
     need_q, need_k, need_v, need_mask = map(needs_grad, (query, key, value, attn_mask))
-    shapes = [(x.shape, x.dtype) for x in (q, k, v)]
-    like = (mask.shape, mask.dtype) if mask is not None else ((), q.dtype)
+    given = (q, k, v, as_array(attn_mask)) if need_mask else (q, k, v)
+    shapes = [(x.shape, x.dtype) for x in given]
     kept_q, kept_k = q if need_k else None, k if need_q else None
     kept_v = v if need_q or need_k or need_mask else None
 
@@ -88,7 +88,7 @@ def scaled_dot_product_attention(
             if keep is not None:
                 dp *= keep
             dz = _softmax_gradient(dp, weights)  # (ATT 6)
-            dm = fit(dz, *like) if need_mask else None
+            dm = fit(dz, *shapes[3]) if need_mask else None
             if kept_k is not None:  # (ATT 7)
                 dq = fit(product(dz, kept_k), *shapes[0]) * scaled
             if kept_q is not None:

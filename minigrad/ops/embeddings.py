@@ -37,7 +37,7 @@ def embedding(
     backend, flat, shape = kernels.backend_for(w), i.reshape(-1), w.shape
 
     def back(g: Any) -> Any:
-        dw, g = np.zeros(shape, g.dtype), g.reshape(-1, shape[1])
+        dw, g = np.zeros(shape, g.dtype), g.reshape(len(flat), shape[1])
         backend.add_at_(dw, flat, _shared(g, flat) if scale_grad_by_freq else g)
         if padding is not None:
             dw[padding] = 0

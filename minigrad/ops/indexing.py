@@ -205,7 +205,9 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any, add: bool) -> Te
         raise RuntimeError(f"{name}: src has dtype {s.dtype}, expected the input's {a.dtype}")
     shape, dtype, s = s.shape, s.dtype, writable(name, src, a).astype(carrying(a, s))
     part = tuple(slice(n) for n in i.shape)
-    if s.ndim:
+    if not i.size:  # nothing is read of src, whatever its shape
+        s = np.empty(i.shape, s.dtype)
+    elif s.ndim:
         if s.ndim != i.ndim or any(m < n for m, n in zip(s.shape, i.shape, strict=True)):
             raise RuntimeError(f"{name}: index of shape {i.shape} for a src of shape {s.shape}")
         s = s[part]
@@ -226,7 +228,8 @@ def _scatter(name: str, x: Any, dim: int, index: Any, src: Any, add: bool) -> Te
         ds = places.read(g) if add else places.take_out(dx)
         if shape and shape != ds.shape:
             ds, short = np.zeros(shape, g.dtype), ds
-            ds[part] = short
+            if short.size:
+                ds[part] = short
         return dx, fit(ds, shape, dtype)
 
     return record(name, out, (x, src), vjp)

@@ -216,12 +216,8 @@ def qr(A: Any, mode: str = "reduced") -> QR:
     (m, n), has_q = a.shape[-2:], mode != "r"
     if m < n and has_q and needs_grad(A):
         return _wide_qr(A, m)
-    q: Any
-    r: Any
-    if has_q:
-        q, r = np.linalg.qr(a.real, mode="complete" if mode == "complete" else "reduced")
-    else:
-        q, r = np.empty(0, a.real.dtype), np.linalg.qr(a.real, mode="r")
+    qr_of: Any = np.linalg.qr
+    q, r = qr_of(a.real, mode) if has_q else (np.empty(0, a.real.dtype), qr_of(a.real, mode))
     thin = has_q and m >= n and (mode == "reduced" or m == n)
     if a.dtype.kind == "c" and thin:
         er = _t(np.linalg.solve(_t(r), _t(a.imag)))
@@ -239,7 +235,7 @@ def qr(A: Any, mode: str = "reduced") -> QR:
         inner = (0 if gr is None else r @ _t(gr)) - (0 if gq is None else _t(gq) @ q)
         total = q @ (np.tril(inner) + _t(np.tril(inner, -1)))
         total = total if gq is None else total + gq
-        return _t(np.linalg.solve(r, _t(total)))
+        return _t(computed("qr", np.linalg.solve, r, _t(total)))
 
     return QR(
         record_each("qr", q, (A, lambda g: dA(g, None))) if has_q else unrecorded("qr", q),
@@ -254,7 +250,8 @@ def eigh(A: Any, UPLO: str = "L") -> Eigh:
     finite only where the eigenvalues differ, and hold for losses that do not ask for their signs.
     """
     # E along the vectors: M = Qᵀ·E·Q, F_ij = 1/(λ_j - λ_i):  dλ = diag(M),  dQ = Q·(F∘M)
-    # dL/dA = Q·diag(g_λ)·Qᵀ        and        Q·(F∘(Qᵀ·g_Q))·Qᵀ
+    # dL/dA = Q·diag(g_λ)·Qᵀ        and        Q·(F∘(K - Kᵀ)/2)·Qᵀ,  K = Qᵀ·g_Q
+    # Both are symmetric: a step by them leaves A symmetric.
     a = matrix_operand("eigh", A)
     one_of("eigh", "UPLO", UPLO, ("L", "U"))
     w, q = computed("eigh", lambda x: decompositions.eigh(x, "L" if UPLO == "L" else "U"), a.real)
@@ -264,8 +261,13 @@ def eigh(A: Any, UPLO: str = "L") -> Eigh:
         w, q = w + 1j * np.diagonal(inner, axis1=-2, axis2=-1), q + 1j * (q @ (_gaps(w) * inner))
     return Eigh(
         record_each("eigh", w, (A, lambda g: _times(q, g) @ _t(q))),
-        record_each("eigh", q, (A, lambda g: q @ (_gaps(w) * (_t(q) @ g)) @ _t(q))),
+        record_each("eigh", q, (A, lambda g: q @ _turn(_t(q) @ g, w) @ _t(q) / 2)),
     )
+
+
+def _turn(m: Any, w: Any) -> Any:
+    """(M_ij - M_ji)/(w_j - w_i), and 0 on the diagonal."""
+    return (m - _t(m)) * _gaps(w)
 
 
 def _gaps(w: Any) -> Any:
@@ -303,19 +305,16 @@ def svd(A: Any, full_matrices: bool = True) -> SVD:
         if not square:
             raise RuntimeError("svd: gradients by U and Vh need full_matrices=False")
 
-    def skew(x: Any) -> Any:
-        return (x - _t(x)) * _gaps(s * s)
-
     def by_u(g: Any) -> Any:
         check()
-        inner = uk @ _times(skew(_t(uk) @ g), s)
+        inner = uk @ _times(_turn(_t(uk) @ g, s * s), s)
         rest = _times(g - uk @ (_t(uk) @ g), 1 / s)
         return (inner + rest) @ _t(vk)
 
     def by_vh(g: Any) -> Any:
         check()
         gv = _t(g)
-        inner = s[..., None] * skew(_t(vk) @ gv) @ _t(vk)
+        inner = s[..., None] * _turn(_t(vk) @ gv, s * s) @ _t(vk)
         rest = _t(_times(gv - vk @ (_t(vk) @ gv), 1 / s))
         return uk @ (inner + rest)
 

@@ -13,7 +13,7 @@ from minigrad import kernels
 from minigrad.dtypes import float32
 from minigrad.incoming import as_array
 from minigrad.names import Axis, numpy_names
-from minigrad.ops.arithmetic import add, clamp, div, mul
+from minigrad.ops.arithmetic import add, clamp, div, mul, scaled
 from minigrad.ops.reductions import norm
 from minigrad.ops.reductions import sum as total
 from minigrad.ops.shape import broadcast_tensors, reshape, transpose
@@ -70,12 +70,13 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     rows = a if len(shape) > 1 else a[None]
     product = kernels.backend_for(a, w, *rest).product
     y = product(rows, w.T, *rest)
+    each = prod(shape[:-1])
     need_x, need_w, need_b = needs_grad(input), needs_grad(weight), needs_grad(bias)
     kept_w = w if need_x else None
     kept_x = rows if need_w else None
 
     def vjp(g: Any) -> Any:
-        db = fit(g.reshape(-1, out_features), b_shape, b_dtype) if need_b else None
+        db = fit(g.reshape(each, out_features), b_shape, b_dtype) if need_b else None
         g = g if g.ndim > 1 else g[None]
         dx = product(g, kept_w).reshape(shape) if need_x else None
         dw = product(g.swapaxes(-1, -2), kept_x, summed=True) if need_w else None
@@ -206,16 +207,21 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1
     a, *_ = matrices("addmm", input, mat1, mat2, names=("input", "mat1", "mat2"))
     _ranked("addmm", mat1, mat2, 2)
     product = mm(mat1, mat2)
-    scaled = product if alpha == 1 else mul(product, alpha)
-    if beta == 0:
-        return scaled
     try:
-        fits = np.broadcast_shapes(a.shape, product.shape) == product.shape
+        fits = beta == 0 or np.broadcast_shapes(a.shape, product.shape) == product.shape
     except ValueError:
         fits = False
     if not fits:
         raise RuntimeError(f"addmm: input of shape {a.shape} does not expand to {product.shape}")
-    return add(scaled, input if beta == 1 else mul(input, beta))
+    return weighted("addmm", input, product, beta, alpha)
+
+
+def weighted(name: str, x: Any, product: Tensor, beta: float, alpha: float) -> Tensor:
+    """beta·x + alpha·product; nothing of x, which may be NaN, where beta is 0."""
+    product = product if alpha == 1 else scaled(name, "alpha", alpha, product)
+    if beta == 0:
+        return product
+    return add(product, x if beta == 1 else scaled(name, "beta", beta, x, product))
 
 
 def einsum(equation: str, *operands: Any) -> Tensor:
@@ -238,7 +244,7 @@ def einsum(equation: str, *operands: Any) -> Tensor:
                 )
             if sizes.get(letter, 1) not in (1, n) and n != 1:
                 raise RuntimeError(f"einsum: letter {letter!r} has sizes {sizes[letter]} and {n}")
-            sizes[letter] = max(sizes.get(letter, 1), n) if n else 0
+            sizes[letter] = n if n != 1 else sizes.get(letter, 1)
     # sizes of 1 broadcast: drop such an axis here and give it back in the gradient
     out = _contract(subscripts, arrays, result, sizes)
     nodes = [needs_grad(x) for x in operands]

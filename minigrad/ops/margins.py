@@ -9,7 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from minigrad.checks import axis_of, number, one_of
-from minigrad.incoming import as_array
+from minigrad.incoming import as_array, fitting
 from minigrad.names import Axis, Keepdims, numpy_names
 from minigrad.ops.activations import leaky_relu, sigmoid, softmax, softplus, tanh
 from minigrad.ops.arithmetic import add, clamp, div, minimum, mul, neg, quiet, sub, where
@@ -36,7 +36,7 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
     # dL/dx = g where x > threshold, else 0
     a = operand("threshold", input)
     above = ~(a.real <= number("threshold", "threshold", threshold))  # NaN stays
-    out = np.where(above, a, a.dtype.type(number("threshold", "value", value)))
+    out = np.where(above, a, fitting("threshold", value, a.dtype))
     return record_each("threshold", out, (input, lambda g: np.where(above, g, 0)))
 
 

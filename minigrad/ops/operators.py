@@ -74,6 +74,8 @@ class Operators:
     __iand__ = operator(inplace.bitwise_and_, "&=", "__rand__")
     __ior__ = operator(inplace.bitwise_or_, "|=", "__ror__")
     __ixor__ = operator(inplace.bitwise_xor_, "^=", "__rxor__")
+    __ilshift__ = operator(inplace.bitwise_left_shift_, "<<=", "__rlshift__")
+    __irshift__ = operator(inplace.bitwise_right_shift_, ">>=", "__rrshift__")
 
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override] # object's is a bool
         return _eq(self, other)

@@ -11,8 +11,8 @@ from minigrad.dtypes import int64
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.indexing import gather
 from minigrad.ops.reductions import amax, amin
-from minigrad.ops.search import ValuesIndices, argsort, kth, sort
-from minigrad.ops.shape import reshape, squeeze
+from minigrad.ops.search import ValuesIndices, argsort, kth, median_of_all, sort
+from minigrad.ops.shape import squeeze
 from minigrad.recording import operand
 from minigrad.tensor import Tensor, wrap
 
@@ -97,9 +97,7 @@ def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     indices)."""
     a = operand("nanmedian", input)
     if dim is None:
-        if not a.size:
-            return wrap(np.asarray(np.nan, a.dtype))
-        return _taken(reshape(input, -1), a.reshape(-1), _lower(a.reshape(-1), 0), 0, False).values
+        return median_of_all("nanmedian", input, a, _lower)
     axis = _line("nanmedian", a, dim)
     index = _lower(a, axis) if a.ndim else np.zeros((), int64)
     return _taken(input, a, index, axis, keepdim)

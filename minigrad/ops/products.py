@@ -19,7 +19,7 @@ from minigrad.ops.convert import to
 from minigrad.ops.indexing import getitem
 from minigrad.ops.joining import roll
 from minigrad.ops.large import FROM, for_both, last
-from minigrad.ops.linear import bmm, einsum, matmul, matrices, mv, outer
+from minigrad.ops.linear import bmm, einsum, matmul, matrices, mv, outer, weighted
 from minigrad.ops.reductions import Dim, amax, amin
 from minigrad.ops.reductions import norm as p_norm
 from minigrad.ops.reductions import sum as total
@@ -198,6 +198,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
         )
     if p in (1, 2) and (large := _large_cdist(x1, x2, a, b, int(p))) is not None:
         return large
+    p = p if a.shape[-1] else 1  # of rows without elements all are 0
     out = p_norm(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)
     if p == 0:  # counts, whose gradient is zero
         return record_each(
@@ -277,14 +278,9 @@ def dist(input: Any, other: Any, p: float = 2) -> Tensor:
     return p_norm(difference, p)
 
 
-def _scaled(input: Any, product: Tensor, beta: float, alpha: float) -> Tensor:
-    scaled = product if alpha == 1 else mul(product, alpha)
-    return scaled if beta == 0 else add(scaled, input if beta == 1 else mul(input, beta))
-
-
 def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta·x + alpha·(mat @ vec); nothing of x where beta is 0."""
-    return _scaled(input, mv(mat, vec), beta, alpha)
+    return weighted("addmv", input, mv(mat, vec), beta, alpha)
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
@@ -311,17 +307,17 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
 
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta·x + alpha·(the outer product of two vectors); nothing of x where beta is 0."""
-    return _scaled(input, outer(vec1, vec2), beta, alpha)
+    return weighted("addr", input, outer(vec1, vec2), beta, alpha)
 
 
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, alpha: float = 1, beta: float = 1) -> Tensor:
     """beta·x + alpha·(the products of two stacks of matrices); nothing of x where beta is 0."""
-    return _scaled(input, bmm(batch1, batch2), beta, alpha)
+    return weighted("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
 def addbmm(input: Any, batch1: Any, batch2: Any, *, alpha: float = 1, beta: float = 1) -> Tensor:
     """beta·x + alpha·(the sum of the products of two stacks); nothing of x where beta is 0."""
-    return _scaled(input, total(bmm(batch1, batch2), 0), beta, alpha)
+    return weighted("addbmm", input, total(bmm(batch1, batch2), 0), beta, alpha)
 
 
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
@@ -340,10 +336,10 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
             raise RuntimeError(f"tensordot: {n} axes of shapes {x.shape} and {y.shape}")
         left, right = [*range(x.ndim - n, x.ndim)], [*range(n)]
     for i, j in zip(left, right, strict=False):  # an axis of size 1 meets any
-        if x.shape[i] == 1 < y.shape[j]:
-            b = total(b, j, keepdim=True)
-        elif y.shape[j] == 1 < x.shape[i]:
-            a = total(a, i, keepdim=True)
+        if x.shape[i] == 1 != y.shape[j]:
+            b = total(b, j, keepdim=True, dtype=y.dtype)
+        elif y.shape[j] == 1 != x.shape[i]:
+            a = total(a, i, keepdim=True, dtype=x.dtype)
     x, y = as_array(a), as_array(b)
     sizes = [x.shape[i] for i in left]
     if len(left) != len(right) or sizes != [y.shape[i] for i in right if i < y.ndim]:

@@ -361,7 +361,7 @@ def norm(
 
         return record_each("norm", _dropped(y, axes, keepdim).astype(a.dtype), (input, slope))
     sign = np.sign(np.real(a))
-    size, sign = a * sign, np.where(np.isnan(sign), 0, sign)
+    size, sign = a * sign + 0.0, np.where(np.isnan(sign), 0, sign)  # + 0.0 makes 0.0 of -0.0
     with np.errstate(all="ignore"):
         y = (size**p).sum(axis=axes, keepdims=True, dtype=accumulator(a.dtype)) ** (1 / p)
         zero, dtype = y.real == 0, a.dtype

@@ -226,18 +226,28 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     `dim` a pair (values, indices). A NaN among the elements is their median."""
     a = operand("median", input)
     if dim is None:
-        if not a.size:
-            return wrap(np.asarray(np.nan, a.dtype))
-        value = np.take_along_axis(a.reshape(-1), _middle(a.reshape(-1), 0), 0).reshape(())
-        real, middle = np.real(a), np.real(value)
-        same = (real == middle) | (np.isnan(real) & np.isnan(middle))
-        share = same.astype(a.dtype) / a.dtype.type(same.sum())
-        return record_each("median", value, (input, lambda g: np.where(same, g * share, 0)))
+        return median_of_all("median", input, a, _middle)
     axis = axis_of("median", dim, a.ndim)
     if a.ndim and not a.shape[axis]:
         raise IndexError(f"median: axis {axis} of shape {a.shape} is empty")
     index = _middle(a, axis) if a.ndim else np.zeros((), int64)
     return ValuesIndices(*_take("median", input, a, index, axis, keepdim))
+
+
+def median_of_all(name: str, x: Any, a: Any, middle: Any) -> Tensor:
+    """The element whose position `middle(flat, 0)` gives; of none NaN, or the least integer."""
+    # dL/dx = g/k for each of the k elements equal to the median
+    flat = a.reshape(-1)
+    with np.errstate(invalid="ignore"):
+        none = np.asarray(np.nan).astype(a.dtype)
+    value = np.take_along_axis(flat, middle(flat, 0), 0).reshape(()) if a.size else none
+    real, found = np.real(a), np.real(value)
+    same = (real == found) | (np.isnan(real) & np.isnan(found))
+
+    def dx(g: Any) -> Any:
+        return np.where(same, g * (same.astype(a.dtype) / a.dtype.type(same.sum())), 0)
+
+    return record_each(name, value, (x, dx))
 
 
 def _middle(a: Any, axis: int) -> Any:

@@ -186,9 +186,8 @@ def triangular_solve(
     `linalg.solve_triangular`, with B (…, n, k) first."""
     matrix_operand("triangular_solve", A)
     a, up = (A.swapaxes(-1, -2), not upper) if transpose else (A, upper)
-    return TriangularSolve(
-        _triangular("triangular_solve", a, input, up, True, unitriangular), clone(A)
-    )
+    x = _triangular("triangular_solve", a, input, up, True, unitriangular)
+    return TriangularSolve(x, clone(broadcast_to(A, (*x.shape[:-2], *A.shape[-2:]))))
 
 
 def cholesky_solve(input: Any, input2: Any, upper: bool = False) -> Tensor:
@@ -240,9 +239,17 @@ def lu_factor(A: Any, *, pivot: bool = True) -> LUFactor:
     # of a square A, dL/dA = Pᵀ·L⁻ᵀ·(tril(Lᵀ·g_L, -1) + triu(g_U·Uᵀ))·U⁻ᵀ,  g_L below the diagonal,
     # g_U the rest. More columns of U are U' = L⁻¹·P·A', with gradients W = L⁻ᵀ·g_U', so that
     # g_L = g_L - W·U'ᵀ; more rows of L are L' = P·A'·U⁻¹, with W = g_L'·U⁻ᵀ and g_U = g_U - L'ᵀ·W.
-    a = matrix_operand("lu_factor", A, square=False)
+    found = _factored("lu_factor", A, pivot)
+    if not np.diagonal(found.LU.array, axis1=-2, axis2=-1).all():
+        raise RuntimeError("lu_factor: a matrix is singular: add a multiple of eye(n)")
+    return found
+
+
+def _factored(name: str, A: Any, pivot: bool) -> LUFactor:
+    """`lu_factor`, of singular matrices too: U has zeros on its diagonal then."""
+    a = matrix_operand(name, A, square=False)
     if not pivot:
-        raise RuntimeError("lu_factor: pivot=False is not supported, as in PyTorch on the CPU")
+        raise RuntimeError(f"{name}: pivot=False is not supported, as in PyTorch on the CPU")
     m, n = a.shape[-2:]
     count = min(m, n)
     stack: Any = np.array(a).reshape(math.prod(a.shape[:-2]), m, n)
@@ -271,7 +278,7 @@ def lu_factor(A: Any, *, pivot: bool = True) -> LUFactor:
             middle = np.concatenate((middle, below), -2)
         return np.take_along_axis(middle, order, -2)
 
-    return LUFactor(record_each("lu_factor", lu, (A, dA)), unrecorded("lu_factor", pivots))
+    return LUFactor(record_each(name, lu, (A, dA)), unrecorded(name, pivots))
 
 
 def _eliminate(lu: Any) -> Any:
@@ -282,10 +289,8 @@ def _eliminate(lu: Any) -> Any:
         row = k + np.abs(lu[:, k:, k].real).argmax(1)
         lu[which, k], lu[which, row] = lu[which, row], lu[which, k]
         pivots[:, k] = row + 1
-        if not lu[:, k, k].all():
-            raise RuntimeError("lu_factor: a matrix is singular: add a multiple of eye(n)")
-        with np.errstate(all="ignore"):
-            lu[:, k + 1 :, k] /= lu[:, k, k, None]
+        with np.errstate(all="ignore"):  # below a pivot of 0 all are 0
+            lu[:, k + 1 :, k] /= np.where(lu[:, k, k, None] == 0, 1, lu[:, k, k, None])
             lu[:, k + 1 :, k + 1 :] -= lu[:, k + 1 :, k, None] * lu[:, k, None, k + 1 :]
     return pivots
 
@@ -293,7 +298,7 @@ def _eliminate(lu: Any) -> Any:
 def lu(A: Any, *, pivot: bool = True) -> PLU:
     """A = P·L·U of matrices (…, m, n): a permutation (m, m), a lower triangle (m, k) with ones on
     its diagonal, and an upper triangle (k, n); k is the smaller of m and n."""
-    return lu_unpack(*lu_factor(A, pivot=pivot))
+    return lu_unpack(*_factored("lu", A, pivot))
 
 
 def lu_unpack(

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks import number
-from minigrad.ops.arithmetic import add, clamp, div, mul, quiet, sub
+from minigrad.ops.arithmetic import add, clamp, div, mul, quiet, refuse_zero, scaled, sub
 from minigrad.ops.convert import to
 from minigrad.ops.elementary import exp, pow
 from minigrad.ops.large import in_one_pass, of_two, one_pass, over, times
 from minigrad.ops.rounding import trunc
 from minigrad.recording import (
+    check_floating,
     operand,
     operand_arrays,
     operands,
@@ -152,8 +153,8 @@ def fmod(input: Any, other: Any) -> Tensor:
     # dL/da = g        dL/db = -g·trunc(a/b)
     refuse_numbers("fmod", input, hint="the first must be one")
     a, b = operands("fmod", input, other)
-    if np.result_type(a, b).kind in "iub" and (np.asarray(b) == 0).any():
-        raise RuntimeError("fmod: integers cannot be divided by 0")
+    if np.result_type(a, b).kind in "iub":
+        refuse_zero("fmod", a, b)
     if (large := of_two("fmod", input, other, a, b)) is not None:
         return large
     whole = np.trunc(a.real / b.real) if np.result_type(a, b).kind in "fc" else None
@@ -295,7 +296,8 @@ def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tens
     # dL/dx = g        dL/da = value·g·b        dL/db = value·g·a
     x, a, b = operand_arrays("addcmul", input, tensor1, tensor2)
     if type(value) not in (int, float) or (out := in_one_pass("addcmul", x, a, b, p=value)) is None:
-        return add(input, mul(mul(tensor1, tensor2), value))
+        weighted = scaled("addcmul", "value", value, tensor1, tensor2, input)
+        return to(add(input, mul(weighted, tensor2)), x.dtype)
     return record_each(
         "addcmul", out, (input, lambda g: g),
         (tensor1, lambda g: times(g, b) * value), (tensor2, lambda g: times(g, a) * value),
@@ -306,8 +308,10 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tens
     """x + value·a/b."""
     # dL/dx = g        dL/da = value·g/b        dL/db = -value·g·(a/b)/b
     x, a, b = operand_arrays("addcdiv", input, tensor1, tensor2)
+    check_floating("addcdiv", x)
     if type(value) not in (int, float) or (out := in_one_pass("addcdiv", x, a, b, p=value)) is None:
-        return add(input, mul(div(tensor1, tensor2), value))
+        weighted = scaled("addcdiv", "value", value, tensor1, tensor2, input)
+        return to(add(input, div(weighted, tensor2)), x.dtype)
     return record_each(
         "addcdiv", out, (input, lambda g: g), (tensor1, lambda g: over(g, b) * value),
         (tensor2, lambda g: times(g, over(over(a, b), b)) * -value),

@@ -214,3 +214,49 @@ PACKED = rnn.pack_padded_sequence(X, SORTED)
 def test_refusals(call: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+def test_random_layers_states_and_lengths(torch: Any) -> None:
+    """Deep and wide ones, one direction or two, on any threads, with states or without."""
+    threads, torch_threads = minigrad.get_num_threads(), torch.get_num_threads()
+    torch.set_num_threads(1)  # two libraries' pools wait for one another
+    try:
+        for seed in range(40):
+            random_layer(torch, np.random.default_rng(seed))
+    finally:
+        minigrad.set_num_threads(threads)
+        torch.set_num_threads(torch_threads)
+
+
+def random_layer(torch: Any, rng: np.random.Generator) -> None:
+    kind, single = str(rng.choice(["RNN", "LSTM", "GRU"])), bool(rng.random() < 0.5)
+    size, hidden, samples, steps = (int(rng.integers(1, n)) for n in (20, 30, 40, 12))
+    layers, ways, rows_first = int(rng.integers(1, 4)), rng.random() < 0.4, rng.random() < 0.5
+    options = {"num_layers": layers, "bidirectional": bool(ways), "batch_first": bool(rows_first)}
+    options["bias"] = bool(rng.random() < 0.7)
+    if kind == "LSTM" and hidden > 1 and rng.random() < 0.4:
+        options["proj_size"] = int(rng.integers(1, hidden))
+    elif kind == "RNN":  # float32 may turn a relu where float64 does not
+        options["nonlinearity"] = "tanh" if single or rng.random() < 0.5 else "relu"
+    theirs, ours = (getattr(m.nn, kind)(size, hidden, **options) for m in (torch, minigrad))
+    lengths = rng.integers(1, steps + 1, samples)
+    lengths[rng.integers(samples)] = steps
+    is_sorted, packed = bool(rng.random() < 0.5), rng.random() < 0.6
+    lengths = np.sort(lengths)[::-1] if is_sorted else lengths
+    arrays = [rng.standard_normal((samples, steps, size) if rows_first else (steps, samples, size))]
+    if rng.random() < 0.7:
+        sizes = [options.get("proj_size") or hidden, hidden][: 2 if kind == "LSTM" else 1]
+        arrays += [rng.standard_normal((layers * (1 + ways), samples, n)) for n in sizes]
+
+    def run(layer: Any, utils: Any, x: Any, *states: Any) -> Any:
+        given = states if len(states) > 1 else states[0] if states else None
+        if not packed:
+            return layer(x, given)
+        x = utils.pack_padded_sequence(x, lengths.tolist(), bool(rows_first), is_sorted)
+        y, ends = layer(x, given)
+        return utils.pad_packed_sequence(y, bool(rows_first))[0], ends
+
+    minigrad.set_num_threads(int(rng.integers(1, 5)))
+    with minigrad.use_kernels(str(rng.choice(["numba", "numpy"]))):
+        compare(torch, theirs, ours, run, *arrays, single=single)

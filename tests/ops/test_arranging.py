@@ -159,3 +159,8 @@ def test_in_place() -> None:
 def test_refusals(call: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         call(minigrad.ones(3, 4))
+
+
+def test_choices_of_nothing() -> None:
+    x = minigrad.zeros(3, requires_grad=True)
+    assert minigrad.combinations(x, 0).shape == (0,) and minigrad.combinations(x, 4).shape == (0, 4)
