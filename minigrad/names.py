@@ -134,8 +134,6 @@ INSTEAD = {
     # minigrad.linalg
     "eig": "there are no complex tensors: use eigh for symmetric matrices",
     "eigvals": "there are no complex tensors: use eigvalsh for symmetric matrices",
-    # minigrad.nn.functional
-    "multi_head_attention_forward": "use nn.MultiheadAttention, which has its arguments",
     # minigrad.optim
     "SparseAdam": "there are no sparse tensors: use optim.Adam",
 }

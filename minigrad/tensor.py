@@ -17,6 +17,7 @@ from minigrad.checks import refuse_create_graph
 from minigrad.dtypes import PYTHON_DTYPE, float32
 from minigrad.hooks import RemovableHandle, register_post_accumulate_grad_hook
 from minigrad.incoming import Holder, Size, as_array, made
+from minigrad.made_by import GradFn
 from minigrad.names import NoAttribute
 from minigrad.printing import text_of
 from minigrad.tape import Array, Leaf, Node
@@ -240,9 +241,9 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
         return node is None or node.vjp is None
 
     @property
-    def grad_fn(self) -> Node | None:
-        """The node that recorded this tensor, None for a leaf."""
-        return None if self.is_leaf else self.node
+    def grad_fn(self) -> GradFn | None:
+        """The operation that made this tensor, None for a leaf."""
+        return None if self.is_leaf or self.node is None else GradFn(self.node)
 
     @property
     def grad(self) -> Tensor | None:

@@ -24,6 +24,7 @@ class _InstanceNorm(NormBase):
         momentum: the weight of the new batch in the running statistics.
         affine: learn gamma (`weight`) and beta (`bias`) per channel.
         track_running_stats: keep running means over samples, and normalise by them in eval mode.
+        device: the CPU, the only one there is.
         dtype: of parameters and statistics; float32 by default.
         bias: with affine, learn beta.
 
@@ -42,11 +43,14 @@ class _InstanceNorm(NormBase):
         momentum: float | None = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
+        device: Any = None,
         dtype: Any = None,
         *,
         bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise x (N, C, …) or (C, …)."""
