@@ -151,7 +151,7 @@ from minigrad.tensor import Tensor
 # The long lists, several names a line.
 # isort: off
 from minigrad.dtypes import (
-    complex128, finfo, float16, float32, float64, iinfo, int8, int16, int32, int64,
+    bfloat16, complex128, finfo, float16, float32, float64, iinfo, int8, int16, int32, int64,
     promote_types, uint8,
 )  # fmt: skip
 from minigrad.ops.arithmetic import (
@@ -253,8 +253,8 @@ __all__ = [
     "arctanh_", "are_deterministic_algorithms_enabled", "argmax", "argmin", "argsort", "argwhere",
     "as_strided", "as_tensor", "asarray", "asin", "asin_", "asinh", "asinh_", "atan", "atan2",
     "atan_", "atanh", "atanh_", "atleast_1d", "atleast_2d", "atleast_3d", "autocast", "autograd",
-    "avg_pool1d", "backends", "baddbmm", "bartlett_window", "batch_norm", "bernoulli", "bilinear",
-    "bincount", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
+    "avg_pool1d", "backends", "baddbmm", "bartlett_window", "batch_norm", "bernoulli", "bfloat16",
+    "bilinear", "bincount", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
     "bitwise_right_shift", "bitwise_xor", "blackman_window", "block_diag", "bmm", "bool",
     "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast",
     "cartesian_prod", "cat", "cdist", "ceil", "ceil_", "celu", "celu_", "chain_matmul",
@@ -324,4 +324,6 @@ if not TYPE_CHECKING:  # which would let every name pass
         if name in ("explore", "graph", "profile", "remember"):
             value = globals()[name] = getattr(importlib.import_module("minigrad.visual"), name)
             return value
+        if name == "multiprocessing":
+            return importlib.import_module("minigrad.multiprocessing")
         raise no_name("minigrad", name, __all__)

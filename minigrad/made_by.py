@@ -28,7 +28,7 @@ class GradFn:
         """What made the inputs, each beside 0, the number of its output: an op has one here.
         Inputs that need no gradient are None or left out. Empty for a leaf, and after backward,
         which frees them."""
-        return tuple((node and GradFn(node), 0) for node in self._node.parents)
+        return tuple((None if p is None else GradFn(p), 0) for p in self._node.parents)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GradFn) and other._node is self._node

@@ -113,9 +113,7 @@ class NoAttribute(AttributeError):
 # What to write instead of names of PyTorch that are not here, nor near to one that is.
 INSTEAD = {
     # minigrad
-    "bfloat16": "numpy has no such dtype: use float32, or float16 to save memory",
     "hub": "there are no models to download: load weights with minigrad.load",
-    "multiprocessing": "tensors are not shared between processes: use threads, which share memory",
     "onnx": "there is no export: save model.state_dict() with minigrad.save",
     "quantization": "there are no quantized tensors: use float32",
     "ao": "there are no quantized tensors: use float32",

@@ -7,6 +7,7 @@ The operators and most methods of Tensor *are* the functions of `ops/`, by the n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import numpy as np
@@ -51,7 +52,8 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
     tensor([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "array", "base", "leaf", "node", "seen")
+    # __dict__ has what users hang on a tensor, p.no_decay = True; it is made when they do.
+    __slots__ = ("__dict__", "__weakref__", "array", "base", "leaf", "node", "seen")
 
     array: Array
     node: Node | None  # None: no gradient is wanted here
@@ -175,9 +177,7 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
 
     def __repr__(self) -> str:
         text = text_of(self.array, "tensor(")
-        if self.dtype not in PYTHON_DTYPE.values() or (
-            not self.array.size and self.dtype != float32
-        ):
+        if self.dtype not in (PYTHON_DTYPE.values() if self.array.size else (float32,)):
             text += f", dtype={self.dtype}"
         if not self.requires_grad:
             return f"tensor({text})"
@@ -190,12 +190,13 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise RuntimeError("only leaf tensors can be copied or pickled: detach() it first")
-        return rebuild, (type(self), self.array, self.requires_grad)
+        return rebuild, (type(self), self.array, self.requires_grad), self.__dict__ or None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        if not self.is_leaf:
-            raise RuntimeError("only leaf tensors can be copied or pickled: detach() it first")
+        self.__reduce__()  # which refuses what is no leaf
         memo[id(self)] = copy = rebuild(type(self), self.array.copy(), self.requires_grad)
+        if type(self) is Tensor:  # as in PyTorch, whose parameters leave theirs behind
+            copy.__dict__.update(deepcopy(self.__dict__, memo))
         if self.grad is not None:
             copy.grad = wrap(self.grad.array.copy())
         return copy

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
 import inspect
+import pickle
 from typing import Any
 
 import numpy as np
@@ -176,3 +179,59 @@ REST: Any = (None, None, None, False, 0.0, W, None)
 def test_refusals(call: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=f"multi_head_attention_forward: .*{text}"):
         call()
+
+
+def test_what_scripts_hang_on_a_tensor() -> None:
+    """pe.require_grad = False of a hundred positional encodings, weight.fast, p.no_decay."""
+    found = []
+    for m in (mg, torch):
+        x, p = m.ones(2), m.nn.Parameter(m.ones(2))
+        layer = m.nn.Linear(2, 2)
+        for t in (x, p, layer.weight):
+            t.require_grad = False
+            t.tags = [t.shape[0]]
+        layer.double()
+        copies = [
+            how(t)
+            for t in (x, p)
+            for how in (copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t)))
+        ]
+        made = [x.detach(), x.clone(), x[:1], x + 1, p.data]
+        found.append([getattr(t, "tags", None) for t in (*copies, *made, layer.weight)])
+        assert copies[1].tags is not x.tags  # one list a tensor
+        assert not x.requires_grad and p.requires_grad
+        with pytest.raises(AttributeError):
+            x.shape = (2,)
+        with pytest.raises(AttributeError):
+            x.no_such_thing  # noqa: B018
+    assert found[0] == found[1]
+
+
+def test_bfloat16_has_a_name_and_no_tensors() -> None:
+    for m in (mg, torch):
+        kinds = {"float32": m.float32, "bfloat16": m.bfloat16, "float16": m.float16}
+        dtypes = [m.ones(2, dtype=m.float16).dtype, m.ones(2).dtype]
+        assert [d in (m.bfloat16, m.float16) for d in dtypes] == [True, False]
+        assert [d == m.bfloat16 for d in dtypes] == [m.bfloat16 == d for d in dtypes] == [False] * 2
+        assert kinds["bfloat16"] == m.bfloat16 != kinds["float32"]
+        assert str(kinds["bfloat16"]) == f"{m.__name__}.bfloat16"
+        with m.autocast("cpu", dtype=m.bfloat16, enabled=False):
+            assert m.ones(2).dtype == m.float32
+    x, layer = mg.ones(2), nn.Linear(2, 2)
+    for call in (
+        lambda: x.to(mg.bfloat16), lambda: mg.zeros(2, dtype=mg.bfloat16),
+        lambda: mg.tensor([1.0], dtype=mg.bfloat16), lambda: layer.to("cpu", mg.bfloat16),
+        lambda: nn.Linear(2, 2, dtype=mg.bfloat16), lambda: layer.bfloat16(),
+        lambda: mg.finfo(mg.bfloat16), lambda: x.sum(dtype=mg.bfloat16),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match="bfloat16: numpy has no such dtype: use float32"):
+            call()
+
+
+def test_random_states_of_other_devices_are_none() -> None:
+    for m in (mg, torch):
+        states = importlib.import_module(f"{m.__name__}.utils.checkpoint")
+        found = states.get_device_states(m.ones(2), 3)
+        assert found == ([], []) and states.set_device_states(*found) is None
+    with pytest.raises(ValueError, match="the CPU is the only device there is"):
+        mg.utils.checkpoint.set_device_states([0], [None])
