@@ -54,6 +54,9 @@ class Conversions:
         """Refused: numpy has no such dtype."""
         return self.to(bfloat16)
 
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Nothing, as `minigrad.compile`: kernels are compiled as they are."""
+
     def cpu(self) -> Self:
         """The module itself: the CPU is the only device."""
         return self

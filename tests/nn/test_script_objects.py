@@ -235,3 +235,55 @@ def test_random_states_of_other_devices_are_none() -> None:
         assert found == ([], []) and states.set_device_states(*found) is None
     with pytest.raises(ValueError, match="the CPU is the only device there is"):
         mg.utils.checkpoint.set_device_states([0], [None])
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # PyTorch's compile says so
+def test_names_of_settings_that_change_nothing() -> None:
+    for m in (mg, torch):
+        assert m.is_autocast_enabled() is False and m.is_autocast_enabled("cpu") is False
+        assert m.jit.annotate(int, 3) == 3 and m.jit.Final[int]
+        layer = m.nn.Linear(2, 2)
+        assert layer.compile() is None and type(layer) is m.nn.Linear
+        for part, name, layer in (
+            ("batchnorm", "_BatchNorm", m.nn.BatchNorm2d(2)),
+            ("batchnorm", "SyncBatchNorm", m.nn.SyncBatchNorm(2)),
+            ("instancenorm", "_InstanceNorm", m.nn.InstanceNorm1d(2)),
+        ):
+            module = importlib.import_module(f"{m.__name__}.nn.modules.{part}")
+            assert isinstance(layer, getattr(module, name))
+
+
+def test_a_schedule_made_from_the_old_base() -> None:
+    """Warm-up, as it stands in many scripts, before another schedule."""
+    found = []
+    for m in (mg, torch):
+
+        class WarmUp(m.optim.lr_scheduler._LRScheduler):  # type: ignore[misc,name-defined]
+            def __init__(self, optimizer: Any, total: int, after: Any = None) -> None:
+                self.total, self.after = total, after
+                super().__init__(optimizer)
+
+            def get_lr(self) -> list[float]:
+                if self.last_epoch > self.total and self.after:
+                    return list(self.after.get_last_lr())
+                return [base * (self.last_epoch / self.total) for base in self.base_lrs]
+
+            def step(self, epoch: int | None = None) -> None:
+                if self.last_epoch > self.total and self.after:
+                    self.after.step(None if epoch is None else epoch - self.total)
+                    self._last_lr = self.after.get_last_lr()
+                else:
+                    super().step(epoch)
+
+        p = m.nn.Parameter(m.ones(2))
+        optimizer = m.optim.SGD([p], lr=0.1)
+        after = m.optim.lr_scheduler.CosineAnnealingLR(optimizer, 5)
+        schedule = WarmUp(optimizer, 3, after)
+        rates = [optimizer.param_groups[0]["lr"]]
+        for _ in range(8):
+            p.sum().backward()
+            optimizer.step()
+            schedule.step()
+            rates.append(optimizer.param_groups[0]["lr"])
+        found.append([*rates, *schedule.get_last_lr()])
+    np.testing.assert_allclose(*found, rtol=1e-12)  # Python's numbers

@@ -12,7 +12,7 @@ from minigrad.ops.shape import squeeze, unsqueeze
 from minigrad.tensor import Tensor
 
 
-class _InstanceNorm(NormBase):
+class InstanceNormBase(NormBase):
     """Normalise each channel of each sample by its own mean and variance.
 
     InstanceNorm1d takes (N, C, L) or (C, L), InstanceNorm2d (N, C, H, W) or (C, H, W), and
@@ -74,13 +74,13 @@ class _InstanceNorm(NormBase):
         return y
 
 
-class InstanceNorm1d(_InstanceNorm):
+class InstanceNorm1d(InstanceNormBase):
     ranks: ClassVar[dict[int, str]] = {2: "(C, L)", 3: "(N, C, L)"}
 
 
-class InstanceNorm2d(_InstanceNorm):
+class InstanceNorm2d(InstanceNormBase):
     ranks: ClassVar[dict[int, str]] = {3: "(C, H, W)", 4: "(N, C, H, W)"}
 
 
-class InstanceNorm3d(_InstanceNorm):
+class InstanceNorm3d(InstanceNormBase):
     ranks: ClassVar[dict[int, str]] = {4: "(C, D, H, W)", 5: "(N, C, D, H, W)"}
