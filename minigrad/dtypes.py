@@ -12,24 +12,30 @@ bool_, complex128 = np.dtype("?"), np.dtype("c16")
 
 
 class NoDtype:
-    """A dtype of PyTorch's that numpy lacks. Scripts may name it and compare dtypes with it; where
-    a tensor of it is asked for, numpy looks for `dtype`, and finds what to write instead."""
+    """A dtype of PyTorch's that no tensor has here. Scripts may name it and compare dtypes with it;
+    where a tensor of it is asked for, numpy looks for `dtype`, and finds what to write instead."""
 
-    __slots__ = ("instead", "name")
+    __slots__ = ("name", "why")
 
-    def __init__(self, name: str, instead: str) -> None:
-        self.name, self.instead = name, instead
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
 
     @property
     def dtype(self) -> Any:
         """Refused."""
-        raise TypeError(f"{self.name}: numpy has no such dtype: {self.instead}")
+        raise TypeError(f"{self.name}: {self.why}")
 
     def __repr__(self) -> str:
         return f"minigrad.{self.name}"
 
 
-bfloat16: Any = NoDtype("bfloat16", "use float32, or float16 to save memory")
+bfloat16: Any = NoDtype(
+    "bfloat16", "numpy has no such dtype: use float32, or float16 to save memory"
+)
+complex64: Any = NoDtype(
+    "complex64",
+    "there are no complex tensors: use one for the real part, one for the imaginary",
+)
 
 # A dtype's category. Promotion goes to the highest category among the operands.
 CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}

@@ -117,7 +117,6 @@ INSTEAD = {
     "onnx": "there is no export: save model.state_dict() with minigrad.save",
     "quantization": "there are no quantized tensors: use float32",
     "ao": "there are no quantized tensors: use float32",
-    "complex64": "there are no complex tensors: use one for the real part, one for the imaginary",
     "view_as_complex": "there are no complex tensors: keep the real and the imaginary part",
     "polar": "there are no complex tensors: use cos and sin for the two parts",
     "fft": "there are no complex tensors: use numpy.fft",

@@ -226,6 +226,9 @@ def test_bfloat16_has_a_name_and_no_tensors() -> None:
     ):  # fmt: skip
         with pytest.raises(TypeError, match="bfloat16: numpy has no such dtype: use float32"):
             call()
+    assert x.dtype != mg.complex64 and {mg.complex64: 1}[mg.complex64] == 1
+    with pytest.raises(TypeError, match="complex64: there are no complex tensors: use one for"):
+        x.to(mg.complex64)
 
 
 def test_random_states_of_other_devices_are_none() -> None:
