@@ -12,7 +12,7 @@ from typing import Any
 
 from minigrad.checks import users_level
 
-__all__ = ["GradScaler", "autocast"]
+__all__ = ["GradScaler", "autocast", "is_autocast_enabled"]
 
 
 class autocast(ContextDecorator):
@@ -116,6 +116,11 @@ class CudaGradScaler(GradScaler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__("cuda", *args, **kwargs)
+
+
+def is_autocast_enabled(device_type: str | None = None) -> bool:
+    """False, in a block of `autocast` too: tensors keep their dtypes."""
+    return False
 
 
 def _warn(name: str) -> None:

@@ -122,7 +122,7 @@ def is_available() -> bool:
     return True
 
 
-def init_process_group(backend: str | None = None) -> None:
+def init_process_group(backend: str | None = None, **others: Any) -> None:
     """Let the ranks that mpiexec started know of each other. A program started without it is the
     only rank.
 
@@ -130,12 +130,18 @@ def init_process_group(backend: str | None = None) -> None:
 
     Args:
         backend: "mpi", which is the only one, or None.
+        others: PyTorch's, such as `rank` and `init_method`, refused: mpiexec settles them.
 
     Raises:
         ImportError: mpi4py is not installed.
         RuntimeError: it was called before.
     """
     global _group, _hook_before
+    if others:
+        raise TypeError(
+            "init_process_group: the ranks are those that mpiexec starts, as in mpiexec -n 4 "
+            f"python script.py: leave {', '.join(others)} out"
+        )
     one_of("init_process_group", "backend", backend, (None, "mpi"))
     if _group is not None:
         raise RuntimeError("init_process_group: the ranks know of each other already")

@@ -10,6 +10,33 @@ float16, float32, float64 = np.dtype("f2"), np.dtype("f4"), np.dtype("f8")
 uint8, int8, int16, int32, int64 = (np.dtype(k) for k in ("u1", "i1", "i2", "i4", "i8"))
 bool_, complex128 = np.dtype("?"), np.dtype("c16")
 
+
+class NoDtype:
+    """A dtype of PyTorch's that no tensor has here. Scripts may name it and compare dtypes with it;
+    where a tensor of it is asked for, numpy looks for `dtype`, and finds what to write instead."""
+
+    __slots__ = ("name", "why")
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+
+    @property
+    def dtype(self) -> Any:
+        """Refused."""
+        raise TypeError(f"{self.name}: {self.why}")
+
+    def __repr__(self) -> str:
+        return f"minigrad.{self.name}"
+
+
+bfloat16: Any = NoDtype(
+    "bfloat16", "numpy has no such dtype: use float32, or float16 to save memory"
+)
+complex64: Any = NoDtype(
+    "complex64",
+    "there are no complex tensors: use one for the real part, one for the imaginary",
+)
+
 # A dtype's category. Promotion goes to the highest category among the operands.
 CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 # The dtype of plain numbers: by their Python type, and by their category where they are numpy's.

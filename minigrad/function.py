@@ -113,9 +113,10 @@ class Function:
 
 
 def once_differentiable(fn: Backward) -> Backward:
-    """A decorator, under @staticmethod, of a `backward` that is not made of ops all the way, and so
-    has no derivative itself: second derivatives through it are refused."""
-    fn._once = True  # type: ignore[attr-defined]
+    """A decorator, under or above @staticmethod, of a `backward` that is not made of ops all the
+    way, and so has no derivative itself: second derivatives through it are refused."""
+    inner: Any = getattr(fn, "__func__", fn)  # a static method hands out what it holds
+    inner._once = True
     return fn
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 
@@ -35,9 +35,28 @@ KNOWN = (Holder, np.ndarray, np.generic)
 
 class Size(tuple[int, ...]):
     """The sizes of a tensor's axes. `Tensor(x.shape)` is a tensor of that shape, as `Tensor(2, 3)`
-    is, where any other tuple is a list of numbers."""
+    is, where any other tuple is a list of numbers. Parts and sums of sizes are sizes."""
 
     __slots__ = ()
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Size: ...
+    def __getitem__(self, index: Any) -> Any:
+        part = super().__getitem__(index)
+        return Size(part) if isinstance(index, slice) else part
+
+    def __add__(self, other: Any) -> Any:
+        return Size((*self, *other)) if isinstance(other, tuple) else NotImplemented
+
+    def __radd__(self, other: Any) -> Any:
+        return Size((*other, *self)) if isinstance(other, tuple) else NotImplemented
+
+    def __mul__(self, n: Any) -> Any:
+        return Size(super().__mul__(n)) if isinstance(n, int) else NotImplemented
+
+    __rmul__ = __mul__
 
     def numel(self) -> int:
         """The number of elements."""

@@ -4,11 +4,14 @@ compiled as they are, so functions and models come back as they went in."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-__all__ = ["export", "ignore", "is_scripting", "is_tracing", "script", "script_method", "unused"]
+__all__ = [
+    "Final", "annotate", "export", "ignore", "is_scripting", "is_tracing", "script",
+    "script_method", "unused",
+]  # fmt: skip
 
 
 def compile(model: Any = None, **options: Any) -> Any:
@@ -40,6 +43,11 @@ def unused(fn: T) -> T:
 def ignore(drop: bool | Callable[..., Any] = False, **options: Any) -> Any:
     """The function itself; with options it is a decorator."""
     return drop if callable(drop) else (lambda function: function)
+
+
+def annotate(the_type: Any, the_value: T) -> T:
+    """The value; nothing is compiled that would need its type."""
+    return the_value
 
 
 def is_scripting() -> bool:

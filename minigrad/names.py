@@ -113,13 +113,10 @@ class NoAttribute(AttributeError):
 # What to write instead of names of PyTorch that are not here, nor near to one that is.
 INSTEAD = {
     # minigrad
-    "bfloat16": "numpy has no such dtype: use float32, or float16 to save memory",
     "hub": "there are no models to download: load weights with minigrad.load",
-    "multiprocessing": "tensors are not shared between processes: use threads, which share memory",
     "onnx": "there is no export: save model.state_dict() with minigrad.save",
     "quantization": "there are no quantized tensors: use float32",
     "ao": "there are no quantized tensors: use float32",
-    "complex64": "there are no complex tensors: use one for the real part, one for the imaginary",
     "view_as_complex": "there are no complex tensors: keep the real and the imaginary part",
     "polar": "there are no complex tensors: use cos and sin for the two parts",
     "fft": "there are no complex tensors: use numpy.fft",
@@ -134,8 +131,6 @@ INSTEAD = {
     # minigrad.linalg
     "eig": "there are no complex tensors: use eigh for symmetric matrices",
     "eigvals": "there are no complex tensors: use eigvalsh for symmetric matrices",
-    # minigrad.nn.functional
-    "multi_head_attention_forward": "use nn.MultiheadAttention, which has its arguments",
     # minigrad.optim
     "SparseAdam": "there are no sparse tensors: use optim.Adam",
 }

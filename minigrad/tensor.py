@@ -7,6 +7,7 @@ The operators and most methods of Tensor *are* the functions of `ops/`, by the n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from minigrad.checks import refuse_create_graph
 from minigrad.dtypes import PYTHON_DTYPE, float32
 from minigrad.hooks import RemovableHandle, register_post_accumulate_grad_hook
 from minigrad.incoming import Holder, Size, as_array, made
+from minigrad.made_by import GradFn
 from minigrad.names import NoAttribute
 from minigrad.printing import text_of
 from minigrad.tape import Array, Leaf, Node
@@ -50,7 +52,8 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
     tensor([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "array", "base", "leaf", "node", "seen")
+    # __dict__ has what users hang on a tensor, p.no_decay = True; it is made when they do.
+    __slots__ = ("__dict__", "__weakref__", "array", "base", "leaf", "node", "seen")
 
     array: Array
     node: Node | None  # None: no gradient is wanted here
@@ -174,9 +177,7 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
 
     def __repr__(self) -> str:
         text = text_of(self.array, "tensor(")
-        if self.dtype not in PYTHON_DTYPE.values() or (
-            not self.array.size and self.dtype != float32
-        ):
+        if self.dtype not in (PYTHON_DTYPE.values() if self.array.size else (float32,)):
             text += f", dtype={self.dtype}"
         if not self.requires_grad:
             return f"tensor({text})"
@@ -189,12 +190,13 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise RuntimeError("only leaf tensors can be copied or pickled: detach() it first")
-        return rebuild, (type(self), self.array, self.requires_grad)
+        return rebuild, (type(self), self.array, self.requires_grad), self.__dict__ or None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        if not self.is_leaf:
-            raise RuntimeError("only leaf tensors can be copied or pickled: detach() it first")
+        self.__reduce__()  # which refuses what is no leaf
         memo[id(self)] = copy = rebuild(type(self), self.array.copy(), self.requires_grad)
+        if type(self) is Tensor:  # as in PyTorch, whose parameters leave theirs behind
+            copy.__dict__.update(deepcopy(self.__dict__, memo))
         if self.grad is not None:
             copy.grad = wrap(self.grad.array.copy())
         return copy
@@ -240,9 +242,9 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
         return node is None or node.vjp is None
 
     @property
-    def grad_fn(self) -> Node | None:
-        """The node that recorded this tensor, None for a leaf."""
-        return None if self.is_leaf else self.node
+    def grad_fn(self) -> GradFn | None:
+        """The operation that made this tensor, None for a leaf."""
+        return None if self.is_leaf or self.node is None else GradFn(self.node)
 
     @property
     def grad(self) -> Tensor | None:

@@ -44,6 +44,24 @@ case(SDPA, [((1, 4, 3, 2), (1, 2, 3, 2), (1, 2, 3, 2))], lambda q, k, v: attenti
     q, k.repeat(2, 1), v.repeat(2, 1)), enable_gqa=True)  # fmt: skip
 
 
+def heads(q, k, v, w, b, out_w, out_b):  # type: ignore[no-untyped-def]
+    """Two heads of two features: (L, N, 4) as (N, 2, L, 2), and back."""
+    parts = [x @ w[4 * i : 4 * i + 4].T + b[4 * i : 4 * i + 4] for i, x in enumerate((q, k, v))]
+    parts = [np.moveaxis(x.reshape(*x.shape[:2], 2, 2), 0, 2) for x in parts]
+    y = np.moveaxis(attention(*parts), 2, 0)
+    return y.reshape(*y.shape[:2], 4) @ out_w.T + out_b
+
+
+MAPS = ((12, 4), (12,), (4, 4), (4,))
+for asked in (True, False):
+    case("F.multi_head_attention_forward", [((3, 2, 4), (5, 2, 4), (5, 2, 4), *MAPS),
+         ((1, 1, 4), (1, 1, 4), (1, 1, 4), *MAPS), ((2, 0, 4), (3, 0, 4), (3, 0, 4), *MAPS)], heads,
+         call=lambda m, q, k, v, w, b, out_w, out_b, asked=asked:
+         m.nn.functional.multi_head_attention_forward(
+             q, k, v, 4, 2, w, b, None, None, False, 0.0, out_w, out_b, need_weights=asked)[0],
+    )  # fmt: skip
+
+
 # Windows as columns, and back.
 def columns(x, kernel, dilation, padding, stride):  # type: ignore[no-untyped-def]
     """Window by window, tap by tap."""

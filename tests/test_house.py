@@ -35,6 +35,7 @@ ROOMS = {
     "hooks": "",
     "interrupts": "",
     "jit": "",
+    "made_by": "tape",
     "modes": "",
     "names": "",
     "views": "",
@@ -46,7 +47,7 @@ ROOMS = {
     "paths": "",
     "pieces": "",
     "tape": "changes closures paths pieces",
-    "tensor": "changes checks dtypes hooks incoming modes names printing tape views",
+    "tensor": "changes checks dtypes hooks incoming made_by modes names printing tape views",
     "recording": "changes checks closures dtypes incoming kernels modes tape tensor views",
     "ops": "changes checks device dtypes incoming interrupts kernels modes names pieces "
     "recording tape tensor views",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -15,12 +14,6 @@ from minigrad.nn import functional as F
 from minigrad.nn import init
 from minigrad.nn.linear import Linear
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops.arithmetic import where
-from minigrad.ops.create import zeros
-from minigrad.ops.joining import cat, chunk
-from minigrad.ops.linear import matmul
-from minigrad.ops.reductions import mean
-from minigrad.ops.shape import expand, narrow, permute, reshape, squeeze, transpose, unsqueeze
 from minigrad.tensor import Tensor, wrap
 
 
@@ -135,133 +128,14 @@ class MultiheadAttention(Module):
                 (N, num_heads, L, S); of a single sequence without N. Appended keys count in S.
             is_causal: says that attn_mask, which must be given, is the causal one.
         """
-        batched = self._check(query, key, value)
-        if is_causal and attn_mask is None:
-            raise RuntimeError(
-                "MultiheadAttention: is_causal=True needs attn_mask, of which it says that it is "
-                "the causal one: use nn.Transformer.generate_square_subsequent_mask(L)"
-            )
-        q, k, v = self._projected(query, key, value)
-        if not batched:
-            q, k, v = (unsqueeze(x, 0) for x in (q, k, v))
-        elif not self.batch_first:
-            q, k, v = (transpose(x, 0, 1) for x in (q, k, v))
-        (n, length, _), steps = q.shape, k.shape[1]
-        mask = self._mask(attn_mask, key_padding_mask, batched, (n, length, steps), q.dtype)
-        k, v = self._appended(k, self.bias_k), self._appended(v, self.bias_v)
-        if mask is not None:  # what is appended is seen by all
-            mask = F.pad(mask, (0, k.shape[1] - steps))
-        q, k, v = (self._heads(x) for x in (q, k, v))  # (N, heads, L or S, head_dim)
-        p = self.dropout if self.training else 0.0
-        weights = None
-        if need_weights:
-            scores = matmul(q * (1 / math.sqrt(self.head_dim)), transpose(k, -2, -1))
-            weights = F.softmax(scores if mask is None else scores + mask, -1)
-            weights = F.dropout(weights, p)
-            y = matmul(weights, v)
-            weights = mean(weights, 1) if average_attn_weights else weights
-            weights = weights if batched else squeeze(weights, 0)
-        else:
-            y = F.scaled_dot_product_attention(q, k, v, mask, p)
-        layout = (0, 2, 1, 3) if self.batch_first or not batched else (2, 0, 1, 3)
-        y = permute(y, layout)
-        y = self.out_proj(reshape(y, *y.shape[:2], self.embed_dim))
-        return y if batched else squeeze(y, 0), weights
-
-    def _check(self, query: Any, key: Any, value: Any) -> bool:
-        """Refuse inputs that do not fit; whether they have a batch axis."""
-        name = "MultiheadAttention"
-        given = {"query": (query, self.embed_dim), "key": (key, self.kdim),
-                 "value": (value, self.vdim)}  # fmt: skip
-        for argument, (x, size) in given.items():
-            if not isinstance(x, Tensor):
-                raise TypeError(f"{name}: {argument} must be a Tensor, got {type(x).__name__}")
-            if x.ndim not in (2, 3) or x.ndim != query.ndim:
-                raise ValueError(
-                    f"{name}: query, key and value must all have 3 axes, or all 2, got {argument} "
-                    f"of shape {x.shape}"
-                )
-            if x.shape[-1] != size:
-                raise RuntimeError(
-                    f"{name}: expected the last size of {argument} to be {size}, got shape "
-                    f"{x.shape}"
-                )
-        if key.shape[:-1] != value.shape[:-1]:
-            raise RuntimeError(
-                f"{name}: there must be as many values as keys, got key {key.shape}, value "
-                f"{value.shape}"
-            )
-        axis = 0 if self.batch_first else 1
-        if query.ndim == 3 and query.shape[axis] != key.shape[axis]:
-            raise RuntimeError(
-                f"{name}: expected one batch size (axis {axis}), got query {query.shape}, key "
-                f"{key.shape}"
-            )
-        return bool(query.ndim == 3)
-
-    def _projected(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
-        """Queries, keys and values by their linear maps: in one product if they are one tensor."""
-        size = self.embed_dim
-        if self.in_proj_weight is not None and query is key and key is value:
-            return list(chunk(F.linear(query, self.in_proj_weight, self.in_proj_bias), 3, -1))
-        weights: list[Tensor] = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
-        if self.in_proj_weight is not None:
-            weights = [narrow(self.in_proj_weight, 0, k * size, size) for k in range(3)]
-        biases: list[Tensor | None] = [None] * 3
-        if self.in_proj_bias is not None:
-            biases = [narrow(self.in_proj_bias, 0, k * size, size) for k in range(3)]
-        inputs = (query, key, value)
-        return [F.linear(*each) for each in zip(inputs, weights, biases, strict=True)]
-
-    def _appended(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """Keys or values (N, S, E), and behind them what add_bias_kv and add_zero_attn append."""
-        n, _, size = x.shape
-        more = [] if bias is None else [expand(bias, n, 1, size)]
-        more += [zeros(n, 1, size, dtype=x.dtype)] if self.add_zero_attn else []
-        return cat([x, *more], 1) if more else x
-
-    def _heads(self, x: Tensor) -> Tensor:
-        """(N, L, E) as (N, heads, L, head_dim)."""
-        n, length, _ = x.shape
-        return transpose(reshape(x, n, length, self.num_heads, self.head_dim), 1, 2)
-
-    def _mask(
-        self, attn_mask: Any, padding: Any, batched: bool, sizes: tuple[int, int, int], dtype: Any
-    ) -> Tensor | None:
-        """What both masks add to the scores (N, heads, L, S)."""
-        n, length, steps = sizes
-        total = None
-        if attn_mask is not None:
-            shapes: list[tuple[int, ...]]
-            shapes = [(length, steps), (n * self.num_heads, length, steps)]
-            total = _added("attn_mask", attn_mask, shapes, dtype)
-            if total.ndim == 3:
-                total = reshape(total, n, self.num_heads, length, steps)
-        if padding is not None:
-            shape = (n, steps) if batched else (steps,)
-            mask = reshape(_added("key_padding_mask", padding, [shape], dtype), n, 1, 1, steps)
-            total = mask if total is None else total + mask
-        return total
-
-
-def _added(argument: str, mask: Any, shapes: list[tuple[int, ...]], dtype: Any) -> Tensor:
-    """A mask as numbers that are added to scores: -∞ where bools are True."""
-    name = "MultiheadAttention"
-    if not isinstance(mask, Tensor):
-        raise TypeError(f"{name}: {argument} must be a Tensor, got {type(mask).__name__}")
-    if mask.shape not in shapes:
-        raise RuntimeError(
-            f"{name}: {argument} has shape {mask.shape}, expected "
-            f"{' or '.join(str(shape) for shape in shapes)}"
-        )
-    if mask.dtype.kind not in "bfc":
-        raise RuntimeError(
-            f"{name}: {argument} must be bool or floating, got {mask.dtype}: use .bool()"
-        )
-    if mask.dtype.kind != "b":
-        return mask
-    zero = dtype.type(0).real.dtype.type
-    return where(mask, wrap(np.asarray(-np.inf, zero)), wrap(np.asarray(0, zero)))
+        return F.multi_head_attention_forward(
+            query, key, value, self.embed_dim, self.num_heads, self.in_proj_weight,
+            self.in_proj_bias, self.bias_k, self.bias_v, self.add_zero_attn, self.dropout,
+            self.out_proj.weight, self.out_proj.bias, self.training, key_padding_mask,
+            need_weights, attn_mask, self.in_proj_weight is None, self.q_proj_weight,
+            self.k_proj_weight, self.v_proj_weight, None, None, average_attn_weights, is_causal,
+            batch_first=self.batch_first,
+        )  # fmt: skip
 
 
 class SDPBackend(IntEnum):

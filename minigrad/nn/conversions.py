@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 
 from minigrad.device import check_device, only_cpu, only_threads
+from minigrad.dtypes import bfloat16
 from minigrad.interrupts import deferred
-from minigrad.names import INSTEAD
 from minigrad.nn import state
 from minigrad.nn.parameter import UninitializedParameter
 from minigrad.ops.create import empty_like
@@ -52,7 +52,10 @@ class Conversions:
 
     def bfloat16(self) -> Self:
         """Refused: numpy has no such dtype."""
-        raise TypeError(f"bfloat16: {INSTEAD['bfloat16']}")
+        return self.to(bfloat16)
+
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Nothing, as `minigrad.compile`: kernels are compiled as they are."""
 
     def cpu(self) -> Self:
         """The module itself: the CPU is the only device."""

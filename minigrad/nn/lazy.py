@@ -202,19 +202,20 @@ class _LazyBatchNorm(_Lazy, BatchNormBase):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        device: Any = None,
         dtype: Any = None,
         *,
         bias: bool = True,
     ) -> None:
         self.ordinary.__init__(
-            self, 1, eps, momentum, affine, track_running_stats, dtype, bias=bias
+            self, 1, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
         )
         self._forget(dtype)
 
     def _made(self, size: int) -> Any:
         return self.ordinary(
-            size, self.eps, self.momentum, self.affine, self.track_running_stats, self._kind(),
-            bias=self.bias is not None,
+            size, self.eps, self.momentum, self.affine, self.track_running_stats,
+            dtype=self._kind(), bias=self.bias is not None,
         )  # fmt: skip
 
 

@@ -18,10 +18,12 @@ from minigrad.nn import (
 )
 from minigrad.nn import conv as _conv
 from minigrad.nn.norm import batch as _batch
+from minigrad.nn.norm import instance as _instance
+from minigrad.nn.norm import synchronised as _synchronised
 
 __all__ = [
-    "activation", "batchnorm", "container", "conv", "linear", "loss", "module", "padding",
-    "pooling", "transformer", "utils",
+    "activation", "batchnorm", "container", "conv", "instancenorm", "linear", "loss", "module",
+    "padding", "pooling", "transformer", "utils",
 ]  # fmt: skip
 
 
@@ -32,6 +34,16 @@ class batchnorm:
     BatchNorm1d = _batch.BatchNorm1d
     BatchNorm2d = _batch.BatchNorm2d
     BatchNorm3d = _batch.BatchNorm3d
+    SyncBatchNorm = _synchronised.SyncBatchNorm
+
+
+class instancenorm:
+    """Instance normalisation; every layer of it is an `_InstanceNorm`."""
+
+    _InstanceNorm = _instance.InstanceNormBase
+    InstanceNorm1d = _instance.InstanceNorm1d
+    InstanceNorm2d = _instance.InstanceNorm2d
+    InstanceNorm3d = _instance.InstanceNorm3d
 
 
 class conv:
@@ -69,7 +81,7 @@ def _ntuple(x: Any, n: int) -> tuple[Any, ...]:
 # An import looks here first, and then for files.
 _PARTS: dict[str, Any] = {
     "activation": activation, "batchnorm": batchnorm, "container": container, "conv": conv,
-    "linear": linear, "loss": loss, "module": module, "padding": padding, "pooling": pooling,
-    "transformer": transformer, "utils": utils,
+    "instancenorm": instancenorm, "linear": linear, "loss": loss, "module": module,
+    "padding": padding, "pooling": pooling, "transformer": transformer, "utils": utils,
 }  # fmt: skip
 sys.modules.update({f"{__name__}.{name}": part for name, part in _PARTS.items()})

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.device import check_device, only_cpu, only_threads
 from minigrad.device import device as device_type
-from minigrad.dtypes import native
+from minigrad.dtypes import NoDtype, native
 from minigrad.ops.shape import clone
 from minigrad.recording import record_each
 from minigrad.tensor import Tensor
@@ -26,6 +26,8 @@ def dtype_of(name: str, args: tuple[Any, ...], dtype: Any, device: Any) -> np.dt
     try:
         return None if dtype is None else native(dtype)
     except TypeError:
+        if isinstance(dtype, NoDtype):  # which says it better
+            raise
         raise TypeError(f"{name}: expected a dtype, a tensor or 'cpu', got {dtype!r}") from None
 
 

@@ -47,6 +47,8 @@ __all__ = [
     "StepLR",
 ]
 
+_LRScheduler = LRScheduler  # the name that it had before PyTorch 2, and that subclasses import
+
 
 def check_parts(name: str, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None) -> None:
     """Raise unless these schedules can be stepped together."""

@@ -10,7 +10,7 @@ from minigrad.checks import integer
 
 T = TypeVar("T")
 
-__all__ = ["checkpoint", "checkpoint_sequential"]
+__all__ = ["checkpoint", "checkpoint_sequential", "get_device_states", "set_device_states"]
 
 
 def checkpoint(
@@ -25,6 +25,18 @@ def checkpoint(
     """`function(*args, **kwargs)`, with the values and gradients that it has in PyTorch; the memory
     is that of a plain call. The options are accepted."""
     return function(*args, **kwargs)
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Any]]:
+    """The generators' states of the devices that the tensors are on, besides the CPU: none, for
+    reversible layers that keep them."""
+    return [], []
+
+
+def set_device_states(devices: Iterable[int], states: Iterable[Any]) -> None:
+    """Set what `get_device_states` gave: nothing."""
+    if list(devices) or list(states):
+        raise ValueError("set_device_states: the CPU is the only device there is")
 
 
 def checkpoint_sequential(

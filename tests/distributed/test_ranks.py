@@ -73,6 +73,9 @@ def test_without_a_group() -> None:
     dist.destroy_process_group()  # nothing to end
     with pytest.raises(ValueError, match="backend"):
         dist.init_process_group("nccl")
+    with pytest.raises(TypeError, match="mpiexec starts"):
+        dist.init_process_group("nccl", rank=0, world_size=1)
+    assert not dist.is_initialized()
     assert list(mg.data.DistributedSampler(range(5), 2, 1, shuffle=False)) == [1, 3, 0]
 
 

@@ -175,7 +175,7 @@ def test_nothing_is_recorded_that_nobody_wants() -> None:
     assert not Wrong.apply(minigrad.tensor(X)).requires_grad
     with minigrad.no_grad():
         assert not Wrong.apply(minigrad.tensor(X, requires_grad=True)).requires_grad
-    assert Wrong.apply(minigrad.tensor(X, requires_grad=True)).grad_fn.name == "Wrong"
+    assert Wrong.apply(minigrad.tensor(X, requires_grad=True)).grad_fn.name() == "Wrong"
 
 
 def test_a_dropped_graph_is_freed_at_once() -> None:
@@ -289,6 +289,20 @@ def test_once_differentiable() -> None:
     np.testing.assert_allclose(found.numpy(), 6 * X * W, rtol=1e-12)  # float64: rounding alone
     with pytest.raises(RuntimeError, match="Cube: trying to differentiate twice"):
         hvp(lambda x: cube(minigrad, True)(x).sum(), x, v.expand(2, 3))
+
+    class Above(minigrad.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 2
+
+        @importlib.import_module("minigrad.autograd.function").once_differentiable
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 2
+
+    both(lambda lib: lambda x: Above.apply(x) if lib is minigrad else x * 2, X)
+    with pytest.raises(RuntimeError, match="Above: trying to differentiate twice"):
+        hvp(lambda x: (Above.apply(x) ** 2).sum(), x, v.expand(2, 3))
     torch = pytest.importorskip("torch")
     z = torch.tensor(X, requires_grad=True)
     y = cube(torch, True)(z).square().sum()  # whose cotangent requires grad, by which it is noticed

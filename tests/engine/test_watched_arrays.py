@@ -43,7 +43,7 @@ def reached(value: Any, seen: dict[int, Any]) -> Iterator[np.ndarray]:
     else:
         slots = [s for kind in type(value).__mro__ for s in getattr(kind, "__slots__", ())]
         inner = [*getattr(value, "__dict__", {}).values()]
-        inner += [getattr(value, s) for s in slots if s != "__weakref__" and hasattr(value, s)]
+        inner += [getattr(value, s) for s in slots if s[0] != "_" and hasattr(value, s)]
     for item in inner:
         yield from reached(item, seen)
 

@@ -75,7 +75,7 @@ def checked_names() -> Iterator[tuple[Any, Any, str]]:
     for name in F.__all__:
         yield F, torch.nn.functional, name
     for name in minigrad.nn.__all__:
-        if inspect.isclass(getattr(torch.nn, name, None)) and "Norm" not in name:
+        if inspect.isclass(getattr(torch.nn, name, None)):
             yield minigrad.nn, torch.nn, name
     for name in OPTIMISERS:
         yield minigrad.optim, torch.optim, name

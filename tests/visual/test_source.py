@@ -113,8 +113,8 @@ def names_and_codes() -> dict[str, list[CodeType]]:
                 x.requires_grad_()
         result = sample.run(mg, tensors)
         for y in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(y, Tensor) and y.grad_fn is not None:
-                found.setdefault(y.grad_fn.name, vjps.codes(y.grad_fn.vjp))
+            if isinstance(y, Tensor) and not y.is_leaf:
+                found.setdefault(y.node.name, vjps.codes(y.node.vjp))
     return found
 
 

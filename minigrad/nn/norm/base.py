@@ -32,10 +32,10 @@ def sizes_of(name: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...
 
 
 def affine_parameters(
-    name: str, shape: tuple[int, ...], affine: bool, bias: bool, dtype: Any
+    name: str, shape: tuple[int, ...], affine: bool, bias: bool, device: Any, dtype: Any
 ) -> tuple[Any, Any]:
     """gamma = 1 and beta = 0, or None where there is none."""
-    kind = floating(name, dtype)
+    kind = floating(name, dtype, device)
     weight = Parameter(wrap(np.ones(shape, kind))) if affine else None
     return weight, Parameter(wrap(np.zeros(shape, kind))) if affine and bias else None
 
@@ -59,6 +59,7 @@ class NormBase(Module):
         momentum: float | None,
         affine: bool,
         track_running_stats: bool,
+        device: Any,
         dtype: Any,
         bias: bool,
     ) -> None:
@@ -70,7 +71,7 @@ class NormBase(Module):
         self.affine = affine
         self.track_running_stats = track_running_stats
         self._warned = False
-        self.weight, self.bias = affine_parameters(name, (n,), affine, bias, dtype)
+        self.weight, self.bias = affine_parameters(name, (n,), affine, bias, device, dtype)
         mean = variance = count = None
         if track_running_stats:
             kind = floating(name, dtype)

@@ -40,6 +40,7 @@ class BatchNormBase(NormBase):
         momentum: the weight of the new batch; None for the plain mean over all batches.
         affine: learn gamma (`weight`) and beta (`bias`) per channel.
         track_running_stats: keep running statistics; without them, eval mode uses the batch too.
+        device: the CPU, the only one there is.
         dtype: of parameters and statistics; float32 by default.
         bias: with affine, learn beta.
         decay: 1 - momentum, the word of libraries that weigh the old value; instead of momentum.
@@ -72,6 +73,7 @@ class BatchNormBase(NormBase):
         momentum: float | None = MOMENTUM,
         affine: bool = True,
         track_running_stats: bool = True,
+        device: Any = None,
         dtype: Any = None,
         *,
         bias: bool = True,
@@ -89,7 +91,9 @@ class BatchNormBase(NormBase):
             if not 0 <= decay <= 1:
                 raise ValueError(f"{name}: decay must be in [0, 1], got {decay}")
             momentum = float(f"{1 - decay:.12g}")  # 0.1, not 0.09999999999999998
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
         self.frozen = False
         if decay is None and momentum is not None and momentum > 0.5 and track_running_stats:
             warnings.warn(

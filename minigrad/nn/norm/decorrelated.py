@@ -52,10 +52,11 @@ class _DecorrelatedBatchNorm(BatchNormBase):
     def __init__(
         self, num_features: int, num_groups: int = 1, eps: float = 1e-5,
         momentum: float | None = MOMENTUM, affine: bool = True, track_running_stats: bool = True,
-        dtype: Any = None, *, bias: bool = True, decay: float | None = None,
+        device: Any = None, dtype: Any = None, *, bias: bool = True, decay: float | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, dtype, bias=bias, decay=decay
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias,
+            decay=decay,
         )
         self.num_groups = integer(type(self).__name__, "num_groups", num_groups)
         if num_features % num_groups:

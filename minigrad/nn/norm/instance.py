@@ -12,7 +12,7 @@ from minigrad.ops.shape import squeeze, unsqueeze
 from minigrad.tensor import Tensor
 
 
-class _InstanceNorm(NormBase):
+class InstanceNormBase(NormBase):
     """Normalise each channel of each sample by its own mean and variance.
 
     InstanceNorm1d takes (N, C, L) or (C, L), InstanceNorm2d (N, C, H, W) or (C, H, W), and
@@ -24,6 +24,7 @@ class _InstanceNorm(NormBase):
         momentum: the weight of the new batch in the running statistics.
         affine: learn gamma (`weight`) and beta (`bias`) per channel.
         track_running_stats: keep running means over samples, and normalise by them in eval mode.
+        device: the CPU, the only one there is.
         dtype: of parameters and statistics; float32 by default.
         bias: with affine, learn beta.
 
@@ -42,11 +43,14 @@ class _InstanceNorm(NormBase):
         momentum: float | None = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
+        device: Any = None,
         dtype: Any = None,
         *,
         bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise x (N, C, …) or (C, …)."""
@@ -70,13 +74,13 @@ class _InstanceNorm(NormBase):
         return y
 
 
-class InstanceNorm1d(_InstanceNorm):
+class InstanceNorm1d(InstanceNormBase):
     ranks: ClassVar[dict[int, str]] = {2: "(C, L)", 3: "(N, C, L)"}
 
 
-class InstanceNorm2d(_InstanceNorm):
+class InstanceNorm2d(InstanceNormBase):
     ranks: ClassVar[dict[int, str]] = {3: "(C, H, W)", 4: "(N, C, H, W)"}
 
 
-class InstanceNorm3d(_InstanceNorm):
+class InstanceNorm3d(InstanceNormBase):
     ranks: ClassVar[dict[int, str]] = {4: "(C, D, H, W)", 5: "(N, C, D, H, W)"}

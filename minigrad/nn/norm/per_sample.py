@@ -27,6 +27,7 @@ class GroupNorm(Module):
         num_channels: the number of channels C, divisible by num_groups.
         eps: added to the variance, inside the root.
         affine: learn gamma (`weight`) and beta (`bias`) per channel.
+        device: the CPU, the only one there is.
         dtype: of the parameters; float32 by default.
         bias: with affine, learn beta.
 
@@ -46,6 +47,7 @@ class GroupNorm(Module):
         num_channels: int,
         eps: float = 1e-5,
         affine: bool = True,
+        device: Any = None,
         dtype: Any = None,
         *,
         bias: bool = True,
@@ -61,7 +63,7 @@ class GroupNorm(Module):
         self.num_groups, self.num_channels = num_groups, num_channels
         self.eps, self.affine = number("GroupNorm", "eps", eps, at_least=0), affine
         self.weight, self.bias = affine_parameters(
-            "GroupNorm", (num_channels,), affine, bias, dtype
+            "GroupNorm", (num_channels,), affine, bias, device, dtype
         )
 
     def reset_parameters(self) -> None:
@@ -97,6 +99,7 @@ class LayerNorm(Module):
         eps: added to the variance, inside the root.
         elementwise_affine: learn gamma (`weight`) and beta (`bias`) for each element.
         bias: with elementwise_affine, learn beta.
+        device: the CPU, the only one there is.
         dtype: of the parameters; float32 by default.
 
     Source: Ba, Kiros and Hinton, Layer normalization, 2016.
@@ -115,6 +118,7 @@ class LayerNorm(Module):
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
@@ -122,7 +126,7 @@ class LayerNorm(Module):
         self.eps = number("LayerNorm", "eps", eps, at_least=0)
         self.elementwise_affine = elementwise_affine
         self.weight, self.bias = affine_parameters(
-            "LayerNorm", self.normalized_shape, elementwise_affine, bias, dtype
+            "LayerNorm", self.normalized_shape, elementwise_affine, bias, device, dtype
         )
 
     def reset_parameters(self) -> None:
@@ -149,6 +153,7 @@ class RMSNorm(Module):
         normalized_shape: the sizes of those axes, or the last one's.
         eps: added to the mean square; None for the dtype's machine epsilon.
         elementwise_affine: learn gamma (`weight`) for each element.
+        device: the CPU, the only one there is.
         dtype: of the parameter; float32 by default.
 
     Source: Zhang and Sennrich, Root mean square layer normalization, 2019.
@@ -161,6 +166,7 @@ class RMSNorm(Module):
         normalized_shape: int | Sequence[int],
         eps: float | None = None,
         elementwise_affine: bool = True,
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
@@ -168,7 +174,7 @@ class RMSNorm(Module):
         self.eps = None if eps is None else number("RMSNorm", "eps", eps, at_least=0)
         self.elementwise_affine = elementwise_affine
         self.weight, _ = affine_parameters(
-            "RMSNorm", self.normalized_shape, elementwise_affine, False, dtype
+            "RMSNorm", self.normalized_shape, elementwise_affine, False, device, dtype
         )
 
     def reset_parameters(self) -> None:

@@ -66,11 +66,12 @@ class BatchInstanceNorm2d(BatchNormBase):
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = MOMENTUM,
-        affine: bool = True, track_running_stats: bool = True, dtype: Any = None, *,
-        bias: bool = True, decay: float | None = None,
+        affine: bool = True, track_running_stats: bool = True, device: Any = None,
+        dtype: Any = None, *, bias: bool = True, decay: float | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, dtype, bias=bias, decay=decay
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias,
+            decay=decay,
         )
         self.gate = Parameter(wrap(np.ones(num_features, np.dtype(dtype or np.float32))))
 
@@ -136,10 +137,12 @@ class _BatchRenorm(BatchNormBase):
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = MOMENTUM,
-        affine: bool = True, dtype: Any = None, *, bias: bool = True, decay: float | None = None,
-        rmax: float | None = None, dmax: float | None = None,
+        affine: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True,
+        decay: float | None = None, rmax: float | None = None, dmax: float | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(num_features, eps, momentum, affine, True, dtype, bias=bias, decay=decay)
+        super().__init__(
+            num_features, eps, momentum, affine, True, device, dtype, bias=bias, decay=decay
+        )
         name = type(self).__name__
         if rmax is not None and not rmax >= 1:
             raise ValueError(f"{name}: rmax must be None or at least 1, got {rmax}")
@@ -206,13 +209,14 @@ class _LpBatchNorm(BatchNormBase):
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = MOMENTUM,
-        affine: bool = True, track_running_stats: bool = True, dtype: Any = None, *,
-        bias: bool = True, decay: float | None = None, p: float = 1,
+        affine: bool = True, track_running_stats: bool = True, device: Any = None,
+        dtype: Any = None, *, bias: bool = True, decay: float | None = None, p: float = 1,
     ) -> None:  # fmt: skip
         if p not in (1, math.inf):
             raise ValueError(f"{type(self).__name__}: p must be 1 or inf, got {p} (2 is BatchNorm)")
         super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, dtype, bias=bias, decay=decay
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias,
+            decay=decay,
         )
         self.p = p
 
