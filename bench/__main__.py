@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from . import distributed, fresh, limits, nets, ops, report, scripts, shapes
-from .cases import CASES
+from .cases import CASES, SETS
 from .rounds import FULL, QUICK, Plan, contenders, thread_counts, timed
-from .rows import Row
+from .rows import Row, overall, worst
 from .worker import installed
 
 SUITES = list(report.TITLES)
@@ -172,7 +172,21 @@ def measured(
                 progress("")
                 if not rows:
                     print(f"\n{suite}: nothing measured with these flags")
-    return [row for own in found.values() for row in own]
+    return [row for suite, own in found.items() for row in (*own, *of_set(suite, own, threads))]
+
+
+def of_set(suite: str, rows: Sequence[Row], threads: int) -> list[Row]:
+    """The mean and the worst of a suite of which they are asked. From all rounds: the worst row of
+    one sweep need not be that of the next."""
+    if (goal := SETS.get(suite)) is None:
+        return []
+    kinds = {case.name: case.kind for case in TABLE if case.suite == suite}
+    rows = [r for r in rows if r.name in kinds and (not goal.kinds or kinds[r.name] in goal.kinds)]
+    made = overall(rows, "  geometric mean", goal.mean), worst(rows, goal.worst)
+    found = [row for row in made if row is not None]
+    for row in found:
+        row.threads = threads
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, cast
 
-from .cases import SETS, Case
-from .rows import Row, Target, overall, round_ratios, worst
+from .cases import Case
+from .rows import Row, Target, round_ratios
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -133,24 +133,12 @@ def measure(
 def timed(
     cases: Sequence[Case], workers: Mapping[str, Asked], plan: Plan, subject: str, base: str | None
 ) -> Iterator[Row]:
-    """A row for every case, and those that follow from them."""
-    rows: list[Row] = []
+    """A row for every case, and what it reaches of the machine's limit where that is asked."""
     for case in cases:
         row, _ = measure(case, workers, plan, subject, base)
         yield row
-        rows.append(row)
         if case.floor is not None and row.limit:
             yield floor_row(row, case.floor)
-    if cases and cases[0].suite in SETS:
-        goal = SETS[cases[0].suite]
-        rows = [
-            r
-            for r, case in zip(rows, cases, strict=True)
-            if case.kind in goal.kinds or not goal.kinds
-        ]
-        yield from filter(
-            None, (overall(rows, "  geometric mean", goal.mean), worst(rows, goal.worst))
-        )
 
 
 def floor_row(row: Row, bound: float) -> Row:

@@ -108,12 +108,20 @@ def test_the_rows_that_follow_from_others() -> None:
     row, floor = timed([large], workers, PLAN, "numba", "torch")
     assert row.fraction("numba") == floor.judged()[0] == 0.75 and floor.verdict == "met"
     assert "limit" not in row.values and row.limit == [3.0] * 3
-    convolutions = [case for case in CASES if case.kind == "conv2d"]
-    times = [1.0] * 3 * len(convolutions)
-    workers, _ = fakes(numba=times, torch=times)
-    *_, mean, worst = timed(convolutions, workers, PLAN, "numba", "torch")
+
+
+def test_the_mean_and_the_worst_of_all_sweeps() -> None:
+    rows = [
+        Row("conv", case.name, {"numba": [1.0] * 3, "torch": [1.0] * 3}, "numba", "torch")
+        for case in CASES if case.suite == "conv"
+    ]  # fmt: skip
+    first, second, *_ = (row for row in rows if row.name.startswith("conv2d"))
+    first.values["numba"], second.values["numba"] = [9.0, 1.0, 1.0], [2.0] * 3
+    mean, worst = program.of_set("conv", rows, 2)
     assert "geometric mean" in mean.name and mean.verdict == "MISSED"
-    assert "worst" in worst.name
+    assert worst.name.strip() == f"worst: {second.name}" and worst.judged() == [2.0] * 3
+    assert mean.threads == worst.threads == 2
+    assert program.of_set("train", rows, 2) == []
 
 
 # ---------------------------------------------------------------------------- right results only

@@ -28,8 +28,7 @@ from minigrad.kernels.machinery.launch import exact, run
 from minigrad.kernels.machinery.pointers import at, on, part
 from minigrad.kernels.reference.recurrent import Rows
 
-SHARED = 16, 32  # rows, from which on a batch has two tasks: where U stays in a cache, and else,
-CACHE = 1 << 20  # as each task reads it at every step; bytes of such a U
+SHARED = 16  # rows, from which on a batch has two tasks; each of them reads U at every step
 MOST = 8  # tasks, of 32 rows or more if there are more than two
 WORK = 4  # what a gate costs, a product's multiply-add costing an eighth of an element
 
@@ -310,12 +309,11 @@ def _compiled(
         dtype.char not in "fd"
         or 0 in shape
         or any(a.dtype != dtype or not a.flags.c_contiguous for a in arrays.values())
-        or any(part.dtype != dtype for part in u)
+        or any(v.dtype != dtype for v in u)
     ):
         return False
-    used = sum(part.size for part in u)
-    least = SHARED[used * dtype.itemsize > CACHE]
-    tasks = 1 if batch < least else max(2, min(MOST, batch // 32))
+    used = sum(v.size for v in u)
+    tasks = 1 if batch < SHARED else max(2, min(MOST, batch // 32))
     each = -(-batch // tasks)
     arrays.update(zip(("u", "u_n"), map(packed, u), strict=False))
     arrays["rows"] = np.array(rows, np.int64)
