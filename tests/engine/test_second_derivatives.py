@@ -74,7 +74,7 @@ def theirs(sample: Sample, arrays: Any, inputs: int | None = None) -> list[Any] 
 LACKING = {
     "floor_divide", "div", "rfloordiv", "rmod", "round", "sign", "floor", "ceil", "trunc",
     "F.hardsigmoid", "pow", ".repeat", "scatter", "scatter_add", "F.pixel_shuffle",
-    "F.scaled_dot_product_attention", "F.max_unpool2d",
+    "F.scaled_dot_product_attention", "F.multi_head_attention_forward", "F.max_unpool2d",
 }  # fmt: skip
 
 

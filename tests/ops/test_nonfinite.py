@@ -88,6 +88,7 @@ EXEMPT = {
     "grid_sample": "grids and images that are not finite come out otherwise where they are padded",
     "pdist": "with p = 1 the gradient at a NaN is 0, as that of norm; with p = 0 as cdist",
     "logdet": "as linalg",
+    "multi_head_attention_forward": "as scaled_dot_product_attention",
     "scaled_dot_product_attention": "PyTorch has two implementations, which differ in this",
 }
 

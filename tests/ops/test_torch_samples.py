@@ -41,7 +41,7 @@ APART = (
     "randn_like", "empty", "empty_like", "new_empty", "zero_", "T", "mT", "H", "mH",
     "nn.functional.dropout", "nn.functional.dropout2d", "nn.functional.dropout3d",
     "nn.functional.gumbel_softmax", "nn.functional.rrelu", "nn.functional.alpha_dropout",
-    "nn.functional.feature_alpha_dropout", "poisson",
+    "nn.functional.feature_alpha_dropout", "poisson", "bfloat16",  # which numpy has not
 )  # fmt: skip
 # PyTorch's table wraps these to take the tensor first; here they are taken as they are written.
 WRAPPED = {
@@ -91,6 +91,15 @@ class Translation:
     def leaves(self) -> tuple[list[Any], list[Tensor]]:
         pairs = [(t, x) for t, x in self.known.values() if t.requires_grad]
         return [t for t, _ in pairs], [x for _, x in pairs]
+
+
+def is_random(op: Any, sample: Any) -> bool:
+    """Whether dropout_p, the tenth of the arguments behind the input, draws numbers."""
+    return (
+        op.name.endswith("multi_head_attention_forward")
+        and sample.args[9] > 0
+        and sample.kwargs.get("training", True)
+    )
 
 
 def as_leaves(value: Any, known: dict[int, Any]) -> Any:
@@ -239,6 +248,7 @@ def test_operator(op: Any) -> None:
         torch.manual_seed(0)
         # not op.sample_inputs, which records the stack of every sample, far slower than the tests
         samples = list(op.sample_inputs_func(op, "cpu", dtype, op.supports_autograd))
+        samples = [sample for sample in samples if not is_random(op, sample)]
         for sample in samples[:: 1 + len(samples) // AT_MOST]:
             given = as_leaves((sample.input, sample.args, sample.kwargs), {})
             for form, theirs, ours in faces(op) if dtype == torch.float64 else [next(faces(op))]:
