@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from weakref import WeakValueDictionary
+
 from minigrad.tape import Node
 
 
 class GradFn:
-    """The operation that made a tensor. Two of the same operation are equal.
+    """The operation that made a tensor. As long as one is held, it is the only one of its node:
+    who draws a graph tells nodes apart by id().
 
     >>> x = mg.ones(2, requires_grad=True)
     >>> fn = (x * 2).exp().grad_fn
@@ -14,10 +17,17 @@ class GradFn:
     ('exp', ((<mul>, 0),))
     """
 
-    __slots__ = ("_node",)
+    __slots__ = ("__weakref__", "_node")
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    _node: Node
+
+    def __new__(cls, node: Node) -> GradFn:
+        fn = _held.get(node)
+        if fn is None:
+            fn = super().__new__(cls)
+            fn._node = node
+            fn = _held.setdefault(node, fn)
+        return fn
 
     def name(self) -> str:
         """The op's name, "leaf" where gradients are collected."""
@@ -30,11 +40,8 @@ class GradFn:
         which frees them."""
         return tuple((None if p is None else GradFn(p), 0) for p in self._node.parents)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, GradFn) and other._node is self._node
-
-    def __hash__(self) -> int:
-        return hash(self._node)
-
     def __repr__(self) -> str:
         return f"<{self._node.name}>"
+
+
+_held: WeakValueDictionary[Node, GradFn] = WeakValueDictionary()

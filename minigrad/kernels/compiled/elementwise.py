@@ -146,10 +146,10 @@ def function(name: str, text: str, formula: str, char: str) -> Any:
 def serves_float64(name: str) -> bool:
     """Whether all the formulas of an operation are arithmetic, whose numbers no dtype rounds."""
     formulas = [
-        *PASSES.get(name, ())[:2], *LOSSES.get(name, ())[:2], *(t for t in (PAIRS.get(name),) if t),
-        *(text for key, text in TRIPLES.items() if key == name or key.endswith(f" of {name}")),
+        *PASSES.get(name, ())[:2], *LOSSES.get(name, ())[:2], PAIRS.get(name, ""),
+        *(text for key, text in TRIPLES.items() if key in (name, f"dx of {name}", f"dy of {name}")),
     ]  # fmt: skip
-    return all(set(re.findall(r"([\w.]+)\(", text)) <= ARITHMETIC for text in formulas)
+    return set(re.findall(r"([\w.]+)\(", " ".join(formulas))) <= ARITHMETIC
 
 
 def _start(

@@ -31,6 +31,8 @@ from minigrad.kernels.reference.recurrent import Rows
 SHARED = 16  # rows, from which on a batch has two tasks; each of them reads U at every step
 MOST = 8  # tasks, of 32 rows or more if there are more than two
 WORK = 4  # what a gate costs, a product's multiply-add costing an eighth of an element
+# Of the smaller dtype: an integer beside a float32 is a float64 in compiled code.
+ZERO, ONE = np.float32(0), np.float32(1)
 
 # Sizes; where the arrays lie, by the names of the reference, with U packed, the rows of n apart in
 # a GRU; `rows` is how many each step concerns.
@@ -108,7 +110,7 @@ def rnn_rows(task, jobs, like):
         sums, y = part(job.z, like, here, n * m), part(job.states, like, here + apart, n * m)
         if job.relu:
             for k in range(n * m):
-                y[k] = 0 if sums[k] <= 0 else sums[k]
+                y[k] = ZERO if sums[k] <= 0 else sums[k]
         else:
             for k in range(n * m):
                 y[k] = tanh(sums[k])
@@ -128,10 +130,10 @@ def rnn_rows_backward(task, jobs, like):
         dh = part(job.dh, like, begin, n * m)
         if job.relu:
             for k in range(n * m):
-                d[k] = 0 if y[k] <= 0 else dh[k]
+                d[k] = ZERO if y[k] <= 0 else dh[k]
         else:
             for k in range(n * m):
-                d[k] = dh[k] * (1 - y[k] * y[k])
+                d[k] = dh[k] * (ONE - y[k] * y[k])
         _clear(job.dz, like, here + n * m, (count - n) * m)
         dz, result = on(at(job.dz, like), here), on(at(job.dh, like), begin)
         multiply(dz, m, n, u, m, m, job.lanes, 0, result, m)
@@ -192,15 +194,15 @@ def _lstm_gates_backward(job, like, row, at_row, m):
     before, tanh_c = part(job.cells, like, row * m, m), part(job.tanhs, like, row * m, m)
     dh, dc = part(job.dh, like, at_row * m, m), part(job.dc, like, at_row * m, m)
     for k in range(m):
-        dc[k] += dh[k] * o[k] * (1 - tanh_c[k] * tanh_c[k])
+        dc[k] += dh[k] * o[k] * (ONE - tanh_c[k] * tanh_c[k])
     for k in range(m):
-        z_o[k] = dh[k] * tanh_c[k] * (o[k] * (1 - o[k]))
+        z_o[k] = dh[k] * tanh_c[k] * (o[k] * (ONE - o[k]))
     for k in range(m):
-        z_i[k] = dc[k] * a[k] * (i[k] * (1 - i[k]))
+        z_i[k] = dc[k] * a[k] * (i[k] * (ONE - i[k]))
     for k in range(m):
-        z_f[k] = dc[k] * before[k] * (f[k] * (1 - f[k]))
+        z_f[k] = dc[k] * before[k] * (f[k] * (ONE - f[k]))
     for k in range(m):
-        z_a[k] = dc[k] * i[k] * (1 - a[k] * a[k])
+        z_a[k] = dc[k] * i[k] * (ONE - a[k] * a[k])
     for k in range(m):
         dc[k] *= f[k]
 
@@ -264,11 +266,11 @@ def _gru_gates_backward(job, like, row, at_row, m):
     p_r, p_u = part(job.dp, like, start, m), part(job.dp, like, start + m, m)
     before, dh = part(job.states, like, row * m, m), part(job.dh, like, at_row * m, m)
     for k in range(m):
-        z_u[k] = dh[k] * (before[k] - n[k]) * (update[k] * (1 - update[k]))
+        z_u[k] = dh[k] * (before[k] - n[k]) * (update[k] * (ONE - update[k]))
     for k in range(m):
-        z_n[k] = dh[k] * (1 - update[k]) * (1 - n[k] * n[k])
+        z_n[k] = dh[k] * (ONE - update[k]) * (ONE - n[k] * n[k])
     for k in range(m):
-        z_r[k] = z_n[k] * q[k] * (r[k] * (1 - r[k]))
+        z_r[k] = z_n[k] * q[k] * (r[k] * (ONE - r[k]))
     for k in range(m):
         p_q[k] = z_n[k] * r[k]
     for k in range(m):
