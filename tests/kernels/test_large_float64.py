@@ -22,8 +22,8 @@ ARITHMETIC = {
     "sqrt", "rsqrt", "reciprocal", "square", "neg", "abs", "sign", "frac", "leaky_relu", "hardtanh",
     "relu6", "hardsigmoid", "hardswish", "softsign", "leaky_relu, slope", "hardtanh, bounds",
     "clamp", "clamp, min", "clamp, max", "clamp, crossed", "threshold", "hardshrink", "softshrink",
-    "mse", "l1", "huber", "smooth l1", "mse sum", "maximum", "minimum", "lerp", "lerp, far",
-    "lerp, tensor", "addcmul", "addcdiv", "pow -1",
+    "mse", "l1", "huber", "smooth l1", "mse sum", "margin ranking", "hinge embedding",
+    "maximum", "minimum", "lerp", "lerp, far", "lerp, tensor", "addcmul", "addcdiv", "pow -1",
 }  # fmt: skip
 DISTANCES = {n: LOSSES[n] for n in LOSSES if "bce" not in n and "entropy" not in n}
 OPS: dict[str, Any] = {**UNARY, **DISTANCES, **PAIRS}
@@ -50,7 +50,7 @@ def test_like_numpy(name: str, started: list[str]) -> None:
     op = OPS[name]
     if name in PAIRS or name in LOSSES:
         op = lambda t: OPS[name](t, mg.from_numpy(y))  # noqa: E731
-    found, expected = (run(op, kernels, x, np.float64) for kernels in ("numba", "numpy"))
+    found, expected = (run(op, kernels, x, np.float64, True) for kernels in ("numba", "numpy"))
     # add and its like have passes for more elements only, for several threads
     assert bool(started) == (name in ARITHMETIC)
     for got, want in zip(found, expected, strict=True):

@@ -51,7 +51,7 @@ PASSES = {
     "pow": Pass("power(x, P, Q)", "g * (p * power(x, P - 1.0, Q % 2 + 1 if Q else 0))", work=8),
     "neg": Pass("-x", "-g"),
     "frac": Pass("x - np.trunc(x)", "g"),
-    "abs": Pass("abs(x)", "g if x > 0 else (-g if x < 0 else 0)"),
+    "abs": Pass("abs(x)", "g * (1 if x > 0 else (-1 if x < 0 else 0))"),
     "sign": Pass("1 if x > 0 else (-1 if x < 0 else 0)", "0"),
     "clamp": Pass("min(p if x < p else x, q) if x == x else x", "g if p <= x <= q else 0",
                   ("min", "max"), without=(-INF, INF)),
@@ -117,7 +117,7 @@ PASSES = {
     ),
     "hardswish": Pass(
         "0 * x if x <= -3 else (x if x >= 3 else x * ((x + 3) / 6))",
-        "0 * g if x <= -3 else (g if x >= 3 else g * (x / 3 + 0.5))",
+        "0 if x <= -3 else (g if x >= 3 else g * (x / 3 + 0.5))",
     ),
     "softsign": Pass("x / (1 + abs(x))", "g / ((1 + abs(x)) * (1 + abs(x))) + 0 * x"),
 }  # fmt: skip
@@ -177,7 +177,7 @@ LOSSES = {
         "(1 - y) * x + softplus(-x)", "(1 - y) - sigmoid(-x)", 4,
     ),
     "margin_ranking_loss": (
-        "0 if p - x * y < 0 else p - x * y", "-y if p - x * y >= 0 else 0", 1,
+        "0 if p - x * y < 0 else p - x * y", "-y * (1 if p - x * y >= 0 else 0)", 1,
     ),
     "hinge_embedding_loss": (
         "(0 if y == -1 else x) + (0 if y == 1 or p - x < 0 else p - x)",
