@@ -84,7 +84,20 @@ def multi_head_attention_forward(
             "use nn.Transformer.generate_square_subsequent_mask(L)"
         )
     apart = [q_proj_weight, k_proj_weight, v_proj_weight] if use_separate_proj_weight else None
-    batched = _check(query, key, value, size, in_proj_weight, apart, batch_first)
+    if apart:
+        _check_parameter("q_proj_weight", q_proj_weight, size, size)
+        _check_parameter("k_proj_weight", k_proj_weight, size, "kdim")
+        _check_parameter("v_proj_weight", v_proj_weight, size, "vdim")
+    else:
+        _check_parameter("in_proj_weight", in_proj_weight, 3 * size, size)
+    _check_parameter("out_proj_weight", out_proj_weight, size, size)
+    for name, given, shape in (
+        ("in_proj_bias", in_proj_bias, (3 * size,)), ("out_proj_bias", out_proj_bias, (size,)),
+        ("bias_k", bias_k, (1, 1, size)), ("bias_v", bias_v, (1, 1, size)),
+    ):  # fmt: skip
+        if given is not None:
+            _check_parameter(name, given, *shape)
+    batched = _check_inputs(query, key, value, size, apart, batch_first)
     q, k, v = _projected((query, key, value), size, in_proj_weight, in_proj_bias, apart)
     if not batched:
         q, k, v = (unsqueeze(x, 0) for x in (q, k, v))
@@ -112,14 +125,21 @@ def multi_head_attention_forward(
     return y if batched else squeeze(y, 0), weights
 
 
-def _check(
-    query: Any, key: Any, value: Any, size: int, joint: Any, apart: Any, batch_first: bool
+def _check_parameter(name: str, value: Any, *sizes: int | str) -> None:
+    """Refuse what is no tensor of these sizes, of which words stand for any."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{NAME}: {name} must be a Tensor, got {type(value).__name__}")
+    if value.ndim != len(sizes) or any(
+        isinstance(n, int) and n != m for n, m in zip(sizes, value.shape, strict=True)
+    ):
+        expected = ", ".join(map(str, sizes)) + ("," if len(sizes) == 1 else "")
+        raise RuntimeError(f"{NAME}: {name} has shape {value.shape}, expected ({expected})")
+
+
+def _check_inputs(
+    query: Any, key: Any, value: Any, size: int, apart: Any, batch_first: bool
 ) -> bool:
     """Refuse inputs that do not fit; whether they have a batch axis."""
-    names = ("q_proj_weight", "k_proj_weight", "v_proj_weight") if apart else ("in_proj_weight",)
-    for name, weight in zip(names, apart or (joint,), strict=True):
-        if not isinstance(weight, Tensor):
-            raise TypeError(f"{NAME}: {name} must be a Tensor, got {type(weight).__name__}")
     widths = [size, apart[1].shape[-1], apart[2].shape[-1]] if apart else [size] * 3
     given = (("query", query), ("key", key), ("value", value))
     for (argument, x), width in zip(given, widths, strict=True):

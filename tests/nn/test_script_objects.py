@@ -187,6 +187,27 @@ def test_refusals(call: Any, error: type[Exception], text: str) -> None:
         call()
 
 
+@pytest.mark.parametrize("name", [
+    "in_proj_weight", "in_proj_bias", "bias_k", "bias_v", "out_proj_weight", "out_proj_bias",
+    "q_proj_weight", "k_proj_weight", "v_proj_weight",
+])  # fmt: skip
+def test_a_parameter_of_another_shape_is_named(name: str) -> None:
+    apart = name[0] in "qkv"
+    given: dict[str, Any] = {
+        "in_proj_weight": mg.ones(3 * E, E), "in_proj_bias": mg.ones(3 * E), "bias_k": None,
+        "bias_v": None, "add_zero_attn": False, "dropout_p": 0.0, "out_proj_weight": W,
+        "out_proj_bias": mg.ones(E), "use_separate_proj_weight": apart,
+        "q_proj_weight": W, "k_proj_weight": W, "v_proj_weight": W,
+    }  # fmt: skip
+    F.multi_head_attention_forward(X, X, X, E, 2, **given)
+    for wrong in (mg.ones(E + 1, E), mg.ones(2), mg.ones(1, 1, E + 1)):
+        message = rf"^multi_head_attention_forward: {name} has shape \(.*, expected \("
+        with pytest.raises(RuntimeError, match=message):
+            F.multi_head_attention_forward(X, X, X, E, 2, **given | {name: wrong})
+    with pytest.raises(TypeError, match=f"^multi_head_attention_forward: {name} must be a Tensor"):
+        F.multi_head_attention_forward(X, X, X, E, 2, **given | {name: [1.0]})
+
+
 def test_what_scripts_hang_on_a_tensor() -> None:
     """pe.require_grad = False of a hundred positional encodings, weight.fast, p.no_decay."""
     found = []
