@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import distributed, fresh, limits, nets, ops, report, scripts, shapes
+from . import distributed, fresh, limits, report
 from .cases import CASES, SETS
 from .rounds import FULL, QUICK, Plan, contenders, thread_counts, timed
 from .rows import Row, overall, worst
-from .worker import installed
+from .worker import TABLE, installed
 
 SUITES = list(report.TITLES)
 # Suites whose contenders take turns.
-TURNS = ("nets", "scripts", "norm", "conv", "train", "engine", "ops", "convs", "products")
-TABLE = [*nets.CASES, *scripts.CASES, *CASES, *ops.CASES, *shapes.CASES]
+TURNS = ("nets", "scripts", "norm", "conv", "train", "engine", "ops", "convs", "products",
+         "recurrent")  # fmt: skip
 AGAINST = {"torch": "torch", "mygrad": "mygrad", "autograd": "autograd", "numpy": "by hand"}
 BUSY = 0.05  # the share of the processors from which other processes spoil a run
 

@@ -102,6 +102,7 @@ class Goal(NamedTuple):
 SETS = {
     "nets": Goal(1.0), "scripts": Goal(1.0), "conv": Goal(0.75, None, ("conv2d",)),
     "ops": Goal(1.0, 2.0), "convs": Goal(0.9, 1.3), "products": Goal(1.1),
+    "recurrent": Goal(1.0, 1.2),
 }  # fmt: skip
 BY_NAME = {case.name: case for case in CASES}
 BIG = 1 << 20  # elements; the slower peers are left out of larger cases

@@ -170,8 +170,8 @@ def work(m: Any, case: Case) -> Work:
     return trained_by(m, model, lambda: loss_of(model(x), target), rng)
 
 
-def trained_by(m: Any, model: Any, loss_of: Callable[[], Any], rng: np.random.Generator) -> Work:
-    """A step of SGD, from parameters that are drawn here."""
+def fill(m: Any, model: Any, rng: np.random.Generator) -> None:
+    """Draw the parameters."""
     with m.no_grad():
         for p in model.parameters():
             if p.ndim > 1:
@@ -180,6 +180,11 @@ def trained_by(m: Any, model: Any, loss_of: Callable[[], Any], rng: np.random.Ge
                 p.copy_(m.from_numpy(drawn.astype(np.float32)))
             else:
                 p.fill_(0.1)
+
+
+def trained_by(m: Any, model: Any, loss_of: Callable[[], Any], rng: np.random.Generator) -> Work:
+    """A step of SGD, from parameters that are drawn here."""
+    fill(m, model, rng)
     optimizer = m.optim.SGD(model.parameters(), lr=RATE, momentum=0.9)
 
     def step() -> Any:

@@ -23,6 +23,7 @@ TITLES = {
     "ops": "Operations at three sizes, forward and backward, float32",
     "convs": "Convolutions as networks have them, forward and backward, float32",
     "products": "Matrix products, forward and backward, float32",
+    "recurrent": "Recurrent layers over whole sequences, forward and backward, float32",
     "startup": "A fresh process",
     "memory": "Memory, in fresh processes",
     "threads": "The numba path on 1, 2 and 4 threads",

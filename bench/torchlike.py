@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import nets, ops, scripts, shapes
+from . import nets, ops, recurrent, scripts, shapes
 from .by_hand import trained
 from .cases import CHAIN, GROUPS, NETS, RATE, Array, Case, arrays, net_arrays
 from .work import Work
 
+# Suites with a module of their own, which has their cases, work and reference.
+TABLES: dict[str, Any] = {
+    "ops": ops, "convs": shapes, "products": shapes, "nets": nets, "scripts": scripts,
+    "recurrent": recurrent,
+}  # fmt: skip
+
 
 def make(m: Any, case: Case) -> Work:
     """The work of a case in the library `m`."""
-    tables: dict[str, Any] = {
-        "ops": ops, "convs": shapes, "products": shapes, "nets": nets, "scripts": scripts,
-    }  # fmt: skip
-    if case.suite in tables:
-        made: Work = tables[case.suite].work(m, case)
+    if case.suite in TABLES:
+        made: Work = TABLES[case.suite].work(m, case)
         return made
     if case.kind == "step":
         return net_step(m, case)

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from . import by_hand, limits, nets, ops, peers, scripts, shapes, torchlike
+from . import by_hand, limits, peers, torchlike
 from .cases import CASES, Case
+from .torchlike import TABLES
 from .work import TOLERANCE, TOLERANCE_TRAINED, Timer, Work, settle, validate
 
 # The contenders, and the package each needs.
@@ -28,10 +29,8 @@ PACKAGES = {
 }  # fmt: skip
 
 
-# Those of other suites are by_hand's.
-TABLES = {"ops": ops, "convs": shapes, "products": shapes, "nets": nets, "scripts": scripts}
-ALL = [*CASES, *nets.CASES, *scripts.CASES, *shapes.CASES, *ops.CASES]
-BY_NAME = {case.name: case for case in ALL}
+TABLE = [*CASES, *(case for own in dict.fromkeys(TABLES.values()) for case in own.CASES)]
+BY_NAME = {case.name: case for case in TABLE}
 
 
 def installed(name: str) -> bool:
@@ -80,7 +79,7 @@ class Bench:
         if work.scale == 1:  # not the machine's limit, which computes something else
             tolerance = TOLERANCE_TRAINED if case.kind in ("step", "net") else TOLERANCE
             try:
-                table: Any = TABLES.get(case.suite, by_hand)
+                table: Any = TABLES.get(case.suite, by_hand)  # the reference of other suites
                 validate(results, table.reference(case), tolerance)
             except ValueError as error:
                 return {"refused": str(error)}
