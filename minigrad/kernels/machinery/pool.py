@@ -55,7 +55,7 @@ SHARE = 448  # where `share` lies, lest it be compiled into every kernel
 MUTEX_AT, CONDITION_AT, SIZE = 512, 768, 1024
 # What a helper does before it sleeps: it pauses, and now and then gives way, half a millisecond in
 # all. Between one loop and the next in a training step lie some ten or hundred microseconds, and to
-# wake takes as long; with a tenth of this, 36 networks took 10 % longer in the geometric mean.
+# wake takes as long; with a tenth of this, 36 networks took 9 % longer in the geometric mean.
 SPIN, PAUSES = 10_000, 16
 PIECES = 128  # of a kernel's tasks, which may be short: who takes one looks at memory that all use
 FOREVER = 0xFFFFFFFF
