@@ -21,7 +21,7 @@ from minigrad.kernels.machinery import threads as pools
 pytest.importorskip("numba")
 
 from minigrad.kernels import compiled
-from minigrad.kernels.compiled import conv, conv_costs, conv_tile
+from minigrad.kernels.compiled import conv, conv_costs, conv_im2col, conv_tile, conv_winograd
 from minigrad.kernels.machinery import launch
 
 Array = np.ndarray
@@ -77,6 +77,22 @@ WINOGRAD = [
     (1, 3, 2, 1, 70, (3, 3), (1, 1), (1, 1), (1, 1), 1),
 ]
 
+# By Winograd's products of all images, if made to: kernels of two and three taps in each phase.
+COMPONENTS = [
+    (17, 24, 33, 8, 7, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (32, 16, 24, 16, 16, (4, 4), (2, 2), (1, 1), (1, 1), 1),
+    (5, 3, 4, 9, 8, (2, 2), (1, 1), (0, 0), (1, 1), 1),
+    (3, 4, 5, 11, 13, (6, 6), (2, 2), (2, 2), (1, 1), 1),
+    (3, 2, 3, 19, 14, (6, 9), (3, 3), (2, 1), (1, 1), 1),  # axes that differ
+    (2, 3, 2, 9, 12, (2, 6), (1, 2), (1, 0), (1, 1), 1),
+    (1, 3, 2, 12, 9, (3, 4), (1, 2), (0, 3), (1, 1), 1),
+    (4, 2, 3, 3, 2, (3, 3), (1, 1), (4, 3), (1, 1), 1),  # more padding than kernel
+    (2, 3, 4, 12, 10, (4, 4), (2, 2), (0, 0), (1, 1), 1),
+    (2, 3, 4, 13, 11, (4, 4), (2, 2), (0, 0), (1, 1), 1),  # pixels that no window meets
+    (3, 2, 2, 1, 1, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (16, 1, 1, 3, 3, (3, 3), (1, 1), (0, 0), (1, 1), 1),
+]
+
 
 def draw(*shape: int, dtype: object = np.float64, seed: int = 0) -> Array:
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
@@ -107,14 +123,19 @@ def three(module: Any, x: Array, w: Array, b: Array, g: Array, rest: tuple) -> l
     ]
 
 
-def agree(x: Array, w: Array, b: Array, g: Array, rest: tuple) -> list[Array]:
-    """Both modules in agreement, up to the rounding of sums of absolute values this large."""
+def agree(
+    x: Array, w: Array, b: Array, g: Array, rest: tuple, by_tile: bool = False
+) -> list[Array]:
+    """Both modules in agreement, up to the rounding of sums of absolute values this large; or of
+    the largest of a plane, as Winograd's sums round by all pixels of a tile."""
     wide = [a.astype(np.float64) for a in (x, w, b, g)]
     expected = three(reference, *wide, rest)
     scale = three(reference, *[np.abs(a) for a in wide], rest)
     results = three(compiled, x, w, b, g, rest)
     # numpy's own sums round in float64, so even for float64 a few units are due
     unit = 16 * np.finfo(x.dtype).eps
+    if by_tile:
+        scale = [s.max(axis=(2, 3), keepdims=True, initial=0) for s in scale]
     for a, r, s in zip(results, expected, scale, strict=True):
         assert (a.shape, a.dtype) == (r.shape, x.dtype)
         assert (np.abs(a - r) <= unit * s).all()
@@ -151,6 +172,30 @@ def winograd(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return fell
 
 
+@pytest.fixture
+def components(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Convolutions are products of components wherever they can be; the list names each since,
+    and each that fell back."""
+    cost, seen = conv_costs.components_cost, []
+    monkeypatch.setattr(
+        conv_costs, "components_cost", lambda *sizes: min(0.0, cost(*sizes) - 1e300)
+    )
+
+    def listed(module: Any, name: str, as_: str) -> None:
+        function = getattr(module, name)
+
+        def listing(*args: Any) -> Array:
+            seen.append(as_)
+            return function(*args)
+
+        monkeypatch.setattr(module, name, listing)
+
+    for name in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad"):
+        listed(conv_winograd, name, name)
+        listed(conv_im2col, name, f"again: {name}")
+    return seen
+
+
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
     threads = pools._threads
@@ -172,6 +217,7 @@ def test_it_agrees_with_numpy(
     agree(*four, rest)
     for a, b in zip(four, before, strict=True):
         np.testing.assert_array_equal(a, b)
+
 
 @pytest.mark.parametrize("seed", range(30))
 def test_depthwise_of_random_geometry(seed: int) -> None:
@@ -201,6 +247,107 @@ def test_winograd_agrees_with_numpy(case: tuple, winograd: list[bool]) -> None:
     *four, rest = arrays(case, np.float32)
     agree(*four, rest)
     assert winograd == ([False, False] if case[0] else [])  # nothing is the cheapest form
+
+
+@pytest.mark.parametrize("case", COMPONENTS, ids=str)
+def test_components_agree_with_numpy(
+    case: tuple, components: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *four, rest = arrays(case, np.float32)
+    before = [a.copy() for a in four]
+    results = agree(*four, rest, by_tile=True)
+    ones = [np.ones_like(a) for a in four]
+    for r, e in zip(results, three(reference, *ones, rest), strict=True):
+        np.testing.assert_array_equal(r[e == 0], 0)  # what meets nothing has no rounding errors
+    for a, b in zip(four, before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    monkeypatch.setattr(launch, "PARALLEL_FROM", 0)
+    for threads in (2, 4):
+        kernels.set_num_threads(threads)
+        for a, b in zip(results, three(compiled, *four, rest), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert components == ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"] * 3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_components_of_random_geometry(seed: int, components: list[str]) -> None:
+    rng = np.random.default_rng(seed)
+    stride = tuple(int(n) for n in rng.integers(1, 4, 2))
+    kernel = tuple(int(rng.integers(2, 4)) * s for s in stride)
+    padding = tuple(int(n) for n in rng.integers(0, 5, 2))
+    H, W = (
+        max(1, k - 2 * p) + int(rng.integers(0, 9)) for k, p in zip(kernel, padding, strict=True)
+    )
+    N, C, O = (int(n) for n in rng.integers(1, 20, 3))
+    *four, rest = arrays((N, C, O, H, W, kernel, stride, padding, (1, 1), 1), np.float32)
+    agree(*four, rest, by_tile=True)
+    assert components == ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
+
+
+def test_components_of_some_images_at_a_time(
+    components: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *four, rest = arrays(COMPONENTS[1], np.float32)
+    monkeypatch.setattr(conv_winograd, "ROOM", 1 << 18)
+    conv_winograd.form_of.cache_clear()
+    try:
+        assert conv_winograd.form_of(32, 16, 24, (4, 4), (2, 2), (1, 1), (8, 8)).some < 8
+        agree(*four, rest, by_tile=True)
+    finally:
+        conv_winograd.form_of.cache_clear()
+    assert components == ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
+
+
+def test_components_round_as_sums_over_all_taps_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights' gradient worse, in the mean by 1.6 at 3 x 3: each is made of 16 components."""
+    for kernel, stride in (((3, 3), (1, 1)), ((4, 4), (2, 2))):
+        case = (16, 64, 64, 8, 8, kernel, stride, (1, 1), (1, 1), 1)
+        x, w, b, g, rest = arrays(case, np.float32)
+        wide = three(reference, *[a.astype(np.float64) for a in (x, w, b, g)], rest)
+        errors = []
+        for cost in (-np.inf, np.inf):
+            monkeypatch.setattr(conv_costs, "components_cost", lambda *_, cost=cost: cost)
+            results = three(compiled, x, w, b, g, rest)
+            errors.append([np.abs(a - r).mean() for a, r in zip(results, wide, strict=True)])
+        assert (np.array(errors[0]) <= [[1.1, 1.1, 2]] * np.array(errors[1])).all(), errors
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_inf_by_components(value: float, components: list[str]) -> None:
+    for case in COMPONENTS:
+        check_nan_and_inf(case, value)
+    assert {name.removeprefix("again: ") for name in components if "again" in name} == {
+        "conv2d", "conv2d_input_grad", "conv2d_weight_grad",
+    }  # fmt: skip
+
+
+def test_components_leave_the_bits_of_other_images_alone(components: list[str]) -> None:
+    x, w, b, g, rest = arrays(COMPONENTS[1], np.float32)
+    before = three(compiled, x, w, b, g, rest)
+    x[5, 0, 3, 3], g[7, 2, 0, 0] = np.inf, np.nan
+    after = three(compiled, x, w, b, g, rest)
+    for image, a, r in zip((5, 7), after, before, strict=False):
+        others = np.arange(len(a)) != image
+        np.testing.assert_array_equal(a[others], r[others])
+        assert not np.isfinite(a[image]).all()
+    assert "again: conv2d" in components and "again: conv2d_input_grad" in components
+
+
+def test_components_are_taken_where_they_pay() -> None:
+    def ratio(N: int, C: int, O: int, side: int, kernel: int, stride: int, **other: Any) -> float:
+        settings = {"dilation": (1, 1), "G": 1, "itemsize": 4, **other}
+        pair, apart, out = (kernel, kernel), (stride, stride), (side, side)
+        cost = conv_costs.components_cost(
+            N, settings["G"], C, O, pair, apart, settings["dilation"], out, settings["itemsize"]
+        )
+        return cost / conv_costs.weights_cost(N, 1, C, O, pair, out, 4)
+
+    assert ratio(32, 128, 256, 4, 4, 2) < 1 and ratio(16, 256, 256, 8, 3, 1) < 1
+    assert ratio(64, 3, 16, 28, 3, 1) > 1 and ratio(1, 64, 64, 8, 3, 1) > 1
+    for other in ({"dilation": (2, 2)}, {"G": 2}, {"itemsize": 8}):
+        assert ratio(32, 128, 256, 4, 4, 2, **other) == np.inf
+    assert ratio(32, 128, 256, 4, 1, 1) == ratio(32, 128, 256, 4, 7, 2) == np.inf
+    assert conv_costs.components_cost(0, 1, 8, 8, (3, 3), (1, 1), (1, 1), (4, 4), 4) == np.inf
 
 
 def test_winograd_is_taken_where_it_pays() -> None:

@@ -47,7 +47,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.kernels.compiled import conv_costs, conv_depthwise, conv_im2col
+from minigrad.kernels.compiled import conv_costs, conv_depthwise, conv_im2col, conv_winograd
 from minigrad.kernels.compiled.conv_costs import SCRATCH, TASKS
 from minigrad.kernels.compiled.conv_pack import packed
 from minigrad.kernels.compiled.conv_tile import (
@@ -239,7 +239,11 @@ def conv2d(
     winograd = conv_costs.winograd_pays(*sizes[:2], (OH, OW), ((KH, KW), stride, dilation), x.dtype)
     cost = conv_costs.direct_cost(N * G, *sizes, winograd, x.itemsize)
     whole = ((H, W), (KH, KW), stride, padding, (OH, OW))
-    if cost < conv_costs.product_cost(N, G, *sizes[:2], whole, x.itemsize):
+    product = conv_costs.product_cost(N, G, *sizes[:2], whole, x.itemsize)
+    settings = ((KH, KW), stride, dilation, (OH, OW), x.itemsize)
+    if conv_costs.components_cost(N, G, Cg, O // G, *settings) < min(cost, product):
+        return conv_winograd.conv2d(x, w, (OH, OW), stride, padding, bias)
+    if cost < product:
         grouped = w.reshape(groups, O // groups, Cg, KH, KW)
         y = _convolve(x, grouped, bias, (OH, OW), stride, padding, dilation)
         if y is not None:
@@ -267,9 +271,13 @@ def conv2d_input_grad(
     taps = (-(-KH // stride[0]), -(-KW // stride[1]))
     winograd = conv_costs.winograd_pays(O // G, Cg, size, (taps, (1, 1), dilation), g.dtype)
     cost = conv_costs.direct_cost(N * G, O // G, Cg, taps, size, winograd, g.itemsize)
-    cost = conv_costs.of_residues(cost, min(KH, stride[0]) * min(KW, stride[1]), N * Cg * G * H * W)
+    residues = min(KH, stride[0]) * min(KW, stride[1])
+    cost = conv_costs.of_residues(cost, residues, N * Cg * G * H * W, w.size)
     whole = ((H, W), (KH, KW), stride, padding, (OH, OW))
     product = conv_costs.product_cost(N, G, Cg, O // G, whole, g.itemsize)
+    settings = ((KH, KW), stride, dilation, (OH, OW), g.itemsize)
+    if conv_costs.components_cost(N, G, Cg, O // G, *settings) < min(cost, product):
+        return conv_winograd.conv2d_input_grad(g, w, x_shape, stride, padding)
     if cost >= product:
         return conv_im2col.conv2d_input_grad(g, w, x_shape, stride, padding, dilation, groups)
     turned = w.reshape(G, O // G, Cg, KH, KW).swapaxes(1, 2)
@@ -343,7 +351,11 @@ def conv2d_weight_grad(
     product = conv_costs.product_cost(
         N, G, C, O, ((H, W), (KH, KW), stride, padding, (OH, OW)), g.itemsize
     )
-    if conv_costs.weights_cost(N, G, *sizes) >= product:
+    cost = conv_costs.weights_cost(N, G, *sizes)
+    of_form = ((KH, KW), stride, dilation, (OH, OW), g.itemsize)
+    if conv_costs.components_cost(N, G, C, O, *of_form) < min(cost, product):
+        return conv_winograd.conv2d_weight_grad(g, x, w_shape, stride, padding)
+    if cost >= product:
         return conv_im2col.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
     # So that there are tasks enough, the channels are split into parts where the shares are few.
     shares = conv_costs.shares_of(N, G * O * C * KH * KW)

@@ -7,17 +7,19 @@ that differ much.
 from __future__ import annotations
 
 from functools import lru_cache
-from math import inf
+from math import inf, prod
 from typing import Any
 
 import numpy as np
 
 from minigrad.kernels.compiled.conv_im2col import ROOM, at_once, images_in, same_pixels
 from minigrad.kernels.compiled.conv_tile import DOT_ROWS, FLAT_ROWS, ROWS, VECTOR_BYTES
+from minigrad.kernels.compiled.conv_winograd import form_of
 from minigrad.kernels.machinery.arrays import Pair
 
 SCRATCH = 1 << 20  # bytes that are kept from image to image: about what a worker's own cache holds
 TRANSFORM = 48  # what Winograd's transforms cost, a row and channel
+COMPONENT = 48  # a vector of conv_winograd's components, written and read
 STREAMED = 2  # reading a vector of weights that no worker's cache keeps from image to image
 ROW = 22  # a row of pixels that is copied, to windows or to columns
 COPIED = 4  # a vector of pixels that is copied to windows, beyond that
@@ -29,8 +31,9 @@ SUM_LANES = 10  # adding up the lanes of one sum of it
 CALL = 40_000  # of a compiled loop or product, from Python, waking threads
 # How much dearer the tiles have to be. The counts err by as much, and a network that can do without
 # products compiles for seconds less.
-CLEARLY = 1.5
+CLEARLY = 1.2
 PACKED = 2  # a weight that is packed
+GATHERED = 8  # and one that is packed apart from its neighbours, for one residue of several
 PLACED = 1  # a pixel that is written between others
 TASKS = 8  # a shape that allows it is divided into so many tasks at least, or threads would idle
 PARTIAL = 1 << 22  # elements that all partial weight gradients may have together
@@ -71,10 +74,10 @@ def direct_cost(
     return packed + tasks * (outputs * taps * vectors + _windows_cost(C, kernel, out, lanes))
 
 
-def of_residues(cost: float, residues: int, pixels: int) -> float:
+def of_residues(cost: float, residues: int, pixels: int, weights: int) -> float:
     """Of an input's gradient of so many pixels, each of whose residues modulo the stride costs
     `cost`: several are calls of their own, and put in their places one by one."""
-    return cost if residues == 1 else residues * cost + PLACED * pixels
+    return cost if residues == 1 else residues * cost + PLACED * pixels + GATHERED * weights
 
 
 def _windows_cost(C: int, kernel: Pair, out: Pair, lanes: int) -> float:
@@ -120,3 +123,23 @@ def product_cost(N: int, G: int, C: int, O: int, geometry: Geometry, itemsize: i
         cost += G * taps * out[0] * rows
         loops += 1
     return CLEARLY * (cost + CALL * loops * calls)
+
+
+@lru_cache(1024)
+def components_cost(
+    N: int, G: int, C: int, O: int, kernel: Pair, stride: Pair, dilation: Pair, out: Pair,
+    itemsize: int,
+) -> float:  # fmt: skip
+    """The same of conv_winograd's products, which are float32; the kernel is twice or three times
+    as wide as the stride. U, V and M are written and read."""
+    served = all(k in (2 * s, 3 * s) for k, s in zip(kernel, stride, strict=True))
+    served = served and dilation == (1, 1) and G == 1 and itemsize == 4
+    if not served or not N * C * O * prod(out):
+        return inf
+    form = form_of(N, C, O, kernel, stride, (0, 0), out)
+    lanes, tiles, phases = VECTOR_BYTES // 4, prod(form.tiles), prod(stride)
+    calls = -(-N // form.some)
+    columns = tiles * calls * -(-form.some // lanes)
+    vectors = phases * C * columns + O * columns + phases * C * -(-O // lanes)
+    products = phases * C * O * tiles * N / lanes * GEMM
+    return prod(form.components) * (products + COMPONENT * vectors) + 6 * CALL * calls

@@ -187,9 +187,9 @@ def _columns(
     x, rows = ready(x, x.dtype), C // groups * kernel[0] * kernel[1]
     if same_pixels(kernel, stride, padding, (H, W), out):
         shape = (groups, rows, N * H * W) if once else (N, groups, rows, H * W)
-        return (_images_last(x) if once else x).reshape(shape)
+        return (images_last(x) if once else x).reshape(shape)
     cols = _empty(x.shape, rows, out, groups, once, x.dtype)
-    planes = _images_last(x).reshape(C, H, W * N) if once else x.reshape(N * C, H, W)
+    planes = images_last(x).reshape(C, H, W * N) if once else x.reshape(N * C, H, W)
     where = pairs_array(kernel, out, stride, cols.steps, (C, N if once else 1))
     met = _met((H, W), kernel, stride, padding, dilation, out)
     args = (planes, where, met, _flat(cols.array))
@@ -197,12 +197,12 @@ def _columns(
     return cols.array
 
 
-def _images_last(x: Array) -> Array:
+def images_last(x: Array) -> Array:
     """x (N, …), contiguous, as (…, N)."""
     return row_major(x.reshape(len(x), -1).T)
 
 
-def _images_first(x: Array, N: int) -> Array:
+def images_first(x: Array, N: int) -> Array:
     """(…, N), contiguous, as (N, …)."""
     return row_major(x.reshape(-1, N).T)
 
@@ -241,7 +241,7 @@ def conv2d(
     cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, once)
     of_group = None if bias is None or G > 1 else bias[:, None]
     y = product(w.reshape(G, O // G, Cg * KH * KW), cols, of_group)
-    y = (_images_first(y, N) if once else y).reshape(N, O, OH, OW)
+    y = (images_first(y, N) if once else y).reshape(N, O, OH, OW)
     if bias is not None and of_group is None:
         y += bias.reshape(-1, 1, 1)
     return y
@@ -267,16 +267,16 @@ def conv2d_input_grad(
         return dx
     wt = w.reshape(G, O // G, Cg * KH * KW).swapaxes(1, 2)
     shape = (G, O // G, OH * OW * N) if once else (N, G, O // G, OH * OW)
-    cols = product(wt, (_images_last(g) if once else g).reshape(shape))
+    cols = product(wt, (images_last(g) if once else g).reshape(shape))
     steps = (0, OH * OW * N) if once else (C * KH * KW * OH * OW, OH * OW)
     if same_pixels((KH, KW), stride, padding, (H, W), (OH, OW)):
-        return (_images_first(cols, N) if once else cols).reshape(x_shape)
+        return (images_first(cols, N) if once else cols).reshape(x_shape)
     dx = empty((C, H, W * N) if once else (N * C, H, W), cols.dtype)
     where = pairs_array((KH, KW), (OH, OW), stride, steps, (C, N if once else 1))
     met = _met((H, W), (KH, KW), stride, padding, dilation, (OH, OW))
     args = (dx, where, met, cols.reshape(-1))
     run(_columns_to_image, _columns_to_image_p, len(dx), cols.size, *args)
-    return (_images_first(dx, N) if once else dx).reshape(x_shape)
+    return (images_first(dx, N) if once else dx).reshape(x_shape)
 
 
 def conv2d_weight_grad(
@@ -298,7 +298,7 @@ def conv2d_weight_grad(
         return dw
     cols = _columns(x, (KH, KW), stride, padding, dilation, (OH, OW), G, once)
     shape = (G, O // G, OH * OW * N) if once else (N, G, O // G, OH * OW)
-    gt = (_images_last(g) if once else g).reshape(shape).swapaxes(-1, -2)
+    gt = (images_last(g) if once else g).reshape(shape).swapaxes(-1, -2)
     # A small dw is made as its transpose, as BLAS is quicker at more rows than columns.
     turned = prod(w_shape) * g.itemsize <= CACHED
     a, b = (cols, gt) if turned else (gt.swapaxes(-1, -2), cols.swapaxes(-1, -2))
