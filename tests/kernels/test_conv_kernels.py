@@ -299,7 +299,8 @@ def test_components_of_some_images_at_a_time(
 
 
 def test_components_round_as_sums_over_all_taps_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The weights' gradient worse, in the mean by 1.6 at 3 x 3: each is made of 16 components."""
+    """In the mean up to twice as far from float64: the sums of pixels and of filters that are
+    multiplied are larger than either."""
     for kernel, stride in (((3, 3), (1, 1)), ((4, 4), (2, 2))):
         case = (16, 64, 64, 8, 8, kernel, stride, (1, 1), (1, 1), 1)
         x, w, b, g, rest = arrays(case, np.float32)
@@ -309,7 +310,7 @@ def test_components_round_as_sums_over_all_taps_do(monkeypatch: pytest.MonkeyPat
             monkeypatch.setattr(conv_costs, "components_cost", lambda *_, cost=cost: cost)
             results = three(compiled, x, w, b, g, rest)
             errors.append([np.abs(a - r).mean() for a, r in zip(results, wide, strict=True)])
-        assert (np.array(errors[0]) <= [[1.1, 1.1, 2]] * np.array(errors[1])).all(), errors
+        assert (np.array(errors[0]) <= 2.2 * np.array(errors[1])).all(), errors
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
