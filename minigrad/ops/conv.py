@@ -33,8 +33,9 @@ def conv2d(
     """2-d convolution of x (N, C, H, W) or (C, H, W) with weight (O, C/groups, KH, KW).
 
     `padding` may be "same" (stride 1) or "valid". Returns (N, O, OH, OW). In float32 the numba path
-    computes 3 x 3 kernels at stride 1 with many channels by Winograd's F(2 x 2, 3 x 3): rounding
-    errors are of the size of the largest pixel under the kernel, even if its weight is zero.
+    computes kernels two or three times as wide as the stride (3 x 3, or 4 x 4 at stride 2) with
+    many channels by Winograd's F(2 x 2, 3 x 3) or F(2 x 2, 2 x 2): rounding errors are of the size
+    of the largest pixel under the kernel, even if its weight is zero.
     """
     return _conv("conv2d", input, weight, bias, stride, padding, dilation, groups)
 

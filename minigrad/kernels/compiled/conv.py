@@ -33,8 +33,9 @@ channels exchanged, and padding dh·(KH - 1) - ph; negative padding cuts rows of
 pixels r, r + s, … of dx are such a convolution of their own, with every s-th tap of the kernel.
 dw[o, k] = Σ_(n,j) g[n, o, j] · windows[n, off(k) + j] is the other tile.
 
-Where pixels are few and channels are many, conv_im2col's products are cheaper, as they read the
-weights once for all images: direct_cost and product_cost tell which.
+Where pixels are few and channels are many, products are cheaper, as they read the weights once for
+all images: conv_im2col's of all taps, or conv_winograd's of components, for strides too. What each
+form costs conv_costs counts, and the cheapest is taken.
 
 Padding is multiplied like pixels, in dx as in y: a weight of inf makes NaN where it meets zeros.
 """
