@@ -20,6 +20,7 @@ from minigrad.kernels.machinery.arrays import Pair
 SCRATCH = 1 << 20  # bytes that are kept from image to image: about what a worker's own cache holds
 TRANSFORM = 48  # what Winograd's transforms cost, a row and channel
 COMPONENT = 48  # a vector of conv_winograd's components, written and read
+TO_SAVE = 1_500_000  # at least, by components: small networks do without, and compile for less
 STREAMED = 2  # reading a vector of weights that no worker's cache keeps from image to image
 ROW = 22  # a row of pixels that is copied, to windows or to columns
 COPIED = 4  # a vector of pixels that is copied to windows, beyond that
@@ -31,7 +32,7 @@ SUM_LANES = 10  # adding up the lanes of one sum of it
 CALL = 40_000  # of a compiled loop or product, from Python, waking threads
 # How much dearer the tiles have to be. The counts err by as much, and a network that can do without
 # products compiles for seconds less.
-CLEARLY = 1.2
+CLEARLY = 1.5
 PACKED = 2  # a weight that is packed
 GATHERED = 8  # and one that is packed apart from its neighbours, for one residue of several
 PLACED = 1  # a pixel that is written between others
@@ -142,4 +143,4 @@ def components_cost(
     columns = tiles * calls * -(-form.some // lanes)
     vectors = phases * C * columns + O * columns + phases * C * -(-O // lanes)
     products = phases * C * O * tiles * N / lanes * GEMM
-    return prod(form.components) * (products + COMPONENT * vectors) + 6 * CALL * calls
+    return prod(form.components) * (products + COMPONENT * vectors) + 6 * CALL * calls + TO_SAVE

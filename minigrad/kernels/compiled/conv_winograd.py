@@ -34,9 +34,11 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
+from numba.np.numpy_support import carray
 
 from minigrad.kernels.compiled import conv_im2col
 from minigrad.kernels.compiled.conv_im2col import images_first, images_in, images_last
+from minigrad.kernels.compiled.conv_rows import copy
 from minigrad.kernels.compiled.conv_transforms import (
     add_inputs,
     filters,
@@ -49,6 +51,7 @@ from minigrad.kernels.compiled.products import product
 from minigrad.kernels.compiled.transpose import write
 from minigrad.kernels.machinery.arrays import Array, Pair, pairs_array
 from minigrad.kernels.machinery.launch import (
+    exact,
     exact_kernel,
     in_parallel,
     ready,
@@ -64,31 +67,52 @@ ROOM = 1 << 24  # bytes of components that are made at a time: about what the la
 # ---------------------------------------------------------------------------- the loops
 
 
+@exact
+def clear(target, n):
+    """n zeros."""
+    row = carray(target, n)
+    for k in range(n):
+        row[k] = 0
+
+
+@exact
+def written(target, source, n, bias):
+    """target[k] = source[k] + bias for k < n. Is any of them not finite?"""
+    row, out, odd = carray(source, n), carray(target, n), False
+    for k in range(n):
+        value = row[k] + bias
+        out[k] = value
+        odd |= value - value != 0
+    return odd
+
+
 @exact_kernel
 def _input_transform(lo, hi, x, where, v):
     """V (components, phases, C, tiles·N) of x (C, H, W, N)."""
     (nh, nw), (sh, sw), (ph, pw), (P, Q) = where
     C, H, W, N = x.shape
     rows, width = (2 * P + nh - 2) * sh, (2 * Q + nw - 2) * sw * N
-    padded = np.zeros((rows, width), x.dtype)
-    lines = np.empty((nh, width), x.dtype)
-    component, tile = sh * sw * C * P * Q * N, C * P * Q * N
-    h0, h1, w1 = max(ph, 0), min(rows, H + ph), min(width // N, W + pw)
+    scratch = np.empty((rows + nh) * width, x.dtype)
+    padded = first(scratch)
+    lines = on(padded, rows * width)
+    component, phase = sh * sw * C * P * Q * N, C * P * Q * N
+    met = min(width, (W + pw) * N) - pw * N  # of a row of x
+    clear(padded, rows * width)
     for c in range(lo, hi):
-        for h in range(h0, h1):
-            padded[h, pw * N : w1 * N] = x[c, h - ph].reshape(-1)[: (w1 - pw) * N]
+        for h in range(min(H, rows - ph)):
+            copy(on(padded, (h + ph) * width + pw * N), on(first(x), (c * H + h) * W * N), met)
         for p in range(P):
             for a in range(sh):
-                top = on(first(padded), (2 * p * sh + a) * width)
-                inputs(nh, top, sh * width, first(lines), width, width)
+                top = on(padded, (2 * p * sh + a) * width)
+                inputs(nh, top, sh * width, lines, width, width)
                 for i in range(nh):
-                    line = on(first(lines), i * width)
                     for b in range(sw):
-                        target = on(first(v), i * nw * component + (a * sw + b) * tile
-                                    + (c * P + p) * Q * N)  # fmt: skip
+                        source = on(lines, i * width + b * N)
+                        target = on(first(v), i * nw * component + (a * sw + b) * phase)
+                        target = on(target, (c * P + p) * Q * N)
                         for q in range(Q):
-                            source = on(line, (2 * q * sw + b) * N)
-                            inputs(nw, source, sw * N, on(target, q * N), component, N)
+                            tile = on(source, 2 * q * sw * N)
+                            inputs(nw, tile, sw * N, on(target, q * N), component, N)
 
 
 @exact_kernel
@@ -97,59 +121,55 @@ def _input_transposed(lo, hi, v, where, x, odd):
     (nh, nw), (sh, sw), (ph, pw), (P, Q) = where
     C, H, W, N = x.shape
     rows, width = (2 * P + nh - 2) * sh, (2 * Q + nw - 2) * sw * N
-    padded, lines = np.empty((rows, width), x.dtype), np.empty((nh, width), x.dtype)
-    component, tile = sh * sw * C * P * Q * N, C * P * Q * N
-    h0, h1, w1 = max(ph, 0), min(rows, H + ph), min(width // N, W + pw)
+    scratch = np.empty((rows + nh) * width, x.dtype)
+    padded = first(scratch)
+    lines = on(padded, rows * width)
+    component, phase = sh * sw * C * P * Q * N, C * P * Q * N
+    met = min(width, (W + pw) * N) - pw * N
     for c in range(lo, hi):
-        padded[:] = 0
+        clear(padded, rows * width)
         for p in range(P):
             for a in range(sh):
-                lines[:] = 0
+                clear(lines, nh * width)
                 for i in range(nh):
-                    line = on(first(lines), i * width)
                     for b in range(sw):
-                        source = on(first(v), i * nw * component + (a * sw + b) * tile
-                                    + (c * P + p) * Q * N)  # fmt: skip
+                        target = on(lines, i * width + b * N)
+                        source = on(first(v), i * nw * component + (a * sw + b) * phase)
+                        source = on(source, (c * P + p) * Q * N)
                         for q in range(Q):
-                            target = on(line, (2 * q * sw + b) * N)
-                            add_inputs(nw, on(source, q * N), component, target, sw * N, N)
-                top = on(first(padded), (2 * p * sh + a) * width)
-                add_inputs(nh, first(lines), width, top, sh * width, width)
-        x[c] = 0
-        bad = False
-        for h in range(h0, h1):
-            row, source = x[c, h - ph].reshape(-1), padded[h, pw * N : w1 * N]
-            for k in range(source.size):
-                row[k] = source[k]
-                bad |= source[k] - source[k] != 0
-        odd[c] |= bad
+                            tile = on(target, 2 * q * sw * N)
+                            add_inputs(nw, on(source, q * N), component, tile, sw * N, N)
+                top = on(padded, (2 * p * sh + a) * width)
+                add_inputs(nh, lines, width, top, sh * width, width)
+        plane = on(first(x), c * H * W * N)
+        clear(plane, H * W * N)
+        for h in range(min(H, rows - ph)):
+            source = on(padded, (h + ph) * width + pw * N)
+            odd[c] |= written(on(plane, h * W * N), source, met, 0)
 
 
 @exact_kernel
 def _output_transform(lo, hi, m, bias, where, y, odd):
     """y (O, OH, OW, N) with the bias from M (components, O, tiles·N). Is any of it not finite?"""
     (nh, nw), _, _, (P, Q) = where
-    O, OH, _, N = y.shape
-    width = 2 * Q * N
-    rows, lines = np.empty((2, width), y.dtype), np.empty((2, nw, Q * N), y.dtype)
-    component = O * P * Q * N
+    O, OH, OW, N = y.shape
+    width = Q * N
+    scratch = np.empty((2 * nw + 4) * width, y.dtype)
+    lines = first(scratch)
+    rows = on(lines, 2 * nw * width)
+    component = O * P * width
     for o in range(lo, hi):
-        bad = False
         for p in range(P):
-            source = on(first(m), (o * P + p) * Q * N)
+            source = on(first(m), (o * P + p) * width)
             for j in range(nw):
-                target = on(first(lines), j * Q * N)
-                outputs(nh, on(source, j * component), nw * component, target, nw * Q * N, Q * N)
+                target = on(lines, j * width)
+                outputs(nh, on(source, j * component), nw * component, target, nw * width, width)
             for r in range(min(2, OH - 2 * p)):
+                row = on(rows, r * 2 * width)
                 for q in range(Q):
-                    column = on(first(lines), (r * nw * Q + q) * N)
-                    outputs(nw, column, Q * N, on(first(rows), r * width + 2 * q * N), N, N)
-                row, target = rows[r], y[o, 2 * p + r].reshape(-1)
-                for k in range(target.size):
-                    value = row[k] + bias[o]
-                    target[k] = value
-                    bad |= value - value != 0
-        odd[o] |= bad
+                    outputs(nw, on(lines, (r * nw * Q + q) * N), width, on(row, 2 * q * N), N, N)
+                target = on(first(y), (o * OH + 2 * p + r) * OW * N)
+                odd[o] |= written(target, row, OW * N, bias[o])
 
 
 @exact_kernel
@@ -158,20 +178,20 @@ def _output_transposed(lo, hi, g, where, m):
     (nh, nw), _, _, (P, Q) = where
     O, OH, OW, N = g.shape
     width = 2 * Q * N
-    rows, lines = np.zeros((2, width), g.dtype), np.empty((nh, width), g.dtype)
+    scratch = np.empty((2 + nh) * width, g.dtype)
+    rows = first(scratch)
+    lines = on(rows, 2 * width)
     component = O * P * Q * N
     for o in range(lo, hi):
         for p in range(P):
-            for r in range(2):
-                if 2 * p + r < OH:
-                    rows[r, : OW * N] = g[o, 2 * p + r].reshape(-1)
-                else:
-                    rows[r] = 0
-            to_outputs(nh, first(rows), width, first(lines), width, width)
+            clear(rows, 2 * width)
+            for r in range(min(2, OH - 2 * p)):
+                copy(on(rows, r * width), on(first(g), (o * OH + 2 * p + r) * OW * N), OW * N)
+            to_outputs(nh, rows, width, lines, width, width)
             for i in range(nh):
                 target = on(first(m), i * nw * component + (o * P + p) * Q * N)
                 for q in range(Q):
-                    source = on(first(lines), i * width + 2 * q * N)
+                    source = on(lines, i * width + 2 * q * N)
                     to_outputs(nw, source, N, on(target, q * N), component, N)
 
 
@@ -180,43 +200,41 @@ def _filter_transform(lo, hi, w, where, u):
     """U (components, O, phases, C) of w (KH, KW, O, C)."""
     (nh, nw), (sh, sw) = where
     _, KW, O, C = w.shape
-    lines = np.empty((nh, nw - 1, C), w.dtype)
+    scratch = np.empty(nh * (nw - 1) * C, w.dtype)
+    lines = first(scratch)
     component, tap = O * sh * sw * C, O * C
     for o in range(lo, hi):
         for a in range(sh):
             for b in range(sw):
                 for m in range(nw - 1):
                     source = on(first(w), (a * KW + m * sw + b) * tap + o * C)
-                    target = on(first(lines), m * C)
+                    target = on(lines, m * C)
                     filters(nh, source, sh * KW * tap, target, (nw - 1) * C, C)
                 for i in range(nh):
                     target = on(first(u), i * nw * component + ((o * sh + a) * sw + b) * C)
-                    filters(nw, on(first(lines), i * (nw - 1) * C), C, target, component, C)
+                    filters(nw, on(lines, i * (nw - 1) * C), C, target, component, C)
 
 
 @exact_kernel
 def _filter_transposed(lo, hi, u, where, w, odd):
     """w (KH, KW, O, C) of U (components, O, phases, C). Is any of it not finite?"""
     (nh, nw), (sh, sw) = where
-    KH, KW, O, C = w.shape
-    lines = np.empty((nh, nw - 1, C), w.dtype)
+    _, KW, O, C = w.shape
+    scratch = np.empty((nh * (nw - 1) + nh - 1) * C, w.dtype)
+    lines = first(scratch)
+    rows = on(lines, nh * (nw - 1) * C)
     component, tap = O * sh * sw * C, O * C
     for o in range(lo, hi):
         for a in range(sh):
             for b in range(sw):
                 for i in range(nh):
                     source = on(first(u), i * nw * component + ((o * sh + a) * sw + b) * C)
-                    to_filters(nw, source, component, on(first(lines), i * (nw - 1) * C), C, C)
+                    to_filters(nw, source, component, on(lines, i * (nw - 1) * C), C, C)
                 for m in range(nw - 1):
-                    target = on(first(w), (a * KW + m * sw + b) * tap + o * C)
-                    source = on(first(lines), m * C)
-                    to_filters(nh, source, (nw - 1) * C, target, sh * KW * tap, C)
-        bad = False
-        for a in range(KH):
-            for b in range(KW):
-                for value in w[a, b, o]:
-                    bad |= value - value != 0
-        odd[o] |= bad
+                    to_filters(nh, on(lines, m * C), (nw - 1) * C, rows, C, C)
+                    for k in range(nh - 1):
+                        target = on(first(w), ((k * sh + a) * KW + m * sw + b) * tap + o * C)
+                        odd[o] |= written(target, on(rows, k * C), C, 0)
 
 
 @threaded
