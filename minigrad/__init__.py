@@ -105,15 +105,7 @@ from minigrad.ops.search import (
     sort,
     topk,
 )
-from minigrad.ops.solving import (
-    cholesky_inverse,
-    cholesky_solve,
-    lu_unpack,
-    matrix_exp,
-    qr,
-    svd,
-    triangular_solve,
-)
+from minigrad.ops.solving import cholesky_solve, lu_unpack, matrix_exp, qr, svd, triangular_solve
 from minigrad.ops.solving import old_lu as lu
 from minigrad.ops.solving import old_lu_solve as lu_solve
 from minigrad.ops.special import digamma, erfc, erfinv, i0, lgamma, mvlgamma, polygamma
@@ -266,7 +258,7 @@ __all__ = [
     "bitwise_right_shift", "bitwise_xor", "blackman_window", "block_diag", "bmm", "bool",
     "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast",
     "cartesian_prod", "cat", "cdist", "ceil", "ceil_", "celu", "celu_", "chain_matmul",
-    "channel_shuffle", "cholesky", "cholesky_inverse", "cholesky_solve", "chunk", "clamp", "clamp_",
+    "channel_shuffle", "cholesky", "cholesky_solve", "chunk", "clamp", "clamp_",
     "clamp_max", "clamp_max_", "clamp_min", "clamp_min_", "clip", "clip_", "clone", "column_stack",
     "combinations", "compile", "complex64", "complex128", "concat", "concatenate", "conj",
     "contiguous_format", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",

@@ -1,6 +1,7 @@
 """The ambient state: what a computation depends on beside its arguments.
 
-A ContextVar belongs to a thread or async task: others do not see its settings. Four are kept here:
+A ContextVar belongs to a thread or async task, which does not see the settings of others. There are
+five. Four are kept here:
 
     grad_enabled              whether operations are recorded; no_grad, enable_grad
     probing                   whether gradcheck, hvp or a second derivative sends complex numbers
@@ -383,8 +384,7 @@ def detect_anomaly(check_nan: bool = True, *, check_inf: bool = False) -> Iterat
 
 
 class set_detect_anomaly(AbstractContextManager[Any]):
-    """Look for a NaN at every operation of this thread from now on, as `detect_anomaly` does in its
-    block; False ends that. In a `with` statement, what was before holds again after it."""
+    """`detect_anomaly` from now on, or in a `with` statement, for this thread; False ends it."""
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         self._before, layers = watch.get()

@@ -303,7 +303,6 @@ class Methods(InPlace):
     qr = _solving.qr
     matrix_exp = _solving.matrix_exp
     triangular_solve = _solving.triangular_solve
-    cholesky_inverse = _solving.cholesky_inverse
     cholesky_solve = _solving.cholesky_solve
     lu = _solving.old_lu
     lu_solve = _solving.old_lu_solve

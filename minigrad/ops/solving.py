@@ -201,12 +201,6 @@ def cholesky_solve(input: Any, input2: Any, upper: bool = False) -> Tensor:
     return _triangular(name, up, y, True, True, False)
 
 
-def cholesky_inverse(L: Any, upper: bool = False) -> Tensor:
-    """A⁻¹ for the factor L of A = L·Lᵀ that `cholesky` gives, or with `upper` Lᵀ."""
-    a = matrix_operand("cholesky_inverse", L)
-    return cholesky_solve(np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape), L, upper)
-
-
 def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Lstsq:
     """X with the least Σ(A·X - B)², and of several the one with the least Σ X²: (…, n, k) for A
     (…, m, n) and B (…, m, k), or vectors (…, m) that give vectors (…, n).
