@@ -32,6 +32,8 @@ class _Absent(type):
 class cuda(metaclass=_Absent):
     """There is none."""
 
+    _initialized = False  # scripts that save and restore random states look at it
+
     class amp(metaclass=_Absent):
         """There is no mixed precision: what is called leaves everything as it is."""
 

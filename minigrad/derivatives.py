@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from minigrad import changes, modes, tape
-from minigrad.autograd import STEP
 from minigrad.checks import integer, integers
 from minigrad.kernels import use_kernels
 from minigrad.ops.arithmetic import mul
@@ -35,6 +34,8 @@ from minigrad.tape import Array, Leaf, Node
 from minigrad.tensor import Tensor, node_of, wrap
 
 __all__ = ["grad", "grad_and_value", "value_and_grad", "vjp"]
+
+STEP = 1e-20  # h; its square must vanish beside 1, and h times a gradient must not underflow
 
 Run = Callable[[Sequence[Tensor]], tuple[Any, Any]]  # from the inputs to the value and the rest
 

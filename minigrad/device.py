@@ -1,35 +1,56 @@
-"""Devices, of which there is one: the CPU. It has a name so that scripts that ask for it run."""
+"""Devices, of which there is one: the CPU. It has a name, as the others have, so that scripts that
+ask for it run.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+TYPES = ("cpu", "cuda", "mps", "xpu", "hpu", "mtia", "xla", "meta")
+
 
 class device:
-    """The CPU: `device("cpu")`; any other is refused."""
+    """A device's name: `device("cpu")`, `device("cuda:0")`, `device("cuda", 0)`.
 
-    index = None
+    There is the CPU alone. The others can be named, as in PyTorch on a machine without them, and
+    are refused where something is to lie there.
+
+    Raises:
+        RuntimeError: no name of a device.
+    """
+
+    type: str
+    index: int | None
 
     def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
-        self.type = "cpu"
-        check_device("device", type)
+        if isinstance(type, device):
+            type, index = type.type, type.index
+        kind, colon, number = str(type).partition(":")
+        if kind not in TYPES or (colon and not (number.isdecimal() and index is None)):
+            raise RuntimeError(
+                f"device: expected one of {', '.join(TYPES)}, then perhaps ':' and a number, got "
+                f"{type!r}" + (f" with index {index!r}" if index is not None else "")
+            )
+        self.type = kind
+        self.index = int(number) if colon else index
 
     def __str__(self) -> str:
-        return self.type
+        return self.type if self.index is None else f"{self.type}:{self.index}"
 
     def __repr__(self) -> str:
-        return f"device(type={self.type!r})"
+        number = "" if self.index is None else f", index={self.index}"
+        return f"device(type={self.type!r}{number})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, device)
+        return isinstance(other, device) and str(self) == str(other)
 
     def __hash__(self) -> int:
-        return hash(self.type)
+        return hash(str(self))
 
 
 def check_device(name: str, value: Any) -> None:
     """Raise unless `value` is None or names the CPU."""
-    if value is not None and not isinstance(value, device) and value not in ("cpu", "cpu:0"):
+    if value is not None and str(value) not in ("cpu", "cpu:0"):
         raise RuntimeError(f"{name}: device must be 'cpu', the only one there is, got {value!r}")
 
 

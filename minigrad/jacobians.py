@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from minigrad import modes
-from minigrad.autograd import STEP, functional
-from minigrad.checks import one_of, refuse_create_graph
+from minigrad.checks import one_of
 from minigrad.derivatives import (
+    STEP,
     leaves_of,
     moved,
     only_tensor,
@@ -22,7 +22,6 @@ from minigrad.derivatives import (
 )
 from minigrad.ops.joining import stack, unbind
 from minigrad.ops.random import get_rng_state, set_rng_state
-from minigrad.ops.shape import reshape
 from minigrad.tape import Leaf
 from minigrad.tensor import Tensor, node_of, wrap
 
@@ -213,80 +212,3 @@ def _together(results: list[Any], dim: Any) -> Any:
 
 def _for_each(dim: Any, several: Any) -> Any:
     return dim if isinstance(dim, tuple | list) else (dim,) * len(several)
-
-
-# Under the older names and arguments, in minigrad.autograd.functional.
-
-STRATEGIES = ("reverse-mode", "forward-mode")
-
-
-def _jacobian(
-    func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False,
-    vectorize: bool = False, strategy: str = "reverse-mode",
-) -> Any:  # fmt: skip
-    """The Jacobian matrices of `func`, a tensor (…, ***) for an output (…) and an input (***).
-
-    Args:
-        func: from tensors to a tensor or several.
-        inputs: a tensor, or a tuple of them, for which a tuple is returned; for several outputs,
-            one for each.
-        create_graph: refused; for second derivatives see `func.grad`.
-        strict: refused; an input on which the outputs do not depend has zeros.
-        vectorize: accepted; it changes nothing.
-        strategy: "reverse-mode", a backward pass for each element of the outputs, or
-            "forward-mode", a forward pass for each element of the inputs.
-    """
-    given, argnums = _differentiated("jacobian", inputs, create_graph, strict)
-    one_of("jacobian", "strategy", strategy, STRATEGIES)
-    matrix: Callable[..., Any] = jacrev if strategy == "reverse-mode" else jacfwd
-    with modes.no_grad():
-        out = func(*given)
-    if isinstance(out, Tensor):
-        return matrix(func, argnums)(*given)
-    each = [matrix(lambda *args, i=i: func(*args)[i], argnums)(*given) for i in range(len(out))]
-    return tuple(each)
-
-
-def _hessian(
-    func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False,
-    vectorize: bool = False, outer_jacobian_strategy: str = "reverse-mode",
-) -> Any:  # fmt: skip
-    """The second derivatives of `func`, which returns one element: (***, ***) for an input (***),
-    and for a tuple of inputs a tuple of tuples. The other arguments are those of `jacobian`."""
-    given, argnums = _differentiated("hessian", inputs, create_graph, strict)
-    one_of("hessian", "outer_jacobian_strategy", outer_jacobian_strategy, STRATEGIES)
-    return hessian(lambda *args: reshape(func(*args), ()), argnums)(*given)
-
-
-def _jvp(
-    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False,
-    strict: bool = False,
-) -> tuple[Any, Any]:  # fmt: skip
-    """Return (func(*inputs), J·v); v is of the inputs' shapes, and may be left out for one element.
-    The other arguments are those of `jacobian`."""
-    given, _ = _differentiated("jvp", inputs, create_graph, strict)
-    if v is None:
-        if len(given) != 1 or given[0].numel() != 1:
-            raise RuntimeError("jvp: v can be left out for a single one-element input only")
-        v = wrap(np.ones(given[0].shape))
-    value, tangent = jvp(func, given, v if isinstance(v, tuple) else (v,))
-    return value, tangent
-
-
-def _differentiated(
-    name: str, inputs: Any, create_graph: bool, strict: bool
-) -> tuple[tuple[Tensor, ...], int | tuple[int, ...]]:
-    """The arguments that are differentiated and their `argnums`; refuse what is not supported."""
-    given = inputs if isinstance(inputs, tuple) else (inputs,)
-    if not all(isinstance(x, Tensor) for x in given):
-        raise TypeError(
-            f"{name}: inputs must be a tensor or a tuple of tensors, got {type(inputs).__name__}"
-        )
-    refuse_create_graph(name, create_graph)
-    if strict:
-        raise NotImplementedError(f"{name}: strict is not supported: look for zeros in the result")
-    return given, tuple(range(len(given))) if isinstance(inputs, tuple) else 0
-
-
-functional.jacobian, functional.hessian, functional.jvp = _jacobian, _hessian, _jvp
-functional.vhp = functional.hvp  # vᵀ·H: H is symmetric

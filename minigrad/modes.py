@@ -8,7 +8,7 @@ five. Four are kept here:
                               through a function
     frozen_layers             the layers whose running statistics stay; nn.utils.frozen_stats
     watch                     who sees the operations, and the layers around them; detect_anomaly,
-                              remember, profile; watchers counts their blocks anywhere
+                              remember, profile; watchers counts the observers anywhere
 
 and one where it is asked about:
 
@@ -34,7 +34,7 @@ import linecache
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
@@ -381,3 +381,20 @@ def detect_anomaly(check_nan: bool = True, *, check_inf: bool = False) -> Iterat
     """
     with watched_by(_Anomaly(bool(check_nan), bool(check_inf))):
         yield
+
+
+class set_detect_anomaly(AbstractContextManager[Any]):
+    """`detect_anomaly` from now on, or in a `with` statement, for this thread; False ends it."""
+
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        self._before, layers = watch.get()
+        others = tuple(o for o in self._before if not isinstance(o, _Anomaly))
+        self._set((*others, _Anomaly(bool(check_nan), False)) if mode else others, layers)
+
+    def _set(self, observers: tuple[Observer, ...], layers: tuple[Any, ...]) -> None:
+        global watchers
+        watchers += len(observers) - len(watch.get()[0])
+        watch.set((observers, layers))
+
+    def __exit__(self, *exception: object) -> None:
+        self._set(self._before, watch.get()[1])

@@ -18,7 +18,17 @@ from minigrad.nn.parameter import Parameter
 from minigrad.tape import Array, Node
 from minigrad.tensor import Tensor, node_of, wrap
 
-__all__ = ["DataParallel", "DistributedDataParallel"]
+__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
+
+
+def data_parallel(
+    module: Module, inputs: Any, device_ids: Any = None, output_device: Any = None, dim: int = 0,
+    module_kwargs: dict[str, Any] | None = None,
+) -> Any:  # fmt: skip
+    """What the module returns for the inputs, a tensor or a tuple of them; the other arguments are
+    those of `DataParallel`."""
+    args = inputs if isinstance(inputs, tuple) else (inputs,)
+    return DataParallel(module, device_ids, output_device, dim)(*args, **(module_kwargs or {}))
 
 
 class Bucket:

@@ -1,7 +1,7 @@
 """Elementwise arithmetic. `g` is the gradient of the loss with respect to an op's output.
 
 Every choice (a comparison, a sign) is made on the real part, so that a complex number can carry a
-derivative through (see autograd.py). Division by zero gives inf and nan in silence.
+derivative through (see autograd/). Division by zero gives inf and nan in silence.
 
 Three things stand beside the formulas and change no result; skip them when you read the first time.
 `plus`, `minus`, `times` and `over` are +, -, * and /, and `summed` is the un-broadcasting of

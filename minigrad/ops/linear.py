@@ -10,10 +10,11 @@ from typing import Any, Unpack
 import numpy as np
 
 from minigrad import kernels
-from minigrad.dtypes import float32
+from minigrad.dtypes import float32, result_dtype
 from minigrad.incoming import as_array
 from minigrad.names import Axis, numpy_names
 from minigrad.ops.arithmetic import add, clamp, div, mul, scaled
+from minigrad.ops.convert import to
 from minigrad.ops.reductions import norm
 from minigrad.ops.reductions import sum as total
 from minigrad.ops.shape import broadcast_tensors, reshape, transpose
@@ -232,8 +233,13 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     if not isinstance(equation, str) or not operands:
         raise TypeError('einsum: expected an equation such as "ij,jk->ik", then its tensors')
     names = [f"operand {i}" for i in range(len(operands))]
-    arrays = matrices("einsum", *operands, names=names)
+    arrays = tuple([x.array if isinstance(x, Tensor) else as_array(x) for x in operands])
     subscripts, result = _letters(equation, arrays)
+    pairs = [set(s) & set(t) for i, s in enumerate(subscripts) for t in subscripts[:i]]
+    if len({a.dtype for a in arrays}) > 1 and not set().union(*pairs) - set(result):
+        kind = result_dtype(*operands)  # nothing is summed: operands of two dtypes fit, as in mul
+        operands = tuple([to(x, kind) if isinstance(x, Tensor) else x for x in operands])
+    arrays = matrices("einsum", *operands, names=names)
     sizes: dict[str, int] = {}
     for letters, a in zip(subscripts, arrays, strict=True):
         seen = dict(zip(letters, a.shape, strict=True))

@@ -153,12 +153,7 @@ class _Variance(NamedTuple):
 
 
 def _variance(
-    name: str,
-    x: Any,
-    dim: Dim,
-    unbiased: Any,
-    keepdim: bool,
-    correction: Any,
+    name: str, x: Any, dim: Dim, unbiased: Any, keepdim: bool, correction: Any
 ) -> _Variance:
     if isinstance(dim, bool):  # var(unbiased) without dim, as torch allows
         dim, unbiased = None, dim
@@ -170,14 +165,14 @@ def _variance(
         raise RuntimeError(f"{name}: expected a floating tensor, got dtype {a.dtype}")
     axes, dtype = axes_of(name, dim, a.ndim), a.dtype
     n = math.prod(a.shape[i] for i in axes)
-    divisor = np.float64(builtins.max(n - correction, 0))
+    divisor = np.float64(n - correction)  # of slopes; the variance is inf beyond the count
     with np.errstate(all="ignore"):
         mean = _total(a, axes) / np.float64(n)
         squares = total("spread", a, axes, mean)
         if squares is None:
             centred = a - mean
             squares = (centred * centred).sum(axis=axes, keepdims=True)
-        out = np.asarray(_dropped(squares, axes, keepdim) / divisor)
+        out = np.asarray(_dropped(squares, axes, keepdim) / builtins.max(divisor, np.float64(0)))
 
     def times_centred(factor: Any) -> Any:
         large = along("linear", a, axes, mean, factor)
@@ -378,20 +373,22 @@ def norm(
 def any(
     input: Any, dim: Dim = None, keepdim: bool = False, **names: Unpack[AxisKeepdims]
 ) -> Tensor:
-    """Whether any element is nonzero; bool, but uint8 for uint8."""
-    a: Any = as_array(input)
-    out = a.any(axis=axes_of("any", dim, a.ndim), keepdims=keepdim)
-    return unrecorded("any", np.asarray(out, a.dtype if a.dtype == uint8 else bool))
+    """Whether any element is nonzero; bool, but uint8 for uint8. For dim=(), each by itself."""
+    return _whether("any", as_array(input), dim, keepdim)
 
 
 @numpy_names
 def all(
     input: Any, dim: Dim = None, keepdim: bool = False, **names: Unpack[AxisKeepdims]
 ) -> Tensor:
-    """Whether all elements are nonzero; bool, but uint8 for uint8."""
-    a: Any = as_array(input)
-    out = a.all(axis=axes_of("all", dim, a.ndim), keepdims=keepdim)
-    return unrecorded("all", np.asarray(out, a.dtype if a.dtype == uint8 else bool))
+    """Whether all elements are nonzero; bool, but uint8 for uint8. For dim=(), each by itself."""
+    return _whether("all", as_array(input), dim, keepdim)
+
+
+def _whether(name: str, a: Any, dim: Dim, keepdim: bool) -> Tensor:
+    axes = () if isinstance(dim, tuple | list) and not dim else axes_of(name, dim, a.ndim)
+    out = getattr(a, name)(axis=axes, keepdims=keepdim)
+    return unrecorded(name, np.asarray(out, a.dtype if a.dtype == uint8 else bool))
 
 
 @numpy_names

@@ -1,4 +1,5 @@
-"""What PyTorch has at its top level under names of `nn.functional`, with other arguments there."""
+"""What PyTorch has at its top level, with other arguments, under names of `nn.functional`; and of
+a method that is none of the ops."""
 
 from __future__ import annotations
 
@@ -47,3 +48,8 @@ def kl_div(input: Tensor, target: Tensor, reduction: int = 1, *, log_target: boo
     return losses.kl_div(
         input, target, reduction=("none", "mean", "sum")[which], log_target=log_target
     )
+
+
+def detach(input: Tensor) -> Tensor:
+    """`input.detach()`: the same memory, cut off from the graph."""
+    return input.detach()

@@ -19,6 +19,7 @@ from minigrad.interrupts import deferred
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
 
+required = object()  # PyTorch's mark of a hyperparameter without a default, which scripts import
 Group = dict[str, Any]
 Entry = tuple[Tensor, Array, Array]  # a parameter, its array, its gradient's array
 

@@ -77,7 +77,8 @@ def test_moves_to_other_devices_are_refused() -> None:
     before = net.weight.array.copy()
     calls: list[Any] = [
         x.cuda, net.cuda, lambda: x.to("cuda"), lambda: net.to("cuda:0"),
-        lambda: mg.ones(2, device="mps"), lambda: mg.device("cuda"),
+        lambda: mg.ones(2, device="mps"), lambda: mg.ones(2, device=mg.device("cuda")),
+        lambda: x.to(mg.device("cuda", 1)), lambda: net.to(mg.device("mps")),
     ]  # fmt: skip
     for call in calls:
         with pytest.raises(RuntimeError, match="only"):
@@ -88,12 +89,32 @@ def test_moves_to_other_devices_are_refused() -> None:
     np.testing.assert_array_equal(net.weight.array, before)
 
 
+@pytest.mark.parametrize("args", [
+    ("cpu",), ("cpu:0",), ("cuda",), ("cuda:1",), ("cuda", 1), ("mps",), ("meta",),
+])  # fmt: skip
+def test_devices_that_are_not_there_have_names(args: tuple[Any, ...]) -> None:
+    torch = pytest.importorskip("torch")
+    ours, theirs = mg.device(*args), torch.device(*args)
+    assert (ours.type, ours.index) == (theirs.type, theirs.index)
+    assert str(ours) == str(theirs) and repr(ours) == repr(theirs)
+    assert ours == mg.device(str(ours)) == mg.device(ours) and hash(ours) == hash(mg.device(ours))
+    assert (ours == mg.device("cuda", 1)) == (theirs == torch.device("cuda", 1))
+
+
+@pytest.mark.parametrize("args", [("gpu",), ("cuda:x",), ("cuda:1", 1), ("",), ("cuda:-1",), (1,)])
+def test_what_is_no_name_of_a_device(args: tuple[Any, ...]) -> None:
+    with pytest.raises(RuntimeError, match=r"^device: expected one of cpu, cuda"):
+        mg.device(*args)
+
+
 def test_data_parallel() -> None:
     net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     parallel = nn.DataParallel(net, device_ids=[0, 1])
     x = mg.randn(4, 3)
     np.testing.assert_array_equal(parallel.eval()(x).array, net(x).array)
     assert parallel.module is net and not net.training
+    for inputs in (x, (x,)):
+        assert mg.equal(nn.parallel.data_parallel(net, inputs, device_ids=[0]), net(x))
     assert list(parallel.state_dict()) == [f"module.{key}" for key in net.state_dict()]
     with pytest.raises(TypeError, match=r"^DataParallel: expected a Module, got the class Linear"):
         nn.DataParallel(nn.Linear)  # type: ignore[arg-type]

@@ -104,6 +104,7 @@ optim.Adamw([x])  # error
 lr_scheduler.StepLr  # error
 data.DataLoadr  # error
 mg.autograd.gradchek  # error
+mg.autograd.functional.jacobien  # error
 mg.analysis.sharpnes  # error
 mg.utils.dta  # error
 mg.utils.data.DataLoadr  # error

@@ -139,3 +139,4 @@ for d in (
     assert_type(distributions.kl_divergence(d, d), mg.Tensor)
 assert_type(distributions.Categorical(x).probs, mg.Tensor)
 assert_type(distributions.Normal(0, 1).expand((2,)), distributions.Normal)
+assert_type(mg.autograd.functional.hvp(mg.sum, x), tuple[mg.Tensor, Any])
