@@ -95,7 +95,8 @@ class _Preprocessing(Transformer):
                 raise TypeError(f"{name}: expected real numbers ({error})") from error
         if array.dtype.kind == "c":
             raise ValueError(
-                f"{name}: expected real numbers, got dtype {array.dtype}. Complex data not supported"
+                f"{name}: expected real numbers, got dtype {array.dtype}. "
+                "Complex data not supported"
             )
         if array.dtype.kind not in "buif":
             raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
@@ -108,8 +109,8 @@ class _Preprocessing(Transformer):
         bad = int((~np.isfinite(array)).sum())
         if bad:
             raise ValueError(
-                f"{type(self).__name__}.{method}: {bad} of {array.size} values are NaN or infinite: "
-                "remove or replace them first"
+                f"{type(self).__name__}.{method}: {bad} of {array.size} values are NaN or "
+                "infinite: remove or replace them first"
             )
 
     def _learn(self, x: Array) -> None:
