@@ -55,6 +55,8 @@ def result_dtype(*values: Any) -> np.dtype[Any]:
         dtype = getattr(value, "dtype", None)
         if not isinstance(dtype, np.dtype):
             rank, dtype = 2, PYTHON_DTYPE.get(type(value))
+            if dtype is None and isinstance(value, int | float):  # an IntEnum's member, say
+                dtype = PYTHON_DTYPE[int if isinstance(value, int) else float]
         elif isinstance(value, np.generic):
             rank, dtype = 2, WEAK_DTYPE.get(dtype.kind)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import enum
 import io
 import operator
 import pickle
@@ -517,6 +518,54 @@ def test_masked_elements_are_no_numbers() -> None:
             read(masked)
     assert mg.tensor(masked.filled(0.0)).tolist() == [1.0, 0.0, 0.0]
     assert mg.tensor(np.ma.array([1.0, 2.0])).tolist() == [1.0, 2.0]  # nothing is masked
+
+
+class Colour(enum.IntEnum):
+    RED = 0
+    BLUE = 2
+
+
+class Metres(float):
+    pass
+
+
+def test_numbers_of_derived_types_are_numbers() -> None:
+    """As in PyTorch: labels are often the members of an IntEnum."""
+    labels = mg.tensor([Colour.RED, [Colour.BLUE][0]])
+    assert labels.dtype == "int64" and labels.tolist() == [0, 2]
+    assert mg.tensor(Colour.BLUE).item() == 2 and mg.tensor([[Metres(1.5)], [2]]).dtype == "float32"
+    assert mg.full((2,), Colour.BLUE).tolist() == mg.zeros(2).fill_(Colour.BLUE).tolist() == [2, 2]
+    assert (mg.ones(2) * Colour.BLUE).tolist() == (Metres(2) * mg.ones(2)).tolist() == [2, 2]
+    with pytest.raises(RuntimeError, match="tensor: -1 does not fit dtype uint8"):
+        mg.tensor(enum.IntEnum("Odd", {"A": -1}).A, dtype=mg.uint8)
+
+
+def test_objects_say_how_they_become_numbers() -> None:
+    with pytest.raises(
+        TypeError, match=r"ndarray of dtype object: convert it, with .astype\(float"
+    ):
+        mg.tensor(np.array([1, 2.5], dtype=object))
+
+
+def test_an_index_of_another_library() -> None:
+    x = mg.arange(3.0)
+    for index in (Wrapped(np.array([True, False, True])), Wrapped(np.array([0, 2]))):
+        assert x[index].tolist() == [0, 2]
+    x[Wrapped(np.array([1]))] = 7.0
+    assert x.tolist() == [0, 7, 2]
+    for bad in (b"a", Wrapped(np.array([0.0])), np.float64(1), {}):
+        with pytest.raises(IndexError):
+            x[bad]
+
+
+class Wrapped:
+    """What a pandas Series is to an index: no sequence, and an array inside."""
+
+    def __init__(self, array: Any) -> None:
+        self.array_ = array
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self.array_
 
 
 def test_from_dlpack_says_what_it_cannot_take() -> None:
