@@ -170,7 +170,10 @@ def taken(name: str, data: Any) -> Array:
             )
     except Exception as error:  # each library has its own, for memory on devices, gradients, …
         kind = f"{type(data).__module__}.{type(data).__name__}"
-        raise RuntimeError(f"{asked(name)}: {kind} gives no array: {error}") from error
+        advice = ""
+        if "ScalarType" in str(error):  # PyTorch's sentence has no way out
+            advice = f": numpy has no {getattr(data, 'dtype', kind)}, convert it with .float()"
+        raise RuntimeError(f"{asked(name)}: {kind} gives no array: {error}{advice}") from error
     if type(data) is not np.ndarray and isinstance(data, np.ndarray) and np.any(_mask(data)):
         count = int(np.sum(_mask(data)))
         masked = "1 element is" if count == 1 else f"{count} elements are"

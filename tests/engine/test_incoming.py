@@ -568,6 +568,34 @@ class Wrapped:
         return self.array_
 
 
+def test_operators_take_pytorchs_tensors() -> None:
+    """Its own operators do not know ours, and == would have fallen back on identity: False."""
+    torch = pytest.importorskip("torch")
+    ours, theirs = mg.tensor([1.0, 2.0], requires_grad=True), torch.tensor([1.0, 3.0])
+    assert (ours == theirs).tolist() == (theirs == ours).tolist() == [True, False]
+    assert (ours != theirs).tolist() == (ours < theirs).tolist() == [False, True]
+    assert (theirs - ours).tolist() == [0, 1] and (theirs / ours).tolist() == [1, 1.5]
+    (ours * theirs).sum().backward()
+    assert ours.grad is not None and ours.grad.tolist() == [1, 3]
+    assert (mg.eye(2) @ torch.eye(2)).tolist() == (torch.eye(2) @ mg.eye(2)).tolist()
+    with pytest.raises(RuntimeError, match=r"add: torch.Tensor gives no array: .*detach"):
+        ours + torch.ones(2, requires_grad=True)
+    with pytest.raises(TypeError, match=r"exp: .* got torch\.Tensor: take it by minigrad\.as_t"):
+        mg.exp(theirs)
+    with pytest.raises(RuntimeError, match=r"numpy has no torch\.bfloat16, convert it with \."):
+        mg.tensor(theirs.bfloat16())
+
+
+@pytest.mark.parametrize("dtype", ["nope", object()])
+def test_what_is_no_dtype_is_named(dtype: Any) -> None:
+    def linear(n: int, dtype: Any) -> Any:
+        return nn.Linear(n, 2, dtype=dtype)
+
+    for make in (mg.ones, mg.rand, mg.eye, mg.arange, linear):
+        with pytest.raises(TypeError, match=r"expected a dtype such as minigrad\.float32 or its"):
+            make(2, dtype=dtype)
+
+
 def test_from_dlpack_says_what_it_cannot_take() -> None:
     for odd in (np.ones(2, ">f4"), np.array(["a"])):
         with pytest.raises(BufferError, match=r"^from_dlpack: numpy\.ndarray gives no array: DLP"):
