@@ -1,6 +1,6 @@
 """Write two pages that step through a graph: a small network, and a batch normalisation.
 
-    python examples/explore.py [--seed N] [--out DIR]
+    python examples/explore.py [--quick] [--seed N] [--out DIR]
 
 writes DIR/explore_network.html, the network of the README at its first step, and
 DIR/explore_batch_norm.html, six samples of three features, small enough to read every number.
@@ -52,6 +52,7 @@ def story(page: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="as it is: it takes seconds")
     parser.add_argument("--out", type=Path, default=Path("out"), help="default: %(default)s")
     flags = parser.parse_args()
     flags.out.mkdir(parents=True, exist_ok=True)

@@ -147,7 +147,7 @@ def main() -> None:
     (images, labels), _ = load_mnist(flags)
     images = mg.from_numpy(images[:TRAINING])
     labels = mg.from_numpy(labels[:TRAINING])
-    steps, probe_every, sharpness_every = (120, 10, 60) if flags.quick else (1000, 10, 50)
+    steps, probe_every, sharpness_every = (100, 10, 50) if flags.quick else (1000, 10, 50)
 
     def train(kind: str, seed: int, steps: int) -> dict[str, list]:
         return landscape(kind, seed, steps, probe_every, sharpness_every, images, labels)

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import Pipeline
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 import minigrad as mg
@@ -42,6 +43,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X, y):
         X, y = validate_data(self, X, y)  # arrays, finite, of the same length
+        check_classification_targets(y)  # labels, not measurements
         self.classes_, numbers = np.unique(y, return_inverse=True)
         mg.manual_seed(self.seed)
         layers: list[nn.Module] = [nn.Linear(X.shape[1], self.hidden)]

@@ -146,7 +146,8 @@ def draw(changes: dict[str, dict[str, Summary]], taken: list[str], title: str) -
         left.grid(axis="y", visible=False)
         left.set_xscale("symlog", linthresh=1)
         ticks = [-20, -5, -2, -1, 0, 1, 2, 5, 20]
-        left.set_xticks(ticks, [f"{t:+d}" if t else "0" for t in ticks])
+        # ±1 stands too close to ±2 for words of its own
+        left.set_xticks(ticks, ["" if abs(t) == 1 else f"{t:+d}" if t else "0" for t in ticks])
         left.minorticks_off()
         left.margins(x=0.12)
     axes[0].set_yticks(range(len(changes)), [f"{n} *" if n in taken else n for n in changes])

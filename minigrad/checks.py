@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.device import check_device
-from minigrad.dtypes import float32
+from minigrad.dtypes import float32, native
 
 BOUNDS = {
     "at_least": operator.ge,
@@ -111,7 +111,7 @@ def floating(name: str, dtype: Any, device: Any = None) -> np.dtype[Any]:
     """The dtype of a layer's parameters: float32 for None, refused if it is not floating; `device`
     is refused if it is not the CPU."""
     check_device(name, device)
-    kind = np.dtype(float32 if dtype is None else dtype)
+    kind = native(float32 if dtype is None else dtype)
     if kind.kind != "f":
         raise TypeError(f"{name}: dtype must be a floating one, got {kind}")
     return kind

@@ -55,12 +55,17 @@ def result_dtype(*values: Any) -> np.dtype[Any]:
         dtype = getattr(value, "dtype", None)
         if not isinstance(dtype, np.dtype):
             rank, dtype = 2, PYTHON_DTYPE.get(type(value))
+            if dtype is None and isinstance(value, int | float):  # an IntEnum's member, say
+                dtype = PYTHON_DTYPE[int if isinstance(value, int) else float]
         elif isinstance(value, np.generic):
             rank, dtype = 2, WEAK_DTYPE.get(dtype.kind)
         else:
             rank = 0 if value.ndim else 1
         if dtype is None or dtype.kind not in CATEGORY:
-            raise TypeError(f"expected tensors or numbers, got {type(value).__name__}")
+            kind = type(value).__name__
+            if kind == "Tensor":  # that of another library
+                kind = f"{type(value).__module__}.Tensor: take it by minigrad.as_tensor"
+            raise TypeError(f"expected tensors or numbers, got {kind}")
         known = best[rank]
         best[rank] = dtype if known is None else promote(known, dtype)
     result: np.dtype[Any] | None = None
@@ -78,7 +83,14 @@ def result_dtype(*values: Any) -> np.dtype[Any]:
 
 def native(dtype: Any) -> np.dtype[Any]:
     """A dtype in this machine's byte order, the same object every time."""
-    kind: np.dtype[Any] = np.dtype(dtype)
+    try:
+        kind: np.dtype[Any] = np.dtype(dtype)
+    except TypeError as error:
+        if isinstance(dtype, NoDtype):
+            raise
+        raise TypeError(
+            f"expected a dtype such as minigrad.float32 or its name, got {dtype!r}"
+        ) from error
     return kind if kind.isnative else np.dtype(kind.type)
 
 

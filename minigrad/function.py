@@ -146,10 +146,10 @@ def _recorded(
     ends = np.cumsum([a.size for a in arrays]).tolist()
     starts = [0, *ends[:-1]]
     reached: set[int] = set()  # the outputs that a gradient came from, in this walk
-    zeros = ctx._zeros
+    zeros, count = ctx._zeros, len(outputs)
 
     def split(g: Array) -> list[Array | None]:
-        parts: list[Array | None] = [None] * len(outputs)
+        parts: list[Array | None] = [None] * count
         for k, i in enumerate(passing):
             if zeros or k in reached:
                 parts[i] = g[starts[k] : ends[k]].reshape(shapes[k])

@@ -87,7 +87,7 @@ def as_array(data: Any, dtype: Any = None, name: str = "tensor") -> Array:
     elif isinstance(data, Sequence) and not isinstance(data, str):
         array, own = _nested(name, data)
     else:
-        raise _no_numbers(name, type(data).__name__)
+        return as_array(_plain(name, data), dtype, name)
     return _converted(name, array, own if dtype is None else native(dtype))
 
 
@@ -125,7 +125,7 @@ def fitting(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
     elif is_array(value):
         a = taken(name, value)
     else:
-        raise _no_numbers(name, type(value).__name__)
+        return fitting(name, _plain(name, value), dtype)
     if a.ndim:
         raise RuntimeError(f"{asked(name)}: expected a number or a 0-d tensor, got shape {a.shape}")
     out = _converted(name, a, dtype)
@@ -170,15 +170,28 @@ def taken(name: str, data: Any) -> Array:
             )
     except Exception as error:  # each library has its own, for memory on devices, gradients, …
         kind = f"{type(data).__module__}.{type(data).__name__}"
-        raise RuntimeError(f"{asked(name)}: {kind} gives no array: {error}") from error
+        advice = ""
+        if "ScalarType" in str(error):  # PyTorch's sentence has no way out
+            advice = f": numpy has no {getattr(data, 'dtype', kind)}, convert it with .float()"
+        raise RuntimeError(f"{asked(name)}: {kind} gives no array: {error}{advice}") from error
     if type(data) is not np.ndarray and isinstance(data, np.ndarray) and np.any(_mask(data)):
+        count = int(np.sum(_mask(data)))
+        masked = "1 element is" if count == 1 else f"{count} elements are"
         raise ValueError(
-            f"{asked(name)}: {np.sum(_mask(data))} elements are masked, and a tensor has no mask: "
-            "say what they are, with .filled(value)"
+            f"{asked(name)}: {masked} masked, and a tensor has no mask: say what to take instead, "
+            "with .filled(value)"
         )
     if array.dtype.kind not in CATEGORY:
-        raise _no_numbers(name, f"{type(data).__name__} of dtype {array.dtype}")
+        advice = ": convert it, with .astype(float), say" if array.dtype == object else ""
+        raise _no_numbers(name, f"{type(data).__name__} of dtype {array.dtype}{advice}")
     return array if array.dtype.isnative else array.astype(native(array.dtype))
+
+
+def _plain(name: str, data: Any, where: str = "") -> int | float:
+    """The plain number of a type that is derived from Python's: an IntEnum's member, say."""
+    if isinstance(data, int | float):
+        return int(data) if isinstance(data, int) else float(data)
+    raise _no_numbers(name, type(data).__name__ + where)
 
 
 def _mask(data: Any) -> Any:
@@ -216,7 +229,8 @@ def _leaves(name: str, items: Sequence[Any], kinds: set[np.dtype[Any]]) -> list[
         elif isinstance(item, Sequence) and not isinstance(item, str):
             item = _leaves(name, item, kinds)
         else:
-            raise _no_numbers(name, f"{type(item).__name__} in a list")
+            item = _plain(name, item, " in a list")
+            kinds.add(PYTHON_DTYPE[type(item)])
         leaves.append(item)
     return leaves
 

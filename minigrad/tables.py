@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 
 
 def aligned(head: Sequence[str], rows: Iterable[Sequence[str]], sides: str) -> str:
     """A table as text: columns two blanks apart, left ("l") or right ("r")."""
     rows = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    place: dict[str, Callable[[str, int], str]] = {"l": str.ljust, "r": str.rjust}
-    return "\n".join(
-        "  ".join(place[s](t, w) for t, w, s in zip(row, widths, sides, strict=True)).rstrip()
-        for row in rows
-    )
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+
+    def placed(text: str, width: int, side: str) -> str:
+        blanks = " " * (width - _width(text))
+        return text + blanks if side == "l" else blanks + text
+
+    return "\n".join("  ".join(map(placed, row, widths, sides)).rstrip() for row in rows)
+
+
+def _width(text: str) -> int:
+    """In columns of a terminal, where Korean letters, say, take two."""
+    return len(text) + sum(unicodedata.east_asian_width(c) in "WF" for c in text)
 
 
 def seconds(t: float) -> str:

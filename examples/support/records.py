@@ -7,13 +7,15 @@ import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import minigrad as mg
 from minigrad.kernels import kernels_in_use
+
+if TYPE_CHECKING:  # half a second, which processes that draw nothing save
+    from matplotlib.figure import Figure
 
 QUICK = "(quick version)"  # nobody is to take one for the full result
 
@@ -30,7 +32,7 @@ def marked(flags: argparse.Namespace, text: str) -> str:
     return f"{text.rstrip('.')} {QUICK}{'.' if text.endswith('.') else ''}"
 
 
-def save_figure(flags: argparse.Namespace, figure: Figure, suffix: str = "") -> Path:
+def save_figure(flags: argparse.Namespace, figure: "Figure", suffix: str = "") -> Path:
     """Write DIR/NAME.png beside its place, then move it there: a reader never sees half of it."""
     title = figure.get_suptitle()
     if flags.quick and title:
@@ -48,7 +50,7 @@ def save_figure(flags: argparse.Namespace, figure: Figure, suffix: str = "") -> 
 
 
 def finish(
-    flags: argparse.Namespace, figure: Figure, finding: str, suffix: str = "", **content: Any
+    flags: argparse.Namespace, figure: "Figure", finding: str, suffix: str = "", **content: Any
 ) -> None:
     """Save DIR/NAME.png and DIR/NAME.json, and print the finding as the last line.
 

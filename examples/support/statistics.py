@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
 
 class Summary(NamedTuple):
@@ -34,5 +34,5 @@ def summarise(values: Iterable[float]) -> Summary:
     x = np.asarray(list(values), dtype=float)
     n, mean = len(x), float(x.mean())
     sd = float(x.std(ddof=1)) if n > 1 else math.nan
-    reach = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n) if n > 1 else math.nan
+    reach = float(stdtrit(n - 1, 0.975)) * sd / math.sqrt(n) if n > 1 else math.nan
     return Summary(mean, sd, mean - reach, mean + reach, n)

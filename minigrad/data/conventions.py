@@ -1,4 +1,8 @@
-"""What scikit-learn asks of a transformer, so that Pipeline, GridSearchCV and clone take ours."""
+"""What scikit-learn asks of a transformer, so that Pipeline, GridSearchCV and clone take ours.
+
+Its own `check_estimator` passes but for two checks that contradict what is promised here: bad
+arguments are refused in the constructor, and samples may have any shape.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,10 @@ from minigrad.checks import one_of
 from minigrad.tape import Array
 
 FRAMES = ("default", "pandas", "polars")
+
+
+class NotFittedError(ValueError, RuntimeError):
+    """What was asked for is known only after `fit`. Scikit-learn's is a ValueError, too."""
 
 
 class Transformer:
@@ -85,12 +93,11 @@ class Transformer:
                 that was fitted, or else x0, x1, ….
 
         Raises:
-            RuntimeError: not fitted.
+            NotFittedError: `fit` was not called.
             ValueError: samples that are no rows of features, or other or too few names.
         """
         name = f"{type(self).__name__}.get_feature_names_out"
-        if not hasattr(self, "shape_"):
-            raise RuntimeError(f"{name}: call fit on the training data first")
+        self._check_fitted(name)
         if not hasattr(self, "n_features_in_"):
             raise ValueError(f"{name}: expected samples (D,) in fit, they had shape {self.shape_}")
         known = getattr(self, "feature_names_in_", None)
@@ -124,6 +131,22 @@ class Transformer:
             self.n_features_in_ = shape[0]
         if (names := _columns(x)) is not None:
             self.feature_names_in_ = names
+
+    def _check_fitted(self, name: str) -> None:
+        if not hasattr(self, "shape_"):
+            raise NotFittedError(f"{name}: call fit on the training data first")
+
+    def _shape_advice(self, got: tuple[int, ...]) -> str:
+        """The end of the sentence that refuses a shape, in scikit-learn's words where it has some:
+        its tools look for them."""
+        if len(self.shape_) == 1 and len(got) == 1:
+            return ". Reshape your data, one sample a row"
+        if len(self.shape_) == 1 and len(got) == 2:
+            return (
+                f": X has {got[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input"
+            )
+        return ""
 
     def _check_features(self, name: str, x: Any) -> None:
         """Refuse a data frame with other columns than the one that was fitted."""

@@ -33,19 +33,24 @@ class _Preprocessing(Transformer):
         array, _ = self._floats("fit", x)
         if not len(array):
             raise ValueError(f"{type(self).__name__}.fit: got no samples (shape {array.shape})")
-        bad = int((~np.isfinite(array)).sum())
-        if bad:
+        if not array.size:
             raise ValueError(
-                f"{type(self).__name__}.fit: {bad} of {array.size} values are NaN or infinite: "
-                "remove or replace them first"
+                f"{type(self).__name__}.fit: got 0 feature(s) (shape={array.shape}) while a "
+                "minimum of 1 is required."
             )
+        self._check_finite("fit", array)
         self._learn(array)
         self.shape_ = array.shape[1:]
         self._see_features(x, self.shape_)
         return self
 
     def transform(self, x: Any) -> Any:
-        """Apply what `fit` learnt to x (N, …)."""
+        """Apply what `fit` learnt to x (N, …).
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            ValueError: NaN or infinite values, or samples of another shape than in `fit`.
+        """
         return self._framed(self._apply("transform", x, self._forward), x)
 
     def inverse_transform(self, x: Any) -> Any:
@@ -58,15 +63,16 @@ class _Preprocessing(Transformer):
 
     def _apply(self, method: str, x: Any, function: Any) -> Any:
         name = f"{type(self).__name__}.{method}"
-        if not hasattr(self, "shape_"):
-            raise RuntimeError(f"{name}: call fit on the training data first")
+        self._check_fitted(name)
         self._check_features(name, x)
         array, dtype = self._floats(method, x)
         if array.shape[1:] != self.shape_:
             raise ValueError(
                 f"{name}: expected samples of shape {self.shape_} as in fit, got an input of shape "
-                f"{array.shape}"
+                f"{array.shape}{self._shape_advice(array.shape)}"
             )
+        if method == "transform":
+            self._check_finite(method, array)
         result = function(array).astype(dtype, copy=False)
         return wrap(result) if isinstance(x, Tensor) else result
 
@@ -79,13 +85,33 @@ class _Preprocessing(Transformer):
                     f"{name} is not differentiable, and the input requires grad: detach() it"
                 )
             x = x.array
+        if hasattr(x, "toarray"):  # scipy's, of which numpy makes one object
+            raise TypeError(f"{name}: sparse input is not taken: make it dense, with .toarray()")
         array = np.asarray(x)
+        if array.dtype == object:  # the columns of a frame that have several dtypes, say
+            try:
+                array = array.astype(np.float64)
+            except (TypeError, ValueError) as error:
+                raise TypeError(f"{name}: expected real numbers ({error})") from error
+        if array.dtype.kind == "c":
+            raise ValueError(
+                f"{name}: expected real numbers, got dtype {array.dtype}. "
+                "Complex data not supported"
+            )
         if array.dtype.kind not in "buif":
             raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
         if array.ndim < 1:
             raise ValueError(f"{name}: expected samples (N, …), got a single number")
         dtype = native(array.dtype) if array.dtype.kind == "f" else np.dtype(np.float32)
         return array.astype(np.float64), dtype
+
+    def _check_finite(self, method: str, array: Array) -> None:
+        bad = int((~np.isfinite(array)).sum())
+        if bad:
+            raise ValueError(
+                f"{type(self).__name__}.{method}: {bad} of {array.size} values are NaN or "
+                "infinite: remove or replace them first"
+            )
 
     def _learn(self, x: Array) -> None:
         raise NotImplementedError

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.incoming import is_array, taken
 from minigrad.modes import frozen_stats, no_grad
 from minigrad.nn.module import Module
+from minigrad.nn.parameter import UninitializedParameter
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.tables import aligned, size
 from minigrad.tape import Array
@@ -28,8 +30,9 @@ class Row:
         self.bytes = 0
         """Of its outputs, at every call."""
         self.runs = type(module).forward is not Module.forward  # a ModuleList has no forward
-        self.inner = bool(module._module_names)
-        """Whether it consists of other modules."""
+        self.inner = False
+        """Whether it called modules that it consists of: their outputs are counted then, not its
+        own. (MultiheadAttention reads its projection's weights, and calls nothing.)"""
 
     def see(self, output: Any) -> None:
         """A call has returned."""
@@ -62,7 +65,7 @@ class Summary:
         self.parameter_bytes = sum(p.array.nbytes for p in tensors)
         self.buffer_bytes = sum(b.array.nbytes for b in model.buffers())
         self.output_bytes = sum(row.bytes for row in self.rows if not row.inner)
-        """Of the outputs of all modules that do not consist of others."""
+        """Of the outputs of all modules that called none of their own."""
 
     HEAD = ("layer", "output", "parameters", "memory")
 
@@ -105,8 +108,8 @@ def summary(model: Module, input: Any) -> Summary:
 
     Args:
         model: the network.
-        input: a tensor, a tuple of tensors for several arguments, or the shape of one of zeros,
-            with the size of the batch, such as (64, 1, 28, 28).
+        input: a tensor or array, a tuple of them for several arguments, or the shape of one of
+            zeros, with the size of the batch, such as (64, 1, 28, 28).
 
     Returns:
         A Summary, which prints as a table: one line a module; a module of modules counts only what
@@ -114,6 +117,7 @@ def summary(model: Module, input: Any) -> Summary:
 
     Raises:
         TypeError: a model that is no Module, or an input of another kind.
+        ValueError: lazy layers that have not seen an input yet, and have no shapes.
 
     >>> found = nn.utils.summary(nn.Sequential(nn.Linear(4, 8), nn.ReLU()), mg.ones(1, 4))
     >>> print(found)  # doctest: +NORMALIZE_WHITESPACE
@@ -127,6 +131,12 @@ def summary(model: Module, input: Any) -> Summary:
     """
     if not isinstance(model, Module):
         raise TypeError(f"summary: model must be a Module, got {type(model).__name__}")
+    lazy = [n for n, p in model.named_parameters() if isinstance(p, UninitializedParameter)]
+    if lazy:
+        raise ValueError(
+            f"summary: {lazy[0]} of a lazy layer has no shape yet: run the model once on an input "
+            "first"
+        )
     inputs = _inputs(model, input)
     rows = {module: Row(path, module) for path, module in model.named_modules()}
     training = {module: module.training for module in rows}
@@ -143,6 +153,10 @@ def summary(model: Module, input: Any) -> Summary:
         for module, mode in training.items():
             module.training = mode
         set_rng_state(state)
+    called = [row.path for row in rows.values() if row.calls]
+    for row in rows.values():
+        start = f"{row.path}." if row.path else ""
+        row.inner = any(path != row.path and path.startswith(start) for path in called)
     return Summary(model, list(rows.values()))
 
 
@@ -154,18 +168,22 @@ def _see(row: Row) -> Any:
 
 
 def _inputs(model: Module, given: Any) -> tuple[Any, ...]:
-    if isinstance(given, Tensor):
-        return (given,)
+    if is_array(given) and not isinstance(given, np.generic):
+        return (_tensor(given),)
     if isinstance(given, tuple | list) and given:
         if all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in given):
             kinds = (p.dtype for p in model.parameters() if p.is_floating_point())
             return (wrap(np.zeros(tuple(given), next(kinds, np.dtype(np.float32)))),)
-        if all(isinstance(x, Tensor) for x in given):
-            return tuple(given)
+        if all(map(is_array, given)):
+            return tuple(map(_tensor, given))
     raise TypeError(
         "summary: input must be a tensor, a tuple of tensors, or a shape such as (64, 1, 28, 28), "
         f"got {given!r}"
     )
+
+
+def _tensor(x: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else wrap(taken("summary", x))
 
 
 def _arrays(value: Any) -> Iterator[Array]:

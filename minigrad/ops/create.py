@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad.checks import integer, number, users_level
 from minigrad.device import check_device, check_memory_format
-from minigrad.dtypes import float32, int64
+from minigrad.dtypes import float32, int64, native
 from minigrad.incoming import as_array, fitting, is_array, taken
 from minigrad.ops.convert import to
 from minigrad.ops.shape import clone, sizes_of
@@ -89,7 +89,7 @@ def zeros(
     *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Zeros."""
-    array = np.zeros(shape_of("zeros", sizes, size), float32 if dtype is None else dtype)
+    array = np.zeros(shape_of("zeros", sizes, size), native(float32 if dtype is None else dtype))
     return _new("zeros", array, device, requires_grad)
 
 
@@ -97,7 +97,7 @@ def ones(
     *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Ones."""
-    array = np.ones(shape_of("ones", sizes, size), float32 if dtype is None else dtype)
+    array = np.ones(shape_of("ones", sizes, size), native(float32 if dtype is None else dtype))
     return _new("ones", array, device, requires_grad)
 
 
@@ -105,12 +105,12 @@ def empty(
     *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Memory as it comes: write before reading."""
-    array = np.empty(shape_of("empty", sizes, size), float32 if dtype is None else dtype)
+    array = np.empty(shape_of("empty", sizes, size), native(float32 if dtype is None else dtype))
     return _new("empty", array, device, requires_grad)
 
 
 def _filling(name: str, value: Any, dtype: Any) -> Any:
-    dtype = as_array(value, name=name).dtype if dtype is None else np.dtype(dtype)
+    dtype = as_array(value, name=name).dtype if dtype is None else native(dtype)
     return fitting(name, value, dtype)
 
 
@@ -140,7 +140,7 @@ def arange(
     )
     if step == 0 or not math.isfinite((end - start) / step) or (end - start) * step < 0:
         raise RuntimeError(f"arange: steps of {step} do not lead from {start} to {end}")
-    if dtype is not None and np.dtype(dtype) == int64:
+    if dtype is not None and native(dtype) == int64:
         end, start, step = int(end), int(start), int(step)
     whole = all(isinstance(v, int) for v in (start, end, step))
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
@@ -167,7 +167,7 @@ def range(
     if by == 0 or not math.isfinite((last - first) / by) or (last - first) * by < 0:
         raise RuntimeError(f"range: steps of {by} do not lead from {first} to {last}")
     array = first + by * np.arange(math.floor((last - first) / by) + 1)
-    dtype = np.dtype(float32 if dtype is None else dtype)
+    dtype = native(float32 if dtype is None else dtype)
     return _new("range", as_array(array, dtype, "range"), device, requires_grad)
 
 
@@ -177,7 +177,7 @@ def linspace(
 ) -> Tensor:  # fmt: skip
     """`steps` numbers evenly spaced from start to end, both included."""
     steps = integer("linspace", "steps", steps, 0)
-    dtype = np.dtype(float32 if dtype is None else dtype)
+    dtype = native(float32 if dtype is None else dtype)
     for value in (start, end):
         fitting("linspace", value, dtype)
     array = np.linspace(float(start), float(end), steps)
@@ -215,7 +215,7 @@ def scalar_tensor(
     """A number as a tensor without axes, in float32 whatever its kind if no dtype is given."""
     if is_array(s) and not isinstance(s, np.generic):
         raise TypeError(f"scalar_tensor: expected a number, got {type(s).__name__}: use as_tensor")
-    dtype = np.dtype(float32 if dtype is None else dtype)
+    dtype = native(float32 if dtype is None else dtype)
     return _new("scalar_tensor", fitting("scalar_tensor", s, dtype), device, requires_grad)
 
 
@@ -226,7 +226,7 @@ def eye(
     """Ones on the diagonal."""
     rows = integer("eye", "n", n, 0)
     columns = rows if m is None else integer("eye", "m", m, 0)
-    array = np.eye(rows, columns, dtype=float32 if dtype is None else dtype)
+    array = np.eye(rows, columns, dtype=native(float32 if dtype is None else dtype))
     return _new("eye", array, device, requires_grad)
 
 

@@ -12,7 +12,8 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from minigrad.tensor import Tensor
+from minigrad.incoming import taken
+from minigrad.tensor import Tensor, wrap
 
 Op = TypeVar("Op", bound=Callable[..., Any])
 KNOWN = (Tensor, float, int, np.ndarray, np.generic, complex)
@@ -22,7 +23,11 @@ def operator(op: Op, sign: str, other_side: str) -> Op:
     """`x sign other`. Of what no op knows, the other side is asked, as Python has it."""
 
     def method(x: Tensor, other: Any) -> Any:
-        return op(x, other) if isinstance(other, KNOWN) else _ask(op, sign, x, other, other_side)
+        if isinstance(other, KNOWN):
+            return op(x, other)
+        if _only_data(other):
+            return op(x, wrap(taken(op.__name__, other)))
+        return _ask(op, sign, x, other, other_side)
 
     method.__name__, method.__doc__ = op.__name__, op.__doc__
     return cast("Op", method)
@@ -34,10 +39,20 @@ def reflected(
     """`other sign x`, after other's own method did not know x."""
 
     def method(x: Tensor, other: Any) -> Any:
-        return op(other, x) if isinstance(other, KNOWN) else _ask(op, sign, other, x, other_side)
+        if isinstance(other, KNOWN):
+            return op(other, x)
+        if _only_data(other):
+            return op(wrap(taken(op.__name__, other)), x)
+        return _ask(op, sign, other, x, other_side)
 
     method.__name__, method.__doc__ = op.__name__, op.__doc__
     return method
+
+
+def _only_data(other: Any) -> bool:
+    """Whether it is a tensor that has no way to work with one of ours: PyTorch's, which finds a
+    tensor of equal numbers unequal. (What has `__array_ufunc__`, as pandas's Series, has one.)"""
+    return hasattr(other, "__dlpack__") and not hasattr(other, "__array_ufunc__")
 
 
 def _ask(op: Any, sign: str, left: Any, right: Any, other_side: str) -> Any:

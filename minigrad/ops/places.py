@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from minigrad.dtypes import int32, int64
-from minigrad.incoming import as_array
+from minigrad.incoming import as_array, is_array, taken
 from minigrad.ops.large import picking
 from minigrad.tensor import Tensor
 
@@ -310,6 +310,8 @@ def _part(item: Any) -> Any:
     try:
         return operator.index(cast(Any, item))
     except TypeError:
+        if is_array(item) and not isinstance(item, np.generic | bytes):  # another library's
+            return _array(taken("getitem", item), False)
         raise IndexError(
             "expected integers, slices, ..., None, or tensors or lists of integers or bools"
         ) from None

@@ -12,7 +12,7 @@ import numpy as np
 from minigrad.checks import integer, probability
 from minigrad.device import check_device
 from minigrad.device import device as _device
-from minigrad.dtypes import float32, float64, int64
+from minigrad.dtypes import float32, float64, int64, native
 from minigrad.incoming import as_array, check_numbers
 from minigrad.ops.create import shape_of
 from minigrad.recording import check_broadcast, operand, record_each
@@ -182,7 +182,7 @@ def rand(
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Uniform in [0, 1)."""
-    shape, dtype = shape_of("rand", sizes, size), np.dtype(float32 if dtype is None else dtype)
+    shape, dtype = shape_of("rand", sizes, size), native(float32 if dtype is None else dtype)
     # rounding a float64 to float32 could give 1.0
     drawn = dtype if dtype in (float32, float64) else float64
     array = stream("rand", generator).random(shape, drawn)
@@ -212,7 +212,7 @@ def randint(
         raise TypeError("randint: size must be given, a tuple of integers")
     if high <= low:
         raise RuntimeError(f"randint: expected low < high, got {low} and {high}")
-    dtype = np.dtype(int64 if dtype is None else dtype)
+    dtype = native(int64 if dtype is None else dtype)
     check_numbers("randint", dtype, low, high - 1)
     array = stream("randint", generator).integers(low, high, shape_of("randint", (size,)))
     return _made("randint", array, dtype, device, requires_grad)

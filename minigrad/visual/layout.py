@@ -15,6 +15,7 @@ After Sugiyama, Tagawa and Toda, Methods for visual understanding of hierarchica
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ TITLE = 16.0  # for a frame's title
 MARGIN = 12.0
 SWEEPS = 10
 HEIGHT = 42.0  # of a box: two lines of text
+LONGEST = 36  # characters of a name that a box shows
 
 Sides = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -106,7 +108,7 @@ def layout(vertices: Sequence[Any]) -> Layout:
     for v in vertices:
         for source in dict.fromkeys(v.inputs):
             users[source].append(v)
-    boxes = {v: Box(max(76.0, 7.2 * max(len(v.name), len(v.description)) + 18)) for v in vertices}
+    boxes = {v: Box(max(56.0, *_widths(v)) + 20) for v in vertices}
     owner = _blocks(users, boxes)
     _rank(users, owner)
     lanes = _lanes(users, owner)
@@ -124,6 +126,18 @@ def layout(vertices: Sequence[Any]) -> Layout:
     left, top, right, bottom = zip(*sides, strict=True)
     around = (min(left) - MARGIN, min(top) - MARGIN, max(right) + MARGIN, max(bottom) + MARGIN)
     return Layout(boxes, paths, frames, around)
+
+
+def label(name: str) -> str:
+    """What a box shows of a name: of a long one the beginning and, mostly, the end."""
+    return name if len(name) <= LONGEST else f"{name[:10]}…{name[11 - LONGEST :]}"
+
+
+def _widths(v: Any) -> tuple[float, float]:
+    """Of the two lines of text in a box: bold letters, of which Korean ones are wider, and small
+    ones of one width."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in label(v.name))
+    return 8.2 * (len(label(v.name)) + 0.7 * wide), 6.7 * len(v.description)
 
 
 def _blocks(users: dict[Any, list[Any]], boxes: dict[Any, Box]) -> dict[Any, Item]:
@@ -336,20 +350,36 @@ def _path(
 
 
 def _frames(items: list[Item]) -> list[tuple[str, Sides]]:
-    """One around each layer, if nothing else stands in it; else around each block of its own."""
+    """One around each layer, if nothing else stands in it; else around runs of its own blocks."""
     frames = []
     for layer in dict.fromkeys(layer for item in items for layer in item.layers):
         inside = [item for item in items if layer in item.layers]
         around = [item.frame(item.layers.index(layer)) for item in inside]
         left, top, right, bottom = zip(*around, strict=True)
         whole = min(left), min(top), max(right), max(bottom)
-        others = (item for item in items if layer not in item.layers)
-        if not any(overlap(whole, item.frame(0)) for item in others):
+        others = [item.frame(0) for item in items if layer not in item.layers]
+        if not any(overlap(whole, other) for other in others):
             frames.append((layer, whole))
         else:
-            own = (item for item in inside if item.layers[-1] == layer)
-            frames += [(layer, item.frame(len(item.layers) - 1)) for item in own]
+            own = [item for item in inside if item.layers[-1] == layer]
+            others += [item.frame(0) for item in inside if item.layers[-1] != layer]
+            frames += [(layer, run) for run in _runs(own, others)]
     return frames
+
+
+def _runs(own: list[Item], others: list[Sides]) -> list[Sides]:
+    """Frames around blocks that follow one another with nothing else between them."""
+    runs: list[Sides] = []
+    for item in sorted(own, key=lambda item: item.rank):
+        frame = item.frame(len(item.layers) - 1)
+        if runs:
+            a, b, c, d = zip(runs[-1], frame, strict=True)
+            both = min(a), min(b), max(c), max(d)
+            if not any(overlap(both, other) for other in (*others, *runs[:-1])):
+                runs[-1] = both
+                continue
+        runs.append(frame)
+    return runs
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> bool:

@@ -133,11 +133,11 @@ function axes(array, plan, lead, redraw) {
     });
     line.append(el("label", {}, `axis ${axis} `, input, ` of ${size}`));
   });
-  if (plan.turned) line.append("→ axis 0, ↓ axis 1");
-  else if (n >= 2) line.append(`↓ axis ${n - 2}, → axis ${n - 1}`);
-  if (plan.wrapped) line.append(`in rows of ${plan.columns}`);
+  if (plan.turned) line.append(el("span", {}, "→ axis 0, ↓ axis 1"));
+  else if (n >= 2) line.append(el("span", {}, `↓ axis ${n - 2}, → axis ${n - 1}`));
+  if (plan.wrapped) line.append(el("span", {}, `in rows of ${plan.columns}`));
   const cut = array.shown.some((size, i) => size < array.shape[i]);
-  if (cut) line.append(`shown: the first ${array.shown.join(" × ")} of ${array.shape.join(" × ")}`);
+  if (cut) line.append(el("span", {}, `shown: the first ${array.shown.join(" × ")} of ${array.shape.join(" × ")}`));
   return line;
 }
 
@@ -583,7 +583,7 @@ function memoryChart() {
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
     return element;
   };
-  const n = steps.length, top = Math.max(...steps.map((s) => s.kept), 1);
+  const n = steps.length, peak = Math.max(...steps.map((s) => s.kept)), top = peak || 1;
   const chart = shape("svg", { viewBox: `0 0 ${n} 100`, preserveAspectRatio: "none", "aria-hidden": "true" });
   steps.forEach((s, i) => chart.append(shape("rect", {
     x: i, y: 100 - (96 * s.kept) / top, width: 1, height: (96 * s.kept) / top,
@@ -598,7 +598,7 @@ function memoryChart() {
   const text = el("div");
   by("memory").append(text, chart);
   return () => {
-    text.replaceChildren("held", el("span", { class: "wide" }, " for backward"), ": ", el("b", {}, bytes(steps[at].kept)), ` (peak ${bytes(top)})`);
+    text.replaceChildren("held", el("span", { class: "wide" }, " for backward"), ": ", el("b", {}, bytes(steps[at].kept)), ` (peak ${bytes(peak)})`);
     for (const end of ["x1", "x2"]) marker.setAttribute(end, at + 0.5);
   };
 }

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.visual.layout import Layout
+from minigrad.visual.layout import Layout, label
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; kinds also differ in
 # the form of their boxes and in their border.
@@ -87,7 +87,8 @@ def _box(v: Any, left: float, top: float, right: float, bottom: float) -> str:
         f'<g class="{v.kind}" id="v{v.number}"><title>{html.escape(tip)}</title>'
         f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
         f'height="{bottom - top:.1f}" rx="{ROUND[v.kind]}"/>'
-        f'<text class="name" x="{middle:.1f}" y="{top + 18:.1f}">{html.escape(v.name)}</text>'
+        f'<text class="name" x="{middle:.1f}" y="{top + 18:.1f}">'
+        f"{html.escape(label(v.name))}</text>"
         f'<text class="shape" x="{middle:.1f}" y="{top + 34:.1f}">'
         f"{html.escape(v.description)}</text></g>"
     )

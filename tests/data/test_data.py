@@ -411,6 +411,18 @@ class TestPreprocessing:
             (lambda: data.Whiten().fit(np.array([[1, np.nan]])), ValueError, "1 of 2 values"),
             (lambda: data.Standardize().fit(np.array(["a"])), TypeError, "real numbers"),
             (lambda: data.Standardize().fit(3.0), ValueError, "single number"),
+            (lambda: data.Standardize().fit(np.ones((2, 2), complex)), ValueError, "complex128"),
+            (lambda: data.Whiten().fit(np.ones((2, 0))), ValueError, r"0 feature\(s\)"),
+            (
+                lambda: data.MinMax().fit(np.eye(2)).transform([[1, np.inf]]),
+                ValueError,
+                "MinMax.transform: 1 of 2 values are NaN or infinite",
+            ),
+            (
+                lambda: data.MinMax().fit(np.eye(2)).transform(np.ones(2)),
+                ValueError,
+                r"got an input of shape \(2,\)\. Reshape your data, one sample a row",
+            ),
             (
                 lambda: data.MinMax().fit(np.ones((2, 2))).transform(np.ones((2, 3))),
                 ValueError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import sys
 
@@ -100,6 +101,35 @@ class Frame:
 
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self.values, dtype)
+
+
+EARLY = "bad arguments are refused in the constructor, where they are"
+SHAPES = "samples may have any shape, as images have: (N,) is one number each"
+
+
+@pytest.mark.filterwarnings("ignore")  # of scikit-learn's own, such as for a class not derived
+@pytest.mark.parametrize("made", [cls(**params) for cls, params, _ in ALL], ids=repr)
+def test_scikit_learns_own_checks(made):
+    checks = pytest.importorskip("sklearn.utils.estimator_checks").check_estimator
+    if "on_fail" not in inspect.signature(checks).parameters:
+        pytest.skip("before scikit-learn 1.6 the checks cannot be told what is meant to fail")
+    allowed = {
+        "check_do_not_raise_errors_in_init_or_set_params": EARLY,
+        "check_fit1d": SHAPES,
+    }
+    found = checks(made, expected_failed_checks=allowed, on_fail=None, on_skip=None)
+    failed = {r["check_name"]: r["exception"] for r in found if r["status"] == "failed"}
+    assert not failed
+    assert sum(r["status"] == "passed" for r in found) > 30
+    assert {r["check_name"] for r in found if r["status"] == "xfail"} <= allowed.keys()
+
+
+def test_columns_of_several_dtypes():
+    frame = Frame(np.array([[1, 2.5], [True, np.float32(3)]], dtype=object), ["a", "b"])
+    found = data.MinMax().fit_transform(frame)
+    np.testing.assert_array_equal(found, np.array([[0.0, 0], [0, 1]]), strict=True)
+    with pytest.raises(TypeError, match=r"MinMax.fit: expected real numbers \(.*'x'"):
+        data.MinMax().fit(np.array([[1, "x"]], dtype=object))
 
 
 def test_names_of_features():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minigrad
-from minigrad import Tensor, modes, nn
+from minigrad import Tensor, closures, modes, nn
 from minigrad.autograd import Function, gradcheck
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
@@ -309,3 +309,9 @@ def test_once_differentiable() -> None:
     (first,) = torch.autograd.grad(y, z, create_graph=True)
     with pytest.raises(RuntimeError, match="trying to differentiate twice"):
         first.sum().backward()
+
+
+def test_the_first_function_of_a_process_may_have_two_outputs(monkeypatch: Any) -> None:
+    """A vjp's code is looked at once, and any other Function before would have hidden a refusal."""
+    monkeypatch.setattr(closures, "_seen", {})
+    both(product_and_quotient, X, W, cotangents=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import enum
 import io
 import operator
 import pickle
@@ -517,6 +518,82 @@ def test_masked_elements_are_no_numbers() -> None:
             read(masked)
     assert mg.tensor(masked.filled(0.0)).tolist() == [1.0, 0.0, 0.0]
     assert mg.tensor(np.ma.array([1.0, 2.0])).tolist() == [1.0, 2.0]  # nothing is masked
+
+
+class Colour(enum.IntEnum):
+    RED = 0
+    BLUE = 2
+
+
+class Metres(float):
+    pass
+
+
+def test_numbers_of_derived_types_are_numbers() -> None:
+    """As in PyTorch: labels are often the members of an IntEnum."""
+    labels = mg.tensor([Colour.RED, [Colour.BLUE][0]])
+    assert labels.dtype == "int64" and labels.tolist() == [0, 2]
+    assert mg.tensor(Colour.BLUE).item() == 2 and mg.tensor([[Metres(1.5)], [2]]).dtype == "float32"
+    assert mg.full((2,), Colour.BLUE).tolist() == mg.zeros(2).fill_(Colour.BLUE).tolist() == [2, 2]
+    assert (mg.ones(2) * Colour.BLUE).tolist() == (Metres(2) * mg.ones(2)).tolist() == [2, 2]
+    with pytest.raises(RuntimeError, match="tensor: -1 does not fit dtype uint8"):
+        mg.tensor(enum.IntEnum("Odd", {"A": -1}).A, dtype=mg.uint8)
+
+
+def test_objects_say_how_they_become_numbers() -> None:
+    with pytest.raises(
+        TypeError, match=r"ndarray of dtype object: convert it, with .astype\(float"
+    ):
+        mg.tensor(np.array([1, 2.5], dtype=object))
+
+
+def test_an_index_of_another_library() -> None:
+    x = mg.arange(3.0)
+    for index in (Wrapped(np.array([True, False, True])), Wrapped(np.array([0, 2]))):
+        assert x[index].tolist() == [0, 2]
+    x[Wrapped(np.array([1]))] = 7.0
+    assert x.tolist() == [0, 7, 2]
+    for bad in (b"a", Wrapped(np.array([0.0])), np.float64(1), {}):
+        with pytest.raises(IndexError):
+            x[bad]
+
+
+class Wrapped:
+    """What a pandas Series is to an index: no sequence, and an array inside."""
+
+    def __init__(self, array: Any) -> None:
+        self.array_ = array
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self.array_
+
+
+def test_operators_take_pytorchs_tensors() -> None:
+    """Its own operators do not know ours, and == would have fallen back on identity: False."""
+    torch = pytest.importorskip("torch")
+    ours, theirs = mg.tensor([1.0, 2.0], requires_grad=True), torch.tensor([1.0, 3.0])
+    assert (ours == theirs).tolist() == (theirs == ours).tolist() == [True, False]
+    assert (ours != theirs).tolist() == (ours < theirs).tolist() == [False, True]
+    assert (theirs - ours).tolist() == [0, 1] and (theirs / ours).tolist() == [1, 1.5]
+    (ours * theirs).sum().backward()
+    assert ours.grad is not None and ours.grad.tolist() == [1, 3]
+    assert (mg.eye(2) @ torch.eye(2)).tolist() == (torch.eye(2) @ mg.eye(2)).tolist()
+    with pytest.raises(RuntimeError, match=r"add: torch.Tensor gives no array: .*detach"):
+        ours + torch.ones(2, requires_grad=True)
+    with pytest.raises(TypeError, match=r"exp: .* got torch\.Tensor: take it by minigrad\.as_t"):
+        mg.exp(theirs)
+    with pytest.raises(RuntimeError, match=r"numpy has no torch\.bfloat16, convert it with \."):
+        mg.tensor(theirs.bfloat16())
+
+
+@pytest.mark.parametrize("dtype", ["nope", object()])
+def test_what_is_no_dtype_is_named(dtype: Any) -> None:
+    def linear(n: int, dtype: Any) -> Any:
+        return nn.Linear(n, 2, dtype=dtype)
+
+    for make in (mg.ones, mg.rand, mg.eye, mg.arange, linear):
+        with pytest.raises(TypeError, match=r"expected a dtype such as minigrad\.float32 or its"):
+            make(2, dtype=dtype)
 
 
 def test_from_dlpack_says_what_it_cannot_take() -> None:

@@ -155,3 +155,27 @@ def test_a_list_of_modules_is_never_called_itself() -> None:
 
     shapes = {row.path: row.shown[1] for row in summary(Net(), (3, 2)).rows}
     assert shapes == {"": "(3, 2)", "used": "", "used.0": "(3, 2)", "spare": "not called"}
+
+
+def test_a_layer_that_calls_none_of_its_own_counts_itself() -> None:
+    """Attention reads the weights of its projection, and never calls it."""
+    found = summary(nn.MultiheadAttention(8, 2), (mg.randn(3, 2, 8),) * 3)
+    assert found.output_bytes == 4 * (3 * 2 * 8 + 2 * 3 * 3)
+    assert [row.inner for row in found.rows] == [False, False]
+    assert "not called" in str(found)
+
+
+def test_arrays_are_taken_and_lazy_layers_named() -> None:
+    assert str(summary(nn.Linear(3, 2), np.ones((4, 3), np.float32))) == str(
+        summary(nn.Linear(3, 2), (4, 3))
+    )
+    with pytest.raises(ValueError, match=r"summary: 1\.weight of a lazy layer has no shape yet"):
+        summary(nn.Sequential(nn.ReLU(), nn.LazyLinear(2)), mg.ones(2, 3))
+
+
+def test_names_of_two_columns_a_letter_stay_aligned() -> None:
+    model = nn.Sequential()
+    model.add_module("층", nn.Linear(3, 2))
+    model.add_module("ab", nn.ReLU())
+    lines = str(summary(model, (4, 3))).splitlines()
+    assert lines[2].index("(4, 2)") + 1 == lines[3].index("(4, 2)")  # one letter, two columns

@@ -12,8 +12,10 @@ import pytest
 from networks import readme, recurrent, residual
 
 import minigrad as mg
+from minigrad import nn
+from minigrad.visual import svg
 from minigrad.visual.graphs import Vertex
-from minigrad.visual.layout import Layout, layout, overlap
+from minigrad.visual.layout import LONGEST, Layout, label, layout, overlap
 
 Array = Any
 
@@ -149,3 +151,27 @@ def test_every_layer_of_the_residual_network_has_one_frame() -> None:
     titles = [title for title, _ in layout(graph.vertices).frames]
     every = {title for v in graph.vertices for title in v.layers}
     assert sorted(titles) == sorted(every)
+
+
+def test_a_layer_with_something_beside_it_has_few_frames() -> None:
+    """The sum over the weights stands beside the projection: one frame a block would be 19."""
+    attention, x = nn.MultiheadAttention(8, 2, batch_first=True), mg.randn(2, 3, 8)
+    with mg.remember():
+        output, weights = attention(x, x, x)
+        loss = output.sum() + weights.sum()
+    vertices = mg.graph(loss, {"attention": attention, "x": x}).vertices
+    found = layout(vertices)
+    check(vertices, found)
+    assert 1 <= len(found.frames) <= 3
+
+
+def test_a_long_name_is_cut_where_it_says_least() -> None:
+    name = "encoder.layers.11.attention.projection.in_proj_weight"
+    assert label(name) == "encoder.la…projection.in_proj_weight"
+    assert len(label(name)) == LONGEST and label("0.weight") == "0.weight"
+    vertex = Vertex(0, "leaf", name, (2,), "float32")
+    picture = svg.draw([vertex], layout([vertex]))
+    assert f"<title>{name} " in picture and f">{label(name)}<" in picture
+    wide = layout([Vertex(0, "leaf", "가중치" * 8, (2,), "float32")]).sides
+    narrow = layout([Vertex(0, "leaf", "abc" * 8, (2,), "float32")]).sides
+    assert wide[2] - wide[0] > 1.5 * (narrow[2] - narrow[0])
