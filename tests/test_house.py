@@ -126,7 +126,7 @@ def room_of(name: str, house: str = "minigrad") -> str:
     return name.removeprefix(house).lstrip(".").partition(".")[0] or "__init__"
 
 
-@each("name", [n for n in FILES if n != "minigrad"], by=room_of)
+@each("name", [n for n in FILES if n != "minigrad"], by=room_of, always=True)
 def test_a_file_imports_what_its_room_may(name: str) -> None:
     room = room_of(name)
     for other, line in imports(tree_of(name)):
@@ -137,6 +137,7 @@ def test_a_file_imports_what_its_room_may(name: str) -> None:
     "name",
     [n for n in FILES if n.startswith("minigrad.kernels")],
     by=lambda name: room_of(name, "minigrad.kernels"),
+    always=True,
 )
 def test_kernels_in_their_rooms(name: str) -> None:
     house = "minigrad.kernels"
@@ -189,7 +190,7 @@ def lines(file: Path) -> list[str]:
     return file.read_text("utf-8").splitlines()
 
 
-@each("name", FILES, by=room_of)
+@each("name", FILES, by=room_of, always=True)
 def test_a_file_has_at_most_400_lines_of_100_columns(name: str) -> None:
     text = lines(FILES[name])
     assert len(text) <= 400

@@ -127,6 +127,7 @@ def test_the_mean_and_the_worst_of_all_sweeps() -> None:
 # ---------------------------------------------------------------------------- right results only
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [c for c in CASES if prod(c.shape) <= BIG], ids=lambda c: c.name)
 def test_both_paths_agree_with_the_reference(case: Case, kernels: str) -> None:
     results = torchlike.make(minigrad, case).results()

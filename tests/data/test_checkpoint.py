@@ -88,6 +88,7 @@ def test_fifty_kills(tmp_path: Path, undisturbed: str) -> None:
         assert run_once(folder).stdout == undisturbed
 
 
+@pytest.mark.slow
 def test_a_run_in_one_process_from_every_step(tmp_path: Path) -> None:
     """Each checkpoint of a run leads to its end."""
     run = Run(str(tmp_path), keep=STEPS)

@@ -51,6 +51,7 @@ def idx(array: np.ndarray) -> bytes:
     return head + array.astype(np.uint8).tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 def test_damaged_idx_files(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
     rng, file = random.Random(0), tmp_path / "name-idx"
@@ -80,6 +81,7 @@ def test_idx_headers_that_promise_too_much(
         sources.read_idx(tmp_path / "x")
 
 
+@pytest.mark.slow
 def test_a_small_file_that_unpacks_to_a_large_one(tmp_path: Path) -> None:
     content = gzip.compress(idx(np.zeros((2, 2))) + bytes(1 << 28))
     (tmp_path / "x").write_bytes(content)
@@ -161,6 +163,7 @@ def test_blank_lines_and_ends_of_lines(tmp_path: Path, end: str) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_damaged_csv_files(tmp_path: Path) -> None:
     rng, file = random.Random(0), write(tmp_path, ROWS)
     whole, refused = file.read_bytes(), 0
@@ -249,6 +252,7 @@ def changed(content: Any, rng: random.Random) -> Any:
     return content
 
 
+@pytest.mark.slow
 def test_manifests_that_are_mixed_up() -> None:
     rng, file = random.Random(0), io.BytesIO()
     mg.save(OBJECT, file)

@@ -75,6 +75,7 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return tmp_path_factory.mktemp("files") / f"x{request.param}"
 
 
+@pytest.mark.slow
 @given(state=st.dictionaries(NAMES, arrays(*FLOATS, *OTHERS), max_size=3))
 def test_tensors_by_name(path: Path, state: dict[str, Any]) -> None:
     """Read under the names that they had, or refused, and then nothing is written."""

@@ -261,6 +261,7 @@ def test_a_temporary_file_that_is_none_of_ours(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == [TEMPORARY, ".minigrad-1.tmp", "precious", "x"]
 
 
+@pytest.mark.slow
 def test_many_writers_some_of_which_are_killed(tmp_path: Path) -> None:
     """Of several writers of one file the last whole one stands; nobody takes another's file."""
     code = f"""

@@ -1,4 +1,4 @@
-"""What each rank does in the tests of several processes: mpiexec -n 2 python ranks.py WORK.
+"""What each rank does in the tests of several processes: mpiexec -n 2 python ranks.py WORK ...
 
 Every work computes the same with all ranks and, beside it, with one process, and compares.
 """
@@ -221,6 +221,7 @@ def fails() -> None:
 
 if __name__ == "__main__":
     dist.init_process_group()
-    globals()[sys.argv[1]]()
+    for work in sys.argv[1:]:
+        globals()[work]()
     dist.destroy_process_group()
     print("done")

@@ -15,9 +15,10 @@ from minigrad import distributed as dist
 from minigrad import nn
 
 HERE = Path(__file__).parent
+SLOW = pytest.mark.slow
 
 
-def run(work: str, ranks: int) -> subprocess.CompletedProcess[str]:
+def run(ranks: int, *works: str) -> subprocess.CompletedProcess[str]:
     pytest.importorskip(
         "mpi4py", reason="mpi4py is not installed; it comes with the extra distributed"
     )
@@ -25,25 +26,22 @@ def run(work: str, ranks: int) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     if shutil.which("mpiexec", path=path) is None:
         pytest.skip("there is no mpiexec; mpich comes with the extra distributed")
-    command = ["mpiexec", "-n", str(ranks), sys.executable, str(HERE / "ranks.py"), work]
+    command = ["mpiexec", "-n", str(ranks), sys.executable, str(HERE / "ranks.py"), *works]
     environment = {**os.environ, "PATH": path, "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])
-@pytest.mark.parametrize("work", ["collectives", "training", "synchronised", "samplers"])
-def test_all_ranks_do_the_same(work: str, ranks: int) -> None:
-    done = run(work, ranks)
+@pytest.mark.parametrize("ranks", [pytest.param(1, marks=SLOW), 2, pytest.param(3, marks=SLOW)])
+def test_all_ranks_do_the_same(ranks: int) -> None:
+    works = ["collectives", "training", "synchronised", "samplers"]
+    if ranks > 1:
+        works.append("unused")
+    done = run(ranks, *works)  # one after the other: to start Python is most of their time
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("done") == ranks
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_parameters_that_are_not_used(ranks: int) -> None:
-    done = run("unused", ranks)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
 @pytest.mark.parametrize(
     ("work", "message"),
@@ -57,7 +55,7 @@ def test_parameters_that_are_not_used(ranks: int) -> None:
 def test_a_rank_that_does_something_else_is_named_and_nobody_waits(
     work: str, message: str, ranks: int
 ) -> None:
-    done = run(work, ranks)
+    done = run(ranks, work)
     assert done.returncode != 0
     assert message in done.stderr, done.stderr
 

@@ -248,6 +248,7 @@ def test_classes_are_pytorchs(family: str) -> None:
         assert a.sample((3,)).tolist() == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_samples_have_the_moments_and_the_cdf_they_claim(family: str) -> None:
     n = 20_000

@@ -138,6 +138,7 @@ def test_values_and_gradients_are_pytorchs(case: str, quantity: str) -> None:
             np.testing.assert_allclose(v.grad.numpy(), w.grad.numpy(), 1e-8, 1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", MADE)
 def test_samples(case: str) -> None:
     mg.manual_seed(3)

@@ -1,9 +1,10 @@
 """A program that forks while other threads are busy, for test_forks.
 
-    python forking.py WORK CHILDREN
+    python forking.py CHILDREN WORK ...
 
 lets threads do one kind of work without end and forks CHILDREN times meanwhile. Every child does
-the same work, and some more, within seconds, or is ended by an alarm. Prints how they ended.
+the same work, and some more, within seconds, or is ended by an alarm. Prints how they ended, one
+line for each kind of work.
 """
 
 from __future__ import annotations
@@ -108,8 +109,9 @@ def main(name: str, children: int) -> None:
     for thread in threads:
         thread.join()
     work()
-    print(*ends)
+    print(name, *ends)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    for name in sys.argv[2:]:
+        main(name, int(sys.argv[1]))

@@ -1,10 +1,10 @@
 """A program that is interrupted again and again, for test_interrupts.
 
-    python interrupted.py WORK TRIES [unprotected]
+    python interrupted.py TRIES [unprotected] WORK ...
 
 runs one kind of work without end, sends itself SIGINT after a random time, catches the
 KeyboardInterrupt and looks whether the work was done as a whole; TRIES times. Prints how often an
-interrupt came, and how often what it left was half done.
+interrupt came, and how often what it left was half done, one line for each kind of work.
 """
 
 from __future__ import annotations
@@ -163,9 +163,7 @@ def blocks() -> Work:
     return work, whole
 
 
-def main(name: str, tries: int, protected: bool) -> None:
-    if not protected:
-        interrupts.deferred.__enter__ = lambda self: self  # type: ignore[method-assign]
+def main(name: str, tries: int) -> None:
     work, whole = globals()[name]()
     rng = random.Random(0)
     work()
@@ -187,8 +185,13 @@ def main(name: str, tries: int, protected: bool) -> None:
         sender.join()
         half += not whole()
         assert signal.getsignal(signal.SIGINT) is before
-    print(came, half)
+    print(name, came, half)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), "unprotected" not in sys.argv)
+    tries, *names = sys.argv[1:]
+    if names[0] == "unprotected":
+        interrupts.deferred.__enter__ = lambda self: self  # type: ignore[method-assign]
+        names = names[1:]
+    for name in names:
+        main(name, int(tries))

@@ -415,6 +415,7 @@ def _grads(lib: Any, steps: Any, calls: Any) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 def test_grad_between_random_places_of_random_graphs() -> None:
     """As PyTorch, or refused: a used node has forgotten its parents, so that it may be refused
     where PyTorch still knows that none of the wanted is behind it."""

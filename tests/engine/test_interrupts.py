@@ -38,42 +38,43 @@ WORKS = ["sgd", "adam", "amsgrad", "module", "convert", "optimizer_state", "stat
          "schedule", "save"]  # fmt: skip
 
 
-def run(work: str, tries: int, *more: str, kernels: str = "numba") -> list[int]:
+def run(tries: int, *works: str, kernels: str = "numba") -> dict[str, list[int]]:
+    """How many interrupts came, and how many left halves: of each, one after the other."""
     program = Path(__file__).with_name("interrupted.py")
     found = subprocess.run(
-        [sys.executable, "-W", "error", program, work, str(tries), *more],
+        [sys.executable, "-W", "error", program, str(tries), *works],
         env={**os.environ, "MINIGRAD_KERNELS": kernels}, capture_output=True, text=True,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
-    return [int(number) for number in found.stdout.split()]
+    rows = [line.split() for line in found.stdout.splitlines()]
+    return {work: [int(number) for number in numbers] for work, *numbers in rows}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("work", WORKS)
-def test_interrupted_at_random_times(work: str) -> None:
-    assert run(work, 100) == [100, 0]
+def test_interrupted_at_random_times() -> None:
+    assert run(100, *WORKS) == {work: [100, 0] for work in WORKS}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("work", ["sgd", "adam", "statistics"])
-def test_interrupted_at_random_times_on_numpy(work: str) -> None:
-    assert run(work, 100, kernels="numpy") == [100, 0]
+def test_interrupted_at_random_times_on_numpy() -> None:
+    works = ["sgd", "adam", "statistics"]
+    assert run(100, *works, kernels="numpy") == {work: [100, 0] for work in works}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("work", ["sgd", "module"])
-def test_without_protection_this_search_finds_halves(work: str) -> None:
+def test_without_protection_this_search_finds_halves() -> None:
     """Statistics are not among them: their block is three assignments, during which Python hands
     over to no other thread, such as the one that interrupts here."""
-    came, half = run(work, 150, "unprotected", kernels="numpy")  # compiled, a step is one call
-    assert came == 150 and half > 0
+    works = ("sgd", "module")
+    found = run(150, "unprotected", *works, kernels="numpy")  # compiled, a step is one call
+    assert set(found) == set(works)
+    assert all(came == 150 and half > 0 for came, half in found.values())
 
 
-@pytest.mark.slow
 @pytest.mark.fuzz
 @pytest.mark.parametrize("work", WORKS)
 def test_interrupted_a_thousand_times(work: str) -> None:
-    assert run(work, 1000) == [1000, 0]
+    assert run(1000, work) == {work: [1000, 0]}
 
 
 class TestDeferred:

@@ -347,6 +347,7 @@ PIECES = ["i", "j", "k", "A", "...", "...", "..", ".", ",", ",", ",", "->", "->"
           ">", "ij", "jk", "ii", ""]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_equations_of_random_pieces() -> None:
     """They mean what PyTorch says, or are refused by both."""
     torch = pytest.importorskip("torch")

@@ -78,6 +78,7 @@ LACKING = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_pytorch_has_nearly_all() -> None:
     """What it lacks is constant, empty, or not implemented there for some arguments."""
     lacking = [s for s in SMOOTH if theirs(s, s.arrays()) is None]

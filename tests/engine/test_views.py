@@ -183,13 +183,13 @@ def check_by_differences(lines: list[str], found: list[Any]) -> None:
     assert slope == pytest.approx((up - down) / 2e-6, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(programs())
 def test_random_programs_agree_with_pytorch(lines: list[str]) -> None:
     check_program(lines)
 
 
-@pytest.mark.slow
 @pytest.mark.fuzz
 @settings(max_examples=20_000)
 @given(programs())

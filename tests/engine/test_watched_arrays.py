@@ -68,6 +68,7 @@ def unwatched(given: list[Any], outs: Any) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernels", ["numba", "numpy"])
 def test_of_the_case_table(kernels: str) -> None:
     seen = 0

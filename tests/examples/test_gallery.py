@@ -116,6 +116,7 @@ def test_findings_are_renewed_and_nothing_else(tmp_path):
     assert rest.sub("", new) == rest.sub("", TEXT)
 
 
+@pytest.mark.slow
 def test_pictures_are_made_small(tmp_path):
     big = tmp_path / "big.png"
     noise = Image.effect_noise((1600, 800), 60)

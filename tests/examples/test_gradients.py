@@ -35,6 +35,7 @@ def test_vanishing_gradients(tmp_path):
     assert better.mean() < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz  # the longest of the examples
 def test_landscape(mnist_folder, tmp_path):
     results = run_quick("landscape", mnist_folder, tmp_path)["results"]
@@ -50,6 +51,7 @@ def test_landscape(mnist_folder, tmp_path):
     assert set(results["loss range"]) == {"plain", "batch norm", "residual"}
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz  # the longest of the examples
 def test_noisy_batch_norm(mnist_folder, tmp_path):
     results = run_quick("noisy_batch_norm", mnist_folder, tmp_path)["results"]

@@ -54,6 +54,7 @@ def test_whitening(tmp_path):
     assert 0 < results["clipped"] < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz  # the longest of the examples
 def test_regularisers(mnist_folder, tmp_path):
     results = run_quick("regularisers", mnist_folder, tmp_path)["results"]

@@ -113,6 +113,7 @@ class TestQuick:
             "It gains 3 points (quick version)."
         )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["digits", "spirals"])
     def test_the_first_examples(self, tmp_path, name):
         endings = {"digits": ("png", "npz"), "spirals": ("png",)}[name]
@@ -238,6 +239,7 @@ print(max(int(text.split("|")[2].split("/")[0]) for text in seen if text))
 """
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_whole_lines_and_true_counts(tmp_path):
     script = COUNTING.format(examples=str(ROOT / "examples"))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

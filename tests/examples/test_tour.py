@@ -54,6 +54,7 @@ for solution, stub, check in answers:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIRST)
 def test_the_text_runs_and_its_answers_are_right(name: str) -> None:
     done = subprocess.run(

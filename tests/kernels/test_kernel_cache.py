@@ -14,6 +14,8 @@ pytest.importorskip("numba")
 
 from minigrad.kernels.machinery import cache
 
+pytestmark = pytest.mark.slow  # each test starts several processes, which compile
+
 # Runs a kernel twice (the first time it is compiled), and a C function; prints what was said.
 PROGRAM = """
 import resource, sys, warnings

@@ -612,6 +612,7 @@ def test_user_threads_may_call_at_once() -> None:
     assert found == [expected] * 4
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork")
 def test_forked_child_computes_the_same() -> None:

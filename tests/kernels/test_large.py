@@ -281,6 +281,7 @@ def test_small_arrays_are_left_to_numpy(monkeypatch: pytest.MonkeyPatch) -> None
     F.gelu(wide).sum().backward()
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_nothing(tmp_path: Any) -> None:
     code = (
         "import numba, sys; sys.path.insert(0, 'tests/kernels'); import test_large as t\n"

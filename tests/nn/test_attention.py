@@ -84,6 +84,7 @@ def inputs(batch_first: bool, batched: bool, kdim: int, vdim: int, dtype: Any) -
     return [draw(L, E), draw(S, kdim), draw(S, vdim)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("single", [False, True])
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("sizes", [(E, E), (3, E), (3, 6)])

@@ -30,6 +30,7 @@ def made(library: Any, kind: str, **options: Any) -> Any:
     return getattr(library.nn, name)(3, 4, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("single", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_layers_take_packed_sequences_as_torch_does(torch: Any, kind: str, single: bool) -> None:

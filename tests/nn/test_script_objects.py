@@ -267,6 +267,7 @@ def test_random_states_of_other_devices_are_none() -> None:
         mg.utils.checkpoint.set_device_states([0], [None])
 
 
+@pytest.mark.slow  # PyTorch's compile imports a compiler
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # PyTorch's compile says so
 def test_names_of_settings_that_change_nothing() -> None:
     for m in (mg, torch):

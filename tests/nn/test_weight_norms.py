@@ -46,6 +46,7 @@ def arrays(layer: Any) -> dict[str, Any]:
     return {k: v.detach().numpy().copy() for k, v in layer.state_dict().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layer", "norm"), CASES)
 def test_twenty_steps_beside_pytorch(layer: str, norm: str, kernels: str) -> None:
     """From PyTorch's state, u and v among it; then ours loads into PyTorch's."""

@@ -55,12 +55,14 @@ def shapes_of(count: int) -> st.SearchStrategy[Any]:
     ).map(lambda found: found.input_shapes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_TWO)
 @given(shapes=shapes_of(2))
 def test_two(name: str, shapes: Any) -> None:
     beside_pytorch(OF_TWO[name], shapes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_THREE)
 @given(shapes=shapes_of(3))
 def test_three(name: str, shapes: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 import tokenize
@@ -28,6 +29,7 @@ DEFINITION = re.compile(r"\S {2,}\(([A-Z]+) (\d+)\)$", re.MULTILINE)  # at the e
 BARE = re.compile(r"(?:^|[ ,])\(\d{1,2}\)", re.MULTILINE)
 
 
+@functools.cache
 def texts(path):
     """The comments and strings of a source file."""
     tokens = tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)

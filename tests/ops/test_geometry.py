@@ -144,13 +144,13 @@ def compare(name: str, seed: int) -> bool:
     return expected is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPS)
 def test_random_geometries(name: str) -> None:
     taken = sum(compare(name, seed) for seed in range(60))
     assert taken >= 20  # not all of them refused
 
 
-@pytest.mark.slow
 @pytest.mark.fuzz
 @pytest.mark.parametrize("name", OPS)
 def test_many_random_geometries(name: str) -> None:

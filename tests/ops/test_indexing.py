@@ -246,7 +246,6 @@ def test_random_indices_agree_with_pytorch(part: int) -> None:
     run(range(1500 * part, 1500 * (part + 1)))
 
 
-@pytest.mark.slow
 @pytest.mark.fuzz
 def test_a_hundred_thousand_random_indices() -> None:
     run(range(10_000, 110_000))

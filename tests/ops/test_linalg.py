@@ -164,6 +164,7 @@ def test_values_and_gradients(f: Any, shapes: Any) -> None:
         assert gradcheck(lambda *xs: tuple(parts(f(minigrad, *xs))), tuple(ours))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:[\\s\\S]*torch.\\w+ is deprecated:UserWarning")
 @pytest.mark.parametrize(("f", "shapes"), listed(CASES))
 def test_second_derivatives(f: Any, shapes: Any) -> None:

@@ -367,6 +367,7 @@ def test_with_gaps(name: str, options: Any, kernels: str) -> None:
             np.testing.assert_allclose(ours, theirs, tolerance, tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", ["linear", "lower", "higher", "midpoint", "nearest"])
 @pytest.mark.parametrize("name", ["quantile", "nanquantile"])
 def test_quantiles(name: str, interpolation: str, kernels: str) -> None:

@@ -83,6 +83,7 @@ def losses(seed: int) -> Any:
     return (rng.random() + 10 / (1 + i) for i in itertools.count())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_long_runs_are_pytorchs(name: str) -> None:
     """And no rate falls below 0, where PyTorch's may by rounding."""
@@ -124,6 +125,7 @@ def through_a_file(state: Any) -> Any:
     return mg.load(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_what_is_saved_is_loaded_and_continues(optimiser: str, name: str) -> None:

@@ -19,6 +19,7 @@ from minigrad.ops.methods_in_place import InPlace
 from minigrad.ops.operators import Operators
 
 jedi = pytest.importorskip("jedi", reason="jedi is not installed; it comes with minigrad[dev]")
+pytestmark = pytest.mark.slow  # jedi reads all of minigrad first
 
 ROOT = Path(minigrad.__file__).parent.parent
 HEAD = """
@@ -49,7 +50,6 @@ def at_the_end(text: str) -> tuple[Any, int, int]:
     return script, HEAD.count("\n") + 1, len(text)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "names"),
     [
@@ -78,7 +78,6 @@ def forty_methods(which: int) -> tuple[Any, int]:
     return script, line
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", OPS)
 def test_a_method_is_the_op(name: str) -> None:
     number = OPS.index(name)

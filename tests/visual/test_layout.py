@@ -102,7 +102,6 @@ def test_random_graphs() -> None:
         check(vertices, layout(vertices))
 
 
-@pytest.mark.slow
 @pytest.mark.fuzz
 def test_many_random_graphs() -> None:
     for seed in range(60, 1500):

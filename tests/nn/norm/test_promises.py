@@ -326,6 +326,7 @@ class TestNumerics:
             assert np.isnan(y[:, 1]).all()
             assert np.isnan(dx[:, 1]).all()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("shape", [(20_000_000, 1), (2, 1, 10_000_000)])
     def test_twenty_million_values_of_a_channel(self, kernels, shape):
         """A float32 sum would stop growing at 2^24 ones."""

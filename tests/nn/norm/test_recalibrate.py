@@ -314,7 +314,6 @@ def gain(errors):
     return drop.mean(), drop.std(ddof=1) / np.sqrt(len(drop))
 
 
-@pytest.mark.slow
 @pytest.mark.fuzz
 def test_sequential_recalibration_lowers_the_error_of_small_batches():
     """On handwritten digits of 8 x 8 pixels, where 24 seeds gained 2.5 ± 0.4 points."""
@@ -326,7 +325,6 @@ def test_sequential_recalibration_lowers_the_error_of_small_batches():
     assert mean > 2 * error
 
 
-@pytest.mark.slow
 @pytest.mark.fuzz
 def test_sequential_recalibration_on_mnist():
     """784-100-100-100-100-10, 4,000 images for training, 2,000 for testing, three epochs, as in

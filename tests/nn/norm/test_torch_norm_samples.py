@@ -16,6 +16,7 @@ from minigrad import Tensor, nn
 from minigrad.nn import functional as F
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
 
 FUNCTIONS = ["batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"]
 MODULES = [
