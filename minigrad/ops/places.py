@@ -308,13 +308,14 @@ def _part(item: Any) -> Any:
     if isinstance(item, Sequence) and not isinstance(item, str | bytes):
         return _array(as_array(list(item)), False)
     try:
-        return operator.index(cast(Any, item))
+        if not isinstance(item, np.bool_):  # which numpy 2.0 takes for 0 or 1, with a warning
+            return operator.index(cast(Any, item))
     except TypeError:
         if is_array(item) and not isinstance(item, np.generic | bytes):  # another library's
             return _array(taken("getitem", item), False)
-        raise IndexError(
-            "expected integers, slices, ..., None, or tensors or lists of integers or bools"
-        ) from None
+    raise IndexError(
+        "expected integers, slices, ..., None, or tensors or lists of integers or bools"
+    )
 
 
 def _whole(value: Any) -> int | None:
