@@ -37,7 +37,7 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from minigrad.kernels.compiled import conv_im2col
-from minigrad.kernels.compiled.conv_im2col import images_first, images_in, images_last
+from minigrad.kernels.compiled.conv_im2col import ROOM, images_first, images_in, images_last
 from minigrad.kernels.compiled.conv_rows import copy
 from minigrad.kernels.compiled.conv_transforms import (
     add_inputs,
@@ -61,8 +61,6 @@ from minigrad.kernels.machinery.launch import (
 from minigrad.kernels.machinery.memory import empty
 from minigrad.kernels.machinery.pointers import on
 from minigrad.kernels.machinery.pointers import start as first
-
-ROOM = 1 << 24  # bytes of components that are made at a time: about what the last cache holds
 
 # ---------------------------------------------------------------------------- the loops
 
