@@ -415,8 +415,17 @@ def test_it_agrees_with_plain_loops() -> None:
     np.testing.assert_allclose(compiled.conv2d(x, w, *rest), without, rtol=1e-13, atol=1e-13)
 
 
+def test_inputs_of_components_may_lie_anyhow_in_memory(components: list[str]) -> None:
+    check_layouts(COMPONENTS[1])
+    assert len(components) == 3 * 4 + 2
+
+
 def test_inputs_may_lie_anyhow_in_memory() -> None:
-    x, w, b, g, rest = arrays(GRID[0], np.float32)
+    check_layouts(GRID[0])
+
+
+def check_layouts(case: tuple) -> None:
+    x, w, b, g, rest = arrays(case, np.float32)
     expected = three(compiled, x, w, b, g, rest)
     turned = [np.ascontiguousarray(a.T).T for a in (x, w, b, g)]
     strided = [np.repeat(a, 2, -1)[..., ::2] for a in (x, w, b, g)]
