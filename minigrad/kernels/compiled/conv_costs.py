@@ -19,7 +19,7 @@ from minigrad.kernels.machinery.arrays import Pair
 
 SCRATCH = 1 << 20  # bytes that are kept from image to image: about what a worker's own cache holds
 TRANSFORM = 48  # what Winograd's transforms cost, a row and channel
-COMPONENT = 64  # a vector of conv_winograd's components, written and read; of filters, two
+COMPONENT = 48  # a vector of conv_winograd's components, written and read; of filters, three
 TO_SAVE = 1_500_000  # at least, by components: small networks do without, and compile for less
 STREAMED = 2  # reading a vector of weights that no worker's cache keeps from image to image
 ROW = 22  # a row of pixels that is copied, to windows or to columns
@@ -141,6 +141,6 @@ def components_cost(
     lanes, tiles, phases = VECTOR_BYTES // 4, prod(form.tiles), prod(stride)
     calls = -(-N // form.some)
     columns = tiles * calls * -(-form.some // lanes)
-    vectors = phases * C * columns + O * columns + 2 * phases * C * -(-O // lanes)
+    vectors = phases * C * columns + O * columns + 3 * phases * C * -(-O // lanes)
     products = phases * C * O * tiles * N / lanes * GEMM
     return prod(form.components) * (products + COMPONENT * vectors) + 6 * CALL * calls + TO_SAVE
