@@ -7,6 +7,7 @@ from typing import Any
 
 from minigrad.checks import integer
 from minigrad.ops import embeddings, losses, norm
+from minigrad.recording import require
 from minigrad.tensor import Tensor
 
 
@@ -52,4 +53,5 @@ def kl_div(input: Tensor, target: Tensor, reduction: int = 1, *, log_target: boo
 
 def detach(input: Tensor) -> Tensor:
     """`input.detach()`: the same memory, cut off from the graph."""
+    require("detach", input=input)
     return input.detach()

@@ -84,17 +84,25 @@ def written(target, source, n, bias):
     return odd
 
 
+@exact
+def padded_size(where, x):
+    """Of a plane of x (C, H, W, N) with its padding, as far as tiles reach: rows, numbers in a row,
+    and how many of these are of a row of x."""
+    (nh, nw), (sh, sw), (_, pw), (P, Q) = where
+    N, width = x.shape[3], (2 * Q + nw - 2) * sw * x.shape[3]
+    return (2 * P + nh - 2) * sh, width, min(width, (x.shape[2] + pw) * N) - pw * N
+
+
 @exact_kernel
 def _input_transform(lo, hi, x, where, v):
     """V (components, phases, C, tiles·N) of x (C, H, W, N)."""
     (nh, nw), (sh, sw), (ph, pw), (P, Q) = where
     C, H, W, N = x.shape
-    rows, width = (2 * P + nh - 2) * sh, (2 * Q + nw - 2) * sw * N
+    rows, width, met = padded_size(where, x)
     scratch = np.empty((rows + nh) * width, x.dtype)
     padded = first(scratch)
     lines = on(padded, rows * width)
     component, phase = sh * sw * C * P * Q * N, C * P * Q * N
-    met = min(width, (W + pw) * N) - pw * N  # of a row of x
     clear(padded, rows * width)
     for c in range(lo, hi):
         for h in range(min(H, rows - ph)):
@@ -118,12 +126,11 @@ def _input_transposed(lo, hi, v, where, x, odd):
     """x (C, H, W, N), the sum of what V's transforms give back. Is any of it not finite?"""
     (nh, nw), (sh, sw), (ph, pw), (P, Q) = where
     C, H, W, N = x.shape
-    rows, width = (2 * P + nh - 2) * sh, (2 * Q + nw - 2) * sw * N
+    rows, width, met = padded_size(where, x)
     scratch = np.empty((rows + nh) * width, x.dtype)
     padded = first(scratch)
     lines = on(padded, rows * width)
     component, phase = sh * sw * C * P * Q * N, C * P * Q * N
-    met = min(width, (W + pw) * N) - pw * N
     for c in range(lo, hi):
         clear(padded, rows * width)
         for p in range(P):
