@@ -152,7 +152,7 @@ def test_detach_is_a_function_too() -> None:
     x = minigrad.ones(2)
     assert minigrad.detach(x).array is x.array
     with pytest.raises(TypeError, match="detach: input must be a tensor, got list"):
-        mg.detach([1.0])
+        minigrad.detach([1.0])
 
 
 def test_an_optimiser_of_ones_own_with_the_mark_required() -> None:
