@@ -72,5 +72,6 @@ class Pending:
     def take_newest(self) -> tuple[Any, Any]:
         """Whatever uses this node is newer and has been taken: its gradient is complete."""
         node = heappop(self.nodes)[1]
-        self.owned.discard(node)
+        if self.owned:
+            self.owned.discard(node)
         return node, self.grads.pop(node)

@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 
 from minigrad import changes, closures, paths
+from minigrad.changes import tick
 from minigrad.pieces import Pending, Piece, whole
 
 Array = changes.Array
 Vjp = Callable[[Any], Any]
 Inspect = Callable[["Node", Sequence[Any]], None]  # sees the gradients a node produced
 ARRAYS = (np.ndarray, np.generic)  # a sum over all axes is one of numpy's scalars
-SEVERAL = (tuple, list, type(None))  # what a vjp may return, if not the gradient of an only input
+SEVERAL = (tuple, list)  # what a vjp may return, if not the gradient of an only input
 
 
 class Node:
@@ -44,7 +45,7 @@ class Node:
         self, name: str, parents: tuple[Node | None, ...], shape: tuple[int, ...],
         dtype: np.dtype[Any], vjp: Vjp | None,
     ) -> None:  # fmt: skip
-        self.time = changes.tick()
+        self.time = tick()
         self.name = name
         self.parents = parents
         self.shape = shape
@@ -102,10 +103,12 @@ def walk(
             for parent, part in zip(node.parents, parts, strict=True):
                 if parent is None or part is None or not (path is None or parent in path):
                     continue
-                if type(part) is Piece and part.fits(parent):
-                    pending.add_piece(parent, part)
-                else:
-                    pending.add(parent, checked(whole(part), parent, "vjp of", node.name))
+                if type(part) is Piece:
+                    if part.fits(parent):
+                        pending.add_piece(parent, part)
+                        continue
+                    part = part.whole()
+                pending.add(parent, checked(part, parent, "vjp of", node.name))
             if inspect is not None:
                 inspect(node, [whole(part) for part in parts])
             if not retain_graph:
@@ -132,10 +135,11 @@ def gradients_of_inputs(node: Node, grad: Any) -> Any:
         closures.explain(error, node.name, node.vjp)
         raise
     if not isinstance(parts, SEVERAL):
-        parts = (parts,)  # the gradient of an only input may come alone
-    n, m = len(parts or ()), len(node.parents)  # None is what a forgotten return gives
-    if n != m:
-        raise RuntimeError(f"vjp of {node.name!r} returned {n} gradients for {m} inputs")
+        parts = (parts,) if parts is not None else ()  # an only input's may come alone
+    if len(parts) != len(node.parents):  # None is what a forgotten return gives
+        raise RuntimeError(
+            f"vjp of {node.name!r} returned {len(parts)} gradients for {len(node.parents)} inputs"
+        )
     return parts
 
 
@@ -147,7 +151,7 @@ def checked(grad: Any, node: Node, who: str, name: str) -> Any:
     """Return `grad` if its shape and dtype are those of `node`, else say which vjp is wrong."""
     if not isinstance(grad, ARRAYS):
         raise TypeError(f"{who} {name!r} returned {closures.kind(grad)}, expected an array")
-    if grad.shape == node.shape and grad.dtype == node.dtype:
+    if grad.shape == node.shape and (grad.dtype is node.dtype or grad.dtype == node.dtype):
         return grad
     if grad.dtype.kind == "c" and node.dtype.kind == "f":
         grad = grad.real.astype(node.dtype)  # a constant of a complex probe collects no derivative
