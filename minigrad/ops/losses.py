@@ -95,24 +95,24 @@ def binary_cross_entropy_with_logits(
     e = np.exp(np.where(negative, a, -a))  # e^-|x|, which cannot overflow
     soft = (np.log1p(e) + np.where(negative, -a, 0)).astype(a.dtype, copy=False)
     s_neg = np.where(negative, 1, e) / (1 + e)
-    k: Any = 1 if pos is None else 1 + (pos - 1) * t
-    loss = (1 - t) * a + k * soft
-    slope = (1 - t) - k * s_neg
-    along: Any = -a if pos is None else -a + (pos - 1) * soft
-    if weight is None:
-        if reduction == "none":
-            return record_each(
-                name, loss, (input, lambda g: g * slope), (target, lambda g: g * along)
-            )
-        n = loss.size if reduction == "mean" else 1
-        with np.errstate(all="ignore"):
-            sum_ = loss.sum(dtype=np.result_type(loss.dtype, np.float64)) / np.float64(n)
-        out = np.asarray(sum_).astype(loss.dtype)
-        return record_each(
-            name, out, (input, lambda g: g / n * slope), (target, lambda g: g / n * along)
-        )
-    rows = record_each(name, loss, (input, lambda g: g * slope), (target, lambda g: g * along))
-    return reduced(mul(rows, weight), reduction)
+    along: Any = None
+    if needs_grad(target):
+        along = -a if pos is None else -a + (pos - 1) * soft
+    if pos is not None:
+        k = 1 + (pos - 1) * t
+        soft, s_neg = k * soft, k * s_neg
+    rest = 1 - t
+    loss = rest * a + soft
+    slope = rest - s_neg
+    if weight is not None or reduction == "none":
+        out = record_each(name, loss, (input, lambda g: g * slope), (target, lambda g: g * along))
+        return out if weight is None else reduced(mul(out, weight), reduction)
+    n = loss.size if reduction == "mean" else 1
+    sum_ = loss.sum(dtype=np.complex128 if loss.dtype.kind == "c" else np.float64) / np.float64(n)
+    maps = (lambda g: g / n * slope), (lambda g: g / n * along)
+    return record_each(
+        name, np.asarray(sum_).astype(loss.dtype), (input, maps[0]), (target, maps[1])
+    )
 
 
 @old_arguments

@@ -1,4 +1,4 @@
-"""Compiled relu: one pass instead of numpy's three, into memory that is already there."""
+"""Compiled relu: one pass, into memory that is already there."""
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from minigrad.kernels.machinery.arrays import Array
 from minigrad.kernels.machinery.launch import exact_kernel, in_parallel, ready, run, threaded
 from minigrad.kernels.machinery.memory import empty
 
-FROM = 1 << 12  # elements; below, numpy's three passes cost less than starting a compiled loop
+FROM = 1 << 12  # elements; below, numpy's pass costs less than starting a compiled loop
+BACKWARD_FROM = 1 << 10  # its backward is three passes, one of them of choices
 CHUNK = 1 << 14  # elements of one task
 
 
@@ -51,7 +52,7 @@ def relu(x: Array) -> Array:
 
 def relu_backward(g: Array, y: Array) -> Array:
     """g where y, the result of relu, is positive (or NaN), else 0."""
-    if y.size < FROM:
+    if y.size < BACKWARD_FROM:
         return reference.relu_backward(g, y)
     dx = empty(y.shape, y.dtype)
     flat = ready(g, y.dtype).reshape(-1), ready(y, y.dtype).reshape(-1), dx.reshape(-1)
