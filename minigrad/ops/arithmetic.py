@@ -106,7 +106,7 @@ def mul(input: Any, other: Any) -> Tensor:
     a, b = operands("mul", input, other)
     if a.dtype is float16 and (out := in_float32(mul, input, other)) is not None:
         return out
-    out = times(a, b)
+    out = a * b if a.size < TURNED_FROM > b.size else times(a, b)
     if out.size < TURNED_FROM:
         return record_each("mul", out, (input, lambda g: g * b), (other, lambda g: g * a))
     of_a, of_b = a.shape, b.shape
