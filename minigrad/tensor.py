@@ -391,10 +391,10 @@ def seed(output: Tensor, gradient: Any, who: str) -> tuple[Node, Array]:
                 f"{who}: a gradient can be left out for a scalar only, got an output of shape "
                 f"{output.shape}: reduce it to a loss, or pass the gradient with respect to it"
             )
-        return node, np.ones(output.shape, output.dtype)
+        return node, np.ones(output.array.shape, output.array.dtype)
     gradient = as_array(gradient, name=who)
-    if gradient.shape != output.shape:
+    if gradient.shape != output.array.shape:
         raise RuntimeError(
             f"{who}: got a gradient of shape {gradient.shape} for an output of shape {output.shape}"
         )
-    return node, gradient.astype(output.dtype, copy=False)
+    return node, gradient.astype(output.array.dtype, copy=False)

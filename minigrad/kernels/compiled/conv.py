@@ -44,6 +44,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import product as pairs
+from math import gcd
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -236,7 +237,7 @@ def conv2d(
     if _depthwise(w, groups):
         some = w.reshape(groups, KH, KW)
         return conv_depthwise.conv2d(x, some, (OH, OW), stride, padding, dilation, bias)
-    N, G, sizes = len(x), groups, (Cg, O // groups, (KH, KW), (OH, OW))
+    N, G, sizes = len(x), groups, (Cg, O // groups, (KH, KW), stride, (OH, OW))
     winograd = conv_costs.winograd_pays(*sizes[:2], (OH, OW), ((KH, KW), stride, dilation), x.dtype)
     cost = conv_costs.direct_cost(N * G, *sizes, winograd, x.itemsize)
     whole = ((H, W), (KH, KW), stride, padding, (OH, OW))
@@ -267,12 +268,13 @@ def conv2d_input_grad(
     if _depthwise(w, groups):
         some = w.reshape(groups, KH, KW)
         return conv_depthwise.conv2d_input_grad(g, some, (H, W), stride, padding, dilation)
-    # What the largest residue costs, and how many there are.
+    # What the largest residue costs, and how many have taps: tap a meets residue a·dilation.
     size = (-(-H // stride[0]), -(-W // stride[1]))
-    taps = (-(-KH // stride[0]), -(-KW // stride[1]))
+    every = [s // gcd(s, d) for s, d in zip(stride, dilation, strict=True)]
+    taps = (-(-KH // every[0]), -(-KW // every[1]))
     winograd = conv_costs.winograd_pays(O // G, Cg, size, (taps, (1, 1), dilation), g.dtype)
-    cost = conv_costs.direct_cost(N * G, O // G, Cg, taps, size, winograd, g.itemsize)
-    residues = min(KH, stride[0]) * min(KW, stride[1])
+    cost = conv_costs.direct_cost(N * G, O // G, Cg, taps, (1, 1), size, winograd, g.itemsize)
+    residues = min(KH, every[0]) * min(KW, every[1])
     cost = conv_costs.of_residues(cost, residues, N * Cg * G * H * W, w.size)
     whole = ((H, W), (KH, KW), stride, padding, (OH, OW))
     product = conv_costs.product_cost(N, G, Cg, O // G, whole, g.itemsize)
@@ -348,7 +350,7 @@ def conv2d_weight_grad(
     if C == 1 and O == 1 and G >= CHANNELS:
         dw = conv_depthwise.conv2d_weight_grad(g, x, (KH, KW), stride, padding, dilation)
         return dw.reshape(w_shape)
-    sizes = (C, O, (KH, KW), (OH, OW), g.itemsize)
+    sizes = (C, O, (KH, KW), stride, (OH, OW), g.itemsize)
     product = conv_costs.product_cost(
         N, G, C, O, ((H, W), (KH, KW), stride, padding, (OH, OW)), g.itemsize
     )
@@ -360,7 +362,7 @@ def conv2d_weight_grad(
         return conv_im2col.conv2d_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
     # So that there are tasks enough, the channels are split into parts where the shares are few.
     shares = conv_costs.shares_of(N, G * O * C * KH * KW)
-    parts = next((p for p in range(1, C + 1) if C % p == 0 and shares * G * p >= TASKS), max(1, C))
+    parts = conv_costs.parts_of(C, G, shares)
     C //= parts
     settings = (stride, padding, dilation, dtype.itemsize)
     plan = _direct(TASKS, C, (H, W), (OH, OW), (KH, KW), *settings)
