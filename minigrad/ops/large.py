@@ -49,16 +49,18 @@ def _passes(name: str, *arrays: Any) -> Any:
 def one_pass(op: F) -> F:
     """Let the pass of the op's name (`_` in front of it aside) serve large inputs."""
     name = op.__name__.lstrip("_")
-    signature, least = inspect.signature(op), SLOW_FROM if name in SLOW else FROM
+    least = SLOW_FROM if name in SLOW else FROM
+    defaults = {key: p.default for key, p in inspect.signature(op).parameters.items()}
+    names = tuple(defaults)
 
     @functools.wraps(op)
     def call(input: Any, *args: Any, **options: Any) -> Any:
         if isinstance(input, Tensor) and input.array.size >= least:
             passes = _passes(name, input.array)
-            if passes is not None:
-                given = signature.bind(input, *args, **options)
-                given.apply_defaults()
-                values = passes.PASSES[name].values(given.arguments)
+            fits = len(args) < len(names) and options.keys() <= {*names[len(args) + 1 :]}
+            if passes is not None and fits:  # else the op says what is wrong
+                given = {**defaults, **dict(zip(names[1:], args, strict=False)), **options}
+                values = passes.PASSES[name].values(given)
                 if all(type(v) in (int, float) for v in values):
                     return of_one_pass(name, input, *values)
         return op(input, *args, **options)

@@ -66,7 +66,7 @@ from minigrad.kernels.compiled.conv_windows import (
     transform_filters,
     weight_gradient,
 )
-from minigrad.kernels.machinery.arrays import Array, Pair
+from minigrad.kernels.machinery.arrays import Array, Pair, address_of
 from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import ready, run
 from minigrad.kernels.machinery.memory import FROM, empty
@@ -175,9 +175,9 @@ def _start(
         sizes["room"] = max(sizes["room"], -(-FROM // (dtype.itemsize * workers)))
         arrays["scratch"] = empty((workers, sizes["room"]), dtype)
     for name, array in arrays.items():
-        sizes[name] = array.ctypes.data
+        sizes[name] = address_of(array)
     job = np.array((*plan.geometry, *(sizes.get(name, 0) for name in CALL)), np.int64)
-    addresses = address(function, JOB, dtype), job, result.ctypes.data
+    addresses = address(function, JOB, dtype), job, address_of(result)
     run(serial, parallel, workers, work, *addresses)
 
 
