@@ -134,6 +134,7 @@ from minigrad.ops.types import (
     set_default_dtype,
     set_default_tensor_type,
 )
+from minigrad.ops.writing import take_out
 from minigrad.printing import set_printoptions
 from minigrad.serialization import load, save
 from minigrad.settings import (
@@ -234,6 +235,32 @@ dtype = numpy.dtype
 inf, nan, pi, e, newaxis = math.inf, math.nan, math.pi, math.e, None
 __version__ = "0.2.0"
 
+take_out(globals(), (
+    "abs", "absolute", "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv",
+    "addr", "all", "amax", "amin", "aminmax", "any", "arange", "arccos", "arccosh", "arcsin",
+    "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "asin", "asinh", "atan", "atan2",
+    "atanh", "baddbmm", "bernoulli", "bitwise_and", "bitwise_left_shift", "bitwise_not",
+    "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm", "bucketize", "cat", "ceil",
+    "cholesky", "cholesky_solve", "clamp", "clamp_max", "clamp_min", "clip", "column_stack",
+    "concat", "concatenate", "copysign", "cos", "cosh", "cross", "cummax", "cummin", "cumprod",
+    "cumsum", "deg2rad", "diag", "diff", "digamma", "div", "divide", "dot", "dstack", "empty", "eq",
+    "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "eye", "fix", "float_power", "floor",
+    "floor_divide", "fmax", "fmin", "fmod", "frac", "full", "gather", "gcd", "ge", "ger", "greater",
+    "greater_equal", "gt", "heaviside", "histc", "hstack", "hypot", "i0", "index_add",
+    "index_select", "inner", "inverse", "isin", "isneginf", "isposinf", "kron", "kthvalue", "lcm",
+    "ldexp", "le", "lerp", "less", "less_equal", "lgamma", "linspace", "log", "log10", "log1p",
+    "log2", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logit", "logspace", "logsumexp", "lt", "lu_solve", "masked_select", "matmul",
+    "matrix_power", "max", "maximum", "mean", "median", "min", "minimum", "mm", "mode", "msort",
+    "mul", "multinomial", "multiply", "mv", "mvlgamma", "nan_to_num", "nanmean", "nanmedian",
+    "nanquantile", "ne", "neg", "negative", "nextafter", "nonzero", "norm", "normal", "not_equal",
+    "ones", "outer", "polygamma", "pow", "prod", "qr", "quantile", "rad2deg", "rand", "randint",
+    "randn", "randperm", "range", "reciprocal", "remainder", "renorm", "round", "row_stack",
+    "rsqrt", "scatter", "scatter_add", "searchsorted", "sgn", "sigmoid", "sign", "signbit", "sin",
+    "sinc", "sinh", "softmax", "sort", "sqrt", "square", "stack", "std", "sub", "subtract", "sum",
+    "svd", "take", "take_along_dim", "tan", "tanh", "tensordot", "topk", "triangular_solve", "tril",
+    "triu", "true_divide", "trunc", "var", "vdot", "vstack", "where", "xlogy", "zeros",
+))  # fmt: skip
 suggest_names(
     "minigrad.amp", "minigrad.analysis", "minigrad.autograd", "minigrad.data",
     "minigrad.distributed", "minigrad.distributions", "minigrad.func", "minigrad.jit",
