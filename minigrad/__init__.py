@@ -25,6 +25,7 @@ from minigrad import (
     special,
     testing,
     utils,
+    version,
 )
 from minigrad.accelerators import accelerator, backends, cuda, mps
 from minigrad.amp import autocast, is_autocast_enabled
@@ -40,6 +41,7 @@ from minigrad.modes import enable_grad, inference_mode, is_grad_enabled, no_grad
 from minigrad.names import no_name, suggest_names
 from minigrad.ops.activations import erf, log_softmax, relu, sigmoid, softmax, tanh
 from minigrad.ops.cumulative import cummax, cummin, cumprod, cumsum, logcumsumexp
+from minigrad.ops.foreach import foreach
 from minigrad.ops.histograms import histc, histogram
 from minigrad.ops.indexing import (
     argwhere,
@@ -148,6 +150,7 @@ from minigrad.settings import (
     use_deterministic_algorithms,
 )
 from minigrad.tensor import Tensor
+from minigrad.version import __version__ as __version__
 
 # The long lists, several names a line.
 # isort: off
@@ -233,7 +236,6 @@ subtract, multiply, divide, true_divide, negative, absolute, clip = (
 float, double, half, long, int, short = float32, float64, float16, int64, int32, int16
 dtype = numpy.dtype
 inf, nan, pi, e, newaxis = math.inf, math.nan, math.pi, math.e, None
-__version__ = "0.2.0"
 
 take_out(globals(), (
     "abs", "absolute", "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv",
@@ -340,8 +342,8 @@ __all__ = [
     "trapz", "triangular_solve", "tril", "tril_indices", "triu", "triu_indices", "true_divide",
     "trunc", "trunc_", "uint8", "unbind", "unflatten", "unique", "unique_consecutive",
     "unravel_index", "unsqueeze", "use_deterministic_algorithms", "use_kernels", "utils", "vander",
-    "var", "var_mean", "vdot", "vmap", "vsplit", "vstack", "warmup", "where", "xlogy", "xlogy_",
-    "zero_", "zeros", "zeros_like",
+    "var", "var_mean", "vdot", "version", "vmap", "vsplit", "vstack", "warmup", "where", "xlogy",
+    "xlogy_", "zero_", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -354,4 +356,6 @@ if not TYPE_CHECKING:  # which would let every name pass
             return value
         if name == "multiprocessing":
             return importlib.import_module("minigrad.multiprocessing")
+        if name.startswith("_foreach_") and (found := foreach(name.removeprefix("_foreach_"))):
+            return found
         raise no_name("minigrad", name, __all__)

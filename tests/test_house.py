@@ -38,6 +38,7 @@ ROOMS = {
     "made_by": "tape",
     "modes": "",
     "names": "",
+    "version": "",
     "views": "",
     "tables": "",
     "settings": "checks device",
