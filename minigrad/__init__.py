@@ -354,8 +354,8 @@ if not TYPE_CHECKING:  # which would let every name pass
         if name in ("explore", "graph", "profile", "remember"):
             value = globals()[name] = getattr(importlib.import_module("minigrad.visual"), name)
             return value
-        if name == "multiprocessing":
-            return importlib.import_module("minigrad.multiprocessing")
+        if name in ("hub", "multiprocessing"):
+            return importlib.import_module(f"minigrad.{name}")
         if name.startswith("_foreach_") and (found := foreach(name.removeprefix("_foreach_"))):
             return found
         raise no_name("minigrad", name, __all__)
