@@ -28,9 +28,10 @@ def foreach(op: str) -> Callable[..., Any] | None:
     if not callable(method):
         return None
 
-    def call(tensors: Any, *lists: Any, **options: Any) -> list[Tensor]:
+    def call(tensors: Any, *given: Any, **options: Any) -> list[Tensor]:
+        lists = list(given)
         if plain in VALUED and len(lists) == 3:
-            *lists, options["value"] = lists
+            options["value"] = lists.pop()
         name = f"_foreach_{op}"
         for values in (*lists, *options.values()):
             if isinstance(values, tuple | list) and len(values) != len(tensors):

@@ -57,18 +57,17 @@ def _write(op: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any
             f"{name}: what is written to out= is not differentiated, but an input or out requires "
             "grad: leave out= away, or use no_grad()"
         )
-    parameters = inspect.signature(op)
-    if "dtype" in parameters.parameters:  # as wide as what it is to be written to
-        if "dtype" not in parameters.bind_partial(*args).arguments:
-            if options.get("dtype") is None:
-                options = {**options, "dtype": outs[0].dtype}
+    signature = inspect.signature(op)
+    given = {**signature.bind_partial(*args).arguments, **options}
+    if "dtype" in signature.parameters and given.get("dtype") is None:
+        options = {**options, "dtype": outs[0].dtype}  # as wide as what it is to be written to
     with no_grad():
         result = op(*args, **options)
         results = result if isinstance(result, tuple | list) else (result,)
         if len(results) != len(outs) or isinstance(out, Tensor) != isinstance(result, Tensor):
             wanted = "a tensor" if isinstance(result, Tensor) else f"{len(results)} tensors"
-            given = "a tensor" if isinstance(out, Tensor) else f"a sequence of {len(outs)}"
-            raise TypeError(f"{name}: out must be {wanted}, got {given}")
+            came = "a tensor" if isinstance(out, Tensor) else f"a sequence of {len(outs)}"
+            raise TypeError(f"{name}: out must be {wanted}, got {came}")
         for one, value in zip(outs, results, strict=True):
             if not can_cast(value.dtype, one.dtype):
                 raise RuntimeError(f"{name}: {value.dtype} cannot be written to out of {one.dtype}")
