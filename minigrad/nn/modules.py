@@ -18,7 +18,6 @@ FILES = (
     "dropout", "flatten", "fold", "instancenorm", "linear", "loss", "module", "normalization",
     "padding", "pixelshuffle", "pooling", "rnn", "sparse", "transformer", "upsampling", "utils",
 )  # fmt: skip
-__all__ = [*FILES]
 
 # What nn itself has no name for: the classes that all layers of a file belong to, and a number as
 # a tuple of it, where a tuple stays as it is.

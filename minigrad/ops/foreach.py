@@ -20,11 +20,8 @@ def foreach(op: str) -> Callable[..., Any] | None:
     """
     plain = op.removesuffix("_")
     method: Any = reductions.norm if op == "norm" else getattr(Tensor, op, None)
-    if method is None and op != plain and hasattr(Tensor, plain):
-
-        def method(x: Tensor, *args: Any, **options: Any) -> Any:
-            return x.copy_(getattr(x, plain)(*args, **options))
-
+    if method is None and op != plain:
+        method = _written_back(getattr(Tensor, plain, None))
     if not callable(method):
         return None
 
@@ -45,3 +42,8 @@ def foreach(op: str) -> Callable[..., Any] | None:
 
     call.__name__ = call.__qualname__ = f"_foreach_{op}"
     return call
+
+
+def _written_back(method: Any) -> Any:
+    """The method in place, where there is one that is not."""
+    return method and (lambda x, *args, **options: x.copy_(method(x, *args, **options)))
