@@ -25,6 +25,7 @@ from minigrad import (
     special,
     testing,
     utils,
+    version,
 )
 from minigrad.accelerators import accelerator, backends, cuda, mps
 from minigrad.amp import autocast, is_autocast_enabled
@@ -40,6 +41,7 @@ from minigrad.modes import enable_grad, inference_mode, is_grad_enabled, no_grad
 from minigrad.names import no_name, suggest_names
 from minigrad.ops.activations import erf, log_softmax, relu, sigmoid, softmax, tanh
 from minigrad.ops.cumulative import cummax, cummin, cumprod, cumsum, logcumsumexp
+from minigrad.ops.foreach import foreach
 from minigrad.ops.histograms import histc, histogram
 from minigrad.ops.indexing import (
     argwhere,
@@ -134,6 +136,7 @@ from minigrad.ops.types import (
     set_default_dtype,
     set_default_tensor_type,
 )
+from minigrad.ops.writing import take_out
 from minigrad.printing import set_printoptions
 from minigrad.serialization import load, save
 from minigrad.settings import (
@@ -147,6 +150,7 @@ from minigrad.settings import (
     use_deterministic_algorithms,
 )
 from minigrad.tensor import Tensor
+from minigrad.version import __version__ as __version__
 
 # The long lists, several names a line.
 # isort: off
@@ -232,8 +236,33 @@ subtract, multiply, divide, true_divide, negative, absolute, clip = (
 float, double, half, long, int, short = float32, float64, float16, int64, int32, int16
 dtype = numpy.dtype
 inf, nan, pi, e, newaxis = math.inf, math.nan, math.pi, math.e, None
-__version__ = "0.2.0"
 
+take_out(globals(), (
+    "abs", "absolute", "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv",
+    "addr", "all", "amax", "amin", "aminmax", "any", "arange", "arccos", "arccosh", "arcsin",
+    "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "asin", "asinh", "atan", "atan2",
+    "atanh", "baddbmm", "bernoulli", "bitwise_and", "bitwise_left_shift", "bitwise_not",
+    "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm", "bucketize", "cat", "ceil",
+    "cholesky", "cholesky_solve", "clamp", "clamp_max", "clamp_min", "clip", "column_stack",
+    "concat", "concatenate", "copysign", "cos", "cosh", "cross", "cummax", "cummin", "cumprod",
+    "cumsum", "deg2rad", "diag", "diff", "digamma", "div", "divide", "dot", "dstack", "empty", "eq",
+    "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "eye", "fix", "float_power", "floor",
+    "floor_divide", "fmax", "fmin", "fmod", "frac", "full", "gather", "gcd", "ge", "ger", "greater",
+    "greater_equal", "gt", "heaviside", "histc", "hstack", "hypot", "i0", "index_add",
+    "index_select", "inner", "inverse", "isin", "isneginf", "isposinf", "kron", "kthvalue", "lcm",
+    "ldexp", "le", "lerp", "less", "less_equal", "lgamma", "linspace", "log", "log10", "log1p",
+    "log2", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logit", "logspace", "logsumexp", "lt", "lu_solve", "masked_select", "matmul",
+    "matrix_power", "max", "maximum", "mean", "median", "min", "minimum", "mm", "mode", "msort",
+    "mul", "multinomial", "multiply", "mv", "mvlgamma", "nan_to_num", "nanmean", "nanmedian",
+    "nanquantile", "ne", "neg", "negative", "nextafter", "nonzero", "norm", "normal", "not_equal",
+    "ones", "outer", "polygamma", "pow", "prod", "qr", "quantile", "rad2deg", "rand", "randint",
+    "randn", "randperm", "range", "reciprocal", "remainder", "renorm", "round", "row_stack",
+    "rsqrt", "scatter", "scatter_add", "searchsorted", "sgn", "sigmoid", "sign", "signbit", "sin",
+    "sinc", "sinh", "softmax", "sort", "sqrt", "square", "stack", "std", "sub", "subtract", "sum",
+    "svd", "take", "take_along_dim", "tan", "tanh", "tensordot", "topk", "triangular_solve", "tril",
+    "triu", "true_divide", "trunc", "var", "vdot", "vstack", "where", "xlogy", "zeros",
+))  # fmt: skip
 suggest_names(
     "minigrad.amp", "minigrad.analysis", "minigrad.autograd", "minigrad.data",
     "minigrad.distributed", "minigrad.distributions", "minigrad.func", "minigrad.jit",
@@ -313,8 +342,8 @@ __all__ = [
     "trapz", "triangular_solve", "tril", "tril_indices", "triu", "triu_indices", "true_divide",
     "trunc", "trunc_", "uint8", "unbind", "unflatten", "unique", "unique_consecutive",
     "unravel_index", "unsqueeze", "use_deterministic_algorithms", "use_kernels", "utils", "vander",
-    "var", "var_mean", "vdot", "vmap", "vsplit", "vstack", "warmup", "where", "xlogy", "xlogy_",
-    "zero_", "zeros", "zeros_like",
+    "var", "var_mean", "vdot", "version", "vmap", "vsplit", "vstack", "warmup", "where", "xlogy",
+    "xlogy_", "zero_", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -325,6 +354,8 @@ if not TYPE_CHECKING:  # which would let every name pass
         if name in ("explore", "graph", "profile", "remember"):
             value = globals()[name] = getattr(importlib.import_module("minigrad.visual"), name)
             return value
-        if name == "multiprocessing":
-            return importlib.import_module("minigrad.multiprocessing")
+        if name in ("hub", "multiprocessing"):
+            return importlib.import_module(f"minigrad.{name}")
+        if name.startswith("_foreach_") and (found := foreach(name.removeprefix("_foreach_"))):
+            return found
         raise no_name("minigrad", name, __all__)

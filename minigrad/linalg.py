@@ -22,6 +22,7 @@ from minigrad.ops.ranks import cond, matrix_rank
 from minigrad.ops.shape import diagonal as _diagonal
 from minigrad.ops.solving import lstsq, lu, lu_factor, lu_solve, solve_triangular
 from minigrad.ops.solving import matrix_exp as _matrix_exp
+from minigrad.ops.writing import take_out as _take_out
 from minigrad.tensor import Tensor as _Tensor
 
 __all__ = [
@@ -58,3 +59,6 @@ def matrix_exp(A: _Tensor) -> _Tensor:
 def diagonal(A: _Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> _Tensor:
     """The diagonals of matrices in two axes, as the last axis."""
     return _diagonal(A, offset, dim1, dim2)
+
+
+_take_out(globals(), (name for name in __all__ if name not in ("diagonal", "lstsq", "matrix_exp")))

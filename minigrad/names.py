@@ -113,7 +113,6 @@ class NoAttribute(AttributeError):
 # What to write instead of names of PyTorch that are not here, nor near to one that is.
 INSTEAD = {
     # minigrad
-    "hub": "there are no models to download: load weights with minigrad.load",
     "onnx": "there is no export: save model.state_dict() with minigrad.save",
     "quantization": "there are no quantized tensors: use float32",
     "ao": "there are no quantized tensors: use float32",

@@ -11,7 +11,7 @@ from minigrad.ops.reducing import reduction_of
 from minigrad.tensor import Tensor
 
 
-class Loss(Module):
+class _Loss(Module):
     """Base of the losses, with their `reduction`."""
 
     reductions: tuple[str, ...] = ("mean", "sum", "none")
@@ -28,7 +28,7 @@ class Loss(Module):
         self.reduction = one_of(name, "reduction", reduction, self.reductions)
 
 
-class _WeightedLoss(Loss):
+class _WeightedLoss(_Loss):
     """A loss whose weight is a buffer, so that `to(dtype)` and the state dict include it."""
 
     def __init__(
@@ -107,7 +107,7 @@ class NLLLoss(_WeightedLoss):
         )
 
 
-class MSELoss(Loss):
+class MSELoss(_Loss):
     """(x - target)², of equal shapes.
 
     >>> nn.MSELoss()(mg.tensor([1.0, 2.0]), mg.tensor([1.0, 4.0]))
@@ -119,7 +119,7 @@ class MSELoss(Loss):
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
-class L1Loss(Loss):
+class L1Loss(_Loss):
     """|x - target|, of equal shapes."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ class L1Loss(Loss):
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
-class SmoothL1Loss(Loss):
+class SmoothL1Loss(_Loss):
     """½d²/beta where |d| < beta, |d| - ½beta elsewhere, with d = x - target (Girshick 2015)."""
 
     def __init__(
@@ -145,7 +145,7 @@ class SmoothL1Loss(Loss):
         return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
 
-class HuberLoss(Loss):
+class HuberLoss(_Loss):
     """½d² where |d| < delta, delta·(|d| - ½delta) elsewhere, with d = x - target (Huber 1964)."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
@@ -198,7 +198,7 @@ class BCEWithLogitsLoss(_WeightedLoss):
         )
 
 
-class KLDivLoss(Loss):
+class KLDivLoss(_Loss):
     """target·(log target - x), x being log-probabilities.
 
     Args:
@@ -224,7 +224,7 @@ class KLDivLoss(Loss):
         return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
 
 
-class CTCLoss(Loss):
+class CTCLoss(_Loss):
     """-log p(target | x) for log-probabilities x (T, N, C) or (T, C) at T times, summed over all
     ways to say the target's labels in their order; see `functional.ctc_loss`.
 

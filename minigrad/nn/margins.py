@@ -7,7 +7,7 @@ from collections.abc import Callable
 from minigrad.checks import number
 from minigrad.nn import functional as F
 from minigrad.nn.activation import Softmax
-from minigrad.nn.loss import Loss
+from minigrad.nn.loss import _Loss
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -138,7 +138,7 @@ class PairwiseDistance(Module):
         return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)
 
 
-class MarginRankingLoss(Loss):
+class MarginRankingLoss(_Loss):
     """max(0, -t·(x1 - x2) + margin)."""
 
     def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
@@ -152,7 +152,7 @@ class MarginRankingLoss(Loss):
         )
 
 
-class HingeEmbeddingLoss(Loss):
+class HingeEmbeddingLoss(_Loss):
     """x where the target is 1, max(0, margin - x) where it is -1."""
 
     def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
@@ -164,7 +164,7 @@ class HingeEmbeddingLoss(Loss):
         return F.hinge_embedding_loss(input, target, margin=self.margin, reduction=self.reduction)
 
 
-class SoftMarginLoss(Loss):
+class SoftMarginLoss(_Loss):
     """log(1 + e^(-t·x)) for targets 1 and -1."""
 
     def __init__(self, *, reduction: str = "mean") -> None:
@@ -175,7 +175,7 @@ class SoftMarginLoss(Loss):
         return F.soft_margin_loss(input, target, reduction=self.reduction)
 
 
-class MultiLabelSoftMarginLoss(Loss):
+class MultiLabelSoftMarginLoss(_Loss):
     """-w·(t·log σ(x) + (1 - t)·log σ(-x)), the mean over the classes."""
 
     weight: Tensor | None
@@ -189,7 +189,7 @@ class MultiLabelSoftMarginLoss(Loss):
         return F.multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)
 
 
-class MultiLabelMarginLoss(Loss):
+class MultiLabelMarginLoss(_Loss):
     """Σ_t Σ_j max(0, 1 - x[t] + x[j]) / C over the classes t of the target and all j that are
     none of them."""
 
@@ -201,7 +201,7 @@ class MultiLabelMarginLoss(Loss):
         return F.multilabel_margin_loss(input, target, reduction=self.reduction)
 
 
-class MultiMarginLoss(Loss):
+class MultiMarginLoss(_Loss):
     """Σ_j≠t w[t]·max(0, margin - x[t] + x[j])^p / C for the class t, p = 1 or 2."""
 
     weight: Tensor | None
@@ -227,7 +227,7 @@ class MultiMarginLoss(Loss):
         )
 
 
-class CosineEmbeddingLoss(Loss):
+class CosineEmbeddingLoss(_Loss):
     """1 - cos of the angle where the target is 1, max(0, cos - margin) where it is -1."""
 
     def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
@@ -241,7 +241,7 @@ class CosineEmbeddingLoss(Loss):
         )
 
 
-class TripletMarginLoss(Loss):
+class TripletMarginLoss(_Loss):
     """max(0, d(anchor, positive) - d(anchor, negative) + margin), d the pairwise p-distance."""
 
     def __init__(
@@ -265,7 +265,7 @@ class TripletMarginLoss(Loss):
         )  # fmt: skip
 
 
-class TripletMarginWithDistanceLoss(Loss):
+class TripletMarginWithDistanceLoss(_Loss):
     """`TripletMarginLoss` by a distance of one's own."""
 
     def __init__(
@@ -289,7 +289,7 @@ class TripletMarginWithDistanceLoss(Loss):
         )  # fmt: skip
 
 
-class PoissonNLLLoss(Loss):
+class PoissonNLLLoss(_Loss):
     """-log of Poisson's probability of the target, for x or e^x events expected."""
 
     def __init__(
@@ -310,7 +310,7 @@ class PoissonNLLLoss(Loss):
         )
 
 
-class GaussianNLLLoss(Loss):
+class GaussianNLLLoss(_Loss):
     """½(log v + (x - t)²/v), v = var, at least eps; `full` adds ½·log 2π."""
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:

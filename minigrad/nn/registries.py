@@ -3,7 +3,7 @@ PyTorch's modules by hand reads and writes: `module._modules[name] = another`.""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import ItemsView, Iterator, KeysView, MutableMapping, ValuesView
 from typing import Any
 
 
@@ -40,6 +40,23 @@ class Registry(MutableMapping[str, Any]):
 
     def __repr__(self) -> str:
         return repr(dict(self))
+
+    # Those of a dict, which can be read backwards; the abstract class's cannot.
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self.copy())
+
+    def keys(self) -> KeysView[str]:
+        return self.copy().keys()
+
+    def values(self) -> ValuesView[Any]:
+        return self.copy().values()
+
+    def items(self) -> ItemsView[str, Any]:
+        return self.copy().items()
+
+    def copy(self) -> dict[str, Any]:
+        """What is listed now, as a dict."""
+        return {name: self._module.__dict__[name] for name in self._names()}
 
 
 class Registries:

@@ -137,7 +137,9 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     with np.errstate(all="ignore"):
         out = over(a, b)
     of_a, of_b = a.shape, b.shape
-    da, db = lambda g: summed(over(g, b), of_a), lambda g: -summed(times(g, over(out, b)), of_b)
+    # Of the operands, not of the quotient, which scripts mask in place: y = a / b; y[y != y] = 0.
+    da = lambda g: summed(over(g, b), of_a)  # noqa: E731
+    db = lambda g: -summed(times(g, over(over(a, b), b)), of_b)  # noqa: E731
     return record_each("div", out, (input, da), (other, db))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import warnings
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -64,13 +66,40 @@ def _unconverted(other: Any, x: Any) -> Any:
     return None
 
 
+# PyTorch's first years had the numbers before the tensors, and its methods still take them so:
+# x.add_(0.1, y), x.addmm_(1, -2, a, b). How many tensors there are, and the numbers' names.
+OLD_ORDER: dict[str, tuple[int, tuple[str, ...]]] = {
+    "add": (1, ("alpha",)), "sub": (1, ("alpha",)), "addcmul": (2, ("value",)),
+    "addcdiv": (2, ("value",)), "addmm": (2, ("beta", "alpha")), "addmv": (2, ("beta", "alpha")),
+    "addr": (2, ("beta", "alpha")), "baddbmm": (2, ("beta", "alpha")),
+}  # fmt: skip
+
+
+def _new_order(name: str, args: Any, options: Any) -> tuple[Any, Any]:
+    """The arguments that were given in the old order, in today's, with a warning."""
+    tensors, names = OLD_ORDER[name.removesuffix("_")]
+    numbers = len(args) - tensors
+    named = dict(zip(names[:numbers], args, strict=False))
+    if numbers > len(names) or options:
+        raise TypeError(f"{name}: expected {tensors} tensors, got {len(args)} arguments")
+    wanted = ", ".join(["…"] * tensors + [f"{k}={v}" for k, v in named.items()])
+    warnings.warn(
+        f"{name}: numbers before tensors are PyTorch's old order: write {name}({wanted})",
+        stacklevel=3,
+    )
+    return args[numbers:], named
+
+
 def in_place(op: Callable[Concatenate[Any, P], Tensor]) -> Callable[Concatenate[T, P], T]:
     """The op that writes the result of `op` into its first operand, and returns that."""
     name = op.__name__ + "_"
     ufunc: Any = AT_ONCE.get(op.__name__)
+    most = OLD_ORDER[op.__name__][0] if op.__name__ in OLD_ORDER else math.inf
 
     @functools.wraps(op)
     def method(x: T, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if len(args) > most:
+            args, kwargs = _new_order(name, args, kwargs)
         old: Tensor = x
         given: list[Any] = [*args, *kwargs.values()]
         if modes.grad_enabled.get() and any(needs_grad(v) for v in (x, *given)):

@@ -264,6 +264,7 @@ class Methods(InPlace):
     float = _convert.float
     double = _convert.double
     half = _convert.half
+    bfloat16 = _convert.bfloat16
     long = _convert.long
     int = _convert.int
     short = _convert.short

@@ -165,3 +165,15 @@ def test_whether_others_hold_the_array_of_a_tensor() -> None:
     assert changes.held_elsewhere(x) and changes.held_elsewhere(minigrad.from_numpy(other[1:]))
     del other
     assert not changes.held_elsewhere(x)
+
+
+def test_a_quotient_may_be_masked_in_place() -> None:
+    """As scripts do that divide by a norm which may be 0."""
+    x = minigrad.tensor([[3.0, 4.0], [0.0, 0.0]], dtype=minigrad.float64, requires_grad=True)
+    y = x / x.detach().norm(dim=1, keepdim=True)
+    z = y / (x.sum(1, keepdim=True) + 1)
+    z[z != z] = 0
+    z[0, 1].backward()
+    # d(4/5 / 8)/dx = -(4/5)/64 by the sum, and 1/40 by x itself
+    assert x.grad is not None and abs(x.grad[0, 0].item() + 0.8 / 64) < 1e-15
+    assert abs(x.grad[0, 1].item() - 1 / 40 + 0.8 / 64) < 1e-15

@@ -98,3 +98,32 @@ def test_what_is_refused() -> None:
         F.mse_loss(x, x, True, size_average=True)  # type: ignore[misc]
     with pytest.raises(TypeError, match="takes from 2 to 6 positional arguments but 7 were"):
         F.mse_loss(x, x, None, None, "sum", None, None)  # type: ignore[call-arg]
+
+
+OLD_ORDER: dict[str, tuple[int, tuple[float, ...]]] = {
+    "add_": (1, (0.5,)), "sub_": (1, (0.5,)), "addcmul_": (2, (0.5,)), "addcdiv_": (2, (0.5,)),
+    "addmm_": (2, (0.5, -2.0)), "addmv_": (2, (0.5, 2.0)), "addr_": (2, (0.5, 2.0)),
+    "baddbmm_": (2, (3.0, 2.0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OLD_ORDER)
+def test_numbers_before_tensors(name: str) -> None:
+    """As the optimisers of PyTorch's first years are written."""
+    tensors, numbers = OLD_ORDER[name]
+    ranks = {"addmv_": (1, 2, 1), "addr_": (2, 1, 1), "baddbmm_": (3, 3, 3)}.get(name, (2, 2, 2))
+    for given in (numbers, numbers[:1]):
+        found = []
+        for lib in (mg, torch):
+            rng = np.random.default_rng(0)
+            x, *others = (lib.tensor(rng.random((2,) * r) + 1) for r in ranks[: tensors + 1])
+            with warnings.catch_warnings(record=True) as seen:
+                warnings.simplefilter("always")
+                assert getattr(x, name)(*given, *others) is x
+            if lib is mg:
+                assert "old order" in str(seen[0].message) and seen[0].filename == __file__
+            found.append(x.numpy())
+        np.testing.assert_allclose(found[0], found[1], 1e-12)
+    x = mg.ones(2, 2)
+    with pytest.raises(TypeError, match=f"{name}: expected {tensors} tensors, got 5 arguments"):
+        getattr(x, name)(1, 2, 3, x, x)

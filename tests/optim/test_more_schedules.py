@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -265,3 +266,38 @@ class TestRefusals:
         with pytest.raises(ValueError):
             t.step()
         assert moved(a) == before and s.last_epoch == 100
+
+
+def test_a_schedule_with_a_step_of_its_own() -> None:
+    """PyTorch starts a schedule by its step; one that counts in it would be one step behind."""
+    torch = pytest.importorskip("torch")
+    found = []
+    for m in (minigrad, torch):
+
+        class Restarts(m.optim.lr_scheduler.LRScheduler):  # type: ignore[misc,name-defined]
+            def __init__(self, optimizer: Any, cycle: int, after: bool) -> None:
+                self.cycle, self.place, self.after = cycle, -1, after
+                super().__init__(optimizer)
+
+            def get_lr(self) -> list[float]:
+                return [base / (1 + self.place % self.cycle) for base in self.base_lrs]
+
+            def step(self, epoch: int | None = None) -> None:
+                self.place += 1
+                if self.after:
+                    super().step()
+                else:
+                    self.last_epoch += 1
+                    for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+                        group["lr"] = lr
+
+        for after in (False, True):
+            optimizer = m.optim.SGD([m.ones(2, requires_grad=True)], lr=0.3)
+            schedule = Restarts(optimizer, 3, after)
+            rates = [optimizer.param_groups[0]["lr"], schedule.last_epoch]
+            for _ in range(7):
+                optimizer.step()
+                schedule.step()
+                rates += [optimizer.param_groups[0]["lr"], schedule.last_epoch]
+            found.append(rates)
+    np.testing.assert_allclose(found[:2], found[2:], 1e-15)

@@ -206,7 +206,7 @@ def test_a_list_of_arrays_becomes_float32(torch: Any) -> None:
 # ---------------------------------------------------------------------------- modules
 
 
-@pytest.mark.parametrize("name", ["batchnorm", "module", "conv", "linear", "utils", "container"])
+@pytest.mark.parametrize("name", nn.modules.FILES)
 def test_files_of_layers_are_found(name: str) -> None:
     part = importlib.import_module(f"minigrad.nn.modules.{name}")
     assert part is getattr(nn.modules, name)
@@ -222,8 +222,33 @@ def test_layers_belong_to_the_classes_that_those_files_have() -> None:
     assert not isinstance(nn.LayerNorm(2), _BatchNorm)
     assert isinstance(nn.Conv3d(1, 1, 1), _ConvNd)
     assert isinstance(nn.ConvTranspose2d(1, 1, 1), _ConvNd) and not isinstance(nn.ReLU(), _ConvNd)
-    assert Module is nn.Module
+    from minigrad.nn.modules.dropout import Dropout  # type: ignore[import-not-found]
+    from minigrad.nn.modules.loss import _Loss  # type: ignore[import-not-found]
+
+    assert Module is nn.Module and Dropout is nn.Dropout and nn.modules.LayerNorm is nn.LayerNorm
+    assert isinstance(nn.TripletMarginLoss(), _Loss) and not isinstance(nn.ReLU(), _Loss)
+    with pytest.raises(AttributeError, match=r"nn\.modules\.conv' .*did you mean 'Conv3d'"):
+        print(nn.modules.conv.Conv4d)
     assert (_pair(3), _pair((1, 2)), _single([4])) == ((3, 3), (1, 2), (4,))
+
+
+def test_registries_are_read_backwards_and_copied() -> None:
+    """As invertible networks do: `for module in reversed(self._modules.values())`."""
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    assert [*reversed(model._modules.values())] == [model[1], model[0]]
+    assert [*reversed(model._modules)] == [*reversed(model._modules.keys())] == ["1", "0"]
+    assert [*reversed(model._modules.items())] == [("1", model[1]), ("0", model[0])]
+    assert model._modules.copy() == {"0": model[0], "1": model[1]}
+    assert [*model[0]._parameters] == ["weight", "bias"] == [*model[0]._parameters.copy()]
+
+
+def test_nothing_is_downloaded() -> None:
+    from minigrad.hub import load_state_dict_from_url
+    from minigrad.utils import model_zoo
+
+    for load in (load_state_dict_from_url, model_zoo.load_url, minigrad.hub.load):
+        with pytest.raises(RuntimeError, match=r"hub: nothing is downloaded, so not 'a\.pth'"):
+            load("a.pth", progress=True)
 
 
 def test_registries_are_read_and_written() -> None:
