@@ -123,6 +123,7 @@ INSTEAD = {
     "sparse_coo_tensor": "there are no sparse tensors: use dense ones",
     "spmm": "there are no sparse tensors: use mm",
     "sparse": "there are no sparse tensors: use dense ones",
+    "index_reduce": "use scatter_reduce, with the index expanded to the source's shape",
     "xpu": "the CPU is the only device there is",
     "channels_last": "tensors lie in row-major order: leave memory_format out",
     "export": "there is no export: save model.state_dict() with minigrad.save",
@@ -130,6 +131,9 @@ INSTEAD = {
     # minigrad.linalg
     "eig": "there are no complex tensors: use eigh for symmetric matrices",
     "eigvals": "there are no complex tensors: use eigvalsh for symmetric matrices",
+    "inv_ex": "use linalg.inv, which raises RuntimeError where PyTorch's `info` is not 0",
+    "cholesky_ex": "use linalg.cholesky, which raises RuntimeError where PyTorch's `info` is not 0",
+    "solve_ex": "use linalg.solve, which raises RuntimeError where PyTorch's `info` is not 0",
     # minigrad.optim
     "SparseAdam": "there are no sparse tensors: use optim.Adam",
 }

@@ -15,6 +15,7 @@ from minigrad.incoming import as_array
 from minigrad.names import Axis, AxisKeepdims, Keepdims, numpy_names, numpy_overloads
 from minigrad.ops.arithmetic import abs as absolute
 from minigrad.ops.arithmetic import quiet
+from minigrad.ops.convert import to
 from minigrad.ops.large import along, row_major, rows, total
 from minigrad.recording import floating_operand, operand, record, record_each, unrecorded
 from minigrad.tensor import Tensor
@@ -327,13 +328,15 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
 
 @numpy_names
 def norm(
-    input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False, **names: Unpack[AxisKeepdims]
-) -> Tensor:
-    """The p-norm over `dim` ("fro", a number, inf; 0 counts nonzeros); its gradient at 0 is 0."""
+    input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
+    **names: Unpack[AxisKeepdims],
+) -> Tensor:  # fmt: skip
+    """The p-norm over `dim` ("fro", a number, inf; 0 counts nonzeros) in `dtype`; slope 0 at 0."""
     # y = (Σ |x|^p)^(1/p)        dL/dx = g·sign(x)·(|x|/y)^(p-1)
     if isinstance(p, str) and p != "fro":
         raise ValueError(f"norm: p must be 'fro' or a number, got {p!r}")
     p = 2 if p in ("fro", None) else number("norm", "p", p)
+    input = input if dtype is None else to(input, dtype)
     a = floating_operand("norm", input)
     if p in (math.inf, -math.inf):
         pick = np.maximum if p > 0 else np.minimum

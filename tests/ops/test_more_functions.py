@@ -502,3 +502,16 @@ def test_sgn() -> None:
     assert x.sgn().tolist() == [-1, 0, 1] == minigrad.sgn(x).tolist()
     x.sgn().sum().backward()
     assert x.grad.tolist() == [0, 0, 0] and x.detach().sgn_().tolist() == [-1, 0, 1]
+
+
+@pytest.mark.parametrize("p", [0, 1, 2, 3, np.inf, "fro"])
+def test_a_norm_in_another_dtype(p: Any) -> None:
+    values = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    x, r = minigrad.from_numpy(values).requires_grad_(), torch.from_numpy(values).requires_grad_()
+    y, e = minigrad.norm(x, p, 1, dtype=minigrad.float64), torch.norm(r, p, 1, dtype=torch.float64)
+    np.testing.assert_allclose(y.detach().numpy(), e.detach().numpy(), rtol=1e-14)
+    assert y.dtype == np.float64
+    assert minigrad.tensor([3, 4]).norm(p, dtype=minigrad.float32).dtype == np.float32
+    if p:
+        y.sum().backward(), e.sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), r.grad.numpy(), rtol=1e-6)
