@@ -32,8 +32,7 @@ with warnings.catch_warnings(record=True) as seen:
     for _ in range(2):
         assert F.relu(x).sum().item() == 12497500
     if "c" in sys.argv:
-        image, weight = mg.ones(4, 3, 16, 16), mg.ones(8, 3, 3, 3)
-        assert (F.conv2d(image, weight).array == 27).all()
+        assert (mg.full((1 << 17,), 4.0).sqrt().array == 2).all()
 hits = 0
 if kernels.kernels_in_use() == "numba":
     hits = sum(sys.modules["minigrad.kernels.compiled.relu"]._relu.stats.cache_hits.values())
