@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import weakref
 from typing import Any
 
@@ -165,3 +166,24 @@ def test_whether_others_hold_the_array_of_a_tensor() -> None:
     assert changes.held_elsewhere(x) and changes.held_elsewhere(minigrad.from_numpy(other[1:]))
     del other
     assert not changes.held_elsewhere(x)
+
+
+def test_a_change_is_forgotten_with_its_array() -> None:
+    """Its id will be another's, which was not changed."""
+    a = np.zeros(3)
+    key = id(a)
+    for _ in range(2):
+        changes.note_change(a[1:])
+    assert changes._changed_at[key] == changes.last
+    assert weakref.getweakrefcount(a) == 1  # one is enough
+    del a
+    assert key not in changes._changed_at
+
+
+def test_the_clock_of_a_new_process() -> None:
+    """Nothing was changed, and the first node is younger than that."""
+    spec = importlib.util.find_spec("minigrad.changes")
+    assert spec is not None and spec.loader is not None
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    assert fresh.last == 0 and fresh.tick() == 1
