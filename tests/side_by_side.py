@@ -20,7 +20,9 @@ STEPS = 20
 # own size: one that is all rounding, as that of the biases of a softmax's keys, moves a parameter
 # by up to the learning rate. So parameters are compared relative to a model's largest.
 TOLERANCES = {"float64": (1e-9, 1e-8), "float32": (2e-4, 2e-2)}
-DTYPES = pytest.mark.parametrize("dtype", list(TOLERANCES))
+DTYPES = pytest.mark.parametrize(
+    "dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)]
+)
 
 
 class Run:

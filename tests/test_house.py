@@ -104,6 +104,8 @@ def imports(tree: ast.AST, late: bool = False) -> Iterator[tuple[str, int]]:
     """The modules of ours that the top level imports, or with `late` those that functions do, and
     the lines. What only type checkers see is left out."""
     for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.expr):
+            continue  # which imports nothing
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
         names = []
@@ -117,7 +119,7 @@ def imports(tree: ast.AST, late: bool = False) -> Iterator[tuple[str, int]]:
                 name = name.rpartition(".")[0]
             if name and not late:
                 yield name, node.lineno
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             if late:
                 yield from imports(node)
         else:

@@ -70,8 +70,9 @@ def execute(file: Path) -> str:
         if cell.cell_type == "code":  # what a machine says while it compiles is not the lesson
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
     # A cell is a file of its own while it runs, whose name is another each time.
-    text = re.sub(r"[^\s\"]*ipykernel_\d+[/\\]+\d+\.py", "this cell", nbformat.writes(book))
-    return f"{text}\n"
+    # (Only what begins a word is tried: from every letter of a picture's it would take seconds.)
+    path = r"(?<![^\s\"])[^\s\"]*ipykernel_\d+[/\\]+\d+\.py"
+    return re.sub(path, "this cell", nbformat.writes(book)) + "\n"
 
 
 def main() -> None:

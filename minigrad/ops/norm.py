@@ -114,7 +114,7 @@ def _check_rows(name: str, x: Any, normalized_shape: Any, **params: Any) -> tupl
     _check_floating(name, x)
     shape, full = integers(name, "normalized_shape", normalized_shape, None, None), x.array.shape
     rank = len(full) - len(shape)
-    if not shape or rank < 0 or full[rank:] != shape:
+    if not shape or full[rank:] != shape:  # (longer than full, it is unequal, too)
         raise RuntimeError(
             f"{name}: normalized_shape={list(shape)}, expected an input of shape [*, "
             f"{', '.join(map(str, shape))}], got {full}"
@@ -286,7 +286,7 @@ def instance_norm_train(
     y, mean, var = _groups("instance_norm", x, max(channels, 1), weight, bias, eps)
     with np.errstate(all="ignore"):
         means, variances = (
-            v[: samples * channels].reshape(samples, channels).sum(axis=0) / max(samples, 1)
+            v[: samples * channels].reshape(samples, channels).sum(axis=0) / samples
             for v in (mean, var)
         )
     return y, means, variances

@@ -42,7 +42,7 @@ def test_all_ranks_do_the_same(ranks: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("ranks", [3])  # of three, one has nothing to do with it
 @pytest.mark.parametrize(
     ("work", "message"),
     [

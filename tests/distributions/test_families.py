@@ -166,6 +166,7 @@ def compare(a: Any, b: Any, own: Any, other: Any, tolerance: float) -> None:
 ASKED = [(family, q) for family in FAMILIES for q in QUANTITIES if has(family, q)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "quantity"), ASKED)
 def test_values_and_gradients_are_pytorchs(family: str, quantity: str) -> None:
     f = QUANTITIES[quantity]
@@ -191,6 +192,7 @@ def test_values_and_gradients_are_pytorchs(family: str, quantity: str) -> None:
             compare(a, b, [*leaves.values(), x], [*those.values(), y], TOLERANCE[dtype])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [f for f in FAMILIES if "Multivariate" not in f])
 def test_second_derivatives_are_pytorchs(family: str) -> None:
     given = parameters(family, ((), ()))
@@ -289,6 +291,7 @@ def test_samples_have_the_moments_and_the_cdf_they_claim(family: str) -> None:
 SMOOTH = [f for f in FAMILIES if getattr(ours, f.split()[0]).has_rsample and "Straight" not in f]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", SMOOTH)
 def test_gradients_through_samples_are_pytorchs_in_the_mean(family: str) -> None:
     """d E[f(x)]/dp by samples is what PyTorch's say; f is bounded, so that means converge."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import weakref
 from typing import Any
 
@@ -177,3 +178,24 @@ def test_a_quotient_may_be_masked_in_place() -> None:
     # d(4/5 / 8)/dx = -(4/5)/64 by the sum, and 1/40 by x itself
     assert x.grad is not None and abs(x.grad[0, 0].item() + 0.8 / 64) < 1e-15
     assert abs(x.grad[0, 1].item() - 1 / 40 + 0.8 / 64) < 1e-15
+
+
+def test_a_change_is_forgotten_with_its_array() -> None:
+    """Its id will be another's, which was not changed."""
+    a = np.zeros(3)
+    key = id(a)
+    for _ in range(2):
+        changes.note_change(a[1:])
+    assert changes._changed_at[key] == changes.last
+    assert weakref.getweakrefcount(a) == 1  # one is enough
+    del a
+    assert key not in changes._changed_at
+
+
+def test_the_clock_of_a_new_process() -> None:
+    """Nothing was changed, and the first node is younger than that."""
+    spec = importlib.util.find_spec("minigrad.changes")
+    assert spec is not None and spec.loader is not None
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    assert fresh.last == 0 and fresh.tick() == 1

@@ -41,6 +41,13 @@ of_mnist = pytest.mark.skipif(
 )
 
 
+# A script has its processor to itself where several tests run at once: helpers that wait, awake,
+# for more work would take turns with the other test. Its numbers are the same on any number.
+ENVIRONMENT = dict(os.environ)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    ENVIRONMENT["NUMBA_NUM_THREADS"] = "1"
+
+
 def write_idx(file: Path, array: np.ndarray) -> None:
     head = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
     file.write_bytes(gzip.compress(head + array.astype(np.uint8).tobytes(), 1))
@@ -69,7 +76,7 @@ def run_quick(name: str, data: Path, out: Path, *more: str, suffix: str = "") ->
     done = subprocess.run(
         [sys.executable, "-W", "error", ROOT / "examples" / f"{name}.py", "--quick",
          "--data", data, "--out", out, *more],
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=300, check=False, env=ENVIRONMENT,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     quick = f"{name}{suffix}-quick"

@@ -210,6 +210,7 @@ class TestStatistics:
         assert math.isnan(s.sd)
 
 
+@pytest.mark.slow
 def test_missing_data_end_with_advice(tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "titanic.py", "--quick", "--data", tmp_path,

@@ -534,7 +534,11 @@ if platform.machine() in ("x86_64", "AMD64"):
     [pytest.param(NARROW[0], marks=pytest.mark.fuzz), *NARROW[1:]],
     ids=["least", "avx2"][: len(NARROW)],
 )
-def test_narrower_vectors_give_the_same_numbers(features: str, tmp_path: Path) -> None:
+def test_narrower_vectors_give_the_same_numbers(
+    features: str, pytestconfig: pytest.Config
+) -> None:
+    # compiled code of its own, kept from one run of the tests to the next
+    folder = pytestconfig.cache.mkdir("narrower_vectors")
     width = 32 if "avx2" in features else 16
     if features and f"+{features.rsplit('+', 1)[1]}" not in conv_tile.cpu_features():
         pytest.skip("the code made for these vectors would not run on this CPU")
@@ -546,7 +550,7 @@ def test_narrower_vectors_give_the_same_numbers(features: str, tmp_path: Path) -
     environment = os.environ | {
         "NUMBA_CPU_NAME": "generic",
         "NUMBA_CPU_FEATURES": features,
-        "NUMBA_CACHE_DIR": str(tmp_path),
+        "NUMBA_CACHE_DIR": str(folder),
         "PYTHONPATH": os.pathsep.join(
             [*map(str, Path(__file__).parents[:2]), str(Path(kernels.__file__).parents[2])]
         ),

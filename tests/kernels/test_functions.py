@@ -63,6 +63,7 @@ def arguments(low: float, high: float) -> np.ndarray:
     return x[(x >= low) & (x <= high)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_units_in_the_last_place(name: str) -> None:
@@ -82,6 +83,7 @@ def test_units_in_the_last_place(name: str) -> None:
     np.testing.assert_array_equal(np.signbit(y[zeros]), np.signbit(expected[zeros]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("b", [1.7, -0.3, 0.5, -0.5, 3.0, -2.0, -1.0, 7.0, 1.0, 30.5, 100.0])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_powers(b: float) -> None:

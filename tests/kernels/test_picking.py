@@ -140,6 +140,7 @@ def test_masks_and_several_index_arrays(seed: int) -> None:
     np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_place_that_several_name_keeps_the_last(seed: int) -> None:
     """And the last alone receives a gradient; so does no value for which there is no place."""

@@ -91,6 +91,7 @@ def check(seed: int) -> None:
         np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * max(1, k) ** 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_small_too")
 def test_random_products_in_random_layouts() -> None:
     for seed in range(600):
@@ -111,6 +112,7 @@ SIZES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("stack", [(), (5,)], ids=str)
 def test_the_same_bits_on_any_number_of_threads(size: Any, stack: Any) -> None:
@@ -154,6 +156,7 @@ def test_blas_keeps_its_threads_when_many_multiply_at_once() -> None:
     assert not blas_calls._state.any(where=[1, 1, 0, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_of_a_process_that_multiplies() -> None:

@@ -244,6 +244,7 @@ def bits() -> bytes:
     return b"".join(a.tobytes() for a in found)
 
 
+@pytest.mark.slow
 def test_the_same_bits_for_any_number_of_threads() -> None:
     before = mg.get_num_threads()
     try:

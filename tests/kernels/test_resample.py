@@ -28,6 +28,7 @@ def draw_matrix(rng: np.random.Generator, n: int) -> tuple[Matrix, np.ndarray]:
     return Matrix(m, n, to, of, weights), dense
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trial", range(4))
 def test_random_matrices_on_random_axes(trial: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "PARALLEL_FROM", 1)
@@ -82,6 +83,7 @@ KINDS = ["reflect", "replicate", "circular", "adaptive", "nearest", "nearest-exa
 KINDS += ["bicubic", "area"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_ops_as_in_pytorch(kind: str) -> None:
     torch = pytest.importorskip("torch")

@@ -33,6 +33,7 @@ def test_random_layouts(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_array_equal(out, a, strict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_writing_to_random_layouts(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Into windows of other arrays, whose rest stays as it is."""

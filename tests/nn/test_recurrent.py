@@ -41,6 +41,7 @@ def compare(torch: Any, theirs: Any, ours: Any, arrays: list[Any], single: bool 
     recurrent_layers.compare(torch, theirs, ours, run, *arrays, single=single)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("single", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_layers_agree_with_torch(torch: Any, kind: str, single: bool) -> None:

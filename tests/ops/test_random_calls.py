@@ -307,6 +307,7 @@ def matrix(rng: Rng, seed: int) -> bool:
     return beside(MATRICES[name], [a, b], wanted, seed, MATRIX_LAXER)
 
 
+@pytest.mark.slow
 def test_matrices() -> None:
     sweep(matrix, range(500), 0.8)
 

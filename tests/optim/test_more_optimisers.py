@@ -107,6 +107,7 @@ def through_torch(state):
 
 
 class TestAgreement:
+    @pytest.mark.slow
     @pytest.mark.parametrize("dtype", ["f4", "f8"])
     @pytest.mark.parametrize(("name", "options"), RUNS)
     def test_20_steps(self, name, options, dtype):

@@ -51,6 +51,7 @@ def texts(optimizer):
 
 
 class TestAgreement:
+    @pytest.mark.slow
     @pytest.mark.parametrize("dtype", ["f4", "f8"])
     @pytest.mark.parametrize(("name", "options"), RUNS)
     def test_100_steps(self, kernels, name, options, dtype):

@@ -72,6 +72,7 @@ def trained(layer, shape, steps=3, seed=0):
 
 
 class TestAgainstPyTorch:
+    @pytest.mark.slow
     @pytest.mark.parametrize("dtype", ["f4", "f8"])
     @pytest.mark.parametrize(("kind", "shape", "options"), RUNS)
     def test_several_steps(self, kernels, kind, shape, options, dtype):

@@ -10,6 +10,7 @@ import pytest
 import minigrad
 from minigrad import Tensor, nn
 from minigrad.autograd import gradcheck
+from minigrad.closures import arrays_in
 from minigrad.nn import functional as F
 from minigrad.nn.utils import fold_batchnorm
 
@@ -123,7 +124,11 @@ def test_functions_move_statistics_as_in_pytorch(name: str, options: dict[str, f
 
 PARAMETERS = ["weight", "bias"]
 OF_CHANNELS = ["running_mean", "running_var", *PARAMETERS]
+NO_STATISTICS = dict.fromkeys(["running_mean", "running_var"])
 CALLS: dict[str, tuple[Any, list[str]]] = {
+    "batch_norm": (
+        lambda x, **options: F.batch_norm(x, **NO_STATISTICS | options, training=True), OF_CHANNELS,
+    ),
     "instance_norm": (F.instance_norm, OF_CHANNELS),
     "group_norm": (lambda x, **options: F.group_norm(x, 2, **options), PARAMETERS),
     "layer_norm": (lambda x, **options: F.layer_norm(x, (4,), **options), PARAMETERS),
@@ -138,6 +143,9 @@ def test_every_argument_is_looked_at(name: str) -> None:
     assert call(x.requires_grad_()).node.name == name
     with pytest.raises(TypeError, match=f"^{name}: eps must be a number"):
         call(x, eps="a")
+    if name == "batch_norm":
+        with pytest.raises(ValueError, match=f"^{name}: eps must be"):
+            call(x, eps=-1e-9)
     fit = {argument: minigrad.ones(4) for argument in arguments}
     call(x, **fit)
     for argument in arguments:
@@ -205,3 +213,48 @@ def test_rms_norms_own_eps_is_the_dtypes(kernels: str, dtype: str) -> None:
     x = np.full((1, 2), np.sqrt(eps), dtype)  # the mean square is eps, too
     y = F.rms_norm(minigrad.from_numpy(x), (2,))
     np.testing.assert_allclose(y.array, np.sqrt(0.5), rtol=1e-6)  # float32
+
+
+def test_no_samples_and_no_channels_in_one(kernels: str) -> None:
+    """A shape of one axis which PyTorch takes; a longer one has no channels, and is refused."""
+    none, x = minigrad.zeros(0), minigrad.zeros(0, requires_grad=True)
+    for y in (F.batch_norm(x, none, none, none, none, training=True), F.batch_norm(x, none, none)):
+        assert y.shape == (0,)
+        y.backward(np.ones(0, np.float32))
+    assert x.grad is not None and x.grad.shape == (0,)
+    for shape in ((), (1,), (3,)):
+        with pytest.raises(RuntimeError, match=r"batch_norm: expected an input \(N, C, …\)"):
+            F.batch_norm(minigrad.zeros(shape), None, None, training=True)
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "rms_norm"])
+@pytest.mark.parametrize("shape", [(), (5, 3, 4), (4, 3), (3,)])
+def test_shapes_that_are_not_at_the_end_of_the_input_s(name: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(RuntimeError, match=rf"^{name}: normalized_shape="):
+        getattr(F, name)(minigrad.zeros(3, 4), shape)
+
+
+def test_a_given_variance_below_zero_is_nan_without_a_word(kernels: str) -> None:
+    x = minigrad.randn(3, 2, requires_grad=True)
+    y = F.batch_norm(x, minigrad.zeros(2), minigrad.tensor([-1.0, 1.0]))
+    y.sum().backward()
+    assert np.isnan(y.array).tolist() == [[True, False]] * 3
+    assert x.grad is not None and np.isnan(x.grad.array).tolist() == [[True, False]] * 3
+
+
+def test_given_statistics_keep_no_input_without_parameters_that_learn(kernels: str) -> None:
+    x, constants = minigrad.randn(3, 2).requires_grad_(), [minigrad.ones(2) for _ in range(4)]
+    y = F.batch_norm(x, *constants)
+    assert y.node is not None and y.node.vjp is not None
+    assert not any(np.may_share_memory(a, x.array) for a in arrays_in(y.node.vjp))
+    constants[2].requires_grad_()
+    y = F.batch_norm(x, *constants)  # (BN 6) needs x_hat
+    assert any(np.may_share_memory(a, x.array) for a in arrays_in(y.node.vjp))
+
+
+def test_statistics_that_are_part_of_what_was_saved_count_as_changed(kernels: str) -> None:
+    both, w = minigrad.zeros(4), minigrad.ones(4, requires_grad=True)
+    product = (w * both).sum()
+    F.batch_norm(minigrad.randn(3, 2), both[:2], minigrad.ones(2), training=True)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        product.backward()
