@@ -63,4 +63,5 @@ __all__ = [
 
 # PyTorch has the two hooks in files of their own, named like the functions: an import looks here
 # first.
-sys.modules.update({f"{__name__}.{_name}": weight_hooks for _name in ("spectral_norm", "weight_norm")})
+for _file in ("spectral_norm", "weight_norm"):
+    sys.modules[f"{__name__}.{_file}"] = weight_hooks
