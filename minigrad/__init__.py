@@ -5,6 +5,7 @@ To read it, start with tape.py, then tensor.py, then any chapter of ops/.
 
 import importlib
 import math
+import sys
 from typing import TYPE_CHECKING
 
 import numpy
@@ -263,6 +264,8 @@ take_out(globals(), (
     "svd", "take", "take_along_dim", "tan", "tanh", "tensordot", "topk", "triangular_solve", "tril",
     "triu", "true_divide", "trunc", "var", "vdot", "vstack", "where", "xlogy", "zeros",
 ))  # fmt: skip
+# PyTorch has a part of these functions in a file of this name: here it is another for all.
+functional = sys.modules[f"{__name__}.functional"] = sys.modules[__name__]
 suggest_names(
     "minigrad.amp", "minigrad.analysis", "minigrad.autograd", "minigrad.data",
     "minigrad.distributed", "minigrad.distributions", "minigrad.func", "minigrad.jit",

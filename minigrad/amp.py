@@ -10,7 +10,7 @@ import warnings
 from contextlib import ContextDecorator
 from typing import Any
 
-from minigrad.checks import users_level
+from minigrad.checks import boolean, users_level
 
 __all__ = ["GradScaler", "autocast", "is_autocast_enabled"]
 
@@ -36,7 +36,7 @@ class autocast(ContextDecorator):
     ) -> None:
         if not isinstance(device_type, str):
             raise ValueError(f"autocast: device_type must be a string, got {device_type!r}")
-        if enabled:
+        if boolean("autocast", "enabled", enabled):
             _warn("autocast")
 
     def __enter__(self) -> None:

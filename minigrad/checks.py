@@ -63,6 +63,13 @@ def _as_int(value: Any) -> int | None:
         return None
 
 
+def boolean(name: str, argument: str, value: Any) -> bool:
+    """`value` as a bool: True or False, also numpy's. Others have a truth too, but "no" is true."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: {argument} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def number(name: str, argument: str, value: Any, **bounds: float) -> float:
     """`value` as a Python number within `bounds`, which are named as the error will name them:
     `number("SGD", "lr", lr, at_least=0)`. NaN is no number."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigrad import modes
+from minigrad.checks import boolean
 from minigrad.recording import needs_grad, record
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, wrap
@@ -46,7 +47,7 @@ class FunctionCtx:
 
     def set_materialize_grads(self, value: bool) -> None:
         """Whether backward is given zeros, or None, for outputs that no gradient comes from."""
-        self._zeros = bool(value)
+        self._zeros = boolean("set_materialize_grads", "value", value)
 
     def mark_dirty(self, *inputs: Tensor) -> None:
         """Refused: forward returns new tensors."""

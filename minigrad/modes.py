@@ -41,6 +41,8 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
+from minigrad.checks import boolean
+
 _LIBRARIES = tuple(os.path.dirname(f) + os.sep for f in (__file__, np.__file__))
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,11 +69,8 @@ grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 
 
 class _Grad:
-    """Switch recording on or off: a context manager, also usable as a decorator.
-
-    On a generator function the mode holds while the generator's own code runs, not while its
-    caller's does.
-    """
+    """Switch recording on or off: a context manager, also usable as a decorator. On a generator
+    function the mode holds while the generator's own code runs, not while its caller's does."""
 
     mode: bool
 
@@ -180,7 +179,7 @@ class inference_mode(_Grad):
 
     def __init__(self, mode: bool | Callable[..., Any] = True) -> None:
         super().__init__(mode if callable(mode) else None)
-        self.mode = not mode  # a function is true
+        self.mode = not (callable(mode) or boolean("inference_mode", "mode", mode))
 
     def _again(self) -> _Grad:
         return (enable_grad if self.mode else no_grad)()
@@ -191,7 +190,7 @@ class set_grad_enabled(_Grad):
 
     def __init__(self, mode: bool) -> None:
         super().__init__()
-        self.mode = bool(mode)
+        self.mode = boolean("set_grad_enabled", "mode", mode)
         self._before.append(grad_enabled.get())
         grad_enabled.set(self.mode)
 
@@ -352,7 +351,8 @@ class _Anomaly(Observer):
     """Refuses NaN, infinities or both."""
 
     def __init__(self, check_nan: bool, check_inf: bool) -> None:
-        self.check_nan, self.check_inf = check_nan, check_inf
+        self.check_nan = boolean("detect_anomaly", "check_nan", check_nan)
+        self.check_inf = boolean("detect_anomaly", "check_inf", check_inf)
 
     def made(self, node: Any, out: Any, inputs: Sequence[Any]) -> None:
         if bad := self._bad(out):
@@ -374,12 +374,9 @@ class _Anomaly(Observer):
 
 @contextmanager
 def detect_anomaly(check_nan: bool = True, *, check_inf: bool = False) -> Iterator[None]:
-    """Raise at the first operation that makes a NaN (an infinity too with `check_inf`).
-
-    Forward or backward; the error names the operation and the line of your source that ran it.
-    Costs a pass over every result; free when off.
-    """
-    with watched_by(_Anomaly(bool(check_nan), bool(check_inf))):
+    """Raise at the first operation that makes a NaN (an infinity too with `check_inf`), forward or
+    backward: the error names it and the line that ran it. Costs a pass over every result."""
+    with watched_by(_Anomaly(check_nan, check_inf)):
         yield
 
 
@@ -389,7 +386,8 @@ class set_detect_anomaly(AbstractContextManager[Any]):
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         self._before, layers = watch.get()
         others = tuple(o for o in self._before if not isinstance(o, _Anomaly))
-        self._set((*others, _Anomaly(bool(check_nan), False)) if mode else others, layers)
+        on = (_Anomaly(check_nan, False),) if boolean("set_detect_anomaly", "mode", mode) else ()
+        self._set((*others, *on), layers)
 
     def _set(self, observers: tuple[Observer, ...], layers: tuple[Any, ...]) -> None:
         global watchers

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.checks import integer, one_of
+from minigrad.checks import boolean, integer, one_of
 from minigrad.device import check_device, device
 
 
@@ -22,6 +22,8 @@ def get_float32_matmul_precision() -> str:
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Nothing: all results are reproducible, for every number of threads."""
+    boolean("use_deterministic_algorithms", "mode", mode)
+    boolean("use_deterministic_algorithms", "warn_only", warn_only)
 
 
 def are_deterministic_algorithms_enabled() -> bool:
@@ -46,7 +48,7 @@ def get_default_device() -> device:
 def set_flush_denormal(mode: bool) -> bool:
     """Takes False; True, which would make the smallest numbers 0, has no effect. Returns whether it
     was done."""
-    return not mode
+    return not boolean("set_flush_denormal", "mode", mode)
 
 
 def set_num_interop_threads(threads: int) -> None:

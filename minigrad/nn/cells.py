@@ -10,7 +10,7 @@ from minigrad.ops.shape import reshape, squeeze, unsqueeze
 from minigrad.tensor import Tensor
 
 
-class _Cell(Weights):
+class RNNCellBase(Weights):
     """What RNNCell, LSTMCell and GRUCell share: a sequence of one step."""
 
     def __init__(
@@ -36,7 +36,7 @@ class _Cell(Weights):
         return f"{self.input_size}, {self.hidden_size}{'' if self.bias else ', bias=False'}"
 
 
-class RNNCell(_Cell):
+class RNNCell(RNNCellBase):
     """One step of an `RNN` of one layer.
 
     Args:
@@ -75,7 +75,7 @@ class RNNCell(_Cell):
         return text if self.nonlinearity == "tanh" else f"{text}, nonlinearity={self.nonlinearity}"
 
 
-class LSTMCell(_Cell):
+class LSTMCell(RNNCellBase):
     """One step of an `LSTM` of one layer.
 
     Args:
@@ -111,7 +111,7 @@ class LSTMCell(_Cell):
         return h, c
 
 
-class GRUCell(_Cell):
+class GRUCell(RNNCellBase):
     """One step of a `GRU` of one layer.
 
     Args:

@@ -23,7 +23,7 @@ from minigrad.ops.shape import select, squeeze, transpose, unsqueeze
 from minigrad.tensor import Tensor
 
 
-class _Recurrent(Weights):
+class RNNBase(Weights):
     """What RNN, LSTM and GRU share."""
 
     mode: str  # PyTorch's word
@@ -136,7 +136,7 @@ class _Recurrent(Weights):
         return text
 
 
-class _OfOneState(_Recurrent):
+class _OfOneState(RNNBase):
     @overload
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
     @overload
@@ -197,7 +197,7 @@ class RNN(_OfOneState):
         return rnn_layer(x, states, weights, self.nonlinearity, reverse, sizes)
 
 
-class LSTM(_Recurrent):
+class LSTM(RNNBase):
     """Long short-term memory: a second state c_t, which gates change by sums and products alone.
 
     Args:

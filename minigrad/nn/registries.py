@@ -3,7 +3,7 @@ PyTorch's modules by hand reads and writes: `module._modules[name] = another`.""
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, MutableMapping, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from typing import Any
 
 
@@ -54,6 +54,16 @@ class Registry(MutableMapping[str, Any]):
     def items(self) -> ItemsView[str, Any]:
         return self.copy().items()
 
+    def become(self, others: Mapping[str, Any]) -> None:
+        """Hold these instead."""
+        others = dict(others)  # which may be this registry itself
+        for name in self.copy().keys() - others.keys():
+            del self[name]
+        self.update(others)
+        listed = self._names()
+        for name in others:  # in their order
+            listed[name] = listed.pop(name)
+
     def copy(self) -> dict[str, Any]:
         """What is listed now, as a dict."""
         return {name: self._module.__dict__[name] for name in self._names()}
@@ -66,10 +76,22 @@ class Registries:
     def _parameters(self) -> Registry:
         return Registry(self, "_parameter_names", "register_parameter")
 
+    @_parameters.setter
+    def _parameters(self, others: Mapping[str, Any]) -> None:
+        self._parameters.become(others)
+
     @property
     def _buffers(self) -> Registry:
         return Registry(self, "_buffer_names", "register_buffer")
 
+    @_buffers.setter
+    def _buffers(self, others: Mapping[str, Any]) -> None:
+        self._buffers.become(others)
+
     @property
     def _modules(self) -> Registry:
         return Registry(self, "_module_names", "register_module")
+
+    @_modules.setter
+    def _modules(self, others: Mapping[str, Any]) -> None:
+        self._modules.become(others)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import minigrad
-from minigrad import Tensor, enable_grad, is_grad_enabled, no_grad
-from minigrad.autograd import detect_anomaly, record, set_grad_enabled
+from minigrad import Tensor, enable_grad, is_grad_enabled, modes, no_grad
+from minigrad.autograd import detect_anomaly, record, set_detect_anomaly, set_grad_enabled
+from minigrad.function import FunctionCtx
 
 
 def leaf(*shape: int, value: float = 2.0, dtype: Any = np.float64) -> Tensor:
@@ -185,6 +186,32 @@ def test_set_grad_enabled_as_a_call_and_as_a_context() -> None:
     with set_grad_enabled(False):
         assert not is_grad_enabled()
     assert is_grad_enabled()
+
+
+@pytest.mark.parametrize("bad", ["yes", 1, None])
+@pytest.mark.parametrize(
+    ("switch", "argument"),
+    [
+        (lambda bad: minigrad.set_grad_enabled(bad), "mode"),
+        (lambda bad: minigrad.inference_mode(bad), "mode"),
+        (lambda bad: detect_anomaly(bad).__enter__(), "check_nan"),
+        (lambda bad: detect_anomaly(check_inf=bad).__enter__(), "check_inf"),
+        (lambda bad: set_detect_anomaly(bad), "mode"),
+        (lambda bad: set_detect_anomaly(True, check_nan=bad), "check_nan"),
+        (lambda bad: minigrad.use_deterministic_algorithms(bad), "mode"),
+        (lambda bad: minigrad.use_deterministic_algorithms(True, warn_only=bad), "warn_only"),
+        (lambda bad: minigrad.set_flush_denormal(bad), "mode"),
+        (lambda bad: minigrad.amp.autocast("cpu", enabled=bad), "enabled"),
+        (lambda bad: FunctionCtx().set_materialize_grads(bad), "value"),
+    ],
+)
+def test_a_switch_takes_true_and_false_only(
+    switch: Callable[[Any], Any], argument: str, bad: Any
+) -> None:
+    with pytest.raises(TypeError, match=rf"{argument} must be True or False, got {bad!r}"):
+        switch(bad)
+    # Nothing has been switched.
+    assert is_grad_enabled() and not modes.watch.get()[0]
 
 
 def test_detach_shares_memory_and_stops_gradients() -> None:

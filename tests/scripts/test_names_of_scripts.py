@@ -490,3 +490,53 @@ def test_what_is_no_tensor_has_no_properties(name: str, value: Any) -> None:
 def test_dtypes_of_no_tensor_are_not_promoted() -> None:
     with pytest.raises(TypeError, match="promote_types: there are no tensors of dtype 'S3'"):
         minigrad.promote_types(minigrad.float32, "S3")
+
+
+def test_files_that_scripts_import_by_name() -> None:
+    for name in ("weight_norm", "spectral_norm"):
+        hooks = importlib.import_module(f"minigrad.nn.utils.{name}")
+        function = getattr(nn.utils, name)
+        assert callable(function) and getattr(hooks, name) is function
+        layer = function(nn.Linear(2, 2))
+        kind = hooks.WeightNorm if name == "weight_norm" else hooks.SpectralNorm
+        assert [type(hook) for hook in layer._forward_pre_hooks.values()] == [kind]
+    functional = importlib.import_module("minigrad.functional")
+    assert functional.einsum is minigrad.einsum and minigrad.functional is functional
+    with pytest.raises(AttributeError, match="einsum"):
+        functional.einsun  # noqa: B018
+
+
+def test_the_bases_of_recurrent_layers() -> None:
+    layers: list[Any] = [nn.RNN(2, 3), nn.LSTM(2, 3), nn.GRU(2, 3)]
+    cells: list[Any] = [nn.RNNCell(2, 3), nn.LSTMCell(2, 3), nn.GRUCell(2, 3)]
+    assert all(isinstance(x, nn.RNNBase) for x in layers)
+    assert not any(isinstance(x, nn.RNNBase) for x in [*cells, nn.Linear(2, 3)])
+    assert all(isinstance(x, nn.RNNCellBase) for x in cells)
+    assert not any(isinstance(x, nn.RNNCellBase) for x in [*layers, nn.Linear(2, 3)])
+
+
+@pytest.mark.parametrize("registry", ["_parameters", "_buffers", "_modules"])
+def test_a_registry_is_replaced_as_a_whole(registry: str, torch: Any) -> None:
+    def names(lib: Any) -> list[Any]:
+        layer = lib.nn.Module()
+        kinds = {
+            "_parameters": lambda: lib.nn.Parameter(lib.ones(1)),
+            "_buffers": lambda: lib.ones(1),
+            "_modules": lambda: lib.nn.Identity(),
+        }
+        for kind, make in kinds.items():
+            for name in "ab":
+                getattr(layer, kind)[f"{kind[1]}{name}"] = make()
+        own = getattr(layer, registry)
+        letter, kept = registry[1], dict(own)
+        new = {f"{letter}c": kinds[registry](), f"{letter}a": kept[f"{letter}a"]}
+        setattr(layer, registry, new)
+        assert getattr(layer, f"{letter}c") is new[f"{letter}c"]
+        assert not hasattr(layer, f"{letter}b")
+        setattr(layer, registry, getattr(layer, registry))  # itself: nothing changes
+        return [
+            list(layer._parameters), list(layer._buffers), list(layer._modules),
+            list(layer.state_dict()),
+        ]  # fmt: skip
+
+    assert names(minigrad) == names(torch)

@@ -2,11 +2,21 @@
 one vector; sequences of several lengths; batch statistics held, measured anew, explained and folded
 away; a summary of a network."""
 
+import sys
+
 from minigrad.nn.norm import frozen_stats
 from minigrad.nn.norm.fold import fold_batchnorm
 from minigrad.nn.norm.recalibrate import explain_batchnorm, recalibrate
 from minigrad.nn.summary import summary
-from minigrad.nn.utils import fusion, init, parametrizations, parametrize, rnn, stateless
+from minigrad.nn.utils import (
+    fusion,
+    init,
+    parametrizations,
+    parametrize,
+    rnn,
+    stateless,
+    weight_hooks,
+)
 from minigrad.nn.utils.clip_grad import clip_grad_norm, clip_grad_norm_, clip_grad_value_
 from minigrad.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
 from minigrad.nn.utils.fusion import (
@@ -50,3 +60,8 @@ __all__ = [
     "vector_to_parameters",
     "weight_norm",
 ]
+
+# PyTorch has the two hooks in files of their own, named like the functions: an import looks here
+# first.
+for _file in ("spectral_norm", "weight_norm"):
+    sys.modules[f"{__name__}.{_file}"] = weight_hooks

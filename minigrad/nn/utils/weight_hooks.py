@@ -40,7 +40,7 @@ class _Hook:
         setattr(module, self.name, self.compute(module, module.training))
 
 
-class _WeightNormHook(_Hook):
+class WeightNorm(_Hook):
     title = "weight_norm"
 
     def __init__(self, name: str, dim: int | None) -> None:
@@ -52,7 +52,7 @@ class _WeightNormHook(_Hook):
         return of_lengths(v, g, self.dim)
 
 
-class _SpectralNormHook(_Hook):
+class SpectralNorm(_Hook):
     title = "spectral_norm"
 
     def __init__(self, name: str, steps: int, eps: float, dim: int) -> None:
@@ -119,13 +119,13 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     delattr(module, name)
     module.register_parameter(f"{name}_g", Parameter(g))
     module.register_parameter(f"{name}_v", Parameter(weight.detach()))
-    _install(module, _WeightNormHook(name, dim))
+    _install(module, WeightNorm(name, dim))
     return module
 
 
 def remove_weight_norm(module: M, name: str = "weight") -> M:
     """Make a parameter an ordinary one again, with the value that it has."""
-    _remove(_WeightNormHook, module, name, ("_g", "_v"))
+    _remove(WeightNorm, module, name, ("_g", "_v"))
     return module
 
 
@@ -149,7 +149,7 @@ def spectral_norm(
     steps = integer(title, "n_power_iterations", n_power_iterations)
     weight = _parameter(title, module, name)
     axis = axis_of_outputs(module) if dim is None else integer(title, "dim", dim, None)
-    hook = _SpectralNormHook(name, steps, number(title, "eps", eps), axis)
+    hook = SpectralNorm(name, steps, number(title, "eps", eps), axis)
     u, v = start(module, weight, eps, axis)
     delattr(module, name)
     module.register_parameter(f"{name}_orig", weight)
@@ -161,5 +161,5 @@ def spectral_norm(
 
 def remove_spectral_norm(module: M, name: str = "weight") -> M:
     """Make a parameter an ordinary one again, with the value that it has."""
-    _remove(_SpectralNormHook, module, name, ("_u", "_v", "_orig"))
+    _remove(SpectralNorm, module, name, ("_u", "_v", "_orig"))
     return module
