@@ -4,7 +4,7 @@ beside PyTorch where it has them."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -206,7 +206,14 @@ def test_as_in_pytorch(row: int) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+class Place(NamedTuple):
+    row: int
+    column: int
+
+
 def test_small_things() -> None:
+    x = mg.arange(12.0).reshape(3, 4)
+    assert x[Place(1, 2)].item() == 6  # a tuple as any other
     assert mg.is_tensor(X) and not mg.is_tensor(X.array)
     assert int(mg.tensor(3.7)) == 3
     assert repr(mg.use_kernels("numpy")) == "use_kernels('numpy')"
@@ -253,3 +260,59 @@ def test_the_second_derivative_of_a_ratio_of_bessel_functions() -> None:
     direction = mg.ones(3).double()
     found = hvp(lambda v: bessel_ratio(v).sum(), mg.from_numpy(x), direction)[1]
     np.testing.assert_allclose(found.numpy(), (slopes(x + h) - slopes(x - h)) / (2 * h), 1e-6)
+
+
+@pytest.mark.parametrize("name", ["remainder", "fmod"])
+def test_remainders_of_large_finite_numbers(name: str, kernels: str) -> None:
+    """With an infinity among them numpy's loop serves, and not the compiled one."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((130, 301)) * 9, rng.standard_normal((130, 301))
+    b += np.copysign(0.5, b)
+    g = rng.standard_normal(a.shape).astype("f4")
+    x, y = (mg.from_numpy(v.astype("f4")).requires_grad_() for v in (a, b))
+    found = getattr(mg, name)(x, y)
+    found.backward(g)
+    reference = {"remainder": np.remainder, "fmod": np.fmod}[name]
+    whole = {"remainder": np.floor, "fmod": np.trunc}[name]
+    p, q = (v.array.astype("f8") for v in (x, y))
+    np.testing.assert_allclose(found.array, reference(p, q), 1e-5, 1e-5)
+    assert x.grad is not None and y.grad is not None
+    np.testing.assert_array_equal(x.grad.array, g)
+    np.testing.assert_allclose(y.grad.array, -g * whole(p / q), 1e-5, 1e-5)
+
+
+def test_what_no_loop_for_large_arrays_serves(kernels: str) -> None:
+    x = mg.linspace(-3, 3, 40_000).requires_grad_()
+    y = (-2.0) ** x
+    assert np.isnan(y.array).any() and y[0].item() == -0.125 and y[-1].item() == -8
+    target = mg.ones(2, 1)
+    loss = F.hinge_embedding_loss(x.reshape(2, -1), target)
+    assert loss.item() == pytest.approx(x.array.mean(), abs=1e-6)
+
+
+def test_many_elements_named_by_several_axes(kernels: str) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((3, 40, 50, 6)).astype("f4")
+    i, j = rng.integers(-40, 40, 20_000), rng.integers(-50, 50, 20_000)
+    for front in ((), (slice(None),)):
+        source = a[0] if not front else a
+        found = []
+        for m in (mg, torch):
+            x = m.from_numpy(source.copy()).requires_grad_()
+            y = x[(*front, m.from_numpy(i), m.from_numpy(j))]
+            y.backward(m.from_numpy(np.cos(np.arange(y.numel())).reshape(y.shape).astype("f4")))
+            found.append((y.detach().numpy(), x.grad.numpy()))
+        (ours, slope), (theirs, expected) = found
+        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_allclose(slope, expected, 1e-4, 1e-4)
+        with pytest.raises(IndexError):
+            mg.from_numpy(source)[(*front, mg.from_numpy(i + 1), mg.from_numpy(j))]
+
+
+def test_dropout_of_channels_of_three_axes_warns() -> None:
+    x = mg.ones(50, 8, 5)
+    with pytest.warns(UserWarning, match="taken for \\(N, C, L\\)"):
+        y = F.dropout2d(x, 0.5)
+    kept = y.array[..., 0]
+    assert (y.array == kept[..., None]).all() and set(np.unique(kept)) == {0.0, 2.0}
