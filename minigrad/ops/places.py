@@ -122,8 +122,6 @@ class Places(NamedTuple):
 
     def stays(self, shape: tuple[int, ...]) -> Any:
         """Which of the values that are written to an array of this shape stay there."""
-        if self.once:
-            return True
         numbers = np.empty(shape, np.intp)
         order = np.arange(self.read(numbers).size).reshape(self.read(numbers).shape)
         self.write(numbers, order)

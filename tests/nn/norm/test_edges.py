@@ -222,6 +222,8 @@ def test_no_samples_and_no_channels_in_one(kernels: str) -> None:
         assert y.shape == (0,)
         y.backward(np.ones(0, np.float32))
     assert x.grad is not None and x.grad.shape == (0,)
+    with pytest.raises(ValueError, match="one value per channel and sample"):
+        F.instance_norm(none)
     for shape in ((), (1,), (3,)):
         with pytest.raises(RuntimeError, match=r"batch_norm: expected an input \(N, C, …\)"):
             F.batch_norm(minigrad.zeros(shape), None, None, training=True)
