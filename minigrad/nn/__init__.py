@@ -25,7 +25,8 @@ from minigrad.nn.activation import (
     Tanh,
 )
 from minigrad.nn.attention import MultiheadAttention
-from minigrad.nn.cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
+from minigrad.nn.cells import GRUCell, LSTMCell, RNNCell
+from minigrad.nn.cells import RNNCellBase as RNNCellBase
 from minigrad.nn.container import (
     DataParallel,
     Identity,
@@ -157,7 +158,8 @@ from minigrad.nn.pooling import (
     Unflatten,
 )
 from minigrad.nn.power_pooling import LPPool1d, LPPool2d, LPPool3d
-from minigrad.nn.recurrent import GRU, LSTM, RNN, RNNBase
+from minigrad.nn.recurrent import GRU, LSTM, RNN
+from minigrad.nn.recurrent import RNNBase as RNNBase
 from minigrad.nn.resizing import (
     ChannelShuffle,
     Fold,
@@ -199,7 +201,7 @@ __all__ = [
     "ModuleList", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss",
     "MultiheadAttention", "NLLLoss", "NoiseInjection", "PReLU", "PairwiseDistance", "Parameter",
     "ParameterDict", "ParameterList", "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss", "RMSNorm",
-    "RNNBase", "RNNCell", "RNNCellBase", "RReLU", "ReLU", "ReLU6", "ReflectionPad1d",
+    "RNNCell", "RReLU", "ReLU", "ReLU6", "ReflectionPad1d",
     "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d",
     "ReplicationPad3d", "Residual", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss",
     "SoftMarginLoss", "Softmax", "Softmax2d", "Softmin", "Softplus", "Softshrink", "Softsign",

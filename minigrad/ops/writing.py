@@ -17,6 +17,7 @@ from minigrad.ops.inplace import copy_
 from minigrad.ops.shape_in_place import resize_
 from minigrad.ops.types import can_cast
 from minigrad.tensor import Tensor, node_of
+from minigrad.views import overlaps
 
 
 def take_out(namespace: dict[str, Any], names: Iterable[str]) -> None:
@@ -71,6 +72,13 @@ def _write(op: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any
         for one, value in zip(outs, results, strict=True):
             if not can_cast(value.dtype, one.dtype):
                 raise RuntimeError(f"{name}: {value.dtype} cannot be written to out of {one.dtype}")
+            if not one.array.flags.writeable or overlaps(one.array):
+                raise RuntimeError(f"{name}: out is read-only or an expanded view: give a clone()")
+            if one.shape != value.shape and one.base is not None:
+                raise RuntimeError(
+                    f"{name}: out is a view of shape {one.shape}, which cannot be resized to "
+                    f"{value.shape}: give a tensor of its own"
+                )
         for one, value in zip(outs, results, strict=True):
             if one.shape != value.shape:
                 if one.numel():

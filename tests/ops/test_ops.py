@@ -154,7 +154,7 @@ def named_elsewhere(name: str, op: Any) -> bool:
 def test_the_table_covers_the_public_ops() -> None:
     """What the package and Tensor offer is in the table, in a test file of its chapter, or without
     gradient and tested by name."""
-    apart = ("create", "random", "inplace", "properties", "operators")
+    apart = ("create", "random", "inplace", "properties", "operators", "writing", "foreach")
     public = {
         name: op
         for names in (vars(minigrad), vars(Methods))
@@ -166,7 +166,7 @@ def test_the_table_covers_the_public_ops() -> None:
     elsewhere = """Tensor clip absolute subtract multiply divide true_divide negative greater less
         allclose equal isclose bitwise_and bitwise_or bitwise_xor bitwise_not bincount nonzero
         unique searchsorted gcd lcm to float double half long int bool type_as cpu
-        short char byte cuda view_as reshape_as expand_as fix hardshrink ger"""
+        short char byte bfloat16 cuda view_as reshape_as expand_as fix hardshrink ger"""
     known = {c.name.split()[0].split(".")[-1] for c in CASES} | set(elsewhere.split())
     known |= there
     known |= {name for name, op in public.items() if op.__module__.rpartition(".")[2] in apart}

@@ -275,6 +275,10 @@ def test_operator(op: Any) -> None:
 COMPLEX_BIAS = tuple(f"nn.functional.conv{n}d" for n in (1, 2, 3))
 
 
+# out= may share memory with an input, as it is written when all is computed, and be of any dtype
+# that the result can be cast to.
+LAXER_OUT = ("single memory location", "unsupported operation", "have dtype")
+
 # A reflected operator is reached through Python, which knows both sides.
 WITH_ERRORS = [op for op in OPS if op.error_inputs_func is not None
                and op.full_name not in EXEMPT and not op.name.startswith("__r")]  # fmt: skip
@@ -296,6 +300,8 @@ def test_refusals_of_operator(op: Any) -> None:
         try:
             x, args, options = Translation()((sample.input, sample.args, sample.kwargs))
         except (Unknown, TypeError, ValueError):  # a dtype or a number of axes beyond numpy's
+            continue
+        if "out" in options and any(word in error.error_regex for word in LAXER_OUT):
             continue
         with pytest.raises(REFUSALS, match=op.name.rpartition(".")[2].strip("_")):
             function_of(op)(x, *args, **options)
