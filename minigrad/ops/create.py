@@ -138,10 +138,12 @@ def arange(
     start, end, step = (  # bools, too, as in PyTorch
         int(v) if isinstance(v, bool) else number("arange", k, v) for k, v in given.items()
     )
-    if dtype is not None and native(dtype) == int64 and all(map(math.isfinite, (start, end, step))):
-        end, start, step = int(end), int(start), int(step)
     if step == 0 or not math.isfinite((end - start) / step) or (end - start) * step < 0:
         raise RuntimeError(f"arange: steps of {step} do not lead from {start} to {end}")
+    if dtype is not None and native(dtype) == int64:
+        if int(step) == 0:
+            raise RuntimeError(f"arange: a step of {step} is 0 in int64: leave out dtype=")
+        end, start, step = int(end), int(start), int(step)
     whole = all(isinstance(v, int) for v in (start, end, step))
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
     dtype = np.dtype(dtype or (int64 if whole else float32))
