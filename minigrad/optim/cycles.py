@@ -310,10 +310,6 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self.T_cur: float = last_epoch
         super().__init__(optimizer, last_epoch)
 
-    def start(self) -> None:
-        self._step_count = 0
-        self.step()
-
     def restart(self) -> None:
         self.step(0)
 
