@@ -65,7 +65,7 @@ def _as_int(value: Any) -> int | None:
 
 def boolean(name: str, argument: str, value: Any) -> bool:
     """`value` as a bool: True or False, also numpy's. Others have a truth too, but "no" is true."""
-    if not isinstance(value, bool | np.bool_):
+    if type(value) is not bool and not isinstance(value, np.bool_):
         raise TypeError(f"{name}: {argument} must be True or False, got {value!r}")
     return bool(value)
 

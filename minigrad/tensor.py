@@ -14,7 +14,7 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad import modes, tape
-from minigrad.checks import refuse_create_graph
+from minigrad.checks import boolean, refuse_create_graph
 from minigrad.dtypes import PYTHON_DTYPE, float32
 from minigrad.hooks import RemovableHandle, register_post_accumulate_grad_hook
 from minigrad.incoming import Holder, Size, as_array, made
@@ -66,8 +66,8 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
     ) -> None:
         self.array = made(data, dtype, device)
         self.node = self.leaf = self.base = None
-        if requires_grad:
-            self.requires_grad = True
+        if requires_grad is not False:
+            self.requires_grad = requires_grad
 
     # The arrays' own properties.
 
@@ -215,7 +215,7 @@ class Tensor(Methods, Holder):  # what reads types goes through the bases from l
                 f"requires_grad can only be set on a leaf, this is the result of "
                 f"{self.node and self.node.name!r}: use detach()"
             )
-        if value and self.array.dtype.kind != "f":
+        if boolean("requires_grad", "the value", value) and self.array.dtype.kind != "f":
             raise RuntimeError(
                 f"only floating tensors can require gradients, got dtype {self.dtype}: convert it "
                 "with .float() or .double()"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from minigrad.checks import integers, number
+from minigrad.checks import boolean, integers, number
 from minigrad.distributions.constraints import Constraint
 from minigrad.modes import no_grad
 from minigrad.ops.create import as_tensor, tensor
@@ -67,7 +67,7 @@ class Distribution:
     @staticmethod
     def set_default_validate_args(value: bool) -> None:
         """Whether distributions made from now on check their arguments."""
-        Distribution._validate_args = bool(value)
+        Distribution._validate_args = boolean("set_default_validate_args", "value", value)
 
     @property
     def batch_shape(self) -> Shape:

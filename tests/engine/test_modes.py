@@ -203,6 +203,12 @@ def test_set_grad_enabled_as_a_call_and_as_a_context() -> None:
         (lambda bad: minigrad.set_flush_denormal(bad), "mode"),
         (lambda bad: minigrad.amp.autocast("cpu", enabled=bad), "enabled"),
         (lambda bad: FunctionCtx().set_materialize_grads(bad), "value"),
+        (lambda bad: minigrad.distributions.Normal.set_default_validate_args(bad), "value"),
+        (lambda bad: minigrad.zeros(2).requires_grad_(bad), "value"),
+        (lambda bad: minigrad.zeros(2, requires_grad=bad), "value"),
+        (lambda bad: minigrad.tensor([2.0], requires_grad=bad), "value"),
+        (lambda bad: minigrad.Tensor([2.0], requires_grad=bad), "value"),
+        (lambda bad: minigrad.nn.Parameter(minigrad.zeros(2), requires_grad=bad), "value"),
     ],
 )
 def test_a_switch_takes_true_and_false_only(

@@ -16,7 +16,7 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from minigrad.kernels.compiled.functions import exp, f4, log1p
-from minigrad.kernels.machinery.arrays import Array, address_of
+from minigrad.kernels.machinery.arrays import Array, addresses_of
 from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import REORDERED, exact, run
 from minigrad.kernels.machinery.pointers import at, doubles, part
@@ -237,9 +237,7 @@ def start(
     end = axis + axes
     outer, n, inner = (prod(s) for s in (x.shape[:axis], x.shape[axis:end], x.shape[end:]))
     each, blocks = max(1, CHUNK // max(n * inner, 1)), -(-inner // WIDTH)
-    places = [
-        0 if a is None else address_of(a) for a in (x, y, out, centres, factors)
-    ]
+    places = addresses_of(x, y, out, centres, factors)
     job = np.array((outer, n, inner, blocks, each, *places, back), np.int64)
     code = address(loop, JOB, F32, frozenset(REORDERED))
     run(serial, parallel, -(-outer // each) * blocks, x.size * work, code, job, places[0])

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numba.np.numpy_support import carray
 
-from minigrad.kernels.machinery.arrays import Array, address_of
+from minigrad.kernels.machinery.arrays import Array, addresses_of
 from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import REORDERED, ready, run
 from minigrad.kernels.machinery.memory import empty
@@ -89,7 +89,7 @@ for _name, _term, _result, _slope in (
 def _start(loop: str, x: Array, y: Array, w: Array | None, out: Array) -> Array:
     (B, P, M), R = x.shape, y.shape[2]
     each = max(1, CHUNK // max(R * M, 1))
-    places = [0 if a is None else address_of(a) for a in (x, y, w, out)]
+    places = addresses_of(x, y, w, out)
     job = np.array((B * P, P, R, M, each, *places), np.int64)
     code = address(SCOPES[x.dtype.char][loop], JOB, x.dtype, frozenset(REORDERED))
     run(serial, parallel, -(-B * P // each), B * P * R * M, code, job, places[0])

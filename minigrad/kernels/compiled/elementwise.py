@@ -26,7 +26,7 @@ from numba.np.numpy_support import carray
 from minigrad.kernels.compiled import functions, functions_of_two, functions_wide
 from minigrad.kernels.compiled.formulas import LOSSES, PAIRS, PASSES, TRIPLES
 from minigrad.kernels.compiled.functions import f4
-from minigrad.kernels.machinery.arrays import Array, address_of
+from minigrad.kernels.machinery.arrays import Array, addresses_of
 from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import REORDERED, exact, ready, run
 from minigrad.kernels.machinery.memory import empty
@@ -161,7 +161,7 @@ def _start(
     strides: tuple[int, ...] = (0,) * 9,
 ) -> None:  # fmt: skip
     """Hand out a job; `sizes` are its first fields, and the third array is z of a pair, else g."""
-    places = [0 if a is None else address_of(a) for a in (x, y, third, third, out)]
+    places = addresses_of(x, y, third, third, out)
     job = np.frombuffer(bytearray(NUMBERS.pack(*sizes, *places, *strides, p, q)), np.int64)
     dtype, floats = (out if x is None else x).dtype, REORDER if text is TOTAL else EXACT
     code = address(function(name, text, formula, dtype.char), JOB, dtype, floats)

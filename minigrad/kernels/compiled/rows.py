@@ -16,7 +16,7 @@ from numba.np.numpy_support import carray
 
 from minigrad.kernels.compiled import columns
 from minigrad.kernels.compiled.functions import exp, f4, largest
-from minigrad.kernels.machinery.arrays import Array, address_of
+from minigrad.kernels.machinery.arrays import Array, addresses_of
 from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import REORDERED, ready, run
 from minigrad.kernels.machinery.memory import empty
@@ -182,7 +182,7 @@ def start(
     """Run a loop along the rows (rows, n) of contiguous arrays."""
     each = max(1, CHUNK // max(n, 1))
     arrays = (x, y, out, centres, factors)
-    places = [0 if a is None else address_of(a) for a in arrays]
+    places = addresses_of(*arrays)
     job = np.array((rows, n, each, *places, back), np.int64)
     code = address(loop, JOB, F32, frozenset(REORDERED))
     run(serial, parallel, -(-rows // each), rows * n * work, code, job, places[0])
@@ -299,13 +299,11 @@ def total(name: str, x: Array, axes: tuple[int, ...], centres: Array | None = No
     A, R, n = prod(x.shape[:first]), prod(x.shape[first:last]), prod(x.shape[last:])
     blocks = max(1, min(BLOCKS, R * n // CHUNK, R))
     out = np.empty((A, blocks, n))
-    places = [address_of(a) for a in (x, out)]
-    centre = 0 if centres is None else address_of(centres)
-    spare = np.empty(n if centres is None else 0)  # read by nobody
-    centre = centre or address_of(spare)
-    job = np.array((A * blocks, n, blocks, places[0], R, places[1], centre, 0, 0), np.int64)
+    centres = np.empty(n) if centres is None else centres  # which nobody reads
+    at_x, at_out, at_centres = addresses_of(x, out, centres)
+    job = np.array((A * blocks, n, blocks, at_x, R, at_out, at_centres, 0, 0), np.int64)
     code = address(SCOPE[f"{name}_of_columns"], JOB, F32, frozenset(REORDERED))
-    run(serial, parallel, A * blocks, x.size, code, job, places[0])
+    run(serial, parallel, A * blocks, x.size, code, job, at_x)
     rest = tuple(i for i in axes if i < first)
     each: Array = out.sum(1).reshape(*x.shape[:first], n)
     return (each.sum(rest) if rest else each).reshape(kept)

@@ -13,7 +13,7 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from minigrad.kernels.compiled.functions import exp, f4, log
-from minigrad.kernels.machinery.arrays import Array, address_of
+from minigrad.kernels.machinery.arrays import Array, addresses_of
 from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import ready, run
 from minigrad.kernels.machinery.memory import empty
@@ -97,7 +97,7 @@ def logcumsumexp_backward_loop(t, jobs, like):
 def _start(loop: Any, x: Array, y: Array | None = None, g: Array | None = None) -> Array:
     n, out = x.shape[-1], empty(x.shape, F32)
     arrays = (x, y, g, out)
-    starts = [0 if a is None else address_of(a) for a in arrays]
+    starts = addresses_of(*arrays)
     rows, each = x.size // n, max(1, CHUNK // n)
     job = np.array((rows, n, each, *starts), np.int64)
     code = address(loop, JOB, F32)

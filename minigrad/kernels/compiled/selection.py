@@ -19,7 +19,7 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from minigrad.kernels.compiled.functions import f4, i4, ordered
-from minigrad.kernels.machinery.arrays import Array, address_of
+from minigrad.kernels.machinery.arrays import Array, addresses_of
 from minigrad.kernels.machinery.jobs import address, parallel, serial
 from minigrad.kernels.machinery.launch import exact, ready, run
 from minigrad.kernels.machinery.memory import empty
@@ -175,7 +175,7 @@ def _start(
     loop: object, tasks: int, work: int, x: Array, sizes: tuple[int, ...],
     *arrays: Array | None,
 ) -> None:  # fmt: skip
-    places = [0 if a is None else address_of(a) for a in (x, *arrays)]
+    places = addresses_of(x, *arrays)
     job = np.array((*sizes, *places), np.int64)
     run(serial, parallel, tasks, work, address(loop, JOB, F32), job, places[0])
 

@@ -48,3 +48,8 @@ if not ABI:  # an interpreter whose objects are made otherwise
 
     def address_of(x: Array) -> int:
         return int(x.ctypes.data)
+
+
+def addresses_of(*arrays: Array | None) -> list[int]:
+    """Where they lie, 0 for None."""
+    return [0 if a is None else address_of(a) for a in arrays]
