@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypedDict, TypeVar, cast
 
+from minigrad.checks import boolean
+
 Op = TypeVar("Op", bound=Callable[..., Any])
 
 # PyTorch's names by numpy's.
@@ -40,6 +42,7 @@ def numpy_names(op: Op) -> Op:
         inner = inner.__wrapped__
     code = inner.__code__
     own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    keepdim = own.index("keepdim") if "keepdim" in own else sys.maxsize
 
     @functools.wraps(op)
     def call(*args: Any, **options: Any) -> Any:
@@ -47,6 +50,10 @@ def numpy_names(op: Op) -> Op:
             if name not in own:
                 _rename(inner.__name__, own, options)
                 break
+        # x.sum(0, 1) is meant to be over two axes, and has to say so.
+        given = args[keepdim] if len(args) > keepdim else options.get("keepdim", False)
+        if given is not True and given is not False:
+            boolean(inner.__name__, "keepdim", given)
         return op(*args, **options)
 
     return cast("Op", call)

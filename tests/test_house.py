@@ -37,7 +37,7 @@ ROOMS = {
     "jit": "",
     "made_by": "tape",
     "modes": "checks",
-    "names": "",
+    "names": "checks",
     "version": "",
     "hub": "",
     "views": "",

@@ -50,7 +50,7 @@ def asarray(
     if copy is False and not shared:
         raise ValueError(f"asarray: {type(obj).__name__} cannot become a tensor without a copy")
     x = clone(x) if copy and shared else x
-    return x.requires_grad_(requires_grad)
+    return x if requires_grad is False else x.requires_grad_(requires_grad)
 
 
 def from_numpy(ndarray: Any) -> Tensor:

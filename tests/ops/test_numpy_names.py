@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 import pytest
 from cases_names import HEAD, calls
 
+import minigrad
 from minigrad import Tensor
 
 CALLS = [pytest.param(names, call, id=name) for name, names, call in calls()]
+
+
+def names_of(op: Any) -> Any:
+    """The arguments of a function; of anything else, none."""
+    return inspect.signature(op).parameters if inspect.isfunction(op) else ()
 
 
 def run(call: str) -> Any:
@@ -58,3 +65,22 @@ def test_by_position_and_by_name() -> None:
         x.sum(0, axis=1)
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'dim'"):
         x.cumsum()  # type: ignore[call-overload]
+
+
+KEEPING = [
+    getattr(owner, name)
+    for owner in (minigrad, Tensor, minigrad.linalg)
+    for name in dir(owner)
+    if not name.startswith("_") and "keepdim" in names_of(getattr(owner, name))
+]
+
+
+def test_keepdim_is_true_or_false() -> None:
+    """x.sum(0, 1), meant to be over two axes, would be over the first."""
+    assert len(KEEPING) > 40
+    for op in KEEPING:
+        with pytest.raises(TypeError, match=f"{op.__name__}: keepdim must be True or False, got 1"):
+            op(minigrad.ones(2, 3), keepdim=1)
+    for call in (lambda x: x.sum(0, 1), lambda x: minigrad.amax(x, 0, keepdims=1)):
+        with pytest.raises(TypeError, match="keepdim must be True or False, got 1"):
+            call(minigrad.ones(2, 3))
