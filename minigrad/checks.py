@@ -70,12 +70,18 @@ def boolean(name: str, argument: str, value: Any) -> bool:
     return bool(value)
 
 
+LARGEST = sys.float_info.max
+
+
 def number(name: str, argument: str, value: Any, **bounds: float) -> float:
     """`value` as a Python number within `bounds`, which are named as the error will name them:
-    `number("SGD", "lr", lr, at_least=0)`. NaN is no number."""
+    `number("SGD", "lr", lr, at_least=0)`. NaN is no number, nor is an int beyond all floats."""
     plain = value if type(value) is float else _as_number(value)
     if plain is None:
         raise TypeError(f"{name}: {argument} must be a number, got {value!r}")
+    if type(plain) is int and not -LARGEST <= plain <= LARGEST:
+        digits = len(str(abs(plain)))
+        raise ValueError(f"{name}: {argument}: the number of {digits} digits is too large")
     within = plain == plain
     for word, limit in bounds.items():
         within = within and BOUNDS[word](plain, limit)

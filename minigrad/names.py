@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypedDict, TypeVar, cast
@@ -35,14 +36,16 @@ def numpy_names(op: Op) -> Op:
     """Let an op be called with numpy's `axis=` and `keepdims=` for its `dim=` and `keepdim=`.
 
     The op declares them as `**names: Unpack[AxisKeepdims]`, by which type checkers know them. None
-    arrives there: they are renamed here, and an unknown name is refused.
+    arrives there: they are renamed here, and an unknown name is refused. So is anything but True
+    and False where the default is one of them.
     """
     inner: Any = op
     while hasattr(inner, "__wrapped__"):
         inner = inner.__wrapped__
     code = inner.__code__
     own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    keepdim = own.index("keepdim") if "keepdim" in own else sys.maxsize
+    defaults = inspect.signature(inner).parameters
+    flags = [(i, name) for i, name in enumerate(own) if isinstance(defaults[name].default, bool)]
 
     @functools.wraps(op)
     def call(*args: Any, **options: Any) -> Any:
@@ -51,9 +54,10 @@ def numpy_names(op: Op) -> Op:
                 _rename(inner.__name__, own, options)
                 break
         # x.sum(0, 1) is meant to be over two axes, and has to say so.
-        given = args[keepdim] if len(args) > keepdim else options.get("keepdim", False)
-        if given is not True and given is not False:
-            boolean(inner.__name__, "keepdim", given)
+        for i, name in flags:
+            given = args[i] if len(args) > i else options.get(name, False)
+            if given is not True and given is not False:
+                boolean(inner.__name__, name, given)
         return op(*args, **options)
 
     return cast("Op", call)

@@ -16,10 +16,11 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from minigrad import kernels, modes
+from minigrad.checks import LARGEST
 from minigrad.kernels import get_num_threads
 from minigrad.kernels import row_major as row_major
 from minigrad.recording import record_each
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, wrap
 
 F = TypeVar("F", bound=Callable[..., Any])
 FROM = kernels.LARGE  # elements: numpy needs some 10 us for as many, calling a pass takes 5
@@ -57,11 +58,12 @@ def one_pass(op: F) -> F:
     def call(input: Any, *args: Any, **options: Any) -> Any:
         if isinstance(input, Tensor) and input.array.size >= least:
             passes = _passes(name, input.array)
-            fits = len(args) < len(names) and options.keys() <= {*names[len(args) + 1 :]}
-            if passes is not None and fits:  # else the op says what is wrong
+            if passes is not None:
+                if len(names) > 1:  # what the op refuses of no elements, it refuses of many
+                    op(wrap(np.empty(0, input.array.dtype)), *args, **options)
                 given = {**defaults, **dict(zip(names[1:], args, strict=False)), **options}
                 values = passes.PASSES[name].values(given)
-                if all(type(v) in (int, float) for v in values):
+                if all(type(v) in (int, float) and v == v for v in values):  # not NaN
                     return of_one_pass(name, input, *values)
         return op(input, *args, **options)
 
@@ -191,8 +193,8 @@ def _finite(a: Any) -> bool:
 
 
 def in_one_pass(name: str, *arrays: Any, p: float = 0.0) -> Any:
-    """The pair or triple of this name of large arrays; None if they are others."""
-    if max(a.size for a in arrays) < FROM:
+    """The pair or triple of this name of large arrays; None if they are others, or p not finite."""
+    if max(a.size for a in arrays) < FROM or not -LARGEST <= p <= LARGEST:
         return None
     if (passes := _passes(name, *arrays)) is None:
         return None

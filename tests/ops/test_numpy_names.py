@@ -84,3 +84,5 @@ def test_keepdim_is_true_or_false() -> None:
     for call in (lambda x: x.sum(0, 1), lambda x: minigrad.amax(x, 0, keepdims=1)):
         with pytest.raises(TypeError, match="keepdim must be True or False, got 1"):
             call(minigrad.ones(2, 3))
+    with pytest.raises(TypeError, match="sort: descending must be True or False, got 'no'"):
+        minigrad.ones(3).sort(0, "no")
