@@ -160,6 +160,49 @@ print(came == 30, pool.one_loop.acquire(blocking=False))
     assert (done.returncode, done.stdout) == (0, "True True\n"), done.stderr
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no such timer")
+def test_interrupts_leave_no_lock_behind() -> None:
+    """However near to the taking of a lock they come: one that stays locked is waited for forever,
+    or leaves every later loop to one thread."""
+    code = """
+import random, signal, sys, time
+import numpy as np
+import minigrad as mg
+from minigrad.kernels.machinery import launch, memory
+
+class Interrupt(Exception):
+    pass
+
+def interrupt(*_):
+    raise Interrupt
+
+def lost(_):  # in a finaliser
+    global came
+    came += 1
+
+def loop():
+    launch.run(lambda *_: None, lambda *_: None, 2, 1 << 20)
+
+mg.set_num_threads(2)
+mg.relu(mg.ones(1 << 20))
+signal.signal(signal.SIGALRM, interrupt)
+sys.unraisablehook = lost
+came = 0
+for work in (lambda: memory.empty((1 << 17,), np.dtype(np.float32)), loop):
+    while came < 2000:
+        before = came
+        try:
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 1e-4))
+            while came == before:
+                work()
+        except Interrupt:
+            came += 1
+        assert not memory._lock.locked() and not launch.one_loop.locked(), came
+    came = 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
 @pytest.mark.slow
 def test_a_process_ends_while_a_daemon_starts_loops() -> None:
     """Each of its loops is whole: the end may come in the middle of one, many times here."""

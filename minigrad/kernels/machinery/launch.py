@@ -86,13 +86,11 @@ def run(serial: Any, parallel: Any, tasks: int, elements: int, *args: Any) -> No
     """Run tasks 0..tasks-1: in parallel if that pays and nobody else is doing so, else serially."""
     if elements >= PARALLEL_FROM and tasks > 1:
         threads = min(get_num_threads(), _MOST, tasks)
-        if threads > 1 and one_loop.acquire(blocking=False):
-            try:
+        if threads > 1 and not one_loop.locked():
+            with one_loop:  # which Ctrl-C cannot leave locked
                 if pool := pool_of(threads):
                     parallel(pool, tasks, *args)
                     return
-            finally:
-                one_loop.release()
     serial(0, tasks, *args)
 
 

@@ -63,12 +63,12 @@ class _Lease:
         }
 
     def __del__(self) -> None:
+        # Not by acquire(blocking=False): Ctrl-C may come between that call and what it returns, and
+        # the lock would never be free again.
         _returned.append(self._block)
-        if _lock.acquire(blocking=False):
-            try:
+        if not _lock.locked():
+            with _lock:
                 _collect()
-            finally:
-                _lock.release()
 
 
 def _collect() -> None:
@@ -91,7 +91,8 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if size < FROM or not _limit:
         return np.empty(shape, dtype)
     size += ALIGNMENT
-    with _lock:
+    block = None
+    with _lock:  # and nothing is made within, which might collect garbage, and so run any code
         _collect()
         # The newest block is the one most likely to be in the cache.
         for i in range(len(_waiting) - 1, -1, -1):
@@ -99,10 +100,10 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
                 block = _waiting.pop(i)
                 _bytes -= size
                 break
-        else:
-            memory = np.empty(size, np.uint8)
-            address = memory.ctypes.data
-            block = _Block(size, address + -address % ALIGNMENT, memory)
+    if block is None:
+        memory = np.empty(size, np.uint8)
+        address = memory.ctypes.data
+        block = _Block(size, address + -address % ALIGNMENT, memory)
     return np.asarray(_Lease(block, shape, dtype))
 
 
