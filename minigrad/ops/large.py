@@ -62,7 +62,8 @@ def one_pass(op: F) -> F:
                 given = {**defaults, **dict(zip(names[1:], args, strict=False)), **options}
                 values = passes.PASSES[name].values(given)
                 if all(type(v) in (int, float) and v == v for v in values):  # not NaN
-                    if len(names) > 1:  # what the op refuses of no elements, it refuses of many
+                    # What the op refuses of no elements, it refuses of many.
+                    if len(names) > 1 or args or options:
                         op(wrap(np.empty(0, input.array.dtype)), *args, **options)
                     return of_one_pass(name, input, *values)
         return op(input, *args, **options)

@@ -64,3 +64,14 @@ def test_odd_arguments_of_small_and_large(name: str) -> None:
             given = {argument: value}
             small, large = (outcome(op, tensors, size, given) for size in (200, 20000))
             assert small == large, f"{name}({argument}={value!r})"
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_arguments_that_there_are_not(name: str) -> None:
+    op, tensors = OPS[name]
+    for size in (200, 20000):
+        x = [minigrad.ones(size)] * tensors
+        with pytest.raises(TypeError):
+            op(*x, nonsense=1)
+        with pytest.raises(TypeError):
+            op(*x, *range(1, 20))
